@@ -1,0 +1,52 @@
+"""Writes the tables of ``docs/configuration.md`` from the code's own; ``--check`` only compares."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+from dbtorch.adapters.config.keys import SECTIONS
+from dbtorch.adapters.config.kinds import Key, Section
+from dbtorch.adapters.config.setting_keys import SETTINGS
+from dbtorch.adapters.config.step_keys import STEP
+
+PAGE = Path(__file__).parents[1] / "docs" / "configuration.md"
+_TABLE = re.compile(r"(<!-- keys of (?P<title>.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def updated(page: str) -> str:
+    """The page with its tables as the code has them. Raises `ValueError` for a missing one."""
+    sections = {section.title: section for section in SECTIONS}
+    there = [match["title"] for match in _TABLE.finditer(page)]
+    if sorted(there) != sorted(sections):
+        raise ValueError(f"tables of {PAGE.name} are {there}, sections are {list(sections)}")
+    return _TABLE.sub(lambda match: match[1] + table(sections[match["title"]]) + match[3], page)
+
+
+def table(section: Section) -> str:
+    """One section as a Markdown table; the settings that many share stand in one of them."""
+    rows = ["| key | type | default | meaning | example |", "| --- | --- | --- | --- | --- |"]
+    rows += [_row(key) for key in section.keys if section is not STEP or key not in SETTINGS]
+    return "\n".join(rows) + "\n"
+
+
+def _row(key: Key) -> str:
+    example = f"`{key.name}: {key.example}`" if key.example else "see below"
+    cells = [f"`{key.name}`", key.kind.name, key.default or "none", key.doc, example]
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def main(*, check: bool) -> int:
+    """Write the page, or say whether it is up to date."""
+    page = PAGE.read_text(encoding="utf-8")
+    if check:
+        same = updated(page) == page
+        print("up to date" if same else f"{PAGE} differs from the code; run {Path(__file__).name}")
+        return 0 if same else 1
+    PAGE.write_text(updated(page), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(check="--check" in sys.argv))

@@ -1,0 +1,64 @@
+"""`dbtorch run` and `dbt build` on the same project in DuckDB.
+
+Both sides have a copy of the project and a database of their own, a warm partial parse, and run
+over what the round before left there.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+
+from measure import (
+    Target,
+    cpus,
+    in_turns,
+    parser,
+    print_medians,
+    require_results,
+    spend,
+    verdict,
+    walls,
+    workshop,
+)
+from project import layers, write_project
+
+
+def main() -> int:
+    options = parser(__doc__, rounds=5)
+    options.add_argument("--models", type=int, default=1000)
+    options.add_argument("--tests", type=int, default=500)
+    options.add_argument("--threads", type=int, default=4)
+    options.add_argument(
+        "--quiet-dbt", action="store_true", help="a third side: dbt build without its debug log"
+    )
+    given = options.parse_args()
+    commands = {"dbt build": [*given.dbt, "build"], "dbtorch run": [*given.dbtorch, "run"]}
+    if given.quiet_dbt:
+        commands["dbt build, no log file"] = [*given.dbt, "--log-level-file", "none", "build"]
+    with workshop(given.folder) as folder:
+        sides = {}
+        for number, (name, command) in enumerate(commands.items()):
+            project = write_project(
+                folder / f"side{number}",
+                layers(given.models),
+                tests=given.tests,
+                threads=given.threads,
+            )
+            sides[name] = partial(spend, command, cwd=project)
+            sides[name]()  # parses, and builds what the rounds build anew
+            require_results(project, given.models + given.tests)
+        taken = in_turns(sides, given.rounds)
+    print_medians(taken)
+    dbt, dbtorch = taken["dbt build"], taken["dbtorch run"]
+    return verdict(
+        [
+            Target(name="wall ratio", value=walls(dbtorch) / walls(dbt), limit=0.95),
+            Target(name="CPU ratio", value=cpus(dbtorch) / cpus(dbt), limit=1.05),
+        ],
+        check=given.check,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

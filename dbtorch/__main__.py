@@ -1,0 +1,5 @@
+"""``python -m dbtorch``."""
+
+from dbtorch.cli.main import main
+
+main()

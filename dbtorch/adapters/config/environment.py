@@ -1,0 +1,35 @@
+"""``{{ env_var('NAME', 'default') }}`` in what must be known before anything runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from dbtorch.adapters.config.problems import Refused
+
+_QUOTED = r"""(?:'([^']*)'|"([^"]*)")"""
+_ENV_VAR = re.compile(
+    r"\{\{-?\s*env_var\(\s*" + _QUOTED + r"\s*(?:,\s*" + _QUOTED + r"\s*)?\)\s*-?\}\}"
+)
+
+
+def render(text: str, environ: Mapping[str, str]) -> str:
+    """The text with its variables filled in; `Refused` says why it cannot be.
+
+    The full templates need Jinja, which takes longer to import than everything else here.
+    """
+    rest = _ENV_VAR.sub("", text)
+    if "{{" in rest or "{%" in rest:
+        raise Refused("may hold no template but {{ env_var('NAME') }}, with a default or without")
+
+    def value(match: re.Match[str]) -> str:
+        name, default = match[1] or match[2] or "", match[3] if match[4] is None else match[4]
+        found = environ.get(name, default)
+        if found is None:
+            raise Refused(
+                f"needs the environment variable {name!r}, which is not set; "
+                "set it or give env_var a default"
+            )
+        return found
+
+    return _ENV_VAR.sub(value, text)

@@ -1,0 +1,77 @@
+"""Keys of an ``http`` step. Their values may be templates, so the step type checks those."""
+
+from __future__ import annotations
+
+from dbtorch.adapters.config.kinds import ANYTHING, TEXT, Key, Section, checked_later
+
+_DURATION = checked_later("duration")
+_ANSWER = "Expression over the answer (`status`, `headers`, `text`, `json`)"
+
+_BOTH = (
+    Key(
+        "method",
+        TEXT,
+        "The request's method.",
+        default="GET; POST with a body",
+        example="POST",
+    ),
+    Key(
+        "headers",
+        checked_later("mapping"),
+        "Headers; `Idempotency-Key` is added where it is missing.",
+        example="{Authorization: \"Bearer {{ env_var('BI_TOKEN') }}\"}",
+    ),
+    Key(
+        "expect",
+        checked_later("status or list of statuses"),
+        "What means success.",
+        default="2xx",
+        example="[200, 202, 409]",
+    ),
+    Key("timeout", _DURATION, "Longest wait for an answer.", default="1m", example="30s"),
+    Key(
+        "fail_when",
+        TEXT,
+        f"{_ANSWER} that means failure.",
+        example="\"json.status == 'error'\"",
+    ),
+)
+
+POLL = Section(
+    title="http.poll",
+    keys=(
+        Key(
+            "until",
+            TEXT,
+            f"{_ANSWER} that ends the polling. Required.",
+            example="\"json.status == 'done'\"",
+        ),
+        Key(
+            "url",
+            TEXT,
+            "Where to ask; may speak of the first answer.",
+            default="that of the request",
+            example='"https://bi.example/jobs/{{ json.id }}"',
+        ),
+        Key("every", _DURATION, "Time between requests.", default="10s", example="30s"),
+        Key("for", _DURATION, "When to give up.", default="1h", example="2h"),
+        *_BOTH,
+    ),
+)
+
+HTTP = Section(
+    title="http",
+    keys=(
+        Key("url", TEXT, "Where to. Required.", example="\"{{ env_var('BI_URL') }}/refresh\""),
+        *_BOTH,
+        Key("auth", ANYTHING, "User and password.", example="[user, secret]"),
+        Key("body", ANYTHING, "What is sent, as it is.", example="name=orders"),
+        Key("json", ANYTHING, "What is sent, as JSON.", example="{full: false}"),
+        Key(
+            "poll",
+            POLL,
+            "Ask again and again after the first answer, until a condition holds.",
+            example='{until: "json.done", every: 30s, for: 2h}',
+        ),
+    ),
+)

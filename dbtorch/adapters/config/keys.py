@@ -1,0 +1,189 @@
+"""Every key of ``dbtorch.yml``, in tables: this one and those of settings, steps and requests.
+
+Validation, hints about the nearest key and ``docs/configuration.md`` all come from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dbtorch.adapters.config.http_keys import HTTP, POLL
+from dbtorch.adapters.config.kinds import (
+    CRON,
+    FREE_TEXT,
+    MODULE,
+    TEXT,
+    TIMEZONE,
+    VERSION,
+    Key,
+    Named,
+    Section,
+    Several,
+    whole,
+)
+from dbtorch.adapters.config.problems import Path, Report
+from dbtorch.adapters.config.setting_keys import DEFAULTS, RETRY
+from dbtorch.adapters.config.step_keys import SELECTION, STEP
+from dbtorch.core import plan
+from dbtorch.core.config import Config, Schedule
+
+_SLOTS = whole(1, 1_000_000)
+
+#: A word that is safe in file names, selections and dotted paths.
+_WORD = r"[A-Za-z_][A-Za-z0-9_-]{0,99}"
+_WORD_RULE = "is no name; use letters, digits, _ and -, a letter or _ first, 100 of them at most"
+
+ENGINE = Section(
+    title="engine",
+    keys=(
+        Key(
+            "python",
+            TEXT,
+            "Interpreter that has dbt and the project's Python code. May use `env_var`.",
+            default="the one dbtorch runs in",
+            example=".venv/bin/python",
+        ),
+        Key(
+            "profiles_dir",
+            TEXT,
+            "Folder of `profiles.yml`, relative to the project. May use `env_var`.",
+            default="where dbt looks",
+            example="profiles",
+        ),
+    ),
+)
+
+SCHEDULE = Section(
+    title="schedule",
+    short="cron",
+    keys=(
+        Key(
+            "cron",
+            CRON,
+            "Five fields, or `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`. Required.",
+            example='"0 6 * * *"',
+        ),
+        Key(
+            "timezone",
+            TIMEZONE,
+            "Zone whose clock the fields speak of, summer time included.",
+            default=Schedule(cron="").timezone,
+            example="Europe/Berlin",
+        ),
+    ),
+    required="cron",
+)
+
+
+def _one_choice(written: Mapping[str, Any], at: Path, report: Report) -> None:
+    others = [key for key in ("select", "exclude") if key in written]
+    if "selector" in written and others:
+        report.wrong((*at, "selector"), f"replaces {' and '.join(others)}; keep one way to choose")
+
+
+PIPELINE = Section(
+    title="pipelines.<name>",
+    check=_one_choice,
+    keys=(
+        Key(
+            "select",
+            SELECTION,
+            "What belongs to it, as in dbt's `--select`.",
+            default="everything",
+            example="tag:daily",
+        ),
+        Key(
+            "exclude",
+            SELECTION,
+            "What does not, as in dbt's `--exclude`.",
+            default="nothing",
+            example="[tag:heavy]",
+        ),
+        Key(
+            "selector",
+            TEXT,
+            "Name of a selector in `selectors.yml`, instead of the two above.",
+            example="nightly",
+        ),
+        Key(
+            "target",
+            TEXT,
+            "Target in `profiles.yml`.",
+            default="the profile's",
+            example="prod",
+        ),
+        Key(
+            "schedule",
+            SCHEDULE,
+            "When it runs; text is the cron part alone.",
+            default="by hand",
+            example='{cron: "0 6 * * *", timezone: Europe/Berlin}',
+        ),
+        Key("description", FREE_TEXT, "What it is for.", example="Every morning."),
+    ),
+)
+
+_POOLS = Named(
+    of=_SLOTS,
+    pattern=_WORD,
+    rule=_WORD_RULE,
+    reserved={
+        plan.THREADS: "is a pool of dbtorch's own; its size is dbt's --threads",
+        plan.STEPS: "is a pool of dbtorch's own; its size is max_steps",
+    },
+)
+
+STEPS = Named(of=STEP, pattern=_WORD, rule=_WORD_RULE)
+
+ROOT = Section(
+    title="dbtorch.yml",
+    keys=(
+        Key("version", VERSION, "Version of this format.", default="1", example="1"),
+        Key("engine", ENGINE, "How dbt is started."),
+        Key("defaults", DEFAULTS, "Settings of every node and step that says nothing of its own."),
+        Key(
+            "pools",
+            _POOLS,
+            "Slots of each pool: how many nodes and steps of the pool run at once.",
+            default="no pools",
+            example="{warehouse: 8, crm_api: 1}",
+        ),
+        Key(
+            "max_steps",
+            _SLOTS,
+            "Steps that run at once.",
+            default=str(Config().max_steps),
+            example="4",
+        ),
+        Key(
+            "database_url",
+            TEXT,
+            "Where runs are recorded. May use `env_var`.",
+            default="SQLite in `.dbtorch/dbtorch.db`",
+            example="\"{{ env_var('RUNS_URL', 'postgresql://localhost/runs') }}\"",
+        ),
+        Key(
+            "step_modules",
+            Several(MODULE),
+            "Python modules whose `@dbtorch.step` functions are steps.",
+            default="none",
+            example="[ingestion.steps]",
+        ),
+        Key(
+            "steps",
+            STEPS,
+            "What happens besides dbt: ingestion before, downstream steps after.",
+            default="none",
+        ),
+        Key(
+            "pipelines",
+            Named(of=PIPELINE, pattern=_WORD, rule=_WORD_RULE),
+            "Named selections of the graph. One called `default` replaces the implicit one.",
+            default="`default`, which is everything",
+        ),
+    ),
+)
+
+#: In the order of the documentation; ``meta.dbtorch`` has the keys of ``defaults``.
+SECTIONS = (ROOT, ENGINE, DEFAULTS, RETRY, STEP, HTTP, POLL, PIPELINE, SCHEDULE)

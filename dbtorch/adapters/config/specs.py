@@ -1,0 +1,69 @@
+"""From what sections said to the values everybody else works with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dbtorch.adapters.config.setting_keys import LONG_NAMES
+from dbtorch.adapters.config.step_keys import KNOWN, TYPES
+from dbtorch.core.config import (
+    Config,
+    EngineSpec,
+    Origin,
+    PipelineSpec,
+    Schedule,
+    Settings,
+    StepSpec,
+)
+
+_SETTINGS = Settings.__dataclass_fields__.keys()
+_STEP_FIELDS = ("produces", "after", "when", "params", "env", "opens_database", "description")
+
+
+def settings(said: Mapping[str, Any]) -> Settings:
+    """Settings, with ``retry: {…}`` taken apart."""
+    short = {LONG_NAMES[key]: value for key, value in said.get("retry", {}).items()}
+    return Settings(**short, **_only(said, _SETTINGS))
+
+
+def step(name: str, said: Mapping[str, Any], origin: Origin) -> StepSpec:
+    """A step that has exactly one type."""
+    types = {key.name for key in TYPES}
+    type = next(key for key in said if key in types or key not in KNOWN)
+    return StepSpec(
+        name=name,
+        type=type,
+        action=said[type],
+        settings=settings(said),
+        origin=origin,
+        **_only(said, _STEP_FIELDS),
+    )
+
+
+def pipeline(name: str, said: Mapping[str, Any], origin: Origin) -> PipelineSpec:
+    """A pipeline."""
+    schedule = Schedule(**said["schedule"]) if "schedule" in said else None
+    fields = ("select", "exclude", "selector", "target", "description")
+    return PipelineSpec(name=name, schedule=schedule, origin=origin, **_only(said, fields))
+
+
+def config(
+    said: Mapping[str, Any],
+    steps: Mapping[str, StepSpec],
+    pipelines: Mapping[str, PipelineSpec],
+    origin: Origin,
+) -> Config:
+    """All of it."""
+    return Config(
+        engine=EngineSpec(**said.get("engine", {})),
+        defaults=settings(said.get("defaults", {})),
+        steps=steps,
+        pipelines=pipelines,
+        origin=origin,
+        **_only(said, ("pools", "max_steps", "step_modules", "database_url")),
+    )
+
+
+def _only(said: Mapping[str, Any], keys: Any) -> dict[str, Any]:
+    return {key: said[key] for key in keys if key in said}

@@ -1,0 +1,108 @@
+"""What a worker answers, in dbtorch's own words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dbtorch.adapters.dbt.manifest import read_manifest
+from dbtorch.core.events import Outcome
+from dbtorch.core.failure import classify
+from dbtorch.core.graph import Kind
+from dbtorch.core.state import FailureClass, State
+from dbtorch.ports import Hook, Selected
+
+_STATES = {
+    "success": State.SUCCESS,
+    "pass": State.SUCCESS,
+    "no-op": State.SUCCESS,
+    "warn": State.WARN,
+    "skipped": State.UPSTREAM_FAILED,
+}
+
+
+def outcome_of(message: Mapping[str, Any]) -> Outcome:
+    """What a worker's answer about a node comes to. An unknown status counts as failed."""
+    status = str(message["status"]) if "status" in message else "missing"
+    state = _STATES.get(status, State.FAILED)
+    text = str(message.get("message") or "")
+    response = message.get("adapter_response") or {}
+    rows = response.get("rows_affected") if isinstance(response, dict) else None
+    details = {
+        key: value for key, value in message.items() if key not in ("errors", "message", "type")
+    }
+    failure_class = None
+    if state is State.FAILED:
+        failure_class = _failure_class(status, message.get("errors") or (), text)
+    return Outcome(
+        state=state,
+        message=text,
+        failure_class=failure_class,
+        rows_affected=rows if isinstance(rows, int) and rows >= 0 else None,
+        details=details,
+    )
+
+
+def _failure_class(status: str, errors: Sequence[Mapping[str, Any]], text: str) -> FailureClass:
+    if status == "fail":
+        return FailureClass.DATA  # a test's verdict
+    return classify(errors, text)
+
+
+def failed(message: Mapping[str, Any]) -> Outcome:
+    """The outcome of opening or closing a session that dbt could not open or close."""
+    text = str(message["message"])
+    return Outcome(
+        state=State.FAILED,
+        message=text,
+        failure_class=classify(message.get("errors") or (), text),
+        details=message,
+    )
+
+
+def opened(*, blocked: bool) -> Outcome:
+    """The outcome of opening a session; a hook that failed may keep nodes from running."""
+    if not blocked:
+        return Outcome(state=State.SUCCESS)
+    return Outcome(
+        state=State.FAILED,
+        message="an on-run-start hook failed, and skip_nodes_if_on_run_start_fails is set",
+        failure_class=FailureClass.CODE,
+    )
+
+
+def lost(why: str, failure_class: FailureClass = FailureClass.TRANSIENT) -> Outcome:
+    """The outcome of an attempt whose worker is gone: it may work with another one."""
+    return Outcome(state=State.FAILED, message=why, failure_class=failure_class)
+
+
+def selected_of(answer: Mapping[str, Any]) -> Selected:
+    """What dbt selected, with the manifest of the same parse."""
+    manifest = read_manifest(Path(answer["manifest_path"]))
+    return Selected(
+        nodes=manifest.nodes,
+        edges=manifest.edges,
+        selected=frozenset(answer["selected"]),
+        selected_edges=tuple((before, after) for before, after in answer["edges"]),
+        selected_sources=frozenset(answer["selected_sources"]),
+        resolved={text: frozenset(found) for text, found in answer["resolved"].items()},
+        hooks=tuple(
+            Hook(id=node.id, name=node.name)
+            for node in manifest.nodes
+            if node.kind is Kind.OPERATION
+        ),
+        threads=answer["threads"],
+        fail_fast=answer["fail_fast"],
+        target=answer["target"],
+        exclusive_file=answer["exclusive_file"],
+        vars=answer["vars"],
+        dbt_version=answer["dbt_version"],
+        adapter=answer["adapter"],
+        project=answer["project"],
+        project_dir=Path(answer["project_dir"]),
+        target_path=Path(answer["target_path"]),
+        manifest_hash=answer["manifest_hash"],
+        watched=tuple(answer["watched"]),
+        env_vars=tuple(answer["env_vars"]),
+    )

@@ -1,0 +1,47 @@
+"""The worker: one dbt invocation kept open, executing single nodes when told.
+
+This package runs in the project's own interpreter, where dbtorch may not be installed: it imports
+the standard library and dbt, nothing else, and is found by its path (see `session.py` beside it for
+the other end of the socket).
+"""
+
+from __future__ import annotations
+
+import sys
+
+from .attempt_log import scrub
+from .channel import Channel, leave
+from .results import failure
+from .seams import check_seams
+from .session import Session
+from .task import install
+
+__all__ = ["main", "scrub"]
+
+
+def main(fd: int) -> None:
+    """Open a session on the socket with this file descriptor and serve it until told to stop."""
+    channel = Channel(fd)
+    channel.listen()
+    try:
+        from dbt.cli.main import dbtRunner
+
+        for warning in check_seams():
+            channel.send("warning", message=warning)
+        session = Session(channel, channel.incoming.get())
+        install(session)
+    except Exception as error:
+        answer = failure(error)
+        if isinstance(error, ModuleNotFoundError) and f"{error.name}.".startswith("dbt."):
+            answer["message"] = (
+                f"{sys.executable} has no dbt-core; install it there, or let engine.python name "
+                "the interpreter that has it"
+            )
+        channel.send("failed", **answer)
+        leave(1)
+    result = dbtRunner().invoke(["build", *session.request["args"]])
+    if result.exception is not None:
+        channel.send("failed", **failure(result.exception))
+    else:
+        channel.send("closed")
+    leave(0)

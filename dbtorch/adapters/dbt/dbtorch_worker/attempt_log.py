@@ -1,0 +1,68 @@
+"""The log file of one attempt, and what must not get into it."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import threading
+import time
+from datetime import datetime, timezone
+
+
+class AttemptLog:
+    """The log file of one attempt: what dbt says about its node, queries included.
+
+    Lines are buffered and written out by one thread for all logs four times a second, so that a
+    log can be followed and costs a node next to nothing.
+    """
+
+    _open: set[AttemptLog] = set()
+
+    def __init__(self, path: str) -> None:
+        self._file = open(path, "a", encoding="utf-8", buffering=1 << 16)  # noqa: SIM115
+        self._lock = threading.Lock()
+        self._open.add(self)
+
+    def write(self, text: str) -> None:
+        """Write one timed entry. A log that cannot be written must not fail a node."""
+        now = datetime.now(timezone.utc).strftime("%H:%M:%S.%f")[:-3]
+        with contextlib.suppress(OSError, ValueError), self._lock:
+            self._file.write(f"{now}  {scrub(text)}\n")
+
+    def flush(self) -> None:
+        """Write out what was buffered."""
+        with contextlib.suppress(OSError, ValueError), self._lock:
+            self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._open.discard(self)
+        with contextlib.suppress(OSError), self._lock:
+            self._file.close()
+
+    @classmethod
+    def flush_all_the_time(cls) -> None:
+        """Start the thread that writes out what was buffered."""
+
+        def flush() -> None:
+            while True:
+                time.sleep(0.25)
+                for log in list(cls._open):
+                    log.flush()
+
+        threading.Thread(target=flush, name="dbtorch-logs", daemon=True).start()
+
+
+def scrub(text: str) -> str:
+    """Take the values of DBT_ENV_SECRET variables out of a text."""
+    for secret in secrets():
+        text = text.replace(secret, "*****")
+    return text
+
+
+@functools.cache
+def secrets() -> list[str]:
+    """The values of dbt's secret environment variables."""
+    prefix = "DBT_ENV_SECRET"
+    return [value for name, value in os.environ.items() if name.startswith(prefix) and value]

@@ -1,0 +1,341 @@
+"""The session: executes single nodes inside one open dbt invocation."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+import traceback
+from typing import Any
+
+from .attempt_log import AttemptLog
+from .channel import Channel, Message, leave
+from .results import describe, failure, typed_status
+from .rows import count_rows
+from .selection import describe_selection
+
+
+class Session:
+    """Everything one invocation shares: the channel, the task, results and logs."""
+
+    def __init__(self, channel: Channel, request: Message) -> None:
+        self.channel = channel
+        self.request = request
+        self.start_hooks = request["start_hooks"]
+        self.end_hooks = True
+        self.hooks_done: set[str] = set(request["hooks_done"])  # they do not run again
+        self.begun = False
+        self.blocked = False  # a failed on-run-start hook keeps nodes from running
+        self.results: dict[str, Any] = {}  # the last result of each node, in order of ending
+        self.errors: dict[str, BaseException] = {}
+        self.logs: dict[str, AttemptLog] = {}
+        self.running: dict[str, int] = {}
+        self.first_command: Message = {}
+        self.deferred: list[Message] = []  # came before the session could take them
+
+    # ------------------------------------------------------------ opening
+
+    def opened(self, task: Any) -> None:
+        """Report the selected graph, then wait until told to go on or to leave."""
+        count_rows(task.config.credentials.type)
+        self.channel.send("opened", **describe_selection(task, self.request))
+        self.wait()
+
+    def wait(self) -> None:
+        """Wait for the next command that concerns the whole session."""
+        while True:
+            message = self.channel.incoming.get()
+            if message["type"] == "release":
+                self.channel.send("released")
+            elif message["type"] == "close":
+                leave(0)
+            elif message["type"] in ("begin", "finish"):
+                self.first_command = message
+                return
+            else:
+                self.deferred.append(message)
+
+    def before_run(self, task: Any, begin: Any) -> Any:
+        """Dbt's before_run (schemas, cache, hooks), tried again as often as we are told to."""
+        from dbt.artifacts.schemas.results import RunStatus
+        from dbt.flags import get_flags
+
+        while self.first_command["type"] == "begin":
+            try:
+                status = begin()
+            except Exception as error:
+                task.node_results.clear()
+                self.channel.send("begin_failed", **failure(error))
+                self.wait()
+                continue
+            self.begun = True
+            skips = getattr(get_flags(), "skip_nodes_if_on_run_start_fails", False)
+            self.blocked = status not in (RunStatus.Success, None) and bool(skips)
+            self.channel.send("begun", blocked=self.blocked)
+            return RunStatus.Success
+        self.deferred.append(self.first_command)
+        return RunStatus.Success
+
+    def hooks(self, task: Any, hook_type: str, run: Any) -> Any:
+        """Run hooks once per run, and report what came of each."""
+        from dbt.artifacts.schemas.results import RunStatus
+
+        start = "start" in str(hook_type)
+        if not (self.start_hooks if start else self.end_hooks and self.begun):
+            return RunStatus.Success
+        try:
+            status = run()
+        finally:
+            self.report_hooks(task)
+        if start:
+            self.start_hooks = False
+        return status
+
+    def report_hooks(self, task: Any) -> None:
+        """Report hooks that have ended since the last time."""
+        for result in task.node_results:
+            uid = result.node.unique_id
+            if uid.startswith("operation.") and uid not in self.hooks_done:
+                self.hooks_done.add(uid)
+                self.channel.send("hook", node=uid, **describe(result, None))
+
+    def serve_without_nodes(self, task: Any) -> None:
+        """Execute steps although dbt, with nothing selected, would go home; it runs no hooks."""
+        if self.first_command["type"] == "begin":
+            self.hooks_done |= {uid for uid in task.manifest.nodes if uid.startswith("operation.")}
+            task.execute_with_hooks(frozenset())
+
+    # ------------------------------------------------------------ executing
+
+    def execute_nodes(self, task: Any) -> list[Any]:
+        """Do what the supervisor says until it says that this is all."""
+        from dbt.graph.thread_pool import DbtThreadPool
+        from dbt_common.context import get_invocation_context
+
+        threads = task.config.threads
+        pool = DbtThreadPool(threads, task._pool_thread_initializer, [get_invocation_context()])
+        task.num_nodes += len(task.selected_unit_tests)
+        while True:
+            message = self.deferred.pop(0) if self.deferred else self.channel.incoming.get()
+            kind = message["type"]
+            if kind in ("execute", "sql"):
+                self.running[message["node"]] = message["attempt"]
+                job = self.execute if kind == "execute" else self.execute_sql
+                pool.apply_async(job, (task, pool, message))
+            elif kind == "skip":
+                self.skip(task, message)
+            elif kind == "cancel":
+                threading.Thread(target=self.cancel, args=(task, message["node"])).start()
+            elif kind == "release":
+                self.release(task)
+            elif kind == "finish":
+                break
+            elif kind == "close":
+                leave(0)
+        self.end_hooks = message["hooks"]
+        pool.close()
+        pool.join()
+        for adopted in message["adopt"]:
+            self.adopt(task, adopted)
+        # dbt leaves ephemeral models out of its results, of artifacts and hooks alike.
+        task.node_results.extend(
+            result for result in self.results.values() if not result.node.is_ephemeral_model
+        )
+        # dbt hands on-run-end no results where a failed on-run-start hook kept nodes from running.
+        return [] if self.blocked else list(task.node_results)
+
+    def execute(self, task: Any, pool: Any, message: Message) -> None:
+        """One attempt at one node, on a pool thread. Always answers."""
+        uid, number = message["node"], message["attempt"]
+        log = None
+        try:
+            log = self.logs[uid] = AttemptLog(message["log"])
+            self.channel.send("started", node=uid, attempt=number)
+            answer = self.attempt(task, pool, message)
+        except BaseException as error:
+            answer = {"status": "error", **failure(error)}
+            if log is not None:
+                log.write(traceback.format_exc())
+        finally:
+            self.running.pop(uid, None)
+            self.logs.pop(uid, None)
+        if log is not None:
+            log.close()
+        self.channel.send("finished", node=uid, attempt=number, **answer)
+
+    def attempt(self, task: Any, pool: Any, message: Message) -> Message:
+        """Execute a node the way `dbt build` would, and describe the result."""
+        from dbt.artifacts.schemas.batch_results import BatchResults
+        from dbt.task.run import MicrobatchModelRunner
+
+        uid, number = message["node"], message["attempt"]
+        node = task.manifest.expect(uid)
+        if number > 1:
+            forget_compilation(node)
+            task.run_count -= not node.is_ephemeral_model
+        runner = task.get_runner(node)
+        if isinstance(runner, MicrobatchModelRunner):
+            runner.set_parent_task(task)
+            runner.set_pool(pool)
+            if message["batches"]:
+                node.previous_batch_results = BatchResults.from_dict(message["batches"])
+        self.errors.pop(uid, None)
+        task.job_queue.in_progress.add(uid)
+        try:
+            result = task.call_runner(runner)
+        finally:
+            task.job_queue.in_progress.discard(uid)
+        self.results.pop(uid, None)
+        self.results[uid] = result
+        return describe(result, self.errors.pop(uid, None))
+
+    def execute_sql(self, task: Any, pool: Any, message: Message) -> None:
+        """One attempt at a ``sql:`` step: compiled by dbt, run on a connection of its adapter."""
+        from dbt.adapters.factory import get_adapter
+
+        uid, number = message["node"], message["attempt"]
+        log = None
+        try:
+            log = AttemptLog(message["log"])
+            self.channel.send("started", node=uid, attempt=number)
+            adapter = get_adapter(task.config)
+            with adapter.connection_named(uid):
+                sql = compile_sql(task, uid, message["sql"], message["run"])
+                log.write(sql)
+                adapter.clear_transaction()
+                response, _ = adapter.execute(sql, auto_begin=True, fetch=False)
+                adapter.commit_if_has_connection()
+            answer = {
+                "status": "success",
+                "message": str(response),
+                "adapter_response": response.to_dict(omit_none=True),
+            }
+        except BaseException as error:
+            answer = {"status": "error", **failure(error)}
+            if log is not None:
+                log.write(in_full(error))
+        finally:
+            self.running.pop(uid, None)
+        if log is not None:
+            log.close()
+        self.channel.send("finished", node=uid, attempt=number, **answer)
+
+    def skip(self, task: Any, message: Message) -> None:
+        """Let dbt note that a node does not run, and why."""
+        if not message["node"].startswith(
+            (
+                "model.",
+                "seed.",
+                "snapshot.",
+                "test.",
+                "unit_test.",
+                "saved_query.",
+                "exposure.",
+                "function.",
+            )
+        ):
+            return
+        try:
+            node = task.manifest.expect(message["node"])
+        except Exception:
+            return  # the resource was removed since
+        runner = task.get_runner(node)
+        if message.get("cause"):
+            self.adopt(task, message["cause"])
+        cause = self.results.get(message.get("because") or "")
+        ephemeral = cause is not None and cause.node.is_ephemeral_model
+        runner.do_skip(cause=cause if ephemeral else None)
+        result = task.call_runner(runner)
+        if result.message is None and message.get("message"):
+            result.message = message["message"]
+        if not node.is_ephemeral_model:
+            self.results[node.unique_id] = result
+
+    def cancel(self, task: Any, uid: str) -> None:
+        """Cancel what a node runs in the warehouse, until it has ended."""
+        from dbt.adapters.factory import get_adapter
+
+        adapter = get_adapter(task.config)
+        if not adapter.is_cancelable():
+            return
+        number = self.running.get(uid)
+        while number is not None and self.running.get(uid) == number:
+            connections = list(adapter.connections.thread_connections.values())
+            with contextlib.suppress(Exception), adapter.connection_named("dbtorch-cancel"):
+                for connection in connections:
+                    if connection.name == uid and str(connection.state) == "open":
+                        adapter.connections.cancel(connection)
+            time.sleep(0.2)
+
+    def release(self, task: Any) -> None:
+        """Close every connection, so that another process can open the database file."""
+        from dbt.adapters.factory import get_adapter
+
+        with contextlib.suppress(Exception):
+            adapter = get_adapter(task.config)
+            adapter.cleanup_connections()
+            close_database_file(adapter)
+        self.channel.send("released")
+
+    def adopt(self, task: Any, message: Message) -> None:
+        """Take over a result that an earlier worker of the same run has seen."""
+        from dbt.artifacts.schemas.batch_results import BatchResults
+        from dbt.artifacts.schemas.results import TimingInfo
+        from dbt.artifacts.schemas.run import RunResult
+
+        uid = message["node"]
+        if uid in self.results or uid in {result.node.unique_id for result in task.node_results}:
+            return
+        try:
+            node = task.manifest.expect(uid)
+        except Exception:
+            return  # the resource was removed since
+        batches = message.get("batch_results")
+        self.results[uid] = RunResult(
+            status=typed_status(node, message["status"]),
+            timing=[TimingInfo.from_dict(timing) for timing in message.get("timing") or []],
+            thread_id=message.get("thread_id") or "",
+            execution_time=message.get("execution_time") or 0.0,
+            adapter_response=message.get("adapter_response") or {},
+            message=message.get("message") or None,
+            failures=message.get("failures"),
+            node=node,
+            batch_results=BatchResults.from_dict(batches) if batches else None,
+        )
+
+
+def in_full(error: BaseException) -> str:
+    """What a log says about an exception: dbt's are written for people."""
+    from dbt_common.exceptions import DbtBaseException
+
+    return str(error) if isinstance(error, DbtBaseException) else traceback.format_exc()
+
+
+def close_database_file(adapter: Any) -> None:
+    """Close the file that dbt-duckdb keeps open (`keep_open`); the next connection opens it."""
+    environment = getattr(adapter.connections, "_ENV", None)
+    if adapter.type() == "duckdb" and environment is not None:
+        with environment.lock:
+            environment.close()
+
+
+def forget_compilation(node: Any) -> None:
+    """Make dbt compile a node anew; it keeps injected CTEs otherwise and never recovers."""
+    for name, value in (("extra_ctes_injected", False), ("extra_ctes", []), ("compiled", False)):
+        if hasattr(node, name):
+            setattr(node, name, value)
+
+
+def compile_sql(task: Any, uid: str, sql: str, run: Message) -> str:
+    """Render a step's SQL as dbt renders a model: ref, source, var, env_var, macros, and run.*."""
+    from dbt.parser.manifest import process_node
+    from dbt.parser.sql import SqlBlockParser
+
+    parser = SqlBlockParser(project=task.config, manifest=task.manifest, root_project=task.config)
+    node = parser.parse_remote(sql, uid.replace(".", "_"))
+    try:
+        process_node(task.config, task.manifest, node)
+        compiled = task.compiler.compile_node(node, task.manifest, {"run": run}, write=False)
+        return str(compiled.compiled_code)
+    finally:
+        task.manifest.nodes.pop(node.unique_id, None)

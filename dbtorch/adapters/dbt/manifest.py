@@ -1,0 +1,155 @@
+"""manifest.json, as far as dbtorch reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from dbtorch.core.graph import Kind, Node
+
+
+class _DependsOn(msgspec.Struct):
+    nodes: list[str] = []
+
+
+class _Config(msgspec.Struct):
+    materialized: str | None = None
+    meta: dict[str, Any] = {}
+    group: str | None = None
+
+
+class _Owner(msgspec.Struct):
+    name: str | None = None
+    email: str | list[str] | None = None
+
+
+class _Resource(msgspec.Struct):
+    unique_id: str
+    name: str
+    resource_type: str
+    package_name: str = ""
+    original_file_path: str = ""
+    patch_path: str | None = None
+    description: str | None = ""
+    tags: list[str] = []
+    meta: dict[str, Any] = {}
+    config: _Config = msgspec.field(default_factory=_Config)
+    depends_on: _DependsOn = msgspec.field(default_factory=_DependsOn)
+    group: str | None = None
+    owner: _Owner | None = None
+    source_name: str = ""
+
+
+class _Group(msgspec.Struct):
+    name: str
+    owner: _Owner = msgspec.field(default_factory=_Owner)
+
+
+class _Link(msgspec.Struct):
+    """Something that nobody executes and that others depend on."""
+
+    depends_on: _DependsOn = msgspec.field(default_factory=_DependsOn)
+
+
+class _Manifest(msgspec.Struct):
+    nodes: dict[str, _Resource] = {}
+    sources: dict[str, _Resource] = {}
+    exposures: dict[str, _Resource] = {}
+    unit_tests: dict[str, _Resource] = {}
+    saved_queries: dict[str, _Resource] = {}
+    functions: dict[str, _Resource] = {}
+    groups: dict[str, _Group] = {}
+    metrics: dict[str, _Link] = {}
+    semantic_models: dict[str, _Link] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """Every resource of a project and dbt's own edges between them."""
+
+    nodes: tuple[Node, ...]
+    edges: tuple[tuple[str, str], ...]
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read a manifest.json; unknown keys are ignored, as later versions of its schema add some."""
+    return decode_manifest(path.read_bytes())
+
+
+def decode_manifest(content: bytes) -> Manifest:
+    """Decode the content of a manifest.json."""
+    manifest = msgspec.json.decode(content, type=_Manifest)
+    owners = {group.name: _owner(group.owner) for group in manifest.groups.values()}
+    resources = list(_resources(manifest))
+    nodes = tuple(_node(resource, owners) for resource in resources)
+    known = {node.id for node in nodes}
+    links = {**manifest.metrics, **manifest.semantic_models}
+    edges = tuple(
+        (parent, resource.unique_id)
+        for resource in resources
+        for parent in dict.fromkeys(_parents(resource.depends_on.nodes, known, links))
+    )
+    return Manifest(nodes=nodes, edges=edges)
+
+
+def _parents(ids: list[str], known: set[str], links: dict[str, _Link]) -> Iterator[str]:
+    """Parents among the known; an exposure of a metric comes after the metric's models."""
+    for id in ids:
+        if id in known:
+            yield id
+        elif id in links:
+            yield from _parents(links[id].depends_on.nodes, known, links)
+
+
+_KINDS = {kind.value: kind for kind in Kind}
+
+
+def _resources(manifest: _Manifest) -> Iterator[_Resource]:
+    for found in (
+        manifest.nodes,
+        manifest.sources,
+        manifest.exposures,
+        manifest.unit_tests,
+        manifest.saved_queries,
+        manifest.functions,
+    ):
+        for resource in found.values():
+            if resource.resource_type in _KINDS:
+                yield resource
+
+
+def _node(resource: _Resource, owners: dict[str, str]) -> Node:
+    meta = {**resource.meta, **resource.config.meta}
+    own = meta.get("dbtorch")
+    said = own if isinstance(own, dict) else {}
+    group = resource.config.group or resource.group or ""
+    owner = said.get("owner") or owners.get(group, "")
+    if not owner and resource.owner is not None:
+        owner = _owner(resource.owner)
+    name = resource.name
+    if resource.source_name:
+        name = f"{resource.source_name}.{resource.name}"
+    return Node(
+        id=resource.unique_id,
+        kind=_KINDS[resource.resource_type],
+        name=name,
+        package=resource.package_name,
+        path=resource.original_file_path,
+        patch_path=(resource.patch_path or "").partition("://")[2],
+        materialized=resource.config.materialized or "",
+        owner=str(owner),
+        runbook=str(said.get("runbook") or ""),
+        group=group,
+        tags=tuple(resource.tags),
+        description=resource.description or "",
+        meta=meta,
+    )
+
+
+def _owner(owner: _Owner) -> str:
+    email = owner.email if isinstance(owner.email, str) else ", ".join(owner.email or [])
+    return owner.name or email

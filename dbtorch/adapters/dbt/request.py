@@ -1,0 +1,47 @@
+"""How a session is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dbtorch.adapters.dbt.worker_process import Start
+from dbtorch.core.events import Attempt, Outcome
+from dbtorch.core.state import FailureClass, State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SqlStep:
+    """A step that dbt executes: SQL in dbt's own templating."""
+
+    text: str
+    skip: Callable[[], str]  # why this attempt is left out; empty when it is not
+
+    def left_out(self) -> Outcome | None:
+        """The outcome of an attempt that is left out, or whose condition cannot be told."""
+        try:
+            why = self.skip()
+        except Exception as error:
+            return Outcome(state=State.FAILED, message=str(error), failure_class=FailureClass.CODE)
+        return Outcome(state=State.SKIPPED, message=why) if why else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRequest:
+    """How to start a session."""
+
+    python: str  # interpreter that has dbt
+    args: tuple[str, ...]  # options of `dbt build`
+    cwd: Path
+    environ: Mapping[str, str]
+    log_path: Callable[[Attempt], Path]
+    console: Path  # what dbt prints
+    scratch: Path  # folder for files of this run
+    sql: Mapping[str, SqlStep] = field(default_factory=dict)  # by node id
+    run: Mapping[str, Any] = field(default_factory=dict)  # `run` in a sql step's templates
+
+    def start(self) -> Start:
+        """How to start its worker."""
+        return Start(python=self.python, cwd=self.cwd, environ=self.environ, console=self.console)

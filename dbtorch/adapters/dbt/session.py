@@ -1,0 +1,350 @@
+"""The session engine: dbt nodes one by one inside a dbt invocation kept open by a worker."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from dbtorch.adapters.dbt.answers import failed, lost, opened, outcome_of, selected_of
+from dbtorch.adapters.dbt.ledger import Ledger
+from dbtorch.adapters.dbt.request import SessionRequest, SqlStep
+from dbtorch.adapters.dbt.worker_process import Message, Worker, last_words
+from dbtorch.core.events import Attempt, Batch, Changed, Finished, Outcome, Started
+from dbtorch.core.plan import SESSION_CLOSE, SESSION_OPEN
+from dbtorch.core.state import FailureClass, State
+from dbtorch.ports import Emit, EngineError, Selected
+
+__all__ = ["SessionEngine", "SessionRequest", "SqlStep"]
+
+#: Workers that may die in a row with nothing in hand; what they have in hand has its own policy.
+MAX_DEATHS = 3
+
+
+class SessionEngine:
+    """Implements `Engine` with one worker, replaced when it dies."""
+
+    def __init__(self, request: SessionRequest, emit: Emit) -> None:
+        self._request = request
+        self._emit = emit
+        self._lock = threading.RLock()
+        self._worker: Worker | None = None
+        self._answers: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._released = threading.Event()
+        self._texts: tuple[str, ...] = ()
+        self._in_flight: dict[str, Attempt] = {}
+        self._backlog: list[Batch] = []  # came while a replacement was not ready
+        self._ledger = Ledger()
+        self._opening: Attempt | None = None
+        self._closing: Attempt | None = None
+        self._begun = False  # some worker of this engine has connected and run the start hooks
+        self._connected = False  # the present one has connected
+        self._beginning = False  # it has been told to
+        self._opened = False  # some worker of this engine has reported its graph
+        self._known = False  # the present one has
+        self._accepted = False
+        self._ready = False  # the present one takes nodes
+        self._start_hooks = True
+        self._end_hooks = True
+        self._not_closed: Outcome | None = None  # why closing fails although dbt will say nothing
+        self._deaths = 0
+        self._broken: tuple[str, FailureClass] | None = None
+        self.warnings: list[str] = []
+
+    # ---------------------------------------------------------------- opening
+
+    def launch(self) -> None:
+        """Start the worker; it imports dbt while the caller does something else."""
+        self._worker = Worker(self._request.start(), self._told, self._died)
+
+    def open(self, texts: Sequence[str] = ()) -> Selected:
+        """Parse and select; ``texts`` are selections to resolve besides the run's own."""
+        self._texts = tuple(texts)
+        if self._worker is None:
+            self.launch()
+        self._send_open()
+        answer = self._answers.get()
+        if answer["type"] != "opened":
+            raise EngineError(answer["message"])
+        return selected_of(answer)
+
+    def accept(self) -> None:
+        """Go on with what `open` answered."""
+        with self._lock:
+            self._accepted = True
+            if self._known:
+                self._catch_up()
+
+    def refuse(self, why: str) -> None:
+        """Do not go on: what waits, and what is still started, fails for this reason."""
+        with self._lock:
+            self._give_up(why, FailureClass.CODE)
+
+    def forget(self) -> None:
+        """Hand back everything that waits, as lost; the session is used for another plan."""
+        with self._lock:
+            backlog, self._backlog = self._backlog, []
+            self._ledger.forget_skipped()
+        for batch in backlog:
+            self._emit_lost(batch, "planned anew")
+
+    def _send_open(self) -> None:
+        assert self._worker is not None
+        self._worker.send(
+            "open",
+            args=self._request.args,
+            resolve=self._texts,
+            start_hooks=self._start_hooks,
+            hooks_done=self._ledger.hooks_done,
+            scratch=str(self._request.scratch),
+        )
+
+    # ---------------------------------------------------------------- what the loop asks
+
+    def adopt(self, results: Mapping[str, Mapping[str, Any]]) -> None:
+        """Results of an earlier stretch of the same run, for complete artifacts."""
+        self._ledger.adopt(results)
+
+    def start(self, batch: Batch) -> None:
+        """Execute a node, or open or close the session."""
+        with self._lock:
+            if self._broken is not None:
+                self._emit_lost(batch, *self._broken)
+            elif not self._ready:
+                self._backlog.append(batch)
+            else:
+                self._send(batch)
+
+    def skip(self, changes: Sequence[Changed]) -> None:
+        """Let dbt note nodes that do not run."""
+        for change in changes:
+            with self._lock:
+                message = self._ledger.skipped(change)
+                if self._ready and self._worker is not None:
+                    self._worker.send("skip", **message)
+
+    def cancel(self, attempt: Attempt) -> None:
+        """Cancel a node's queries; its outcome comes as always."""
+        with self._lock:
+            waiting = [b for b in self._backlog if attempt in b.attempts]
+            if waiting:
+                self._backlog = [b for b in self._backlog if b not in waiting]
+                self._emit_lost(waiting[0], "cancelled before it started")
+            elif self._worker is not None:
+                self._worker.send("cancel", node=attempt.node_id)
+
+    def release(self) -> None:
+        """Let go of the database file."""
+        with self._lock:
+            worker, ready = self._worker, self._ready
+            self._released.clear()
+        if worker is not None and ready and not worker.leaving:
+            worker.send("release")
+            self._released.wait(60)
+
+    def close(self) -> None:
+        """End the worker, whatever it does."""
+        with self._lock:
+            worker, self._worker = self._worker, None
+            self._ready = False
+        if worker is not None:
+            worker.leave(patience=5)
+
+    def kill(self) -> None:
+        """End the worker at once, without a word to it."""
+        worker = self._worker
+        if worker is not None:
+            worker.leaving = True
+            worker.kill()
+
+    def leave_out_end_hooks(self) -> None:
+        """Close the session without on-run-end hooks, as dbt does when it is interrupted."""
+        self._end_hooks = False
+
+    # ---------------------------------------------------------------- sending
+
+    def _send(self, batch: Batch) -> None:
+        assert self._worker is not None
+        (attempt,) = batch.attempts
+        id = attempt.node_id
+        if id == SESSION_OPEN:
+            self._opening = attempt
+            self._emit(Started(attempt))
+            self._begin()
+        elif self._begun and not self._connected and (id != SESSION_CLOSE or self._end_hooks):
+            self._backlog.append(batch)  # a replacement connects when it has something to do
+            self._begin()
+        elif id == SESSION_CLOSE:
+            self._closing = attempt
+            self._emit(Started(attempt))
+            self._worker.send("finish", hooks=self._end_hooks, adopt=self._ledger.results())
+        else:
+            log = str(self._request.log_path(attempt))
+            fields: Message = {"node": id, "attempt": attempt.number, "log": log}
+            fields["batches"] = self._ledger.batches_to_go_on_from(id)
+            step = self._request.sql.get(id)
+            left_out = step.left_out() if step is not None else None
+            if left_out is not None:
+                self._emit(Finished(attempt, left_out))
+                return
+            self._in_flight[id] = attempt
+            if step is None:
+                self._worker.send("execute", **fields)
+            else:
+                self._worker.send("sql", **fields, sql=step.text, run=self._request.run)
+
+    def _begin(self) -> None:
+        assert self._worker is not None
+        if not self._beginning:
+            self._beginning = True
+            self._worker.send("begin")
+
+    def _emit_lost(
+        self, batch: Batch, why: str, found: FailureClass = FailureClass.TRANSIENT
+    ) -> None:
+        for attempt in batch.attempts:
+            self._emit(Finished(attempt, lost(why, found)))
+
+    # ---------------------------------------------------------------- hearing
+
+    def _told(self, worker: Worker, message: Message) -> None:
+        with self._lock:
+            if worker is not self._worker:
+                return
+            handler = getattr(self, f"_on_{message['type']}")
+            handler(message)
+
+    def _on_warning(self, message: Message) -> None:
+        self.warnings.append(message["message"])
+
+    def _on_opened(self, message: Message) -> None:
+        self._known = True
+        if not self._opened:
+            self._opened = True
+            self._answers.put(message)
+        elif self._accepted:
+            self._catch_up()
+
+    def _on_failed(self, message: Message) -> None:
+        if self._worker is not None:
+            self._worker.leaving = True
+        if not self._opened:
+            self._answers.put(message)
+            return
+        outcome = failed(message)
+        if self._closing is not None and outcome.failure_class is FailureClass.TRANSIENT:
+            # dbt has written its artifacts and is gone
+            outcome = replace(outcome, failure_class=FailureClass.UNKNOWN)
+        for attempt in self._taken_back():
+            self._emit(Finished(attempt, outcome))
+        self._give_up(message["message"])
+
+    def _on_begun(self, message: Message) -> None:
+        self._begun = self._connected = True
+        self._start_hooks = self._beginning = False
+        if self._opening is not None:
+            self._emit(Finished(self._opening, opened(blocked=message["blocked"])))
+            self._opening = None
+        self._send_backlog()
+
+    def _on_begin_failed(self, message: Message) -> None:
+        self._beginning = False
+        outcome = failed(message)
+        if self._opening is not None:
+            with contextlib.suppress(OSError):  # the message is in the history in any case
+                self._request.log_path(self._opening).write_text(f"{message['message']}\n")
+            self._emit(Finished(self._opening, outcome))
+            self._opening = None
+        waiting, self._backlog = self._backlog, []
+        for batch in waiting:
+            (attempt,) = batch.attempts
+            if attempt.node_id == SESSION_CLOSE:  # artifacts do not need the warehouse
+                self._not_closed = replace(outcome, failure_class=FailureClass.UNKNOWN)
+                self._end_hooks = False
+                self._send(batch)
+            else:
+                self._emit(Finished(attempt, outcome))
+
+    def _on_started(self, message: Message) -> None:
+        self._emit(Started(Attempt(message["node"], message["attempt"])))
+
+    def _on_finished(self, message: Message) -> None:
+        attempt = Attempt(message.pop("node"), message.pop("attempt"))
+        message.pop("type")
+        self._in_flight.pop(attempt.node_id, None)
+        self._deaths = 0
+        outcome = outcome_of(message)
+        self._ledger.ended(attempt.node_id, {**outcome.details, "message": outcome.message})
+        self._emit(Finished(attempt, outcome))
+
+    def _on_hook(self, message: Message) -> None:
+        id = message.pop("node")
+        self._ledger.hook_ended(id, message)
+        self._emit(Finished(Attempt(id, 1), outcome_of(message)))
+
+    def _on_released(self, message: Message) -> None:
+        self._released.set()
+
+    def _on_closed(self, message: Message) -> None:
+        if self._worker is not None:
+            self._worker.leaving = True
+        if self._closing is not None:
+            outcome = self._not_closed or Outcome(state=State.SUCCESS)
+            self._emit(Finished(self._closing, outcome))
+            self._closing = None
+
+    # ---------------------------------------------------------------- death
+
+    def _died(self, worker: Worker, how: str) -> None:
+        with self._lock:
+            self._released.set()  # nothing is open in a process that is gone
+            if worker is not self._worker or worker.leaving:
+                return
+            if not self._opened:
+                self._answers.put(
+                    {"type": "failed", "message": last_words(self._request.console, how)}
+                )
+                return
+            self._ready = self._known = self._connected = self._beginning = False
+            why, under_way = f"the dbt worker died ({how})", self._taken_back()
+            self._deaths += not under_way
+            for attempt in under_way:
+                if attempt.node_id not in (SESSION_OPEN, SESSION_CLOSE):
+                    self._ledger.lost(attempt.node_id, why)
+                self._emit(Finished(attempt, lost(why)))
+            if self._deaths >= MAX_DEATHS:
+                self._give_up(f"the dbt worker died {self._deaths} times in a row ({how})")
+                return
+            try:
+                self.launch()
+                self._send_open()
+            except EngineError as error:
+                self._give_up(str(error))
+
+    def _taken_back(self) -> list[Attempt]:
+        """What the worker had in hand; it has it no longer."""
+        found = [*self._in_flight.values(), self._opening, self._closing]
+        self._in_flight.clear()
+        self._opening = self._closing = None
+        return [attempt for attempt in found if attempt is not None]
+
+    def _catch_up(self) -> None:
+        self._ready = True
+        assert self._worker is not None
+        for message in self._ledger.skips():
+            self._worker.send("skip", **message)
+        self._send_backlog()
+
+    def _send_backlog(self) -> None:
+        backlog, self._backlog = self._backlog, []
+        for batch in backlog:
+            self._send(batch)
+
+    def _give_up(self, why: str, found: FailureClass = FailureClass.DEPENDENCY) -> None:
+        self._broken = (why, found)
+        backlog, self._backlog = self._backlog, []
+        for batch in backlog:
+            self._emit_lost(batch, why, found)

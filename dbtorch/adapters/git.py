@@ -1,0 +1,34 @@
+"""Which commit a project is at."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Checkout:
+    """State of a git checkout; ``dirty`` is None outside of one."""
+
+    commit: str = ""
+    dirty: bool | None = None
+
+
+def checkout(folder: Path) -> Checkout:
+    """Commit and dirtiness of the checkout a folder belongs to."""
+    commit = _git(folder, "rev-parse", "HEAD")
+    if commit is None:
+        return Checkout()
+    status = _git(folder, "status", "--porcelain", "--", ".")
+    return Checkout(commit.strip(), None if status is None else bool(status.strip()))
+
+
+def _git(folder: Path, *args: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", *args], cwd=folder, capture_output=True, text=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None

@@ -1,0 +1,28 @@
+"""Whether a process of this machine is there."""
+
+from __future__ import annotations
+
+import os
+
+
+def lives(host: str, pid: int) -> bool:
+    """Whether a process runs; those of other machines are taken to. A zombie runs no more."""
+    import socket  # not every command that reads the history needs it
+
+    if host != socket.gethostname() or pid <= 0 or os.name != "posix":
+        return True
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True  # another user's
+    return not _is_zombie(pid)
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] in (b"Z", b"X")
+    except (OSError, IndexError):
+        return False

@@ -1,0 +1,134 @@
+"""One process of a step, in a session and process group of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+
+class Process:
+    """Started once, waited for once, cancelled from any thread."""
+
+    def __init__(self, *, grace: float) -> None:
+        """``grace`` is how many seconds lie between being asked to end and being killed."""
+        self._grace = grace
+        self._lock = threading.Lock()
+        self._popen: subprocess.Popen[bytes] | None = None
+        self._killer: threading.Timer | None = None
+        self._deadline = 0.0
+        self.cancelled = False  # it was asked to end before it had ended by itself
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: Path,
+        env: Mapping[str, str],
+        log: Path,
+        stdin: str | None,
+        started: Callable[[], None],
+    ) -> int | None:
+        """Start it, tell ``started``, wait; its exit status, or None when cancelled before.
+
+        Output goes to the log through the file itself, as it happens. Nothing of the process
+        group is left when this returns.
+        """
+        with self._lock:
+            if self.cancelled:
+                return None
+            with log.open("ab") as out:
+                self._popen = subprocess.Popen(
+                    argv,
+                    cwd=cwd,
+                    env=env,
+                    stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+                    stdout=out,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+        popen = self._popen
+        try:
+            started()
+            _feed(popen, stdin)
+            return popen.wait()
+        finally:
+            self._sweep(popen)
+
+    def cancel(self) -> None:
+        """Ask the group to end, and kill it after the grace; returns at once."""
+        with self._lock:
+            if self.cancelled:
+                return
+            if self._popen is None:
+                self.cancelled = True
+                return
+            if self._popen.poll() is not None:
+                return  # it had ended, and how it ended stands
+            self.cancelled = True
+            self._deadline = time.monotonic() + self._grace
+            _signal(self._popen.pid, signal.SIGTERM)
+            self._killer = threading.Timer(self._grace, self._kill, (self._popen,))
+            self._killer.daemon = True
+            self._killer.start()
+
+    def _kill(self, popen: subprocess.Popen[bytes]) -> None:
+        with self._lock:
+            if popen.poll() is None:
+                _signal(popen.pid, signal.SIGKILL)
+
+    def _sweep(self, popen: subprocess.Popen[bytes]) -> None:
+        """End what the leader left behind; after a cancel its children have the grace too."""
+        if popen.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                popen.stdin.close()
+        if popen.poll() is None:  # only when waiting itself went wrong
+            _signal(popen.pid, signal.SIGKILL)
+            popen.wait()
+        while self.cancelled and time.monotonic() < self._deadline and _lives(popen.pid):
+            time.sleep(0.05)
+        _signal(popen.pid, signal.SIGKILL)
+        if self._killer is not None:
+            self._killer.cancel()
+
+
+def _feed(popen: subprocess.Popen[bytes], text: str | None) -> None:
+    """Write what the process reads first; one that ends before it has read is no error here."""
+    if popen.stdin is None:
+        return
+    with contextlib.suppress(BrokenPipeError), popen.stdin as pipe:
+        pipe.write((text or "").encode())
+
+
+def _signal(group: int, number: int) -> bool:
+    """Send a signal to a process group; False when there is nobody left in it."""
+    try:
+        os.killpg(group, number)
+    except (ProcessLookupError, PermissionError):  # macOS says the latter of zombies
+        return False
+    return True
+
+
+def _lives(group: int) -> bool:
+    """Whether somebody in it still runs.
+
+    Orphans are buried by process 1, and in a container that one may never do so: the dead do
+    not count, where ``/proc`` tells.
+    """
+    if not _signal(group, 0):
+        return False
+    stats = list(Path("/proc").glob("[0-9]*/stat"))
+    return not stats or any(_is_member(stat, group) for stat in stats)
+
+
+def _is_member(stat: Path, group: int) -> bool:
+    try:
+        state, _, its_group = stat.read_text(errors="replace").rpartition(")")[2].split()[:3]
+    except (OSError, ValueError):  # it has just gone
+        return False
+    return state not in "ZX" and int(its_group) == group

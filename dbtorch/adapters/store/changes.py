@@ -1,0 +1,104 @@
+"""Writing what changed in one turn of the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from dbtorch.adapters.store import rows, statements
+from dbtorch.adapters.store.database import Row, Transaction
+from dbtorch.core.events import Changed
+from dbtorch.core.state import FailureClass, State
+from dbtorch.ports import StoreError
+
+
+def write_changes(transaction: Transaction, run_id: str, changes: Sequence[Changed]) -> None:
+    """Write nodes, transitions and attempts. Raises `StoreError` for an unknown run."""
+    series = transaction.one(statements.RUN_SERIES, {"run_id": run_id})
+    if series is None:
+        raise StoreError(f"there is no run {run_id} to record changes of")
+    common = [_common(run_id, change) for change in changes]
+    transaction.many(statements.CHANGE_NODE, common)
+    _write_transitions(transaction, run_id, common)
+    _write_attempts(transaction, series, list(zip(changes, common, strict=True)))
+
+
+def _common(run_id: str, change: Changed) -> dict[str, Any]:
+    return {
+        "run_id": run_id,
+        "node_id": change.node_id,
+        "attempt": change.attempt,
+        "before": change.before.value,
+        "state": change.state.value,
+        "at": rows.moment(change.at),
+        "reason": rows.clean(change.reason),
+        "retry_at": rows.moment(change.retry_at),
+    }
+
+
+def _write_transitions(
+    transaction: Transaction, run_id: str, common: Sequence[dict[str, Any]]
+) -> None:
+    row = transaction.one(statements.LAST_TRANSITION, {"run_id": run_id})
+    last = row["ordinal"] if row is not None else 0
+    numbered = [{**values, "ordinal": last + place} for place, values in enumerate(common, 1)]
+    transaction.many(statements.ADD_TRANSITION, numbered)
+
+
+def _write_attempts(
+    transaction: Transaction, series: Row, changes: Sequence[tuple[Changed, dict[str, Any]]]
+) -> None:
+    # An attempt opens, starts and closes in this order, also within one turn, so all that open
+    # may be written first.
+    of_run = {"project": series["project"], "target": series["target"]}
+    opened = [
+        {**common, **of_run, "started_at": common["at"] if _runs(change) else None}
+        for change, common in changes
+        if _opens(change)
+    ]
+    transaction.many(statements.OPEN_ATTEMPT, opened)
+    started = [common for change, common in changes if _runs(change) and not _opens(change)]
+    transaction.many(statements.START_ATTEMPT, started)
+    closed = [{**common, **_result(change)} for change, common in changes if _closes(change)]
+    transaction.many(statements.CLOSE_ATTEMPT, closed)
+
+
+def _opens(change: Changed) -> bool:
+    """Whether an attempt begins: handed out, or (hooks) first heard of when it runs or is done."""
+    if change.state is State.QUEUED:
+        return True
+    return change.before is State.PENDING and (_runs(change) or change.outcome is not None)
+
+
+def _runs(change: Changed) -> bool:
+    return change.state is State.RUNNING
+
+
+def _closes(change: Changed) -> bool:
+    """Whether an attempt ends; a node that waits or was never tried has none to end."""
+    ends = change.state.final or change.state is State.UP_FOR_RETRY
+    return ends and (change.outcome is not None or change.before.active)
+
+
+def _result(change: Changed) -> dict[str, Any]:
+    failed = change.state in (State.UP_FOR_RETRY, State.FAILED)
+    state = State.FAILED if failed else change.state
+    outcome = change.outcome
+    if outcome is None:  # a hook whose session ended first: nobody knows what became of it
+        unknown = FailureClass.UNKNOWN.value if failed else None
+        return {
+            "state": state.value,
+            "failure_class": unknown,
+            "message": rows.clean(change.reason),
+            "rows_affected": None,
+            "output": rows.dumped(None),
+            "details": rows.dumped({}),
+        }
+    return {
+        "state": state.value,
+        "failure_class": outcome.failure_class.value if outcome.failure_class else None,
+        "message": rows.clean(outcome.message),
+        "rows_affected": outcome.rows_affected,
+        "output": rows.dumped(outcome.output),
+        "details": rows.dumped(outcome.details),
+    }

@@ -1,0 +1,20 @@
+"""Writes every change before anybody acts on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dbtorch.core.events import Changed
+from dbtorch.ports import Store
+
+
+class Recorder:
+    """The listener that comes first: what it cannot write does not happen."""
+
+    def __init__(self, store: Store, run_id: str) -> None:
+        self._store = store
+        self._run_id = run_id
+
+    def __call__(self, changes: Sequence[Changed]) -> None:
+        """Commit changes. Raises `StoreError`."""
+        self._store.record(self._run_id, changes)

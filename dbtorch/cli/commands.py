@@ -1,0 +1,198 @@
+"""click commands of the verbs that need dbt. Each parses, and calls a function."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from dbtorch.cli.options import DbtCommand, dbt_args, dbt_options, profile_options, selects
+
+_PROJECT = click.option("--project-dir", help="Folder of the dbt project.")
+_PIPELINE = click.option("--pipeline", "-p", help="Pipeline of dbtorch.yml; everything without.")
+_STORE = click.option("--database-url", help="Where the history is kept (DBTORCH_DATABASE_URL).")
+
+
+class _Moment(click.ParamType[datetime]):
+    """An ISO date or time; without a zone it is UTC."""
+
+    name = "date"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is no date; write 2026-11-21 or 2026-11-21T06:00+01:00")
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+class _Duration(click.ParamType[float]):
+    """Seconds, or a number with s, m, h or d."""
+
+    name = "duration"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        from dbtorch.adapters.config.durations import seconds
+
+        try:
+            return seconds(_number(value))
+        except ValueError as error:
+            self.fail(f"{value!r} is none: {error}")
+
+
+def _number(text: str) -> str | float:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _overrides(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options that win over dbtorch.yml and meta.dbtorch, for every node of the run."""
+    times = click.IntRange(min=0)
+    for option in (
+        click.option("--timeout", type=_Duration(), help="How long one attempt may take."),
+        click.option("--retry-max-delay", type=_Duration(), help="Longest wait between tries."),
+        click.option("--retry-delay", type=_Duration(), help="First wait between tries."),
+        click.option("--retries", type=times, help="Tries after the first one, for every node."),
+    ):
+        command = option(command)
+    return command
+
+
+_LOG_FORMAT = click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    help="One JSON object a line, or text for people.",
+)
+
+
+def _options(given: dict[str, Any]) -> Any:
+    from dbtorch.cli.opening import Options
+    from dbtorch.core.config import Settings
+
+    return Options(
+        project_dir=given.get("project_dir"),
+        pipeline=given.get("pipeline"),
+        dbt_args=dbt_args(given),
+        narrowed=selects(given),
+        overrides=Settings(
+            retries=given.get("retries"),
+            retry_delay=given.get("retry_delay"),
+            retry_max_delay=given.get("retry_max_delay"),
+            timeout=given.get("timeout"),
+        ),
+        steps=given.get("steps", True),
+        database_url=given.get("database_url"),
+        log_format=given.get("log_format", "text"),
+        logical_date=given.get("logical_date"),
+        fail_on_empty=given.get("fail_on_empty", False),
+        command=("dbtorch", *sys.argv[1:]),
+    )
+
+
+@click.command(cls=DbtCommand)
+@_PROJECT
+@_PIPELINE
+@click.option("--steps/--no-steps", default=True, help="Leave out everything that is not dbt's.")
+@_overrides
+@click.option("--logical-date", type=_Moment(), help="What the run stands for; now by default.")
+@click.option("--fail-on-empty", is_flag=True, help="Exit with 2 when the selection is empty.")
+@_LOG_FORMAT
+@_STORE
+@dbt_options
+def run(**given: Any) -> int:
+    """Run the project, or a part of it, node by node."""
+    from dbtorch.cli.running import run
+
+    return run(_options(given))
+
+
+@click.command()
+@click.argument("run", default="latest")
+@_PROJECT
+@_overrides
+@_LOG_FORMAT
+@_STORE
+def retry(**given: Any) -> int:
+    """Go on with RUN: what did not succeed, and what depends on it."""
+    from dbtorch.cli.running import retry
+
+    return retry(_options(given), given["run"])
+
+
+_PLAN_FORMAT = click.option(
+    "--format", "format", type=click.Choice(["text", "json"]), default="text"
+)
+
+
+@click.command(cls=DbtCommand)
+@_PROJECT
+@_PIPELINE
+@click.option("--steps/--no-steps", default=True, help="Leave out everything that is not dbt's.")
+@_overrides
+@_PLAN_FORMAT
+@_STORE
+@dbt_options
+def plan(**given: Any) -> int:
+    """Show what would run, in which order and why. Runs nothing."""
+    from dbtorch.cli.planning import plan
+
+    return plan(_options(given), given["format"])
+
+
+@click.command(cls=DbtCommand)
+@_PROJECT
+@_PIPELINE
+@click.option("--steps/--no-steps", default=True, help="Leave out everything that is not dbt's.")
+@click.option(
+    "--format", "format", type=click.Choice(["text", "mermaid", "dot", "json"]), default="text"
+)
+@dbt_options
+def graph(**given: Any) -> int:
+    """Draw the graph: steps and dbt nodes."""
+    from dbtorch.cli.planning import graph
+
+    return graph(_options(given), given["format"])
+
+
+@click.command(cls=DbtCommand)
+@_PROJECT
+@_PIPELINE
+@dbt_options
+def validate(**given: Any) -> int:
+    """Check dbtorch.yml, meta.dbtorch and the graph. Runs nothing."""
+    from dbtorch.cli.planning import validate
+
+    return validate(_options(given))
+
+
+@click.command()
+@_PROJECT
+@click.option("--force", is_flag=True, help="Replace the dbtorch.yml that is there.")
+def init(project_dir: str | None, force: bool) -> int:
+    """Write a commented dbtorch.yml for this project."""
+    from dbtorch.cli.init import init
+    from dbtorch.cli.project import find_project_dir
+
+    return init(find_project_dir(project_dir), force=force, echo=click.echo)
+
+
+@click.command()
+@_PROJECT
+@_PLAN_FORMAT
+@_STORE
+@profile_options
+def doctor(**given: Any) -> int:
+    """Check interpreter, dbt, profile, connection, store and permissions."""
+    from dbtorch.cli.doctor import doctor
+
+    return doctor(_options(given), given["format"])

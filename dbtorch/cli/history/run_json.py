@@ -1,0 +1,77 @@
+"""A run as JSON: the shape other programs rely on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime
+from typing import Any
+
+from dbtorch.cli.render.words import without_login
+from dbtorch.core.graph import Kind
+from dbtorch.core.history import AttemptRecord, NodeRecord, RunRecord
+
+
+def run_json(run: RunRecord, state: str) -> dict[str, Any]:
+    """Everything about a run; ends of the dbt session are apart from its nodes."""
+    nodes = [node for node in run.nodes if node.kind is not Kind.SESSION]
+    counts = Counter(node.state.value for node in nodes)
+    return {
+        "run_id": run.run_id,
+        "pipeline": run.pipeline,
+        "project": run.project,
+        "target": run.target,
+        "logical_date": run.logical_date.isoformat(),
+        "data_interval_start": run.data_interval_start.isoformat(),
+        "data_interval_end": run.data_interval_end.isoformat(),
+        "state": state,
+        "started_at": run.started_at.isoformat(),
+        "finished_at": _moment(run.finished_at),
+        "trigger": run.trigger,
+        "command": [without_login(word) for word in run.command],
+        "dbtorch_version": run.dbtorch_version or None,
+        "dbt_version": run.dbt_version or None,
+        "adapter": run.adapter or None,
+        "manifest_hash": run.manifest_hash or None,
+        "git_commit": run.git_commit or None,
+        "git_dirty": run.git_dirty,
+        "host": run.host or None,
+        "counts": dict(counts),
+        "nodes": [_node(node) for node in nodes],
+        "session": [_node(node) for node in run.nodes if node.kind is Kind.SESSION],
+    }
+
+
+def _node(node: NodeRecord) -> dict[str, Any]:
+    return {
+        "id": node.id,
+        "kind": node.kind.value,
+        "name": node.name,
+        "state": node.state.value,
+        "reason": node.reason or None,
+        "path": node.path or None,
+        "materialized": node.materialized or None,
+        "owner": node.owner or None,
+        "runbook": node.runbook or None,
+        "group": node.group or None,
+        "retry_at": _moment(node.retry_at),
+        "attempts": [attempt_json(attempt) for attempt in node.attempts],
+    }
+
+
+def attempt_json(attempt: AttemptRecord) -> dict[str, Any]:
+    """One attempt."""
+    return {
+        "number": attempt.number,
+        "state": attempt.state.value,
+        "queued_at": attempt.queued_at.isoformat(),
+        "started_at": _moment(attempt.started_at),
+        "finished_at": _moment(attempt.finished_at),
+        "failure_class": attempt.failure_class.value if attempt.failure_class else None,
+        "message": attempt.message or None,
+        "rows_affected": attempt.rows_affected,
+        "output": attempt.output,
+    }
+
+
+def _moment(at: datetime | None) -> str | None:
+    return at.isoformat() if at is not None else None

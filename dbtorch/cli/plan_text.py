@@ -1,0 +1,199 @@
+"""A plan as text or JSON: what would run, in which order, why, and how long it may take."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from dbtorch.cli.render.forecast import Forecast, forecast, is_shown
+from dbtorch.cli.render.progress import label
+from dbtorch.cli.render.table import table
+from dbtorch.cli.render.words import and_more, calm, many, took
+from dbtorch.core.graph import Kind, Node
+from dbtorch.core.naming import short_name
+from dbtorch.core.plan import STEPS, THREADS, Plan
+from dbtorch.core.policy import Policy, Retry
+
+#: Names that a reason lists before it only counts.
+_LISTED = 3
+
+#: Nodes of the critical path that are written out.
+_ON_PATH = 12
+
+_HEAD = ("#", "STARTS", "TAKES", "NODE", "WHY", "HOW")
+
+
+def plan_text(plan: Plan, *, format: str = "text") -> str:
+    """The plan as ``text`` or ``json``. Nothing ends in a line break."""
+    view = _PlanView(plan)
+    return json.dumps(view.as_json(), indent=2) if format == "json" else view.as_text()
+
+
+class _PlanView:
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._forecast: Forecast = forecast(plan)
+        self._nodes = plan.graph.nodes
+        self._cost = plan.cost()
+        retries = Counter(_retry_key(plan.policy(id).retry) for id in self._forecast.starts)
+        self._common = retries.most_common(1)[0][0] if retries else None
+        timeouts = Counter(plan.policy(id).timeout for id in self._forecast.starts)
+        self._timeout = timeouts.most_common(1)[0][0] if timeouts else None
+
+    def as_text(self) -> str:
+        if not self._forecast.starts:
+            return "The selection matches no nodes; nothing would run."
+        rows = [self._row(place, id) for place, id in enumerate(self._forecast.starts, start=1)]
+        lines = table(_HEAD, rows, right=frozenset({0, 1, 2}))
+        return "\n".join([*lines, "", *self._totals()])
+
+    def as_json(self) -> dict[str, Any]:
+        found = self._forecast
+        return {
+            "nodes": [self._node_json(place, id) for place, id in enumerate(found.starts, 1)],
+            "estimated_seconds": found.seconds,
+            "critical_path": list(found.critical_path),
+            "critical_path_seconds": found.critical_seconds,
+            "pools": dict(self._plan.pools),
+            "fail_fast": self._plan.fail_fast,
+        }
+
+    # ---------------------------------------------------------------- text
+
+    def _row(self, place: int, id: str) -> list[str]:
+        known = id in self._plan.expected or self._cost[id] == 0
+        takes = took(self._cost[id]) if known else "?"
+        return [
+            str(place),
+            f"+{calm(self._forecast.starts[id])}",
+            takes,
+            label(self._nodes[id]),
+            self._why(id),
+            self._how(id),
+        ]
+
+    def _why(self, id: str) -> str:
+        node = self._nodes[id]
+        parents = self._shown(self._plan.graph.parents(id))
+        why = "after " + listed(parents) if parents else ""
+        if node.kind is Kind.STEP:
+            children = self._shown(self._plan.graph.children(id))
+            feeds = "feeds " + listed(children) if children else ""
+            return "; ".join(filter(None, (why, feeds))) or "step"
+        return why or "selected"
+
+    def _how(self, id: str) -> str:
+        policy = self._plan.policy(id)
+        slots = ", ".join(_pool(name, count) for name, count in _named_pools(policy))
+        special = _retry_key(policy.retry) != self._common
+        return "; ".join(
+            text
+            for text, wanted in (
+                (f"priority {policy.priority}", policy.priority),
+                (slots, slots),
+                (f"retries {_retries(policy.retry)}", special),
+                (f"timeout {_span(policy.timeout)}", policy.timeout != self._timeout),
+            )
+            if wanted
+        )
+
+    def _totals(self) -> list[str]:
+        plan, found = self._plan, self._forecast
+        kinds = Counter(self._nodes[id].kind.value for id in found.starts)
+        total = len(found.starts)
+        known = sum(id in plan.expected for id in found.starts)
+        named = {name: size for name, size in plan.pools.items() if name not in (THREADS, STEPS)}
+        pools = "".join(f", {name} {size}" for name, size in named.items())
+        path = [short_name(id, self._nodes[id].name) for id in found.critical_path]
+        rest = len(path) - _ON_PATH
+        more = f" > and {rest} more" if rest > 0 else ""
+        kinds_text = ", ".join(
+            many(count, kind.replace("_", " ")) for kind, count in kinds.most_common()
+        )
+        lines = [
+            f"{many(total, 'node')}: {kinds_text}",
+            f"Estimated   {took(found.seconds)} after dbt has started; history knows {known} of "
+            f"{total} nodes" + ("" if known == total else ", the others (?) count as 1s"),
+            f"Critical    {took(found.critical_seconds)}: {' > '.join(path[:_ON_PATH])}{more}",
+            f"At once     {plan.pools.get(THREADS, 'any')} in dbt (threads), "
+            f"{plan.pools.get(STEPS, 'any')} steps{pools}",
+        ]
+        retries = (plan.policy(id).retry for id in found.starts)
+        common = next(retry for retry in retries if _retry_key(retry) == self._common)
+        lines += [
+            f"Retries     {_retries(common)}, where nothing else is said",
+            f"Timeout     {_span(self._timeout)}, where nothing else is said",
+        ]
+        return lines
+
+    # ---------------------------------------------------------------- JSON
+
+    def _node_json(self, place: int, id: str) -> dict[str, Any]:
+        node, policy = self._nodes[id], self._plan.policy(id)
+        return {
+            "id": id,
+            "kind": node.kind.value,
+            "name": node.name,
+            "order": place,
+            "starts_after": self._forecast.starts[id],
+            "expected_seconds": self._plan.expected.get(id),
+            "critical": id in self._forecast.critical_path,
+            "why": self._why(id),
+            "after": [parent.id for parent in self._shown(self._plan.graph.parents(id))],
+            "priority": policy.priority,
+            "slots": dict(policy.slots),
+            "timeout": policy.timeout,
+            "retries": {str(key.value): n for key, n in policy.retry.retries.items()},
+            "retry_delay": policy.retry.delay,
+            "retry_max_delay": policy.retry.max_delay,
+        }
+
+    def _shown(self, ids: Iterable[str]) -> list[Node]:
+        return [self._nodes[id] for id in ids if is_shown(self._nodes[id].kind)]
+
+
+def listed(nodes: list[Node], at_most: int = _LISTED) -> str:
+    """Names; tests beside other nodes only count, because they say least about why."""
+    others = [node for node in nodes if node.kind not in (Kind.TEST, Kind.UNIT_TEST)]
+    tests = len(nodes) - len(others) if others else 0
+    told = others or nodes
+    names = tuple(short_name(node.id, node.name) for node in told[:at_most])
+    counted = f", {many(tests, 'test')}" if tests else ""
+    return f"{and_more(names, len(told))}{counted}"
+
+
+def _named_pools(policy: Policy) -> list[tuple[str, int]]:
+    """Pools worth a word: named ones, and a whole share of dbt's threads."""
+    return [
+        (name, count)
+        for name, count in policy.slots.items()
+        if name != STEPS and (name != THREADS or count > 1)
+    ]
+
+
+def _pool(name: str, count: int) -> str:
+    if name == THREADS:
+        return "alone with the database"
+    return f"pool {name}" if count == 1 else f"pool {name} ({count} slots)"
+
+
+def _retry_key(retry: Retry) -> tuple[Any, ...]:
+    return (tuple(sorted(retry.retries.items())), retry.delay, retry.max_delay)
+
+
+def _retries(retry: Retry) -> str:
+    counts = [f"{n} {kind.value}" for kind, n in retry.retries.items() if n]
+    if not counts:
+        return "none"
+    alike = len(set(retry.retries.values())) == 1
+    times = counts[0].partition(" ")[0] if alike else ", ".join(counts)
+    return f"{times} (after {_span(retry.delay)}, at most {_span(retry.max_delay)})"
+
+
+def _span(seconds: float | None) -> str:
+    """A duration as somebody would write it into a configuration."""
+    if seconds is None:
+        return "none"
+    return f"{seconds:g}s" if seconds < 60 else calm(seconds)

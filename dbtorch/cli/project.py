@@ -1,0 +1,113 @@
+"""The dbt project a command is about."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dbtorch.cli.errors import UsageError
+from dbtorch.core.config import Config
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """A dbt project folder with what dbtorch needs to know before dbt has read it."""
+
+    dir: Path
+    name: str
+    config: Config
+
+    @property
+    def python(self) -> str:
+        """The interpreter that has dbt."""
+        found = self.config.engine.python
+        if found is None:
+            return sys.executable
+        path = Path(found).expanduser()
+        return str(self.dir / path) if len(path.parts) > 1 else found
+
+    def profiles_dir(self, environ: Mapping[str, str], cwd: Path) -> Path | None:
+        """Where profiles.yml is, when dbt would not find it by itself.
+
+        dbt looks at --profiles-dir, DBT_PROFILES_DIR, the current folder and ~/.dbt, in this
+        order; dbtorch.yml and the project's own folder come between the second and the third.
+        """
+        if "DBT_PROFILES_DIR" in environ:
+            return None
+        if self.config.engine.profiles_dir is not None:
+            return (self.dir / self.config.engine.profiles_dir).resolve()
+        here = (cwd / "profiles.yml").exists()
+        return self.dir if not here and (self.dir / "profiles.yml").exists() else None
+
+
+def open_project(project_dir: str | None, environ: Mapping[str, str] = os.environ) -> Project:
+    """The project in a folder, the current one by default. Raises `UsageError`, `ConfigError`."""
+    from dbtorch.adapters.config import load
+
+    folder = find_project_dir(project_dir, environ)
+    project = Project(dir=folder, name=_name(folder), config=load(folder))
+    if not project.config.step_modules:
+        return project
+    return replace(project, config=_with_declared_steps(project))
+
+
+def find_project_dir(project_dir: str | None, environ: Mapping[str, str] = os.environ) -> Path:
+    """The folder of a project, for commands that read nothing else of it. Raises `UsageError`."""
+    folder = Path(project_dir or environ.get("DBT_PROJECT_DIR") or ".").resolve()
+    if not (folder / "dbt_project.yml").is_file():
+        raise UsageError(
+            f"{folder} is no dbt project: it has no dbt_project.yml; "
+            "go to one or name it with --project-dir"
+        )
+    return folder
+
+
+def configured_store(option: str | None, project_dir: Path) -> str | None:
+    """URL of the history: the option, the environment, or dbtorch.yml if it says one."""
+    url = option or os.environ.get("DBTORCH_DATABASE_URL")
+    if url:
+        return url
+    files = [project_dir / name for name in ("dbtorch.yml", "dbtorch.yaml")]
+    if not any(b"database_url" in path.read_bytes() for path in files if path.is_file()):
+        return None  # reading the whole file takes longer than reading the history
+    from dbtorch.adapters.config import load
+
+    return load(project_dir).database_url
+
+
+def _with_declared_steps(project: Project) -> Config:
+    """The configuration with the steps that ``step_modules`` declare in Python."""
+    from dbtorch.adapters.steps.discovery import discover
+
+    config = project.config
+    steps = dict(config.steps)
+    for spec in discover(
+        config.step_modules, python=project.python, project_dir=project.dir, pools=config.pools
+    ):
+        if spec.name in steps:
+            raise UsageError(
+                f"{spec.origin}: step {spec.name} is declared in {steps[spec.name].origin} too; "
+                "give one of them another name"
+            )
+        steps[spec.name] = spec
+    return replace(config, steps=steps)
+
+
+def _name(folder: Path) -> str:
+    import yaml
+
+    path = folder / "dbt_project.yml"
+    try:
+        content = yaml.safe_load(path.read_bytes())
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = "" if mark is None else f":{mark.line + 1}"
+        what = getattr(error, "problem", None) or error
+        raise UsageError(f"{path}{where}: cannot be read as YAML: {what}") from error
+    name = content.get("name") if isinstance(content, dict) else None
+    if not isinstance(name, str):
+        raise UsageError(f"{path}: the project has no name; add a line such as 'name: shop'")
+    return name

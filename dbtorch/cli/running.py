@@ -1,0 +1,378 @@
+"""`dbtorch run` and `dbtorch retry`: from options to an exit code."""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+import socket
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+
+from dbtorch.adapters.clock import SystemClock
+from dbtorch.adapters.cron import interval
+from dbtorch.adapters.dbt.session import SessionEngine
+from dbtorch.adapters.git import Checkout, checkout
+from dbtorch.adapters.run_files import RunFiles
+from dbtorch.adapters.steps.runner import StepRunner
+from dbtorch.app.lease import LeaseKeeper
+from dbtorch.app.planning import Planned, texts_to_resolve
+from dbtorch.app.recorder import Recorder
+from dbtorch.app.runner import Inbox, Interrupt, Outdated, Runner
+from dbtorch.cli.errors import NODE_FAILED, OK, USAGE, UsageError
+from dbtorch.cli.head_start import HeadStart, same
+from dbtorch.cli.opening import Opening, Options, pipeline_of
+from dbtorch.cli.project import Project, configured_store, open_project
+from dbtorch.cli.render import View, make_view
+from dbtorch.cli.signals import Signals
+from dbtorch.cli.wiring import Occasion, build_engine, build_steps, build_store, prepare
+from dbtorch.core.events import Attempt, Batch, Finished
+from dbtorch.core.history import LEASE_LIFETIME, Lease, RunRecord
+from dbtorch.core.plan import SESSION_CLOSE, SESSION_OPEN
+from dbtorch.core.run import Prior, Run
+from dbtorch.core.state import RunState, State
+from dbtorch.core.summary import summarize
+from dbtorch.ports import EngineError, LeaseHeld, Selected, StepContext, Store
+
+
+def run(options: Options) -> int:
+    """Run a pipeline once. Answers the exit code."""
+    project = open_project(options.project_dir)
+    pipeline = pipeline_of(project.config, options)
+    now = SystemClock().now()
+    logical_date = options.logical_date or now.replace(microsecond=0)
+    start, end = interval(pipeline.schedule, logical_date)
+    occasion = Occasion(
+        run_id=f"{now:%Y%m%dT%H%M%S}Z-{secrets.token_hex(3)}",
+        pipeline=pipeline.name,
+        logical_date=logical_date,
+        data_interval_start=start,
+        data_interval_end=end,
+    )
+    with ExitStack() as stack:
+        return _Stretch(stack, project, options, occasion, now, earlier=None).go()
+
+
+def retry(options: Options, text: str) -> int:
+    """Go on with a run: what did not succeed, and what depends on it."""
+    project = open_project(options.project_dir)
+    store = _store(project, options, create=False)
+    try:
+        earlier = _run_to_retry(store, text)
+    finally:
+        store.close()
+    options = replace(Options.from_record(earlier), **options.of_this_stretch())
+    occasion = Occasion(
+        run_id=earlier.run_id,
+        pipeline=earlier.pipeline,
+        logical_date=earlier.logical_date,
+        data_interval_start=earlier.data_interval_start,
+        data_interval_end=earlier.data_interval_end,
+        outputs=_outputs(earlier),
+    )
+    with ExitStack() as stack:
+        return _Stretch(stack, project, options, occasion, earlier.started_at, earlier).go()
+
+
+def _run_to_retry(store: Store, text: str) -> RunRecord:
+    from dbtorch.cli.history import resolve_run
+
+    earlier = store.run(resolve_run(store, text))
+    assert earlier is not None
+    if earlier.state is RunState.SUCCESS:
+        raise UsageError(f"run {earlier.run_id} succeeded; there is nothing to retry")
+    return earlier
+
+
+def _store(project: Project, options: Options, *, create: bool) -> Store:
+    url = options.database_url or configured_store(None, project.dir)
+    return build_store(project.dir, url, create=create)
+
+
+class _Stretch:
+    """One stretch of a run: from its start, or from a retry, to where it ends."""
+
+    def __init__(
+        self,
+        stack: ExitStack,
+        project: Project,
+        options: Options,
+        occasion: Occasion,
+        started_at: datetime,
+        earlier: RunRecord | None,
+    ) -> None:
+        self._stack = stack
+        self._project = project
+        self._options = options
+        self._occasion = occasion
+        self._started_at = started_at
+        self._earlier = earlier
+        self._clock = SystemClock()
+        self._inbox = Inbox()
+        self._files = RunFiles(project.dir, occasion.run_id)
+        self._answer: list[Selected] = []  # dbt's, where it is not the kept one
+        self._signals = stack.enter_context(Signals())
+
+    def go(self) -> int:
+        """Everything, in order."""
+        args = self._options.dbt_args_for(self._project.config)
+        prepare(self._project.dir, self._files)
+        engine = build_engine(
+            self._project,
+            args,
+            self._files,
+            self._occasion,
+            self._inbox.put,
+            cwd=self._options.cwd,
+        )
+        self._stack.callback(engine.close)
+        engine.launch()  # dbt is imported while we look at everything else
+        store = _store(self._project, self._options, create=True)
+        self._stack.callback(store.close)
+        view = make_view(self._options.log_format, self._clock)
+        self._stack.callback(view.close)
+        self._hold_lease(store)
+        commit = _in_background(lambda: checkout(self._project.dir))
+        head_start = HeadStart(self._project.dir, self._words(args))
+        opening = self._open(engine, store, head_start)
+        while True:
+            for warning in engine.warnings:
+                view.note(warning, level="warning")
+            if opening.empty:
+                self._let_dbt_finish(engine)
+                return _nothing_selected(view, self._options)
+            run = self._drive(store, view, engine, opening, commit())
+            if run.finished:
+                return _exit_code(run, self._signals.received)
+            # dbt answered something else than the kept answer: go on with what is so.
+            head_start.forget()
+            self._earlier = store.run(self._occasion.run_id)
+            opening = self._plan(self._answer[0], store)
+            engine.accept()
+
+    def _open(self, engine: SessionEngine, store: Store, head_start: HeadStart) -> Opening:
+        """A plan from dbt's answer, or from the kept one where steps can start before it."""
+        texts = texts_to_resolve(self._project.config)
+        kept = head_start.recall()
+        if kept is not None:
+            opening = self._plan(kept, store)
+            if opening.starts_with_steps:
+                work = partial(self._compare, engine, texts, kept, head_start)
+                threading.Thread(target=work, name="dbtorch-open", daemon=True).start()
+                return opening
+        opening = self._plan(engine.open(texts), store)
+        engine.accept()
+        if opening.starts_with_steps:
+            head_start.keep(opening.selected)
+        return opening
+
+    def _compare(
+        self, engine: SessionEngine, texts: Sequence[str], kept: Selected, head_start: HeadStart
+    ) -> None:
+        """Let dbt nodes start when dbt answers what it did last time; if not, plan anew."""
+        try:
+            found = engine.open(texts)
+        except EngineError as error:
+            head_start.forget()
+            engine.refuse(str(error))
+            return
+        if same(kept, found):
+            engine.accept()
+            return
+        self._answer.append(found)
+        self._inbox.put(Outdated())
+
+    def _plan(self, selected: Selected, store: Store) -> Opening:
+        return Opening.of(self._project, selected, self._options, store)
+
+    def _words(self, args: tuple[str, ...]) -> list[str]:
+        config = self._project.config
+        steps = [f"{spec.id} {spec.produces} {spec.after}" for spec in config.steps.values()]
+        where = [self._project.python, self._occasion.pipeline, str(self._options.cwd)]
+        return [*args, *where, *steps]
+
+    def _drive(
+        self, store: Store, view: View, engine: SessionEngine, opening: Opening, commit: Checkout
+    ) -> Run:
+        planned = opening.planned
+        record = self._record(opening.selected, planned, commit)
+        store.begin(record, list(planned.plan.graph.nodes.values()))
+        steps = build_steps(
+            self._project,
+            self._context(opening.selected),
+            self._files,
+            self._occasion,
+            self._inbox.put,
+        )
+        run = Run(planned.plan, random=random.random, prior=_prior(self._earlier))
+        engine.adopt(_results(self._earlier))
+        self._signals.route(self._inbox, leave=partial(_leave, engine, steps))
+        began = self._clock.now()
+        known = self._earlier.nodes if self._earlier is not None else ()
+        view.start(planned.plan, replace(record, nodes=known), self._files.log)
+        try:
+            Runner(
+                run,
+                planned,
+                engine=engine,
+                steps=steps,
+                inbox=self._inbox,
+                clock=self._clock,
+                recorder=Recorder(store, record.run_id),
+                listeners=[view.changed],
+            ).drive()
+        finally:
+            steps.close()
+        if run.finished:
+            store.end(record.run_id, run.state, self._clock.now())
+            finished = store.run(record.run_id)
+            assert finished is not None
+            since = began if self._earlier is not None else None
+            view.finish(summarize(finished, log_path=self._files.log, since=since))
+        return run
+
+    def _let_dbt_finish(self, engine: SessionEngine) -> None:
+        """Let dbt write the artifacts of a run without nodes. Raises `EngineError`."""
+        closing = Attempt(SESSION_CLOSE, 1)
+        engine.start(Batch(1, (closing,)))
+        while True:
+            for event in self._inbox.take(None):
+                if not isinstance(event, Finished) or event.attempt != closing:
+                    continue
+                if event.outcome.state.ok:
+                    return
+                raise EngineError(event.outcome.message)
+
+    def _hold_lease(self, store: Store) -> None:
+        now = self._clock.now()
+        lease = Lease(
+            name=f"{self._project.name}/{self._occasion.pipeline}",
+            run_id=self._occasion.run_id,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            acquired_at=now,
+            expires_at=now + LEASE_LIFETIME,
+        )
+        keeper = LeaseKeeper(
+            store, lease, self._clock, on_lost=lambda why: self._inbox.put(Interrupt(why))
+        )
+        try:
+            self._stack.enter_context(keeper)
+        except LeaseHeld as held:
+            raise UsageError(_who_holds(held.lease)) from held
+
+    def _context(self, selected: Selected) -> StepContext:
+        occasion = self._occasion
+        return StepContext(
+            run_id=occasion.run_id,
+            pipeline=occasion.pipeline,
+            logical_date=occasion.logical_date,
+            data_interval_start=occasion.data_interval_start,
+            data_interval_end=occasion.data_interval_end,
+            project_dir=self._project.dir,
+            target=selected.target,
+            vars=selected.vars,
+        )
+
+    def _record(self, selected: Selected, planned: Planned, commit: Checkout) -> RunRecord:
+        occasion = self._occasion
+        return RunRecord(
+            run_id=occasion.run_id,
+            pipeline=occasion.pipeline,
+            project=selected.project,
+            target=str(selected.target["name"]),
+            logical_date=occasion.logical_date,
+            data_interval_start=occasion.data_interval_start,
+            data_interval_end=occasion.data_interval_end,
+            state=RunState.RUNNING,
+            started_at=self._started_at,
+            command=self._options.command,
+            dbt_args=self._options.dbt_args_for(self._project.config),
+            dbtorch_version=version("dbtorch"),
+            dbt_version=selected.dbt_version,
+            adapter=selected.adapter,
+            manifest_hash=selected.manifest_hash,
+            git_commit=commit.commit,
+            git_dirty=commit.dirty,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            edges=tuple(planned.plan.graph.edges()),
+            options=self._options.to_record(),
+        )
+
+
+def _leave(engine: SessionEngine, steps: StepRunner) -> None:
+    """End every process at once; the store already says what had begun."""
+    engine.kill()
+    steps.close()
+
+
+def _exit_code(run: Run, signum: int | None) -> int:
+    if signum is not None:
+        return 128 + signum
+    if run.state is RunState.SUCCESS:
+        return OK
+    never_opened = run.states.get(SESSION_OPEN) is State.FAILED
+    executed = any(count for id, count in run.attempts.items() if not id.startswith("session."))
+    return USAGE if never_opened and not executed else NODE_FAILED
+
+
+def _nothing_selected(view: View, options: Options) -> int:
+    view.note("the selection matches no nodes; nothing was run", level="warning")
+    return USAGE if options.fail_on_empty else OK
+
+
+def _prior(earlier: RunRecord | None) -> dict[str, Prior]:
+    if earlier is None:
+        return {}
+    return {
+        node.id: Prior(node.state, max((a.number for a in node.attempts), default=0))
+        for node in earlier.nodes
+    }
+
+
+def _results(earlier: RunRecord | None) -> dict[str, Mapping[str, Any]]:
+    """Dbt's results of what stays as it is, so that run_results.json is complete."""
+    if earlier is None:
+        return {}
+    return {
+        node.id: {**node.attempts[-1].details, "message": node.attempts[-1].message}
+        for node in earlier.nodes
+        if node.state.ok and node.attempts and "status" in node.attempts[-1].details
+    }
+
+
+def _outputs(earlier: RunRecord) -> dict[str, Any]:
+    return {
+        node.name: node.attempts[-1].output
+        for node in earlier.nodes
+        if node.id.startswith("step.") and node.state.ok and node.attempts
+    }
+
+
+def _who_holds(lease: Lease) -> str:
+    since = lease.acquired_at.astimezone()
+    return (
+        f"{lease.name} is already being run by {lease.run_id} "
+        f"(pid {lease.pid} on {lease.host}, since {since:%Y-%m-%d %H:%M:%S}); "
+        "wait for it to end, or stop it there with Ctrl-C"
+    )
+
+
+def _in_background(work: Any) -> Any:
+    """Start ``work`` in a thread; the answer waits for its result."""
+    result: list[Any] = []
+    thread = threading.Thread(target=lambda: result.append(work()), daemon=True)
+    thread.start()
+
+    def answer() -> Any:
+        thread.join()
+        return result[0]
+
+    return answer

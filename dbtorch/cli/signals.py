@@ -1,0 +1,54 @@
+"""SIGINT, SIGTERM and SIGHUP: once stops the run properly, twice leaves at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+from dbtorch.app.runner import Inbox, Interrupt
+from dbtorch.cli.errors import Stopped
+
+#: SIGHUP too: a terminal that closes must not leave queries running.
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Signals:
+    """Routes the first signal to the run and lets the second one end the process."""
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._inbox: Inbox | None = None
+        self._leave: Callable[[], None] = lambda: None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        for signum in _SIGNALS:
+            self._before[signum] = signal.signal(signum, self._on_signal)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for signum, handler in self._before.items():
+            signal.signal(signum, handler)
+
+    def route(self, inbox: Inbox, leave: Callable[[], None]) -> None:
+        """From now on the first signal is a message; ``leave`` is called on the second."""
+        self._inbox = inbox
+        self._leave = leave
+
+    def _on_signal(self, signum: int, _: FrameType | None) -> None:
+        if self._inbox is None:
+            raise Stopped(signum)
+        if self.received is None:
+            self.received = signum
+            self._inbox.put(Interrupt(f"the run got {signal.Signals(signum).name}"))
+            return
+        self._leave()
+        os._exit(128 + signum)

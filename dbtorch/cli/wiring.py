@@ -1,0 +1,152 @@
+"""The one place that builds engines, step runners and stores."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from dbtorch.adapters.dbt.session import SessionEngine, SessionRequest, SqlStep
+from dbtorch.adapters.run_files import RunFiles
+from dbtorch.adapters.steps.runner import StepRunner
+from dbtorch.adapters.template import render, run_values
+from dbtorch.cli.project import Project
+from dbtorch.core.config import StepSpec
+from dbtorch.ports import Emit, StepContext, Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Occasion:
+    """What a run is about in time: its id, its pipeline and the interval it stands for."""
+
+    run_id: str
+    pipeline: str
+    logical_date: datetime
+    data_interval_start: datetime
+    data_interval_end: datetime
+    outputs: dict[str, Any] = field(default_factory=dict)  # of steps, by name
+
+    def template(self) -> dict[str, Any]:
+        """``run`` in templates."""
+        return run_values(
+            id=self.run_id,
+            pipeline=self.pipeline,
+            logical_date=self.logical_date,
+            data_interval_start=self.data_interval_start,
+            data_interval_end=self.data_interval_end,
+        )
+
+
+def build_engine(
+    project: Project,
+    dbt_args: tuple[str, ...],
+    files: RunFiles,
+    occasion: Occasion,
+    emit: Emit,
+    *,
+    cwd: Path,
+    environ: Mapping[str, str] = os.environ,
+) -> SessionEngine:
+    """The session engine of a project; relative paths in ``dbt_args`` count from ``cwd``."""
+    args = ["--project-dir", str(project.dir), *dbt_args]
+    profiles_dir = project.profiles_dir(environ, cwd)
+    if "--profiles-dir" not in dbt_args and profiles_dir is not None:
+        args += ["--profiles-dir", str(profiles_dir)]
+    if "--log-level-file" not in dbt_args and "DBT_LOG_LEVEL_FILE" not in environ:
+        args += ["--log-level-file", "none"]  # every attempt has a log of its own instead
+    if not {"--debug", "--log-level"} & set(dbt_args):
+        args += ["--log-level", "warn"]  # and what its console would say of a node is there too
+    request = SessionRequest(
+        python=project.python,
+        args=(*args, "--no-use-colors"),
+        cwd=cwd,
+        environ=environ,
+        log_path=lambda attempt: files.log(attempt.node_id, attempt.number),
+        console=files.dbt_log,
+        scratch=files.root,
+        sql={
+            spec.id: SqlStep(
+                text=_sql_text(spec, project.dir), skip=partial(_skip, spec, occasion, environ)
+            )
+            for spec in project.config.steps.values()
+            if spec.type == "sql"
+        },
+        run=occasion.template(),
+    )
+    return SessionEngine(request, emit)
+
+
+def build_steps(
+    project: Project,
+    context: StepContext,
+    files: RunFiles,
+    occasion: Occasion,
+    emit: Emit,
+) -> StepRunner:
+    """The runner of all steps that are no SQL."""
+    runner = StepRunner(
+        emit,
+        project.config.steps,
+        context,
+        log_path=lambda attempt: files.log(attempt.node_id, attempt.number),
+        work_dir=files.root / "steps",
+        python=project.python,
+    )
+    runner.outputs = occasion.outputs  # one mapping, so that sql steps see the others' outputs
+    return runner
+
+
+def prepare(project_dir: Path, files: RunFiles) -> None:
+    """Make the folders that every file of a run goes to. Raises `StoreError`, `UsageError`."""
+    from dbtorch.adapters.store import state_dir
+    from dbtorch.cli.errors import UsageError
+
+    state_dir(project_dir)
+    try:
+        files.root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"the folder {files.root} for logs cannot be made ({error.strerror}); "
+            "give this user the right to"
+        ) from error
+
+
+def build_store(project_dir: Path, database_url: str | None, *, create: bool) -> Store:
+    """The run history of a project. Raises `StoreError`."""
+    from dbtorch.adapters.store import open_store, state_dir
+
+    if create:
+        state_dir(project_dir)  # also with Postgres: logs are files
+    return open_store(database_url, project_dir, create=create)
+
+
+def _sql_text(spec: StepSpec, project_dir: Path) -> str:
+    """The SQL of a step: written in place, or in a file of the project."""
+    from dbtorch.cli.errors import UsageError
+
+    text = spec.action
+    if not isinstance(text, str):
+        raise UsageError(f"{spec.origin}: sql of step {spec.name} must be text")
+    if not text.strip().endswith(".sql") or len(text.split()) > 1:
+        return text
+    try:
+        return (project_dir / text.strip()).read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"{spec.origin}: step {spec.name} cannot read {text.strip()}: {error.strerror}"
+        ) from error
+
+
+def _skip(spec: StepSpec, occasion: Occasion, environ: Mapping[str, str]) -> str:
+    """Why a sql step is left out: its ``when`` comes to nothing."""
+    if spec.when is None:
+        return ""
+    value = render(
+        spec.when, env=environ, vars={}, run=occasion.template(), outputs=occasion.outputs
+    )
+    nothing = str(value).strip().lower() in ("", "false", "none", "0")
+    return f"when: {spec.when} comes to nothing" if nothing else ""

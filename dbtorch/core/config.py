@@ -1,0 +1,124 @@
+"""What a user may say: the values that ``dbtorch.yml``, ``meta.dbtorch`` and options come to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from dbtorch.core.policy import Retry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What may be said about a node, on every level: defaults, step, ``meta.dbtorch``, options.
+
+    None means that this level says nothing. Times are seconds.
+    """
+
+    retries: int | None = None
+    retry_delay: float | None = None
+    retry_max_delay: float | None = None
+    timeout: float | None = None
+    pool: str | None = None
+    priority: int | None = None
+    owner: str | None = None
+    runbook: str | None = None
+
+    def over(self, base: Settings) -> Settings:
+        """These settings, with ``base`` where they say nothing."""
+        mine = {f.name: getattr(self, f.name) for f in fields(self)}
+        return Settings(
+            **{
+                name: value if value is not None else getattr(base, name)
+                for name, value in mine.items()
+            }
+        )
+
+    def retry(self) -> Retry:
+        """The retry policy these settings come to."""
+        default = Retry()
+        delay = default.delay if self.retry_delay is None else self.retry_delay
+        longest = default.max_delay if self.retry_max_delay is None else self.retry_max_delay
+        if self.retries is None:
+            return Retry(delay=delay, max_delay=longest)
+        return Retry.times(self.retries, delay=delay, max_delay=longest)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where something was written."""
+
+    file: str = ""
+    line: int = 0  # 1 is the first
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}" if self.line else self.file
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepSpec:
+    """A step as it was declared."""
+
+    name: str
+    type: str  # python, command, sql, http, or the name of an entry point
+    action: Any  # what stood under the type's key: text, list or mapping; templates unrendered
+    produces: tuple[str, ...] = ()  # dbt selections of sources, "source:shop.orders"
+    after: tuple[str, ...] = ()  # "step:<name>" or any dbt selection
+    when: str | None = None  # template; the step is skipped when it renders to nothing or false
+    params: Mapping[str, Any] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
+    opens_database: bool | None = None  # opens the project's database file itself; None: by type
+    description: str = ""
+    settings: Settings = field(default_factory=Settings)
+    origin: Origin = field(default_factory=Origin)
+
+    @property
+    def id(self) -> str:
+        """The id of its node."""
+        return f"step.{self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """When a pipeline runs. A run stands for the interval between two ticks."""
+
+    cron: str
+    timezone: str = "UTC"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineSpec:
+    """A named selection of the graph."""
+
+    name: str
+    select: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    selector: str | None = None
+    target: str | None = None
+    schedule: Schedule | None = None
+    description: str = ""
+    origin: Origin = field(default_factory=Origin)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSpec:
+    """How dbt is started."""
+
+    python: str | None = None  # interpreter that has dbt; None: the one dbtorch runs in
+    profiles_dir: str | None = None  # relative to the project
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Everything in ``dbtorch.yml``; the defaults are what a project without one gets."""
+
+    engine: EngineSpec = field(default_factory=EngineSpec)
+    defaults: Settings = field(default_factory=Settings)
+    pools: Mapping[str, int] = field(default_factory=dict)
+    max_steps: int = 8  # steps that run at once
+    steps: Mapping[str, StepSpec] = field(default_factory=dict)
+    pipelines: Mapping[str, PipelineSpec] = field(default_factory=dict)
+    step_modules: tuple[str, ...] = ()  # modules whose @dbtorch.step functions are steps
+    database_url: str | None = None
+    origin: Origin = field(default_factory=Origin)

@@ -1,0 +1,126 @@
+"""What is remembered of runs: the records a store keeps and gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from dbtorch.core.graph import Kind
+from dbtorch.core.state import FailureClass, RunState, State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptRecord:
+    """One attempt at one node."""
+
+    number: int
+    state: State  # queued, running, success, warn, failed, cancelled, skipped
+    queued_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    failure_class: FailureClass | None = None
+    message: str = ""
+    rows_affected: int | None = None
+    output: Any = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it ran; None while it runs, or when it never did."""
+        if self.started_at is None or self.finished_at is None:
+            return None
+        return (self.finished_at - self.started_at).total_seconds()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeRecord:
+    """One node within one run."""
+
+    id: str
+    kind: Kind
+    name: str
+    state: State
+    reason: str = ""
+    path: str = ""
+    materialized: str = ""
+    owner: str = ""
+    runbook: str = ""
+    group: str = ""
+    updated_at: datetime | None = None
+    retry_at: datetime | None = None
+    attempts: tuple[AttemptRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transition:
+    """One change of state, as it was written."""
+
+    node_id: str
+    attempt: int
+    before: State
+    state: State
+    at: datetime
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """One run, with everything needed to explain or resume it."""
+
+    run_id: str
+    pipeline: str
+    project: str  # dbt's project name
+    target: str
+    logical_date: datetime
+    data_interval_start: datetime
+    data_interval_end: datetime
+    state: RunState
+    started_at: datetime
+    finished_at: datetime | None = None
+    trigger: str = "manual"  # manual, scheduled or backfill (Airflow's run types)
+    command: tuple[str, ...] = ()  # command line, as typed
+    dbt_args: tuple[str, ...] = ()  # what dbt was given
+    dbtorch_version: str = ""
+    dbt_version: str = ""
+    adapter: str = ""
+    manifest_hash: str = ""
+    git_commit: str = ""
+    git_dirty: bool | None = None  # None outside a git checkout
+    host: str = ""
+    pid: int = 0
+    edges: tuple[tuple[str, str], ...] = ()  # of the plan
+    options: Mapping[str, Any] = field(default_factory=dict)  # what `retry` needs to plan again
+    nodes: tuple[NodeRecord, ...] = ()  # empty when given to Store.begin
+    transitions: tuple[Transition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSummary:
+    """One line of the list of runs."""
+
+    run_id: str
+    pipeline: str
+    target: str
+    logical_date: datetime
+    state: RunState
+    started_at: datetime
+    finished_at: datetime | None
+    counts: Mapping[State, int]  # nodes per state, session ends left out
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """The right to drive a pipeline, held by one supervisor at a time."""
+
+    name: str  # what is held: "<project>/<pipeline>"
+    run_id: str
+    host: str
+    pid: int
+    acquired_at: datetime
+    expires_at: datetime
+
+
+#: A supervisor that has not renewed its lease for this long is taken for dead.
+LEASE_LIFETIME = timedelta(seconds=60)

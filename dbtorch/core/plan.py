@@ -1,0 +1,84 @@
+"""A plan: graph, policies and expectations of one run, fixed before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from dbtorch.core.graph import Graph, Kind, Node
+from dbtorch.core.policy import Policy, Retry, Trigger
+from dbtorch.core.state import FailureClass
+
+#: Seconds expected of a node that has no history.
+UNKNOWN_DURATION = 1.0
+
+#: Pool that every engine node takes one slot of; its size is dbt's ``threads``.
+THREADS = "threads"
+
+#: Pool that every step takes one slot of.
+STEPS = "steps"
+
+SESSION_OPEN = "session.open"
+SESSION_CLOSE = "session.close"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Graph + selection + policies."""
+
+    graph: Graph
+    policies: Mapping[str, Policy]
+    pools: Mapping[str, int] = field(default_factory=dict)  # name -> slots; unlimited if missing
+    expected: Mapping[str, float] = field(default_factory=dict)  # id -> seconds, from history
+    fail_fast: bool = False
+
+    def policy(self, id: str) -> Policy:
+        """Policy of a node; the default one when nothing was said about it."""
+        return self.policies.get(id, _DEFAULT)
+
+    def cost(self) -> dict[str, float]:
+        """Seconds expected of every node."""
+        return {id: self._cost(node) for id, node in self.graph.nodes.items()}
+
+    def _cost(self, node: Node) -> float:
+        if node.kind in (Kind.SESSION, Kind.OPERATION, Kind.SOURCE, Kind.EXPOSURE):
+            return self.expected.get(node.id, 0.0)
+        return self.expected.get(node.id, UNKNOWN_DURATION)
+
+
+_DEFAULT = Policy()
+
+#: A worker that dies while it closes the session leaves artifacts to be written by another one.
+_CLOSE_AGAIN = Retry(retries={FailureClass.TRANSIENT: 2}, delay=0.0)
+
+
+def with_session(
+    nodes: Iterable[Node],
+    edges: Iterable[tuple[str, str]],
+    on_engine: frozenset[str],
+    policies: Mapping[str, Policy],
+    *,
+    retry: Retry,
+) -> tuple[Graph, dict[str, Policy]]:
+    """Put the two ends of the dbt session into the graph.
+
+    The session opens when the first engine node waits for nothing else (so a step may write to
+    the warehouse before), and closes when the last one has ended.
+    """
+    nodes = list(nodes)
+    edges = list(edges)
+    members = [node for node in nodes if node.id in on_engine and node.kind is not Kind.OPERATION]
+    if not members:
+        return Graph(nodes, edges), dict(policies)
+    opening = Node(id=SESSION_OPEN, kind=Kind.SESSION, name="open")
+    closing = Node(id=SESSION_CLOSE, kind=Kind.SESSION, name="close")
+    edges += [(opening.id, node.id) for node in members]
+    edges += [(node.id, closing.id) for node in members]
+    ends = {
+        # Steps that want the database file for themselves go first: dbt may still be parsing.
+        opening.id: Policy(
+            retry=retry, slots={THREADS: 1}, trigger=Trigger.ON_DEMAND, priority=-(10**9)
+        ),
+        closing.id: Policy(retry=_CLOSE_AGAIN, slots={THREADS: 1}, trigger=Trigger.ALL_DONE),
+    }
+    return Graph([*nodes, opening, closing], edges), {**policies, **ends}

@@ -1,0 +1,94 @@
+"""Which ready nodes start: pools and their slots, and the order of those that compete for them."""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+from dbtorch.core.plan import Plan
+from dbtorch.core.state import State
+
+#: States a node starts from.
+WAITING = (State.PENDING, State.UP_FOR_RETRY)
+
+
+class Slots:
+    """Free places in the pools. A pool nobody limited has any number of them."""
+
+    def __init__(self, pools: Mapping[str, int]) -> None:
+        self._size = dict(pools)
+        self._used: Counter[str] = Counter()
+
+    def lacking(self, wanted: Mapping[str, int]) -> set[str]:
+        """Pools that cannot give what is wanted now; wanting more than a pool has means all."""
+        return {
+            pool
+            for pool, count in wanted.items()
+            if pool in self._size
+            and self._used[pool] + min(count, self._size[pool]) > self._size[pool]
+        }
+
+    def take(self, wanted: Mapping[str, int]) -> None:
+        """Occupy places."""
+        for pool, count in wanted.items():
+            self._used[pool] += min(count, self._size.get(pool, count))
+
+    def put_back(self, wanted: Mapping[str, int]) -> None:
+        """Give places back."""
+        for pool, count in wanted.items():
+            self._used[pool] -= min(count, self._size.get(pool, count))
+
+
+class Ready:
+    """Nodes that could start, best first: by priority, then by the longest remaining path.
+
+    Nodes that want the same slots share one heap, so a full pool is looked at once and not once
+    for each node that waits for it.
+    """
+
+    def __init__(self, plan: Plan, states: Mapping[str, State]) -> None:
+        self._plan = plan
+        self._states = states
+        remaining = plan.graph.longest_paths(plan.cost())
+        self._rank = {
+            id: (-plan.policy(id).priority, -remaining[id], place)
+            for place, id in enumerate(plan.graph.order())
+        }
+        self._heaps: dict[frozenset[tuple[str, int]], list[tuple[tuple[int, float, int], str]]] = {}
+        self._known: set[str] = set()
+
+    def add(self, id: str) -> None:
+        """Let a node compete for slots; adding it twice changes nothing."""
+        if id in self._known:
+            return
+        self._known.add(id)
+        wanted = frozenset(self._plan.policy(id).slots.items())
+        heapq.heappush(self._heaps.setdefault(wanted, []), (self._rank[id], id))
+
+    def take(self, slots: Slots) -> Iterator[str]:
+        """Take nodes as long as their slots are free.
+
+        A node that must wait for a pool keeps it from the nodes behind it, so one that wants a
+        whole pool gets its turn.
+        """
+        reserved: set[str] = set()
+        while (best := self._best(reserved)) is not None:
+            wanted = dict(best)
+            lacking = slots.lacking(wanted)
+            if lacking:
+                reserved |= lacking
+                continue
+            _, id = heapq.heappop(self._heaps[best])
+            self._known.discard(id)
+            slots.take(wanted)
+            yield id
+
+    def _best(self, reserved: set[str]) -> frozenset[tuple[str, int]] | None:
+        tops = []
+        for wanted, heap in self._heaps.items():
+            while heap and self._states[heap[0][1]] not in WAITING:
+                self._known.discard(heapq.heappop(heap)[1])
+            if heap and not any(pool in reserved for pool, _ in wanted):
+                tops.append((heap[0][0], wanted))
+        return min(tops, key=lambda top: top[0])[1] if tops else None

@@ -1,0 +1,392 @@
+"""The run state machine: told time and events, it answers batches and changes. Sans I/O."""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from dbtorch.core.events import (
+    Attempt,
+    Batch,
+    Changed,
+    Due,
+    Ended,
+    Event,
+    Finished,
+    Outcome,
+    Started,
+)
+from dbtorch.core.graph import Kind
+from dbtorch.core.plan import Plan
+from dbtorch.core.policy import Trigger
+from dbtorch.core.ready import WAITING, Ready, Slots
+from dbtorch.core.state import FailureClass, RunState, State
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """What an earlier stretch of the same run left of a node."""
+
+    state: State
+    attempts: int
+
+
+#: Why nodes are left out once one has failed under ``--fail-fast`` (dbt's own words).
+FAIL_FAST = "Skipping due to fail_fast"
+
+
+class Run:
+    """One execution of a plan.
+
+    The rules: a node starts only after its parents allow it, never takes more slots than its
+    pools have, and ends exactly once.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        random: Callable[[], float],
+        prior: Mapping[str, Prior] | None = None,
+    ) -> None:
+        """``random`` answers numbers in [0, 1); ``prior`` is what an earlier stretch left."""
+        graph = plan.graph
+        self.plan = plan
+        self.states: dict[str, State] = dict.fromkeys(graph.nodes, State.PENDING)
+        self.attempts: dict[str, int] = dict.fromkeys(graph.nodes, 0)
+        self._random = random
+        self._failures: Counter[str] = Counter()
+        self._stopping: dict[str, str] = {}  # node -> why its attempt is asked to stop
+        self._cancels: list[Attempt] = []  # asked for, not yet answered by `due`
+        self._cancelled = False
+        self._held = False
+        self._deadlines: list[tuple[datetime, str, int]] = []
+        self._retries: list[tuple[datetime, str]] = []
+        self._batches = 0
+        self._batch_of: dict[str, int] = {}
+        self._slots = Slots(plan.pools)
+        self._ready = Ready(plan, self.states)
+        self._blocked_by: dict[str, str] = {}  # node -> the failed node that is to blame
+        self._open_parents = {id: len(graph.parents(id)) for id in graph.nodes}
+        self._on_call = {
+            child: id
+            for id in graph.nodes
+            if plan.policy(id).trigger is Trigger.ON_DEMAND
+            for child in graph.children(id)
+        }
+        self._callers = Counter(self._on_call.values())
+        self._open = len(graph)
+        self._active = 0
+        for id, before in (prior or {}).items():
+            self._adopt(id, before)
+        for id in graph.order():
+            self._look(id)
+
+    # ---------------------------------------------------------------- what others ask
+
+    @property
+    def finished(self) -> bool:
+        """Whether every node is in a final state."""
+        return self._open == 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether no attempt is in anybody's hands."""
+        return self._active == 0
+
+    @property
+    def held(self) -> bool:
+        """Whether the run was told to start nothing more, to be gone on with by another one."""
+        return self._held
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the run was asked to stop."""
+        return self._cancelled
+
+    @property
+    def state(self) -> RunState:
+        """What this run is, seen from outside."""
+        if not self.finished:
+            return RunState.RUNNING
+        if self._cancelled:
+            return RunState.CANCELLED
+        bad = {State.FAILED, State.UPSTREAM_FAILED, State.CANCELLED}
+        return RunState.FAILED if bad & set(self.states.values()) else RunState.SUCCESS
+
+    def wake_at(self) -> datetime | None:
+        """When `due` will have something new even if no event comes; None for never."""
+        while self._deadlines and not self._runs(*self._deadlines[0][1:]):
+            heapq.heappop(self._deadlines)
+        times = [queue[0][0] for queue in (self._retries, self._deadlines) if queue]
+        return min(times, default=None)
+
+    # ---------------------------------------------------------------- what the loop tells
+
+    def due(self, now: datetime) -> Due:
+        """Everything to start or to cancel now; what is answered counts as queued from here on."""
+        self._stop_overdue(now)
+        while not self._held and self._retries and self._retries[0][0] <= now:
+            self._ready.add(heapq.heappop(self._retries)[1])
+        batches: list[Batch] = []
+        changes: list[Changed] = []
+        for id in () if self._held else self._ready.take(self._slots):
+            self.attempts[id] += 1
+            self._batches += 1
+            self._batch_of[id] = self._batches
+            batches.append(Batch(self._batches, (Attempt(id, self.attempts[id]),)))
+            changes.append(self._to(id, State.QUEUED, now))
+        cancels, self._cancels = tuple(self._cancels), []
+        return Due(tuple(batches), cancels, tuple(changes))
+
+    def record(self, event: Event, now: datetime) -> list[Changed]:
+        """Take note of what happened outside; answer what changed because of it."""
+        match event:
+            case Started(attempt):
+                return self._started(attempt, now)
+            case Finished(attempt, outcome):
+                return self._ended(attempt, outcome, now)
+            case Ended(batch, reason):
+                return self._lost(batch, reason, now)
+
+    def hold(self) -> None:
+        """Start nothing more; what is under way may end."""
+        self._held = True
+
+    def cancel(self, reason: str, now: datetime) -> list[Changed]:
+        """Start nothing more; `due` answers what is to be cancelled."""
+        self._cancelled = True
+        return self._leave_out(State.CANCELLED, reason, now)
+
+    # ---------------------------------------------------------------- events
+
+    def _started(self, attempt: Attempt, now: datetime) -> list[Changed]:
+        id = attempt.node_id
+        if self._is_hook(id):
+            if self.states[id].final:
+                return []
+            self.attempts[id] += self.states[id] is State.PENDING
+            return [self._to(id, State.RUNNING, now)]
+        if self.states[id] is not State.QUEUED or attempt.number != self.attempts[id]:
+            return []
+        timeout = self.plan.policy(id).timeout
+        if timeout is not None:
+            heapq.heappush(self._deadlines, (now + timedelta(seconds=timeout), id, attempt.number))
+        return [self._to(id, State.RUNNING, now)]
+
+    def _ended(self, attempt: Attempt, outcome: Outcome, now: datetime) -> list[Changed]:
+        id = attempt.node_id
+        if self._is_hook(id):
+            if self.states[id].final:
+                return []
+            if outcome.state is State.UPSTREAM_FAILED:  # after a hook that failed
+                return self._close(id, outcome.state, now, "an earlier hook failed")
+            self.attempts[id] += self.states[id] is State.PENDING
+            return self._close(id, outcome.state, now, outcome.message, outcome)
+        if not self.states[id].active or attempt.number != self.attempts[id]:
+            return []  # an answer that came after the attempt was given up
+        self._slots.put_back(self.plan.policy(id).slots)
+        del self._batch_of[id]
+        outcome = self._judge(id, outcome)
+        if outcome.state is State.FAILED:
+            again = self._next_try(id, outcome, now)
+            if again is not None:
+                heapq.heappush(self._retries, (again, id))
+                change = self._to(id, State.UP_FOR_RETRY, now, outcome.message, outcome)
+                return [replace(change, retry_at=again)]
+        return self._close(id, outcome.state, now, outcome.message, outcome)
+
+    def _lost(self, batch: Batch, reason: str, now: datetime) -> list[Changed]:
+        lost = Outcome(state=State.FAILED, message=reason, failure_class=FailureClass.TRANSIENT)
+        changes: list[Changed] = []
+        for attempt in batch.attempts:
+            if self._batch_of.get(attempt.node_id) == batch.id:
+                changes += self._ended(attempt, lost, now)
+        return changes
+
+    def _judge(self, id: str, outcome: Outcome) -> Outcome:
+        """What an attempt that was asked to stop really came to."""
+        why = self._stopping.pop(id, None)
+        by_itself = outcome.failure_class in (FailureClass.DATA, FailureClass.CODE)
+        if why is None or outcome.state.ok or by_itself:
+            return outcome
+        if self._cancelled:
+            return replace(outcome, state=State.CANCELLED, message=why)
+        if why == FAIL_FAST:
+            return replace(outcome, state=State.SKIPPED, message=why)
+        return replace(outcome, state=State.FAILED, message=why, failure_class=FailureClass.TIMEOUT)
+
+    def _next_try(self, id: str, outcome: Outcome, now: datetime) -> datetime | None:
+        self._failures[id] += 1
+        if self._cancelled:
+            return None
+        return self.plan.policy(id).retry.next_try(
+            failures=self._failures[id],
+            failure_class=outcome.failure_class or FailureClass.UNKNOWN,
+            now=now,
+            random=self._random,
+            asked_delay=outcome.retry_after,
+        )
+
+    # ---------------------------------------------------------------- transitions
+
+    def _to(
+        self, id: str, state: State, at: datetime, reason: str = "", outcome: Outcome | None = None
+    ) -> Changed:
+        before, self.states[id] = self.states[id], state
+        self._open -= state.final
+        self._active += state.active - before.active
+        return Changed(
+            node_id=id,
+            attempt=self.attempts[id],
+            before=before,
+            state=state,
+            at=at,
+            reason=reason,
+            outcome=outcome,
+        )
+
+    def _close(
+        self, id: str, state: State, at: datetime, reason: str, outcome: Outcome | None = None
+    ) -> list[Changed]:
+        """Bring a node to a final state, with everything that follows from it."""
+        changes = [self._to(id, state, at, reason, outcome)]
+        changes += self._follow(id, at)
+        if state is State.FAILED and self.plan.fail_fast and not self._cancelled:
+            changes += self._leave_out(State.SKIPPED, FAIL_FAST, at)
+        return changes
+
+    def _follow(self, ended: str, at: datetime) -> list[Changed]:
+        """Release, or close, everything that waited for a node that has just ended."""
+        changes: list[Changed] = []
+        stack = [ended]
+        while stack:
+            id = stack.pop()
+            ok = self.states[id].ok
+            for child in self.plan.graph.children(id):
+                self._open_parents[child] -= 1
+                if self.states[child] is not State.PENDING:
+                    continue
+                if ok or self.plan.policy(child).trigger is not Trigger.ALL_SUCCESS:
+                    self._look(child)
+                else:
+                    changes.append(self._inherit(child, id, at))
+                    stack.append(child)
+            opener = self._hang_up(id)
+            if opener is not None:
+                changes.append(self._to(opener, State.SKIPPED, at, "no node was left to run"))
+                stack.append(opener)
+            if self._is_last(id):
+                changes += self._settle_hooks(at)
+        return changes
+
+    def _inherit(self, child: str, parent: str, at: datetime) -> Changed:
+        """Close a child whose parent did not end well."""
+        state = self.states[parent]
+        cause = self._blocked_by.get(parent, parent)
+        self._blocked_by[child] = cause
+        if state in (State.SKIPPED, State.CANCELLED):
+            change = self._to(child, state, at, f"{cause} was {state.value}")
+        else:
+            change = self._to(child, State.UPSTREAM_FAILED, at, f"{cause} failed")
+        return replace(change, cause=cause)
+
+    def _leave_out(self, state: State, reason: str, at: datetime) -> list[Changed]:
+        """Close all that waits and ask all that runs to stop; the session still closes."""
+        changes: list[Changed] = []
+        for id in self.plan.graph.order():
+            if self.states[id].active:
+                self._stop(id, reason)
+            elif self._may_leave_out(id):
+                changes.append(self._to(id, state, at, reason))
+                changes += self._follow(id, at)
+        return changes
+
+    def _may_leave_out(self, id: str) -> bool:
+        waiting = self.states[id] in WAITING
+        closing = self.plan.policy(id).trigger is Trigger.ALL_DONE
+        return waiting and not closing and not self._is_hook(id)
+
+    def _stop(self, id: str, reason: str) -> None:
+        if id in self._stopping or self.plan.graph.nodes[id].kind is Kind.SESSION:
+            return
+        self._stopping[id] = reason
+        self._cancels.append(Attempt(id, self.attempts[id]))
+
+    def _stop_overdue(self, now: datetime) -> None:
+        while self._deadlines and self._deadlines[0][0] <= now:
+            _, id, number = heapq.heappop(self._deadlines)
+            if self._runs(id, number):
+                self._stop(id, f"timed out after {self.plan.policy(id).timeout:g} s")
+
+    # ---------------------------------------------------------------- readiness
+
+    def _look(self, id: str) -> None:
+        """Queue a node whose time has come, or the on-demand node it now waits for alone."""
+        if self.states[id] is not State.PENDING or self._is_hook(id):
+            return
+        on_demand = self.plan.policy(id).trigger is Trigger.ON_DEMAND
+        if self._open_parents[id] == 0 and not on_demand:
+            self._ready.add(id)
+        elif self._open_parents[id] == 1 and id in self._on_call:
+            opener = self._on_call[id]
+            if self.states[opener] is State.PENDING:
+                self._ready.add(opener)
+
+    def _hang_up(self, id: str) -> str | None:
+        """Take note that a caller ended; answer its on-demand node if that was the last one."""
+        opener = self._on_call.get(id)
+        if opener is None:
+            return None
+        self._callers[opener] -= 1
+        unneeded = self._callers[opener] == 0 and self.states[opener] in WAITING
+        return opener if unneeded else None
+
+    def _adopt(self, id: str, before: Prior) -> None:
+        """Take over an earlier stretch's attempts, and its outcome where that still holds."""
+        if id not in self.states:
+            return
+        self.attempts[id] = before.attempts
+        if not before.state.ok or self.plan.graph.nodes[id].kind in _EVERY_TIME:
+            return
+        self.states[id] = before.state
+        self._open -= 1
+        for child in self.plan.graph.children(id):
+            self._open_parents[child] -= 1
+        opener = self._hang_up(id)
+        if opener is not None:
+            self.states[opener] = State.SKIPPED
+            self._open -= 1
+
+    # ---------------------------------------------------------------- small questions
+
+    def _is_hook(self, id: str) -> bool:
+        return self.plan.graph.nodes[id].kind is Kind.OPERATION
+
+    def _runs(self, id: str, number: int) -> bool:
+        return self.states[id] is State.RUNNING and self.attempts[id] == number
+
+    def _is_last(self, id: str) -> bool:
+        session = self.plan.graph.nodes[id].kind is Kind.SESSION
+        return session and self.plan.policy(id).trigger is Trigger.ALL_DONE
+
+    def _settle_hooks(self, at: datetime) -> list[Changed]:
+        """Close hooks the session never reported: one that was running counts as failed."""
+        changes: list[Changed] = []
+        for id, state in self.states.items():
+            if not self._is_hook(id) or state.final:
+                continue
+            if state is State.RUNNING:
+                changes.append(self._to(id, State.FAILED, at, "the session ended before it did"))
+            elif self._cancelled:
+                changes.append(self._to(id, State.CANCELLED, at, "the run was cancelled"))
+            else:
+                changes.append(self._to(id, State.SKIPPED, at, "the session did not run it"))
+        return changes
+
+
+#: Kinds that every stretch of a run executes anew.
+_EVERY_TIME = (Kind.SESSION, Kind.OPERATION)

@@ -1,0 +1,267 @@
+"""What there is to say about a run that has ended. Pure: records in, a summary out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from dbtorch.core.graph import Graph, Kind, Node
+from dbtorch.core.history import AttemptRecord, NodeRecord, RunRecord
+from dbtorch.core.message import tidy
+from dbtorch.core.naming import short_name
+from dbtorch.core.plan import SESSION_CLOSE
+from dbtorch.core.run import FAIL_FAST
+from dbtorch.core.state import FailureClass, RunState, State
+
+#: Names of blocked nodes, and of slowest nodes, that a summary lists.
+LISTED = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """A node that failed, and everything a person needs to act on it."""
+
+    id: str
+    kind: Kind
+    name: str
+    message: str  # readable, and not too long
+    more_lines: int  # of the message, left out here
+    attempts: int
+    failure_class: FailureClass | None
+    path: str
+    owner: str
+    runbook: str
+    group: str
+    log: str  # where the last attempt's log is; empty when there was none
+    blocked: int  # nodes that did not run because of it
+    blocked_names: tuple[str, ...]  # the most important of them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warned:
+    """A node that succeeded and has something to complain about."""
+
+    id: str
+    kind: Kind
+    name: str
+    message: str
+    owner: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """Nodes that did not run, all for the same reason."""
+
+    state: State
+    reason: str
+    count: int
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timed:
+    """A node and the seconds its attempts ran."""
+
+    id: str
+    kind: Kind
+    name: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retried:
+    """A node that needed more than one attempt to succeed."""
+
+    id: str
+    kind: Kind
+    name: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """What a summary says, in the order it says it."""
+
+    run_id: str
+    pipeline: str
+    target: str
+    state: RunState
+    started_at: datetime
+    finished_at: datetime | None
+    seconds: float | None  # wall time
+    command: tuple[str, ...]
+    counts: Mapping[State, int]  # ends of the session left out
+    failures: tuple[Failure, ...]
+    warnings: tuple[Warned, ...]
+    left_out: tuple[LeftOut, ...]  # largest first
+    retried: tuple[Retried, ...]
+    slowest: tuple[Timed, ...]
+    critical_path: tuple[Timed, ...]  # the most expensive path, by what its nodes really took
+    critical_seconds: float
+    critical_share: float | None  # of the wall time
+
+
+def summarize(
+    run: RunRecord,
+    *,
+    log_path: Callable[[str, int], object] | None = None,
+    since: datetime | None = None,
+) -> Summary:
+    """Sum up a run.
+
+    ``since`` is when this stretch of a resumed run began; times before it do not count.
+    """
+    graph = graph_of(run)
+    nodes = [node for node in run.nodes if node.kind is not Kind.SESSION]
+    since = since or run.started_at
+    wall = (run.finished_at - since).total_seconds() if run.finished_at else None
+    times = {node.id: _seconds(node, since) for node in nodes}
+    ran = [node for node in nodes if times[node.id] > 0]
+    slowest = sorted(ran, key=lambda node: -times[node.id])[:LISTED]
+    path = [id for id in graph.critical_path(times) if times.get(id, 0.0) > 0]
+    on_path = sum(times[id] for id in path)
+    timed = {node.id: _timed(node, times[node.id]) for node in ran}
+    return Summary(
+        run_id=run.run_id,
+        pipeline=run.pipeline,
+        target=run.target,
+        state=run.state,
+        started_at=since,
+        finished_at=run.finished_at,
+        seconds=wall,
+        command=run.command,
+        counts=Counter(node.state for node in nodes),
+        failures=tuple(failures_of(run, graph, log_path=log_path)),
+        warnings=tuple(_warned(node) for node in nodes if node.state is State.WARN),
+        left_out=tuple(left_out(run.nodes, graph)),
+        retried=tuple(
+            Retried(id=node.id, kind=node.kind, name=_name(node), attempts=len(node.attempts))
+            for node in nodes
+            if node.state.ok and len(node.attempts) > 1
+        ),
+        slowest=tuple(timed[node.id] for node in slowest),
+        critical_path=tuple(timed[id] for id in path),
+        critical_seconds=on_path,
+        critical_share=min(1.0, on_path / wall) if wall else None,
+    )
+
+
+def graph_of(run: RunRecord) -> Graph:
+    """The graph a run was about."""
+    known = {node.id for node in run.nodes}
+    nodes = [Node(id=node.id, kind=node.kind, name=node.name, path=node.path) for node in run.nodes]
+    edges = [(before, after) for before, after in run.edges if before in known and after in known]
+    return Graph(nodes, edges)
+
+
+def failures_of(
+    run: RunRecord, graph: Graph, *, log_path: Callable[[str, int], object] | None = None
+) -> Iterable[Failure]:
+    """Failed nodes in plan order, a failed dbt session among them."""
+    states = {node.id: node.state for node in run.nodes}
+    failed = [node for node in run.nodes if node.state is State.FAILED]
+    for node in failed:
+        if node.id == SESSION_CLOSE and any(n.kind is Kind.OPERATION for n in failed):
+            continue  # the hook that failed says it better
+        behind = graph.descendants(node.id)
+        blocked = [id for id in behind if states[id] is State.UPSTREAM_FAILED]
+        yield _failure(node, _by_importance(blocked, graph), log_path)
+
+
+def left_out(nodes: Iterable[NodeRecord], graph: Graph) -> list[LeftOut]:
+    """Nodes that were skipped, blocked or cancelled, grouped by reason."""
+    groups: dict[tuple[State, str], list[str]] = {}
+    by_id = {node.id: node for node in nodes}
+    for node in by_id.values():
+        shown = node.kind is not Kind.SESSION
+        if shown and node.state in (State.SKIPPED, State.UPSTREAM_FAILED, State.CANCELLED):
+            reason = tidy(_run_wide(node, by_id))[0]
+            groups.setdefault((node.state, reason), []).append(node.id)
+    found = [
+        LeftOut(
+            state=state,
+            reason=reason,
+            count=len(ids),
+            names=tuple(_by_importance(ids, graph)[:LISTED]),
+        )
+        for (state, reason), ids in groups.items()
+    ]
+    return sorted(found, key=lambda group: -group.count)
+
+
+def _run_wide(node: NodeRecord, nodes: Mapping[str, NodeRecord]) -> str:
+    """The reason of a node; what ended the whole run counts, not the node it came through."""
+    through = nodes.get(node.reason.removesuffix(f" was {node.state}"))
+    if through is None or through.state is not node.state:
+        return node.reason
+    whole_run = node.state is State.CANCELLED or through.reason == FAIL_FAST
+    return through.reason if whole_run else node.reason
+
+
+def _failure(
+    node: NodeRecord, blocked: list[str], log_path: Callable[[str, int], object] | None
+) -> Failure:
+    last = node.attempts[-1] if node.attempts else None
+    message, more = tidy((last.message if last else "") or node.reason)
+    return Failure(
+        id=node.id,
+        kind=node.kind,
+        name=_name(node),
+        message=message,
+        more_lines=more,
+        attempts=len(node.attempts),
+        failure_class=last.failure_class if last else None,
+        path=node.path,
+        owner=node.owner,
+        runbook=node.runbook,
+        group=node.group,
+        log=str(log_path(node.id, last.number)) if last and log_path else "",
+        blocked=len(blocked),
+        blocked_names=tuple(blocked[:LISTED]),
+    )
+
+
+def _name(node: NodeRecord) -> str:
+    if node.kind is not Kind.SESSION:
+        return short_name(node.id, node.name)
+    return "dbt session, closing" if node.id == SESSION_CLOSE else "dbt session"
+
+
+def _warned(node: NodeRecord) -> Warned:
+    message = node.attempts[-1].message if node.attempts else node.reason
+    return Warned(
+        id=node.id, kind=node.kind, name=_name(node), message=tidy(message)[0], owner=node.owner
+    )
+
+
+def _timed(node: NodeRecord, seconds: float) -> Timed:
+    return Timed(id=node.id, kind=node.kind, name=_name(node), seconds=seconds)
+
+
+def _seconds(node: NodeRecord, since: datetime) -> float:
+    return sum(_ran(attempt) for attempt in node.attempts if attempt.queued_at >= since)
+
+
+def _ran(attempt: AttemptRecord) -> float:
+    return attempt.seconds or 0.0
+
+
+def _by_importance(ids: Iterable[str], graph: Graph) -> list[str]:
+    """Names, those first whose absence people notice: exposures, pushes, marts; tests last."""
+    place = {id: number for number, id in enumerate(graph.order())}
+    nodes = [graph.nodes[id] for id in ids if graph.nodes[id].kind is not Kind.SESSION]
+    nodes.sort(key=lambda node: (_importance(node, graph), place[node.id]))
+    return [short_name(node.id, node.name) for node in nodes]
+
+
+def _importance(node: Node, graph: Graph) -> int:
+    if node.kind is Kind.EXPOSURE:
+        return 0
+    if node.kind is Kind.MODEL:
+        if "mart" in node.path:
+            return 1
+        read = any(graph.nodes[id].kind is Kind.MODEL for id in graph.children(node.id))
+        return 3 if read else 2
+    return {Kind.STEP: 1, Kind.TEST: 6, Kind.UNIT_TEST: 6, Kind.OPERATION: 7}.get(node.kind, 4)

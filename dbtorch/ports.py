@@ -1,0 +1,189 @@
+"""What the use cases need from the outside, one Protocol per need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from dbtorch.core.events import Attempt, Batch, Changed, Event
+from dbtorch.core.graph import Node
+from dbtorch.core.history import AttemptRecord, Lease, RunRecord, RunSummary
+from dbtorch.core.state import RunState
+
+#: Told everything that changed in one turn of the loop, in order.
+Listener = Callable[[Sequence[Changed]], None]
+
+#: Where engines and step runners put their events; safe to call from any thread.
+Emit = Callable[[Event], None]
+
+
+class Clock(Protocol):
+    """The time, so that nothing else asks the operating system for it."""
+
+    def now(self) -> datetime:
+        """The current time, aware, in UTC."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hook:
+    """An on-run-start or on-run-end hook, as dbt knows it."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selected:
+    """What an engine answers when it has opened: the project, and the part a run is about."""
+
+    nodes: tuple[Node, ...]  # every dbt resource of the project, sources and exposures included
+    edges: tuple[tuple[str, str], ...]  # dbt's own edges between all of them
+    selected: frozenset[str]  # what this invocation executes
+    selected_edges: tuple[tuple[str, str], ...]  # its order, tests and unit tests as `dbt build`
+    selected_sources: frozenset[str]
+    resolved: Mapping[str, frozenset[str]]  # selection text -> what dbt selects for it
+    hooks: tuple[Hook, ...]
+    threads: int
+    fail_fast: bool
+    target: Mapping[str, Any]  # name, type, database, schema, path: no secrets
+    exclusive_file: str | None  # database file that only one process may have open
+    vars: Mapping[str, Any]
+    dbt_version: str
+    adapter: str  # type and version, "duckdb 1.11.1"
+    project: str  # dbt's project name
+    project_dir: Path
+    target_path: Path
+    manifest_hash: str  # of the project's code, the same for two parses of the same code
+    watched: tuple[str, ...] = ()  # files and folders the answer depends on
+    env_vars: tuple[str, ...] = ()  # names of environment variables it depends on
+
+
+class Engine(Protocol):
+    """Executes dbt nodes. Reports through the `Emit` it was built with."""
+
+    def open(self, texts: Sequence[str] = ()) -> Selected:
+        """Parse and select; ``texts`` are selections to resolve besides the run's own.
+
+        Raises `EngineError` with one sentence when dbt cannot. Nothing is executed before `accept`:
+        batches that are started until then wait.
+        """
+
+    def accept(self) -> None:
+        """Go on with what `open` answered."""
+
+    def refuse(self, why: str) -> None:
+        """Do not go on: what waits, and what is still started, fails for this reason."""
+
+    def start(self, batch: Batch) -> None:
+        """Execute a batch; returns at once. Opening and closing the session are batches too."""
+
+    def forget(self) -> None:
+        """Hand back, as lost, what waits for `accept`: another plan is to go on."""
+
+    def skip(self, changes: Sequence[Changed]) -> None:
+        """Note nodes that will not run, for dbt's artifacts."""
+
+    def cancel(self, attempt: Attempt) -> None:
+        """Cancel an attempt in the warehouse; it still reports how it ended."""
+
+    def release(self) -> None:
+        """Let go of the warehouse's file; returns when another process may open it."""
+
+    def leave_out_end_hooks(self) -> None:
+        """Close the session without on-run-end hooks, as dbt does when it is interrupted."""
+
+    def close(self) -> None:
+        """Leave, whatever the state; returns when the processes are gone."""
+
+
+class EngineError(Exception):
+    """dbt could not parse, select or connect; the text is one clear sentence (or dbt's own)."""
+
+
+class Steps(Protocol):
+    """Executes steps. Reports through the `Emit` it was built with."""
+
+    def start(self, batch: Batch) -> None:
+        """Execute a batch; returns at once."""
+
+    def cancel(self, attempt: Attempt) -> None:
+        """End an attempt's process group; it still reports how it ended."""
+
+    def close(self) -> None:
+        """End everything that still runs; returns when it has."""
+
+
+class StoreError(Exception):
+    """The store cannot be opened, read or written; the text says which, why and what to do."""
+
+
+class LeaseHeld(Exception):
+    """Another run holds the lease."""
+
+    def __init__(self, lease: Lease) -> None:
+        self.lease = lease
+        super().__init__(lease.name)
+
+
+class Store(Protocol):
+    """Run history and state. Every write is committed when the call returns."""
+
+    def begin(self, run: RunRecord, nodes: Sequence[Node]) -> None:
+        """Write a run and its nodes, all pending. A run that is resumed is written again:
+        known nodes and attempts stay.
+        """
+
+    def record(self, run_id: str, changes: Sequence[Changed]) -> None:
+        """Write changes, and what they say about nodes and attempts, in one commit."""
+
+    def end(self, run_id: str, state: RunState, at: datetime) -> None:
+        """Write how a run ended."""
+
+    def run(self, run_id: str) -> RunRecord | None:
+        """One run with all of its nodes and attempts; None when there is none."""
+
+    def runs(
+        self, *, limit: int = 20, pipeline: str | None = None, state: RunState | None = None
+    ) -> list[RunSummary]:
+        """Newest first."""
+
+    def find(self, prefix: str) -> list[str]:
+        """Ids of runs that start with this, newest first; "latest" is the newest run."""
+
+    def attempts(self, run_id: str, node_id: str) -> list[AttemptRecord]:
+        """Attempts of a node, in order."""
+
+    def durations(self, project: str, target: str, *, last: int = 10) -> dict[str, float]:
+        """Median seconds of each node's last successes on this target."""
+
+    def acquire(self, lease: Lease, *, now: datetime) -> None:
+        """Take the lease or raise `LeaseHeld`. One that has expired may be taken over."""
+
+    def renew(self, lease: Lease, *, now: datetime) -> bool:
+        """Prolong; False when somebody else has it by now."""
+
+    def release(self, lease: Lease) -> None:
+        """Give the lease back; silent when it is somebody else's."""
+
+    def holder(self, name: str) -> Lease | None:
+        """Who has a lease, expired or not."""
+
+    def close(self) -> None:
+        """Close connections."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepContext:
+    """What a step is told about the run it is part of."""
+
+    run_id: str
+    pipeline: str
+    logical_date: datetime
+    data_interval_start: datetime
+    data_interval_end: datetime
+    project_dir: Path
+    target: Mapping[str, Any] = field(default_factory=dict)
+    vars: Mapping[str, Any] = field(default_factory=dict)

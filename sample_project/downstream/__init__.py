@@ -1,0 +1,1 @@
+"""Downstream: what leaves the warehouse once the marts are built."""

@@ -1,0 +1,1 @@
+"""Ingestion: lands the files of ``landing/`` in the schema ``raw``, each file exactly once."""

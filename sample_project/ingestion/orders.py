@@ -1,0 +1,38 @@
+"""Orders and their lines: a monthly export of the shop system, two files each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ingestion import loader
+from ingestion.feeds import Feed
+
+ORDERS = Feed(
+    table="orders",
+    columns=(
+        "order_id",
+        "customer_id",
+        "ordered_at",
+        "status",
+        "currency",
+        "shipping_country_code",
+        "updated_at",
+    ),
+)
+
+ORDER_ITEMS = Feed(
+    table="order_items",
+    columns=(
+        "order_id",
+        "line_number",
+        "sku",
+        "quantity",
+        "unit_price_cents",
+        "discount_cents",
+    ),
+)
+
+
+def load(context: Any) -> dict[str, int]:
+    """Land new and changed exports."""
+    return loader.load(context, ORDERS, ORDER_ITEMS)

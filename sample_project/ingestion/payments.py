@@ -1,0 +1,27 @@
+"""Payments: what the payment provider booked, one file for each half of a month."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ingestion import loader
+from ingestion.feeds import Feed
+
+PAYMENTS = Feed(
+    table="payments",
+    columns=(
+        "payment_id",
+        "order_id",
+        "payment_type",
+        "method",
+        "status",
+        "amount_cents",
+        "currency",
+        "processed_at",
+    ),
+)
+
+
+def load(context: Any) -> dict[str, int]:
+    """Land new and changed files."""
+    return loader.load(context, PAYMENTS)

@@ -1,0 +1,327 @@
+"""Bad input: one clear sentence, exit 2, nothing started."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.workspace import Workspace
+
+#: Leaves a trace when anything is started at all.
+TRAP = "steps:\n  mark: {command: touch started}\n"
+
+FILES = {
+    "dbtorch.yml": TRAP,
+    "models/orders.sql": "select * from {{ source('raw', 'orders') }}",
+    "models/report.sql": "select * from {{ ref('orders') }}",
+    "models/schema.yml": "sources: [{name: raw, tables: [{name: orders}]}]",
+}
+
+
+def refused(
+    workspace: Workspace, files: Mapping[str, str], *args: str, env: Mapping[str, str] = {}
+) -> str:
+    """What `dbtorch run` says; it must not have started anything."""
+    workspace.write({**FILES, **files})
+    said = workspace.refused("run", *args, env=env)
+    assert not (workspace.dir / "started").exists(), "a step was started"
+    assert not (workspace.dir / "warehouse.duckdb").exists(), "the warehouse was touched"
+    return said
+
+
+def step(text: str) -> str:
+    """A dbtorch.yml with the trap on lines 1 and 2, and more steps from line 3 on."""
+    return f"{TRAP}{text}"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        # an unknown key, with the nearest one
+        (
+            step("  load: {command: 'true', retires: 2}\n"),
+            'dbtorch.yml:3: unknown key "retires" in steps.load; did you mean "retries"?',
+        ),
+        # the same at the top
+        (
+            f"{TRAP}pipeline: {{}}\n",
+            'dbtorch.yml:3: unknown key "pipeline" at the top level; did you mean "pipelines"?',
+        ),
+        # a wrong type
+        (step("  load: {command: 'true', retries: often}\n"), "dbtorch.yml:3: steps.load.retries"),
+        # a step that does nothing
+        (step("  load: {produces: 'source:raw.orders'}\n"), "dbtorch.yml:3: step"),
+        # a pool nobody defined
+        (step("  load: {command: 'true', pool: crm}\n"), "dbtorch.yml:3: "),
+        # no YAML at all
+        ("steps: [\n", "dbtorch.yml:1: is not valid YAML"),
+    ],
+)
+def test_dbtorch_yml_that_is_wrong_in_itself(workspace: Workspace, content: str, said: str) -> None:
+    assert refused(workspace, {"dbtorch.yml": content}).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        # no such source, but a similar one
+        (
+            step("  load: {command: 'true', produces: 'source:raw.order'}\n"),
+            'dbtorch.yml:3: step load produces "source:raw.order", which nothing matches; '
+            'did you mean "source:raw.orders"?',
+        ),
+        # no source
+        (
+            step("  load: {command: 'true', produces: orders}\n"),
+            "dbtorch.yml:3: step load produces 'orders', which is no source but "
+            "model.shop.orders; write source:<source name>.<table>",
+        ),
+        # no such model, exposure, step or selection
+        (
+            step("  push: {command: 'true', after: [step:lod]}\n  load: {command: 'true'}\n"),
+            'dbtorch.yml:3: step push comes after "step:lod", which nothing matches; '
+            'did you mean "step:load"?',
+        ),
+        # two producers of one source: both are named
+        (
+            step(
+                "  one: {command: 'true', produces: 'source:raw.orders'}\n"
+                "  two: {command: 'true', produces: 'source:raw.*'}\n"
+            ),
+            "dbtorch.yml:4: step two produces source.shop.raw.orders, which step one "
+            "(dbtorch.yml:3) already does; a source has one producer",
+        ),
+        # a cycle through dbt's graph: all its nodes are named
+        (
+            step("  load: {command: 'true', produces: 'source:raw.orders', after: report}\n"),
+            "the graph has a cycle: model.shop.orders -> model.shop.report -> step.load -> "
+            "source.shop.raw.orders -> model.shop.orders; change produces or after of step "
+            "load at dbtorch.yml:3",
+        ),
+    ],
+)
+def test_dbtorch_yml_that_does_not_fit_the_project(
+    workspace: Workspace, content: str, said: str
+) -> None:
+    assert refused(workspace, {"dbtorch.yml": content}) == said
+
+
+@pytest.mark.parametrize(
+    ("meta", "said"),
+    [
+        # an unknown key
+        ("{retires: 3}", ("models/meta.yml:3", '"retires"', 'did you mean "retries"?')),
+        # a wrong type
+        ("{timeout: soon}", ("models/meta.yml:3", "timeout", "soon")),
+        # no mapping
+        ("3", ("models/meta.yml:3", "meta.dbtorch")),
+    ],
+)
+def test_meta_dbtorch_that_is_wrong(workspace: Workspace, meta: str, said: tuple[str, ...]) -> None:
+    yml = f"models:\n  - name: report\n    config: {{meta: {{dbtorch: {meta}}}}}\n"
+    message = refused(workspace, {"models/meta.yml": yml})
+    assert all(part in message for part in said), message
+
+
+@pytest.mark.parametrize(
+    ("files", "args", "said"),
+    [
+        # a target the profile does not have; those it has are listed
+        ({}, ["--target", "prod"], ("does not have a target named 'prod'", "- dev")),
+        # a profile nobody wrote
+        ({}, ["--profile", "store"], ("Could not find profile named 'store'",)),
+        # Jinja that is none
+        (
+            {"models/report.sql": "select * from {{ ref('orders' }}"},
+            [],
+            ("models/report.sql", "line 1"),
+        ),
+        # a model that is not there
+        (
+            {"models/report.sql": "select * from {{ ref('ordres') }}"},
+            [],
+            ("models/report.sql", "'ordres'", "not found"),
+        ),
+        # YAML that is none
+        ({"models/bad.yml": "models: [\n"}, [], ("bad.yml", "Syntax error near line 2")),
+        # dbt_project.yml that is no YAML
+        ({"dbt_project.yml": "name: [shop\n"}, [], ("dbt_project.yml:2", "cannot be read as YAML")),
+        # and one without a name
+        ({"dbt_project.yml": "version: '1'\n"}, [], ("dbt_project.yml", "has no name")),
+        # what dbt does not take
+        ({}, ["--threads", "many"], ("--threads", "many")),
+        ({}, ["--vars", "{a"], ("'{a' is not valid YAML",)),
+        ({}, ["--selector", "nightly"], ("selector named nightly",)),
+        ({}, ["--select", "state:modified"], ("state",)),
+        # what dbtorch does not take
+        ({}, ["--pipeline", "nightly"], ("has no pipeline 'nightly'; it has: default",)),
+        ({}, ["--logical-date", "tomorrow"], ("--logical-date", "'tomorrow'", "2026-11-21")),
+        ({}, ["--timeout", "soon"], ("--timeout", "soon")),
+        ({}, ["--retries", "-1"], ("--retries", "-1")),
+        ({}, ["--sellect", "orders"], ("--sellect", "--select")),
+        # an interpreter that is not there
+        (
+            {"dbtorch.yml": f"engine: {{python: bin/nope}}\n{TRAP}"},
+            [],
+            ("engine.python", "bin/nope"),
+        ),
+    ],
+)
+def test_what_cannot_be_run(
+    workspace: Workspace, files: dict[str, str], args: list[str], said: tuple[str, ...]
+) -> None:
+    message = refused(workspace, files, *args)
+    assert all(part in message for part in said), message
+
+
+def test_a_folder_without_a_project(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "empty", bare=True)
+    message = workspace.refused("run")
+    assert message.endswith(
+        "is no dbt project: it has no dbt_project.yml; go to one or name it with --project-dir"
+    )
+    assert list(workspace.dir.iterdir()) == []
+    assert workspace.refused("run", "--project-dir", "nowhere").endswith(message[-60:])
+
+
+def test_an_interpreter_without_dbt(workspace: Workspace) -> None:
+    python = _python_without_dbt()
+    content = f"engine: {{python: {python}}}\n{TRAP}"
+    message = refused(workspace, {"dbtorch.yml": content})
+    assert message == (
+        f"{python} has no dbt-core; install it there, or let engine.python "
+        "name the interpreter that has it"
+    )
+
+
+def test_a_store_where_a_file_is_in_the_way(workspace: Workspace) -> None:
+    workspace.write({".dbtorch": "in the way"})
+    message = refused(workspace, {})
+    assert ".dbtorch" in message
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        # a folder where nobody can make one
+        ("sqlite:////proc/nowhere/runs.db", ("/proc/nowhere", "--database-url")),
+        # a store of another kind
+        ("mysql://localhost/runs", ("'mysql'", "postgresql://", "sqlite:///")),
+        # what psycopg would take: no part of it may be shown, it has a password
+        ("host=127.0.0.1 password=hunter2", ("postgresql://",)),
+    ],
+)
+def test_a_store_that_cannot_be_opened(
+    workspace: Workspace, url: str, said: tuple[str, ...]
+) -> None:
+    message = refused(workspace, {}, env={"DBTORCH_DATABASE_URL": url})
+    assert all(part in message for part in said), message
+    assert "hunter2" not in message
+
+
+def test_a_postgres_that_is_not_there(workspace: Workspace) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url = f"postgresql://ann:hunter2@127.0.0.1:{port}/runs"
+    message = refused(workspace, {}, "--database-url", url)
+    assert f"cannot connect to postgresql://ann@127.0.0.1:{port}/runs" in message
+    assert "hunter2" not in message
+
+
+def test_a_store_that_is_no_database(workspace: Workspace) -> None:
+    workspace.write({**FILES, ".dbtorch/dbtorch.db": "this is no database " * 50})
+    for command in (["run"], ["show"], ["runs"], ["retry"]):
+        done = workspace.dbtorch(*command, code=2)
+        assert ".dbtorch/dbtorch.db" in done.err
+        assert done.err.count("Error: ") == 1
+    assert not (workspace.dir / "started").exists()
+
+
+@pytest.mark.parametrize(
+    ("path", "mode", "check"),
+    [
+        (".dbtorch", 0o555, "history"),  # a folder in which nothing can be made
+        (".dbtorch/dbtorch.db", 0o444, "history"),  # somebody else's history
+        (".dbtorch/runs", 0o555, "logs"),  # somebody else's logs
+    ],
+)
+def test_what_this_user_may_not_write(
+    workspace: Workspace, path: str, mode: int, check: str
+) -> None:
+    workspace.write(FILES)
+    place = workspace.dir / path
+    if place.suffix:
+        workspace.dbtorch("run", "--no-steps", "--select", "report", code=1)
+    else:
+        place.mkdir(parents=True)
+    place.chmod(mode)
+    wrap = _without_roots_rights()
+    done = workspace.dbtorch("run", code=2, wrap=wrap)
+    assert done.err.startswith("Error: ")
+    assert path in done.err
+    assert not (workspace.dir / "started").exists()
+    assert f"FAIL  {check}" in workspace.dbtorch("doctor", code=2, wrap=wrap).out
+    place.chmod(0o755)
+
+
+def test_a_warehouse_file_that_another_process_holds(workspace: Workspace) -> None:
+    workspace.write({"models/orders.sql": "select 1 as id"})
+    with _held(workspace.dir / "warehouse.duckdb") as pid:
+        fast = ("--retries", "1", "--retry-delay", "0")
+        done = workspace.dbtorch("run", *fast, code=2)
+        # it is tried again as often as the policy says, and then says who holds it
+        assert done.out.count("  RETRY  ") == 1
+        assert f"PID {pid}" in done.out
+        shown = workspace.show()
+        assert shown.state == "failed"
+        assert set(shown.states.values()) == {"upstream_failed"}
+        assert "dbtorch retry" in done.out
+    workspace.dbtorch("retry")
+    assert workspace.show().id == shown.id
+
+
+# ---------------------------------------------------------------------------- details
+
+
+@contextmanager
+def _held(path: Path) -> Iterator[int]:
+    """Another process has the database file open."""
+    code = (
+        f"import duckdb, sys; c = duckdb.connect({str(path)!r}); "
+        "print('held', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        yield process.pid
+        process.stdin.close()
+
+
+def _python_without_dbt() -> str:
+    """The interpreter that this environment was made with."""
+    python = str(Path(sys.base_prefix, "bin", "python3"))
+    asked = subprocess.run([python, "-c", "import dbt"], capture_output=True, check=False)
+    if asked.returncode == 0 or not Path(python).exists():
+        pytest.skip("every interpreter at hand has dbt")
+    return python
+
+
+def _without_roots_rights() -> tuple[str, ...]:
+    """What to put in front of a command so that permissions count, also for root."""
+    if os.geteuid() != 0:
+        return ()
+    if not shutil.which("setpriv"):
+        pytest.skip("root may write everything, and there is no setpriv")
+    return ("setpriv", "--bounding-set", "-dac_override,-dac_read_search")

@@ -1,0 +1,155 @@
+"""Signals, sudden deaths, and two runs at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.slow import MODELS, SLOW, set_slow, slow
+from tests.acceptance.workspace import Workspace, eventually
+
+RUN = ("run", "--log-format", "json")
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (signal.SIGINT, 130),  # Ctrl-C
+        (signal.SIGTERM, 143),  # what schedulers and containers send
+    ],
+)
+def test_a_signal_cancels_queries_and_closes_properly(
+    workspace: Workspace, number: signal.Signals, code: int
+) -> None:
+    slow(workspace)
+    with workspace.started(*RUN) as run:
+        run.wait_for_node(SLOW)
+        run.signal(number)
+        done = run.ended()
+        assert done.code == code
+        assert workspace.is_quiet()
+    shown = workspace.show()
+    assert shown.state == "cancelled"
+    assert shown.states == {
+        "quick": "success",
+        "slow": "cancelled",
+        "after_slow": "cancelled",
+        "publish": "cancelled",
+    }
+    assert shown.nodes["slow"]["reason"] == f"the run got {number.name}"
+    assert shown.nodes["slow"]["attempts"][0]["finished_at"]
+    assert workspace.results().keys() == MODELS
+    (finished,) = done.events("run_finished")
+    assert finished["state"] == "cancelled"
+
+
+def test_a_second_run_is_told_who_holds_the_pipeline(workspace: Workspace) -> None:
+    slow(workspace)
+    with workspace.started(*RUN) as run:
+        run.wait_for_node(SLOW)
+        shown = workspace.show()
+        assert (shown.state, shown.states["slow"]) == ("running", "running")
+        since = shown.said["started_at"][:10]
+        for command in ("run", "retry"):
+            said = workspace.dbtorch(command, code=2).err
+            assert "shop/default is already being run by" in said
+            assert f"{shown.id} (pid {run.pid} on " in said
+            assert f"since {since}" in said
+        assert len(workspace.runs()) == 1
+        # looking does not disturb
+        assert "4 nodes" in workspace.dbtorch("plan").out
+        assert run.process.poll() is None
+
+
+def test_a_second_signal_leaves_at_once(workspace: Workspace) -> None:
+    workspace.write(
+        {
+            "dbtorch.yml": """
+                steps:
+                  stubborn:
+                    command: "trap '' INT TERM; touch ready; while :; do sleep 1; done"
+            """
+        }
+    )
+    with workspace.started("run") as run:
+        assert eventually((workspace.dir / "ready").exists, seconds=60)
+        run.signal(signal.SIGINT)
+        time.sleep(0.5)
+        assert run.process.poll() is None  # a step is asked before it is killed
+        begin = time.monotonic()
+        run.signal(signal.SIGINT)
+        assert run.ended().code == 130
+        assert time.monotonic() - begin < 4.0
+        assert workspace.is_quiet()
+    assert workspace.show().state == "interrupted"
+
+
+def test_a_signal_before_anything_runs_leaves_nothing_behind(workspace: Workspace) -> None:
+    slow(workspace)
+    with workspace.started("run") as run:
+        # dbt is being imported
+        assert eventually(lambda: any(_worker_logs(workspace)), seconds=60)
+        run.signal(signal.SIGINT)
+        assert run.ended().code == 130
+        assert workspace.is_quiet()
+    assert workspace.runs() == []
+    set_slow(workspace, slow=False)
+    workspace.dbtorch("run")  # nobody holds the pipeline any more
+
+
+def test_a_killed_supervisor_takes_its_worker_along_and_can_be_retried(
+    workspace: Workspace,
+) -> None:
+    slow(workspace)
+    with workspace.started(*RUN) as run:
+        run.wait_for_node(SLOW)
+        os.kill(run.pid, signal.SIGKILL)
+        run.process.wait()
+        assert workspace.is_quiet()
+    dead = workspace.show()
+    assert dead.state == "interrupted"
+    assert "dbtorch retry" in workspace.dbtorch("show").out
+    assert [one["state"] for one in workspace.dbtorch("runs", "--format", "json").json()] == [
+        "interrupted"
+    ]
+
+    set_slow(workspace, slow=False)
+    workspace.dbtorch("retry")
+    shown = workspace.show()
+    assert (shown.id, shown.state) == (dead.id, "success")
+    assert shown.tries == {"quick": 1, "slow": 2, "after_slow": 1, "publish": 1}
+    assert workspace.lines("published.txt") == ["published"]
+    assert workspace.results().keys() == MODELS
+
+
+def test_a_killed_worker_is_replaced_and_the_run_goes_on(workspace: Workspace) -> None:
+    slow(workspace)
+    with workspace.started(*RUN, "--retry-delay", "0") as run:
+        run.wait_for_node(SLOW)
+        set_slow(workspace, slow=False)
+        os.kill(_worker(workspace), signal.SIGKILL)
+        done = run.ended()
+    assert done.code == 0, done.out
+    shown = workspace.show()
+    assert shown.tries == {"quick": 1, "slow": 2, "after_slow": 1, "publish": 1}
+    lost, _ = shown.nodes["slow"]["attempts"]
+    assert lost["failure_class"] == "transient"
+    assert "the dbt worker died (killed by SIGKILL)" in lost["message"]
+    assert set(workspace.results().values()) == {"success"}
+    assert workspace.results().keys() == MODELS
+
+
+def _worker(workspace: Workspace) -> int:
+    """The process that has dbt open: the leader of its session that is told of its socket."""
+    for pid in workspace.processes():
+        if b"dbtorch_worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            return pid
+    raise AssertionError("there is no worker")
+
+
+def _worker_logs(workspace: Workspace) -> list[Path]:
+    return list((workspace.dir / ".dbtorch" / "runs").glob("*/dbt.log"))

@@ -1,0 +1,282 @@
+"""A user's shell: a folder with a dbt project in it, and the installed command."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import duckdb
+
+#: Seconds after which a command that has not ended counts as hung; busy machines are slow.
+PATIENCE = 180.0
+
+#: How a user starts dbtorch.
+COMMAND = (sys.executable, "-m", "dbtorch")
+
+_TRACEBACK = "Traceback (most recent call last)"
+
+#: Finds the processes of one workspace, however they were started.
+_MARK = "ACCEPTANCE_WORKSPACE"
+
+_DBT_PROJECT = """
+    name: shop
+    version: "1.0"
+    profile: shop
+    flags: {send_anonymous_usage_stats: false}
+"""
+
+_PROFILES = """
+    shop:
+      target: dev
+      outputs:
+        dev: {type: duckdb, path: warehouse.duckdb, threads: 2}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A command that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def all(self) -> str:
+        """Everything it said."""
+        return self.out + self.err
+
+    def json(self) -> Any:
+        """Its output, which is JSON and nothing else."""
+        return json.loads(self.out)
+
+    def events(self, kind: str) -> list[dict[str, Any]]:
+        """Events of a kind in the output of ``--log-format json``, where every line is one."""
+        found = [json.loads(line) for line in self.out.splitlines()]
+        return [event for event in found if event["event"] == kind]
+
+
+class Workspace:
+    """A folder with a dbt project that builds in a DuckDB file beside it."""
+
+    def __init__(self, dir: Path, files: Mapping[str, str] = {}, *, bare: bool = False) -> None:
+        """Write ``files``, and what every project needs unless the workspace is to be ``bare``."""
+        self.dir = dir
+        self.home = dir.parent / f"{dir.name}-home"
+        self.env: dict[str, str] = {_MARK: uuid.uuid4().hex}
+        self.home.mkdir(parents=True, exist_ok=True)
+        dir.mkdir(parents=True, exist_ok=True)
+        if not bare:
+            self.write({"dbt_project.yml": _DBT_PROJECT, "profiles.yml": _PROFILES})
+        self.write(files)
+
+    def write(self, files: Mapping[str, str]) -> None:
+        """Write files, named relative to the project; their indentation does not matter."""
+        for name, text in files.items():
+            path = self.dir / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(dedent(text).lstrip("\n"))
+
+    # ---------------------------------------------------------------- commands
+
+    def dbtorch(
+        self,
+        *args: str,
+        code: int = 0,
+        cwd: Path | None = None,
+        env: Mapping[str, str] = {},
+        wrap: Sequence[str] = (),
+    ) -> Done:
+        """Run a command to its end; it must exit with ``code`` and show no traceback."""
+        ended = subprocess.run(
+            [*wrap, *COMMAND, *args],
+            cwd=cwd or self.dir,
+            env=self.environ(env),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        done = Done(ended.returncode, ended.stdout, ended.stderr)
+        assert _TRACEBACK not in done.all, done.all
+        assert done.code == code, f"exit {done.code}, not {code}\n{done.all}"
+        return done
+
+    def refused(self, *args: str, env: Mapping[str, str] = {}) -> str:
+        """Run a command that must be refused: exit 2, one message, no run. Answers the message."""
+        before = self.runs()
+        done = self.dbtorch(*args, code=2, env=env)
+        assert self.runs() == before, "a run was recorded"
+        assert done.err.count("Error: ") == 1, done.all
+        assert not done.out, done.out
+        return done.err.removeprefix("Error: ").strip()
+
+    @contextmanager
+    def started(self, *args: str, env: Mapping[str, str] = {}) -> Iterator[Running]:
+        """A command that runs in the background; nothing of it is left behind."""
+        out = self.home / f"out-{uuid.uuid4().hex[:8]}"
+        with out.open("wb") as stream:
+            process = subprocess.Popen(
+                [*COMMAND, *args],
+                cwd=self.dir,
+                env=self.environ(env),
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            yield Running(process, out)
+        finally:
+            for pid in self.processes():
+                _end(pid)
+            process.wait()
+
+    def environ(self, more: Mapping[str, str] = {}) -> dict[str, str]:
+        """A user's environment: nothing the caller set for dbt, dbtorch or Postgres."""
+        foreign = ("DBT_", "DBTORCH_", "PG", "PYTEST_", "COVERAGE_")
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
+        mine = {"HOME": str(self.home), "TERM": "dumb", "PYTHONPYCACHEPREFIX": str(self.home)}
+        return {**kept, **mine, **self.env, **more}
+
+    def processes(self) -> set[int]:
+        """Every process that was started in this workspace and still lives."""
+        mark = f"{_MARK}={self.env[_MARK]}".encode()
+        found = set()
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                environ = (folder / "environ").read_bytes()
+            except OSError:  # gone, or somebody else's
+                continue
+            if mark in environ.split(b"\0"):
+                found.add(int(folder.name))
+        return found
+
+    def is_quiet(self) -> bool:
+        """Whether every process has gone, a moment after the command ended."""
+        return eventually(lambda: not self.processes(), seconds=15)
+
+    # ---------------------------------------------------------------- what is left of runs
+
+    def runs(self) -> list[dict[str, Any]]:
+        """What `dbtorch runs` lists; nothing while there is no history to read."""
+        if not (self.dir / ".dbtorch" / "dbtorch.db").is_file():
+            return []
+        ended = subprocess.run(
+            [*COMMAND, "runs", "--format", "json"],
+            cwd=self.dir,
+            env=self.environ(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        listed: list[dict[str, Any]] = json.loads(ended.stdout) if ended.returncode == 0 else []
+        return listed
+
+    def show(self, run: str = "latest", **kwargs: Any) -> Shown:
+        """What `dbtorch show` says of a run."""
+        return Shown(self.dbtorch("show", run, "--format", "json", **kwargs).json())
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """Ask the warehouse."""
+        with duckdb.connect(str(self.dir / "warehouse.duckdb"), read_only=True) as connection:
+            return connection.execute(sql).fetchall()
+
+    def results(self, target_path: str = "target") -> dict[str, str]:
+        """dbt's run_results.json: status by the node's id."""
+        content = json.loads((self.dir / target_path / "run_results.json").read_text())
+        return {result["unique_id"]: result["status"] for result in content["results"]}
+
+    def lines(self, name: str) -> list[str]:
+        """Lines of a file; none when it is not there."""
+        path = self.dir / name
+        return path.read_text().splitlines() if path.exists() else []
+
+
+class Shown:
+    """A run as `dbtorch show --format json` tells it; nodes by their names."""
+
+    def __init__(self, said: dict[str, Any]) -> None:
+        self.said = said
+        self.id: str = said["run_id"]
+        self.state: str = said["state"]
+        self.nodes = {node["name"]: node for node in said["nodes"]}
+        self.states = {name: node["state"] for name, node in self.nodes.items()}
+        self.tries = {name: len(node["attempts"]) for name, node in self.nodes.items()}
+
+    def names(self, state: str) -> set[str]:
+        """Nodes in a state."""
+        return {name for name, found in self.states.items() if found == state}
+
+
+class Running:
+    """A command in the background."""
+
+    def __init__(self, process: subprocess.Popen[bytes], out: Path) -> None:
+        self.process = process
+        self._out = out
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def out(self) -> str:
+        """What it has said so far, on stdout and stderr."""
+        return self._out.read_text(errors="replace")
+
+    def wait_for(self, *words: str) -> str:
+        """Wait for a line with all these words; answers it."""
+
+        def line() -> str:
+            lines = self.out.splitlines()
+            return next((x for x in lines if all(word in x for word in words)), "")
+
+        def there() -> bool:
+            return bool(line()) or self.process.poll() is not None
+
+        assert eventually(there, seconds=PATIENCE), f"{words} did not come:\n{self.out}"
+        assert line(), f"it ended without {words}:\n{self.out}"
+        return line()
+
+    def wait_for_node(self, id: str, state: str = "running") -> None:
+        """Wait until a node is in a state, with ``--log-format json``."""
+        self.wait_for(f'"node_id": "{id}"', f'"state": "{state}"')
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def ended(self, *, seconds: float = PATIENCE) -> Done:
+        """Wait for its end; it must show no traceback."""
+        code = self.process.wait(seconds)
+        assert _TRACEBACK not in self.out, self.out
+        return Done(code, self.out, "")
+
+
+def eventually(holds: Callable[[], bool], *, seconds: float) -> bool:
+    """Whether something comes true within some seconds."""
+    until = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def _end(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass

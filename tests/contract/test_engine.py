@@ -1,0 +1,235 @@
+"""What every implementation of `Engine` does, wherever its nodes run."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from dbtorch.adapters.dbt.session import SessionEngine, SessionRequest
+from dbtorch.core.events import Attempt, Batch, Changed, Event, Finished, Outcome, Started
+from dbtorch.core.graph import Kind, Node
+from dbtorch.core.plan import SESSION_CLOSE, SESSION_OPEN
+from dbtorch.core.state import FailureClass, State
+from dbtorch.ports import Emit, Engine, EngineError, Selected
+from dbtorch.testing import SUCCEEDS, FixedClock, MemoryEngine, fails
+from tests.gates import PATIENCE
+from tests.sessions import Shop
+
+pytestmark = pytest.mark.timeout(120)
+
+FINE, BAD, AFTER_BAD = (f"model.shop.{name}" for name in ("fine", "bad", "after_bad"))
+
+FILES = {
+    "models/fine.sql": "select 1 as id",
+    "models/bad.sql": "select * from nowhere",
+    "models/after_bad.sql": "select * from {{ ref('bad') }}",
+}
+
+#: Seconds in which nothing happens, where nothing may.
+QUIET = 0.3
+
+
+class Heard:
+    """Events, and a way to wait for them."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self._news = threading.Condition()
+
+    def take(self, event: Event) -> None:
+        with self._news:
+            self.events.append(event)
+            self._news.notify_all()
+
+    def of(self, attempt: Attempt) -> list[Event]:
+        return [event for event in self.events if getattr(event, "attempt", None) == attempt]
+
+    def outcome(self, attempt: Attempt) -> Outcome:
+        """Wait until an attempt has ended."""
+        with self._news:
+            assert self._news.wait_for(lambda: self._ended(attempt), PATIENCE), self.events
+        (outcome,) = self._ended(attempt)
+        return outcome
+
+    def _ended(self, attempt: Attempt) -> list[Outcome]:
+        return [event.outcome for event in self.of(attempt) if isinstance(event, Finished)]
+
+
+def real(emit: Emit, folder: Path, files: dict[str, str]) -> Engine:
+    shop = Shop(folder / "shop", files, project="on-run-end: select 1")
+    quiet = ("--log-level", "none", "--log-level-file", "none")
+    where = ("--project-dir", str(shop.dir), "--profiles-dir", str(shop.dir))
+    request = SessionRequest(
+        python=sys.executable,
+        args=(*where, *quiet),
+        cwd=shop.dir,
+        environ=os.environ,
+        log_path=lambda attempt: folder / f"{attempt.node_id}.{attempt.number}.log",
+        console=folder / "dbt.log",
+        scratch=folder,
+    )
+    return SessionEngine(request, emit)
+
+
+def in_memory(emit: Emit, folder: Path, files: dict[str, str]) -> Engine:
+    if files != FILES:
+        return MemoryEngine(emit, EngineError("Compilation Error in model bad: no such thing"))
+    nodes = tuple(Node(id=id, kind=Kind.MODEL, name=id) for id in (FINE, BAD, AFTER_BAD))
+    selected = Selected(
+        nodes=nodes,
+        edges=((BAD, AFTER_BAD),),
+        selected=frozenset(node.id for node in nodes),
+        selected_edges=((BAD, AFTER_BAD),),
+        selected_sources=frozenset(),
+        resolved={"fine+": frozenset({FINE})},
+        hooks=(),
+        threads=2,
+        fail_fast=False,
+        target={"name": "dev", "type": "memory"},
+        exclusive_file=None,
+        vars={},
+        dbt_version="1.11.0",
+        adapter="memory 1",
+        project="shop",
+        project_dir=folder,
+        target_path=folder,
+        manifest_hash="",
+    )
+    wrong = fails("nowhere is no table", FailureClass.CODE)
+    return MemoryEngine(emit, selected, lambda a: wrong if a.node_id == BAD else SUCCEEDS)
+
+
+Make = Callable[..., Engine]
+
+
+@pytest.fixture
+def heard() -> Heard:
+    return Heard()
+
+
+@pytest.fixture(params=[real, in_memory])
+def make(request: pytest.FixtureRequest, heard: Heard, tmp_path: Path) -> Iterator[Make]:
+    """Make the engine of a project; it is closed afterwards, and may have been before."""
+    made: list[Engine] = []
+
+    def make(files: dict[str, str] = FILES) -> Engine:
+        made.append(request.param(heard.take, tmp_path, files))
+        return made[-1]
+
+    yield make
+    for engine in made:
+        engine.close()
+
+
+def start(engine: Engine, id: str, number: int = 1) -> Attempt:
+    attempt = Attempt(id, number)
+    engine.start(Batch(number, (attempt,)))
+    return attempt
+
+
+def quiet() -> None:
+    threading.Event().wait(QUIET)
+
+
+def test_from_opening_to_closing(make: Make, heard: Heard) -> None:
+    engine = make()
+    selected = engine.open(("fine+",))
+    assert selected.selected == {FINE, BAD, AFTER_BAD}
+    assert selected.selected_edges == ((BAD, AFTER_BAD),)
+    assert selected.resolved == {"fine+": {FINE}}
+
+    opening = start(engine, SESSION_OPEN)
+    quiet()
+    assert heard.events == []  # it has not been told to go on
+    engine.accept()
+    assert heard.outcome(opening).state is State.SUCCESS
+
+    good, bad = start(engine, FINE), start(engine, BAD)
+    assert heard.outcome(good).state is State.SUCCESS
+    assert heard.outcome(bad).state is State.FAILED
+    assert heard.outcome(bad).failure_class is FailureClass.CODE
+    assert "nowhere" in heard.outcome(bad).message
+    again = start(engine, FINE, 2)
+    assert heard.outcome(again).state is State.SUCCESS
+
+    engine.skip([_blocked(AFTER_BAD, by=BAD)])
+    engine.cancel(good)  # it is over
+    engine.cancel(Attempt(AFTER_BAD, 1))  # it never began
+    engine.release()
+
+    closing = start(engine, SESSION_CLOSE)
+    assert heard.outcome(closing).state is State.SUCCESS
+    engine.close()
+    engine.close()
+    for attempt in (opening, good, bad, again, closing):
+        assert [type(event) for event in heard.of(attempt)] == [Started, Finished]
+    assert heard.of(Attempt(AFTER_BAD, 1)) == []
+
+
+def _blocked(id: str, *, by: str) -> Changed:
+    return Changed(
+        node_id=id,
+        attempt=0,
+        before=State.PENDING,
+        state=State.UPSTREAM_FAILED,
+        at=FixedClock().now(),
+        reason=f"{by} failed",
+        cause=by,
+    )
+
+
+def test_what_waits_can_be_cancelled_handed_back_and_started_again(
+    make: Make, heard: Heard
+) -> None:
+    engine = make()
+    engine.open()
+    cancelled = start(engine, BAD)
+    engine.cancel(cancelled)
+    assert not heard.outcome(cancelled).state.ok
+
+    opening = start(engine, SESSION_OPEN)
+    engine.forget()
+    assert heard.outcome(opening).failure_class is FailureClass.TRANSIENT
+    assert not [event for event in heard.events if isinstance(event, Started)]
+
+    engine.accept()
+    assert heard.outcome(start(engine, SESSION_OPEN, 2)).state is State.SUCCESS
+    engine.leave_out_end_hooks()
+    assert heard.outcome(start(engine, SESSION_CLOSE)).state is State.SUCCESS
+    assert not [event for event in heard.events if "on-run-end" in str(event)]
+
+
+def test_what_is_refused_fails_for_the_reason_given(make: Make, heard: Heard) -> None:
+    engine = make()
+    engine.open()
+    waiting = start(engine, SESSION_OPEN)
+
+    engine.refuse("dbt answered something else")
+
+    for attempt in (waiting, start(engine, SESSION_CLOSE)):
+        outcome = heard.outcome(attempt)
+        assert (outcome.state, outcome.message) == (State.FAILED, "dbt answered something else")
+        assert outcome.failure_class is FailureClass.CODE  # a second try would not help
+
+
+def test_a_project_that_cannot_be_read_is_an_engine_error(make: Make, heard: Heard) -> None:
+    engine = make({"models/bad.sql": "{% if %}"})
+
+    with pytest.raises(EngineError, match="Compilation Error in model bad"):
+        engine.open()
+
+    engine.close()
+    assert heard.events == []
+
+
+def test_an_engine_that_was_never_opened_can_be_closed(make: Make, heard: Heard) -> None:
+    engine = make()
+    engine.close()
+    engine.release()
+    engine.close()
+    assert heard.events == []

@@ -1,0 +1,118 @@
+"""Cancelling ends queries in the warehouse, not only our waiting for them."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dbtorch.core.config import Settings, StepSpec
+from dbtorch.core.state import FailureClass, RunState, State
+from tests.parity.artifacts import invalid
+from tests.sessions import Session, Shop, on_postgres, session
+
+pytestmark = pytest.mark.timeout(120)
+
+#: Keeps dbt busy before it has anything to send to the warehouse.
+SLOW_TO_COMPILE = """
+    {% if execute %}{% for i in range(300) %}{% for j in range(99999) %}{% endfor %}{% endfor %}
+    {% endif %}
+"""
+
+#: Seconds after which nobody would call it a cancellation. The queries would take hours.
+AT_ONCE = 25
+
+
+def interrupted(tmp_path: Path, endless: str, **more: Any) -> tuple[Session, float]:
+    """Interrupt a run while three queries are under way; answers how long it took to end."""
+    models = {
+        # its time is over soon, and its thread somebody else's
+        "overdue": endless,
+        "fine": "select 1 as id",
+        "cancelled": endless,
+        "after": "select * from {{ ref('cancelled') }}",
+        # starts last, and is cancelled before its query
+        "compiling": SLOW_TO_COMPILE + endless,
+    }
+    shop = Shop(
+        tmp_path / "shop",
+        {f"models/{name}.sql": sql for name, sql in models.items()},
+        project="models: {shop: {+materialized: table}}",
+        threads=3,
+        **more,
+    )
+    step = StepSpec(
+        name="in_sql",
+        type="sql",
+        action=endless,
+        after=("fine",),
+        settings=Settings(priority=1),
+    )
+    settings = {
+        "overdue": Settings(timeout=1, retries=0, priority=2),
+        "cancelled": Settings(priority=2),
+        "fine": Settings(priority=2),
+    }
+    asked: list[float] = []
+
+    def interrupt() -> None:
+        asked.append(time.monotonic())
+        found.interrupt()
+
+    with session(shop, specs=[step], sql={step.id: endless}, settings=settings) as found:
+        found.when("compiling", State.RUNNING, interrupt)
+        found.drive()
+    return found, time.monotonic() - asked[0]
+
+
+def assert_cancelled(found: Session) -> None:
+    assert found.run.state is RunState.CANCELLED
+    assert found.states == {
+        "overdue": "failed",
+        "fine": "success",
+        "cancelled": "cancelled",
+        "after": "cancelled",
+        "compiling": "cancelled",
+        "step.in_sql": "cancelled",
+        "session.open": "success",
+        "session.close": "success",
+    }
+    overdue = found.outcome("overdue")
+    assert overdue.failure_class is FailureClass.TIMEOUT
+    assert overdue.message == "timed out after 1 s"
+    assert found.outcome("cancelled").message == "the run got SIGINT"
+    # what dbt knows of it: these did not end well, and that one never began
+    results = found.shop.results()
+    assert {id.removeprefix("model.shop."): status for id, (status, _) in results.items()} == {
+        "overdue": "error",
+        "fine": "success",
+        "cancelled": "error",
+        "after": "skipped",
+        "compiling": "error",
+    }
+    assert invalid(found.shop.dir / "target") == []
+
+
+def test_queries_on_postgres_are_cancelled(tmp_path: Path, postgres_database: str) -> None:
+    target = on_postgres(postgres_database)
+
+    found, seconds = interrupted(tmp_path, "select 1 as id from pg_sleep(7200)", target=target)
+
+    assert_cancelled(found)
+    assert seconds < AT_ONCE
+    left = "query like '%pg_sleep%' and state = 'active' and pid <> pg_backend_pid()"
+    assert found.shop.query(f"select query from pg_stat_activity where {left}") == []
+    assert "Database Error in model overdue" in found.log("overdue")  # dbt's view of it
+
+
+def test_queries_on_duckdb_are_cancelled(tmp_path: Path) -> None:
+    endless = "select sum(hash(a.n + b.n)) as id from range(9999999) a(n), range(9999999) b(n)"
+
+    found, seconds = interrupted(tmp_path, endless)
+
+    assert_cancelled(found)
+    assert seconds < AT_ONCE
+    assert found.shop.query("select id from fine") == [(1,)]  # the file is nobody's any more
+    assert "Interrupted" in found.log("overdue")

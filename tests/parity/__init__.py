@@ -1,0 +1,1 @@
+"""Compares `dbtorch run` with `dbt build`, project by project."""

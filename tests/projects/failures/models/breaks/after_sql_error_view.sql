@@ -1,0 +1,1 @@
+select id from {{ ref('sql_error_view') }}

@@ -1,0 +1,2 @@
+{{ refuse('this model never compiles') }}
+select id from {{ ref('stg_orders') }}

@@ -1,0 +1,2 @@
+{{ config(materialized='table') }}
+select 'not a number' as id, 1 as surplus

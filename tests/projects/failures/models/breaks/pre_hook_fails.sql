@@ -1,0 +1,2 @@
+{{ config(materialized='table', pre_hook="insert into nowhere_at_all values (1)") }}
+select 1 as id

@@ -1,0 +1,2 @@
+{{ config(materialized='table') }}
+selec id fro {{ ref('stg_orders') }}

@@ -1,0 +1,1 @@
+select id from {{ ref('inc_breaks_later') }}

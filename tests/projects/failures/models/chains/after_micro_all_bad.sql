@@ -1,0 +1,1 @@
+select id from {{ ref('micro_all_bad') }}

@@ -1,0 +1,1 @@
+select id from {{ ref('table_over_broken_eph') }}

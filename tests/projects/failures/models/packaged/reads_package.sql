@@ -1,0 +1,1 @@
+select {{ helpers.twice('id') }} as id from {{ ref('helper_fine') }}

@@ -1,0 +1,1 @@
+select id, order_id, method from {{ source('raw', 'payments') }}

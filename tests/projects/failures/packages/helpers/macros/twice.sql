@@ -1,0 +1,1 @@
+{% macro twice(column) %}{{ column }} * 2{% endmacro %}

@@ -1,0 +1,2 @@
+-- a test without parents that fails: it blocks nobody
+select 1 as id

@@ -1,0 +1,2 @@
+{{ config(severity='warn') }}
+select id from {{ ref('singly') }} where id > 3

@@ -1,0 +1,1 @@
+select id, tenfold from {{ ref('python_incremental') }}

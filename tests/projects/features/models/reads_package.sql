@@ -1,0 +1,1 @@
+select surplus, spelled, '{{ var("surplus") }}' as own from {{ ref('helpers', 'helper') }}

@@ -1,0 +1,1 @@
+select "Id" as id, upper("select") as name from {{ ref('features', 'quoted') }}

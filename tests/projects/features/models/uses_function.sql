@@ -1,0 +1,1 @@
+select id, {{ function('twice') }}(id) as doubled from {{ ref('base') }}

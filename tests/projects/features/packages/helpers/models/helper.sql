@@ -1,0 +1,1 @@
+select '{{ var("surplus") }}' as surplus, {{ helpers.spell(3) }} as spelled

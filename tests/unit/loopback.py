@@ -1,0 +1,63 @@
+"""A real HTTP server on the loopback interface that answers what it was told to."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+Answer = tuple[int, dict[str, str], Any]
+
+
+class Server(ThreadingHTTPServer):
+    """Answers what it was told to, in order, the last answer again and again."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.answers: dict[str, list[Answer]] = {}
+        self.requests: list[tuple[str, str, dict[str, str], str]] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def says(self, path: str, *answers: Answer | int) -> None:
+        full = [(one, {}, None) if isinstance(one, int) else one for one in answers]
+        self.answers[path] = full
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def _answer(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        self.server.requests.append((self.command, self.path, headers, body))
+        path = self.path.partition("?")[0]
+        waiting = self.server.answers.get(path, [(404, {}, "nothing here")])
+        status, headers, said = waiting.pop(0) if len(waiting) > 1 else waiting[0]
+        text = said if isinstance(said, str) else "" if said is None else json.dumps(said)
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(text))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    do_GET = do_POST = do_PUT = do_DELETE = _answer  # noqa: N815  # the base class's names
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Stay silent."""
+
+
+@contextmanager
+def serving() -> Iterator[Server]:
+    """A server that answers while the block runs."""
+    with Server() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()

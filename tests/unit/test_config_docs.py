@@ -1,0 +1,104 @@
+"""docs/configuration.md says what the code does."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dbtorch.adapters.config import load, settings_of
+from dbtorch.adapters.config.http_keys import HTTP, POLL
+from dbtorch.adapters.config.keys import (
+    DEFAULTS,
+    ENGINE,
+    PIPELINE,
+    RETRY,
+    ROOT,
+    SCHEDULE,
+    SECTIONS,
+    STEP,
+)
+from dbtorch.adapters.config.problems import Report, dotted
+from dbtorch.adapters.config.setting_keys import META
+from dbtorch.adapters.config.specs import settings
+from dbtorch.adapters.config.step_keys import TYPES
+from dbtorch.adapters.steps import http_step
+from dbtorch.core.config import Config, EngineSpec, PipelineSpec, Schedule, Settings, StepSpec
+from dbtorch.core.policy import Retry
+from dbtorch.core.state import FailureClass
+
+ROOT_DIR = Path(__file__).parents[2]
+PAGE = ROOT_DIR / "docs" / "configuration.md"
+
+
+@pytest.fixture
+def generator():
+    spec = importlib.util.spec_from_file_location(
+        "configuration_docs", ROOT_DIR / ".ci" / "configuration_docs.py"
+    )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_has_the_tables_of_the_code(generator):
+    page = PAGE.read_text(encoding="utf-8")
+    assert generator.updated(page) == page, "run .ci/configuration_docs.py"
+
+
+def test_a_table_that_is_missing_is_noticed(generator):
+    page = PAGE.read_text(encoding="utf-8").replace("<!-- keys of retry -->", "")
+    with pytest.raises(ValueError, match="retry"):
+        generator.updated(page)
+
+
+def test_examples_of_the_page_work(tmp_path):
+    blocks = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    whole, meta = blocks
+    (tmp_path / "dbtorch.yml").write_text(whole)
+    assert set(load(tmp_path).steps) == {"ingest_orders", "refresh_dashboard"}
+    said = yaml.safe_load(meta)["models"][0]["config"]["meta"]
+    assert settings_of(said, node="m", file="", project_dir=tmp_path).retries == 3
+
+
+@pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.title)
+def test_examples_of_every_key_are_accepted(section):
+    report = Report(name=dotted)
+    for key in section.keys:
+        if key.example:
+            assert key.kind.read(yaml.safe_load(key.example), (key.name,), report) is not None
+    assert report.problems == []
+
+
+def test_every_value_has_a_key_and_every_key_a_value():
+    def names(section):
+        return {key.name for key in section.keys}
+
+    def fields(value):
+        return set(value.__dataclass_fields__) - {"name", "origin", "settings", "type", "action"}
+
+    types = {key.name for key in TYPES}
+    assert names(ROOT) - {"version"} == fields(Config)
+    assert names(ENGINE) == fields(EngineSpec)
+    assert names(DEFAULTS) == names(META) == fields(Settings) | {"retry"}
+    assert names(STEP) == fields(StepSpec) | names(META) | types
+    assert names(PIPELINE) == fields(PipelineSpec)
+    assert names(SCHEDULE) == fields(Schedule)
+    assert names(HTTP) == {*http_step._REQUEST, "poll"}
+    assert names(POLL) == http_step._POLL
+
+
+def test_defaults_of_retries_are_those_of_the_policy():
+    policy = Retry()
+    assert policy.retries == {
+        FailureClass.TRANSIENT: 2,
+        FailureClass.TIMEOUT: 1,
+        FailureClass.UNKNOWN: 1,
+    }
+    said = {key.name: key.default for key in RETRY.keys}
+    assert said["retries"] == "2; 1 for time-outs and unknown failures"
+    report = Report(name=dotted)
+    written = {key: said[key] for key in ("delay", "max_delay")}
+    read = settings({"retry": RETRY.read(written, (), report)})
+    assert (read.retry_delay, read.retry_max_delay) == (policy.delay, policy.max_delay)

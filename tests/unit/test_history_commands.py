@@ -1,0 +1,253 @@
+"""`dbtorch runs`, `show` and `logs` over an in-memory history."""
+
+import json
+import re
+import subprocess
+import sys
+from datetime import UTC, timedelta
+
+import pytest
+
+from dbtorch.adapters.run_files import RunFiles
+from dbtorch.cli.errors import UsageError
+from dbtorch.cli.history import logs, runs, show
+from dbtorch.cli.render.colour import Colours
+from dbtorch.core.events import Outcome
+from dbtorch.core.state import RunState, State
+from dbtorch.testing import FixedClock
+from dbtorch.testing_store import MemoryStore
+from tests.unit.story import LOST, NOON, Told, broken_shop, model, plan
+
+FULL = {"zone": UTC, "clock": FixedClock(NOON + timedelta(hours=2))}
+
+
+def said(command, *args, **more):
+    """What a command printed."""
+    lines = []
+    assert command(*args, echo=lines.append, **more) == 0
+    return "\n".join(lines)
+
+
+@pytest.fixture
+def history():
+    """Three runs: one green, one red, and one whose process is gone."""
+    store = MemoryStore()
+    Told(store=store, run_id="20260301T100000Z-aa1111", started_at=NOON - timedelta(hours=2))
+    broken_shop(store=store, run_id="20260301T110000Z-bb2222", started_at=NOON - timedelta(hours=1))
+    Told(
+        seconds={"step.ingest_orders": [100.0]},
+        until=NOON + timedelta(seconds=5),
+        store=store,
+        run_id="20260301T120000Z-bb3333",
+        pipeline="hourly",
+    )
+    return store
+
+
+# ---------------------------------------------------------------- runs
+
+
+def test_runs_are_listed_newest_first(history):
+    assert said(runs, history, **FULL).splitlines() == [
+        "RUN                      PIPELINE  TARGET  STATE        STARTED                       TOOK  NODES",
+        "20260301T120000Z-bb3333  hourly    dev     interrupted  2026-03-01 12:00:00  2h ago      -  2 success, 1 running, 6 pending",
+        "20260301T110000Z-bb2222  daily     dev     failed       2026-03-01 11:00:00  3h ago  11.5s  1 failed, 3 upstream failed, 1 warn, 4 success",
+        "20260301T100000Z-aa1111  daily     dev     success      2026-03-01 10:00:00  4h ago  8.00s  9 success",
+    ]
+
+
+def test_a_run_that_somebody_drives_is_running(history):
+    text = said(runs, history, limit=1, is_alive=lambda run: True, **FULL)
+    assert " running " in text
+    assert "2h 00m" in text  # so far
+
+
+def test_runs_can_be_narrowed(history):
+    assert "bb3333" not in said(runs, history, pipeline="daily", **FULL)
+    assert len(said(runs, history, state=RunState.FAILED, **FULL).splitlines()) == 2
+    assert said(runs, history, pipeline="none", **FULL) == "No run has been recorded like that"
+    assert "`dbtorch run` makes one" in said(runs, MemoryStore(), **FULL)
+
+
+def test_runs_as_json(history):
+    found = json.loads(said(runs, history, format="json", **FULL))
+    assert [run["state"] for run in found] == ["interrupted", "failed", "success"]
+    assert found[1]["counts"] == {"success": 4, "warn": 1, "failed": 1, "upstream_failed": 3}
+    assert found[2]["seconds"] == 8.0
+    assert json.loads(said(runs, MemoryStore(), format="json", **FULL)) == []
+
+
+def test_colours_do_not_move_columns(history):
+    plain = said(runs, history, colours=Colours(wanted=False), **FULL)
+    painted = said(runs, history, colours=Colours(wanted=True), **FULL)
+    assert "\x1b[31m" in painted
+
+    assert re.sub(r"\x1b\[\d+m", "", painted) == plain
+
+
+# ---------------------------------------------------------------- show
+
+
+def test_show_tells_header_nodes_and_attempts(history):
+    text = said(show, history, "20260301T11", **FULL)
+    assert text.splitlines()[0] == "Run 20260301T110000Z-bb2222  failed"
+    assert "  command    dbtorch run --project-dir 'my shop'" in text
+    assert "  nodes      1 failed, 3 upstream failed, 1 warn, 4 success" in text
+    assert (
+        'model fct_orders      failed               1  2.50s        Binder Error: column "' in text
+    )
+    assert "attempt 1  failed  2026-03-01 11:00:00  1.00s  transient\n      connection lost" in text
+    assert "owner ana, group finance, runbook docs/fct.md" in text
+    assert "session" not in text
+
+
+def test_a_session_that_did_not_open_is_shown_apart():
+    store = Told({"session.open": [LOST, LOST]}).store
+    text = said(show, store, "latest", **FULL)
+    assert "dbt session  session.open\n  attempt 1  failed" in text
+    assert "the dbt session failed" in text
+
+
+def test_an_interrupted_run_says_how_to_go_on(history):
+    text = said(show, history, "latest", **FULL)
+    assert text.splitlines()[0] == "Run 20260301T120000Z-bb3333  interrupted"
+    assert "`dbtorch retry` goes on where it stopped" in text
+
+
+def test_a_long_run_shows_trouble_unless_all_is_asked_for():
+    nodes = [model(f"m{i}") for i in range(200)]
+    told = Told({nodes[7].id: [LOST]}, a_plan=plan(nodes, []))
+    text = said(show, told.store, "latest", **FULL)
+    assert "model m7 " in text
+    assert "model m8 " not in text
+    assert "199 nodes without trouble not shown; --all shows all" in text
+    assert "model m8 " in said(show, told.store, "latest", all_nodes=True, **FULL)
+
+
+def test_passwords_of_a_command_are_not_shown():
+    secret = ("dbtorch", "run", "--database-url", "postgresql://me:secret@db/x")
+    store = Told(command=secret).store
+    for format in ("text", "json"):
+        text = said(show, store, "latest", format=format, **FULL)
+        assert "secret" not in text
+        assert "postgresql://***@db/x" in text
+
+
+def test_show_as_json_has_the_promised_shape(history):
+    found = json.loads(said(show, history, "20260301T11", format="json", **FULL))
+    promised = {"run_id", "pipeline", "logical_date", "state", "started_at", "finished_at", "nodes"}
+    assert promised <= found.keys()
+    assert found["started_at"] == "2026-03-01T11:00:00+00:00"
+    assert [node["id"] for node in found["session"]] == ["session.open", "session.close"]
+    nodes = {node["id"]: node for node in found["nodes"]}
+    assert len(nodes) == 9
+    failed = nodes["model.shop.fct_orders"]
+    assert {"id", "kind", "state", "reason", "attempts"} <= failed.keys()
+    (attempt,) = failed["attempts"]
+    assert {
+        "number",
+        "state",
+        "started_at",
+        "finished_at",
+        "failure_class",
+        "message",
+    } <= attempt.keys()
+    assert (attempt["state"], attempt["failure_class"]) == ("failed", "code")
+    assert nodes["model.shop.fct_kpis"]["attempts"] == []
+    retried = nodes["step.ingest_rates"]["attempts"]
+    assert [(a["number"], a["state"]) for a in retried] == [(1, "failed"), (2, "success")]
+    assert retried[1]["failure_class"] is retried[1]["message"] is None
+
+
+def test_what_has_not_happened_is_null(history):
+    found = json.loads(said(show, history, "latest", format="json", **FULL))
+    assert (found["state"], found["finished_at"]) == ("interrupted", None)
+    attempt = found["nodes"][0]["attempts"][0]
+    assert (attempt["state"], attempt["finished_at"]) == ("running", None)
+
+
+# ---------------------------------------------------------------- logs
+
+
+@pytest.fixture
+def shop(tmp_path):
+    """A red run with logs on disk."""
+    told = broken_shop(run_id="r1")
+    files = RunFiles(tmp_path, "r1")
+    files.log("step.ingest_rates", 1).write_text("calling\nlost it\n")
+    files.log("step.ingest_rates", 2).write_text("calling\nthere\n")
+    files.log("model.shop.stg_orders", 1).write_bytes(b"caf\xe9\n")
+    return told.store, tmp_path
+
+
+def test_logs_are_those_of_the_last_attempt(shop):
+    store, folder = shop
+    heading, *lines = said(logs, store, "latest", "ingest_rates", project_dir=folder).splitlines()
+    assert heading.startswith("# step.ingest_rates, attempt 2 of 2, success, 1.00s, ")
+    assert lines == ["calling", "there"]
+
+
+def test_logs_of_an_earlier_attempt(shop):
+    store, folder = shop
+    text = said(logs, store, "latest", "step.ingest_rates", attempt=1, project_dir=folder)
+    assert text.splitlines()[1:] == ["calling", "lost it"]
+
+
+def test_a_log_that_is_no_text_is_shown_all_the_same(shop):
+    store, folder = shop
+    assert said(logs, store, "r1", "stg_orders", project_dir=folder).endswith("caf\ufffd")
+
+
+def test_without_a_log_the_history_says_what_it_knows(shop):
+    store, folder = shop
+    text = said(logs, store, "r1", "fct_orders", project_dir=folder)
+    assert "the log is not on this machine" in text
+    assert "Binder Error" in text
+    assert not (folder / ".dbtorch/runs/r1/nodes/model.shop.fct_orders").exists()
+
+
+def test_logs_as_json(shop):
+    store, folder = shop
+    found = json.loads(said(logs, store, "r1", "ingest_rates", project_dir=folder, format="json"))
+    assert found["log"] == "calling\nthere"
+    assert (found["run_id"], found["node_id"]) == ("r1", "step.ingest_rates")
+    assert found["attempt"]["number"] == 2
+
+
+@pytest.mark.parametrize(
+    ("node", "attempt", "sentence"),
+    [
+        ("fct_order", None, "run r1 has no node 'fct_order'; did you mean fct_orders"),
+        ("zzz", None, "run r1 has no node 'zzz'; `dbtorch show r1 --all` lists its nodes"),
+        ("orders", None, "'orders' may be step.ingest_orders, model.shop.stg_orders, "),
+        ("ingest_rates", 3, "step.ingest_rates has no attempt 3 in run r1; it has 1, 2"),
+        (
+            "fct_kpis",
+            None,
+            "model.shop.fct_kpis was never started in run r1 "
+            "(upstream_failed: model.shop.fct_orders failed)",
+        ),
+    ],
+)
+def test_what_has_no_log_is_one_sentence(shop, node, attempt, sentence):
+    store, folder = shop
+    with pytest.raises(UsageError) as raised:
+        logs(store, "r1", node, attempt=attempt, project_dir=folder, echo=print)
+    assert sentence in str(raised.value)
+
+
+# ---------------------------------------------------------------- at once
+
+_HEAVY = ("rich", "jinja2", "dbt", "msgspec", "yaml", "click", "sqlite3", "socket")
+
+
+def test_reading_the_history_imports_nothing_heavy():
+    code = "import sys, dbtorch.cli.history; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not set(_HEAVY) & set(done.stdout.split())
+
+
+def test_a_skipped_node_tells_why_in_the_table():
+    off = Outcome(state=State.SKIPPED, message="when: no URL is set")
+    text = said(show, Told({"step.export_kpis": [off]}).store, "latest", **FULL)
+    assert "when: no URL is set" in text

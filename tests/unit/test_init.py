@@ -1,0 +1,154 @@
+"""``dbtorch init`` writes a file that works, whatever part of it is used."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from dbtorch.adapters.config import load
+from dbtorch.cli.init import init
+from dbtorch.core.config import Config, Origin
+
+SAMPLE = Path(__file__).parents[2] / "sample_project"
+
+MODELS = """\
+version: 2
+sources:
+  - name: shop
+    tables: [{name: orders}, {name: items}, {name: customers}, {name: payments}]
+  - name: web-events
+    tables: [{name: visits}]
+  - {name: "bad: name"}
+exposures:
+  - {name: weekly_kpis, type: dashboard}
+groups:
+  - {name: finance, owner: {name: Finance Team, email: f@shop.example}}
+"""
+
+
+@pytest.fixture
+def project(tmp_path):
+    (tmp_path / "dbt_project.yml").write_text("name: shop\nmodel-paths: [transform]\n")
+    (tmp_path / "transform" / "deep").mkdir(parents=True)
+    (tmp_path / "transform" / "deep" / "all.yaml").write_text(MODELS)
+    (tmp_path / "transform" / "broken.yml").write_text("a: [")
+    (tmp_path / "transform" / "list.yml").write_text("- a")
+    (tmp_path / "profiles").mkdir()
+    (tmp_path / "profiles" / "profiles.yml").write_text("{}")
+    return tmp_path
+
+
+@pytest.fixture
+def said():
+    return []
+
+
+def uncommented(text):
+    """Everything in use."""
+    return re.sub(r"(?m)^# ", "", text)
+
+
+def test_the_file_changes_nothing_as_it_is(project, said):
+    assert init(project, force=False, echo=said.append) == 0
+    assert load(project) == Config(origin=Origin(file="dbtorch.yml"))
+    assert said[0] == "Wrote dbtorch.yml for the project shop."
+
+
+def test_all_examples_work_together(project, said):
+    init(project, force=False, echo=said.append)
+    file = project / "dbtorch.yml"
+    file.write_text(uncommented(file.read_text()))
+    config = load(project)
+    assert set(config.steps) == {"ingest_shop", "ingest_web-events", "refresh_weekly_kpis"}
+    assert config.steps["ingest_web-events"].action == "ingestion.web_events:load"
+    assert config.steps["ingest_shop"].produces == ("source:shop",)
+    assert config.steps["ingest_shop"].settings.owner == "Finance Team"
+    assert config.steps["refresh_weekly_kpis"].after == ("exposure:weekly_kpis",)
+    assert config.engine.profiles_dir == "profiles"
+    assert config.pipelines["daily"].select == ("path:transform",)
+
+
+def test_each_example_works_alone(project, said):
+    init(project, force=False, echo=said.append)
+    file = project / "dbtorch.yml"
+    parts = re.findall(r"(?m)(?:^# .*\n)+", file.read_text())
+    assert len(parts) >= 7  # the three steps are apart from each other
+    for part in parts:
+        inside = part.startswith("#   ")
+        file.write_text(("steps:\n" if inside else "") + uncommented(part))
+        assert load(project) != Config()
+
+
+def test_an_empty_project_gets_examples_too(tmp_path, said):
+    (tmp_path / "dbt_project.yml").write_text("name: tiny\n")
+    assert init(tmp_path, force=False, echo=said.append) == 0
+    file = tmp_path / "dbtorch.yml"
+    file.write_text(uncommented(file.read_text()))
+    assert set(load(tmp_path).steps) == {"ingest_raw", "notify"}
+
+
+def test_the_sample_project(tmp_path, said):
+    shutil.copy(SAMPLE / "dbt_project.yml", tmp_path)
+    shutil.copytree(SAMPLE / "models", tmp_path / "models")
+    assert init(tmp_path, force=False, echo=said.append) == 0
+    file = tmp_path / "dbtorch.yml"
+    file.write_text(uncommented(file.read_text()))
+    steps = load(tmp_path).steps
+    assert {"ingest_shop", "refresh_weekly_kpis"} <= set(steps)
+
+
+@pytest.mark.parametrize("name", ["dbtorch.yml", "dbtorch.yaml"])
+def test_a_file_that_is_there_stays_unless_forced(project, said, name):
+    (project / name).write_text("max_steps: 3")
+    assert init(project, force=False, echo=said.append) == 2
+    assert said == [f"{name} is there already; --force replaces it"]
+    assert load(project).max_steps == 3
+    assert init(project, force=True, echo=said.append) == 0
+    assert load(project).max_steps == Config().max_steps
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b"target/\n", b"target/\n.dbtorch/\n"),
+        (b"target/", b"target/\n.dbtorch/\n"),  # the last line had no end
+        (b"a\r\n", b"a\r\n.dbtorch/\r\n"),  # as on Windows
+        (b"", b".dbtorch/\n"),
+        (b"/.dbtorch\n", b"/.dbtorch\n"),  # there already, in other words
+        (b"x\n.dbtorch/ \n", b"x\n.dbtorch/ \n"),
+    ],
+)
+def test_git_ignores_what_dbtorch_writes(project, said, before, after):
+    (project / ".gitignore").write_bytes(before)
+    init(project, force=False, echo=said.append)
+    assert (project / ".gitignore").read_bytes() == after
+
+
+def test_no_gitignore_is_made(project, said):
+    init(project, force=False, echo=said.append)
+    assert not (project / ".gitignore").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (None, "is no dbt project: it has no dbt_project.yml"),
+        ("name: [", "dbt_project.yml:1: is not valid YAML"),
+        ("profile: x", "dbt_project.yml:1: gives the project no name"),
+        ("", "dbt_project.yml:1: gives the project no name"),
+    ],
+)
+def test_what_is_no_project_gets_one_sentence(tmp_path, said, content, sentence):
+    if content is not None:
+        (tmp_path / "dbt_project.yml").write_text(content)
+    assert init(tmp_path, force=False, echo=said.append) == 2
+    (only,) = said
+    assert sentence in only
+    assert not (tmp_path / "dbtorch.yml").exists()
+
+
+def test_a_folder_that_cannot_be_written(project, said):
+    (project / "dbtorch.yml").mkdir()
+    assert init(project, force=True, echo=said.append) == 2
+    assert said[0].endswith("dbtorch.yml cannot be written: Is a directory; check its permissions")

@@ -1,0 +1,61 @@
+"""The thread that keeps writing out of the run's way."""
+
+import threading
+import time
+
+from dbtorch.cli.render.background import Background
+from dbtorch.testing import FixedClock
+
+
+class Slow:
+    """A renderer that hangs, as a paused terminal does, until it is let go."""
+
+    def __init__(self):
+        self.go = threading.Event()
+        self.seen = []
+
+    def changed(self, changes):
+        self.go.wait(10)
+        self.seen.append(changes)
+
+    def tick(self, now):
+        self.seen.append("tick")
+
+    def close(self):
+        self.seen.append("closed")
+
+
+def test_a_run_never_waits_for_its_view():
+    slow = Slow()
+    view = Background(slow, FixedClock(), every=None)
+    began = time.monotonic()
+    for number in range(1000):
+        view.changed([number])
+    assert time.monotonic() - began < 1
+    slow.go.set()
+    view.close()
+    assert slow.seen == [*([n] for n in range(1000)), "closed"]
+
+
+def test_a_view_ticks_while_nothing_happens():
+    slow = Slow()
+    view = Background(slow, FixedClock(), every=0.01)
+    deadline = time.monotonic() + 5
+    while slow.seen.count("tick") < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    view.close()
+    assert slow.seen.count("tick") >= 3
+
+
+def test_a_view_that_fails_is_silent_from_then_on(caplog):
+    class Broken(Slow):
+        def changed(self, changes):
+            raise RuntimeError("no such colour")
+
+    broken = Broken()
+    view = Background(broken, FixedClock(), every=None)
+    view.changed([1])
+    view.changed([2])
+    view.close()
+    assert broken.seen == ["closed"]
+    assert caplog.text.count("the run goes on without it") == 1

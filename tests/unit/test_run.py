@@ -1,0 +1,339 @@
+"""The run state machine: what starts when, and what a failure means."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from dbtorch.core.events import Attempt, Batch, Ended, Finished, Outcome, Started
+from dbtorch.core.graph import Graph, Kind, Node
+from dbtorch.core.plan import SESSION_CLOSE, SESSION_OPEN, THREADS, Plan, with_session
+from dbtorch.core.policy import Policy, Retry, Trigger
+from dbtorch.core.run import FAIL_FAST, Prior, Run
+from dbtorch.core.state import FailureClass, RunState, State
+from dbtorch.testing import SUCCEEDS, FixedClock, fails
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+DATA = FailureClass.DATA
+
+
+def node(id, kind=Kind.MODEL):
+    return Node(id=id, kind=kind, name=id)
+
+
+def a_run(ids, edges=(), *, pools=None, policies=None, expected=None, prior=None, fail_fast=False):
+    plan = Plan(
+        graph=Graph([node(id) for id in ids], edges),
+        policies=policies or {},
+        pools=pools or {},
+        expected=expected or {},
+        fail_fast=fail_fast,
+    )
+    return Run(plan, random=lambda: 0.5, prior=prior)
+
+
+def started(due):
+    return [attempt.node_id for batch in due.batches for attempt in batch.attempts]
+
+
+def finish(run, id, outcome=SUCCEEDS, now=NOW):
+    attempt = Attempt(id, run.attempts[id])
+    run.record(Started(attempt), now)
+    return run.record(Finished(attempt, outcome), now)
+
+
+def states(run):
+    return {id: state.value for id, state in run.states.items()}
+
+
+def test_a_child_starts_when_all_of_its_parents_are_done():
+    run = a_run("abc", [("a", "c"), ("b", "c")])
+    assert started(run.due(NOW)) == ["a", "b"]
+    finish(run, "a")
+    assert started(run.due(NOW)) == []
+    finish(run, "b")
+    assert started(run.due(NOW)) == ["c"]
+    finish(run, "c")
+    assert run.finished
+    assert run.state is RunState.SUCCESS
+
+
+def test_a_failure_blocks_its_descendants_and_nothing_else():
+    run = a_run("abcd", [("a", "b"), ("b", "c")])
+    run.due(NOW)
+    changes = finish(run, "a", fails(failure_class=DATA))
+    assert states(run) == {
+        "a": "failed",
+        "b": "upstream_failed",
+        "c": "upstream_failed",
+        "d": "queued",
+    }
+    assert {change.node_id: change.cause for change in changes} == {"a": "", "b": "a", "c": "a"}
+    finish(run, "d")
+    assert run.state is RunState.FAILED
+
+
+def test_a_warning_blocks_nothing():
+    run = a_run("ab", [("a", "b")])
+    run.due(NOW)
+    finish(run, "a", Outcome(state=State.WARN))
+    assert started(run.due(NOW)) == ["b"]
+
+
+def test_a_skip_is_handed_on_with_its_cause():
+    run = a_run("abc", [("a", "b"), ("b", "c")])
+    run.due(NOW)
+    changes = finish(run, "a", Outcome(state=State.SKIPPED, message="no URL"))
+    assert [change.state for change in changes] == [State.SKIPPED] * 3
+    assert changes[2].reason == "a was skipped"
+    assert run.state is RunState.SUCCESS
+
+
+def test_a_waiting_retry_takes_no_slot_and_comes_back_on_time():
+    run = a_run(
+        "ab",
+        pools={THREADS: 1},
+        policies={id: Policy(slots={THREADS: 1}, retry=Retry.times(1, delay=60)) for id in "ab"},
+    )
+    assert started(run.due(NOW)) == ["a"]
+    (change,) = finish(run, "a", fails())
+    assert change.state is State.UP_FOR_RETRY
+    assert change.retry_at == NOW + timedelta(seconds=30)  # 0.5 of 60 s
+    assert started(run.due(NOW)) == ["b"]
+    assert run.wake_at() == NOW + timedelta(seconds=30)
+    later = NOW + timedelta(seconds=30)
+    assert started(run.due(later)) == []  # b has the only thread
+    assert run.wake_at() is None  # and asking again before b ends would change nothing
+    finish(run, "b")
+    due = run.due(later)
+    assert due.batches[0].attempts == (Attempt("a", 2),)
+    finish(run, "a")
+    assert run.state is RunState.SUCCESS
+
+
+def test_retries_end_with_the_budget():
+    run = a_run("a", policies={"a": Policy(retry=Retry.times(2, delay=0))})
+    for expected in ("up_for_retry", "up_for_retry", "failed"):
+        run.due(NOW)
+        finish(run, "a", fails())
+        assert run.states["a"] == expected
+    assert run.attempts["a"] == 3
+
+
+@pytest.mark.parametrize(
+    ("failure_class", "tries"),
+    [
+        (FailureClass.TRANSIENT, 3),  # the same attempt may work a moment later
+        (FailureClass.TIMEOUT, 2),
+        (FailureClass.UNKNOWN, 2),  # the benefit of the doubt, once
+        (FailureClass.DATA, 1),  # a second look at bad rows shows bad rows
+        (FailureClass.CODE, 1),  # a second look at bad SQL shows bad SQL
+    ],
+)
+def test_the_class_of_a_failure_decides_how_often_it_is_tried(failure_class, tries):
+    run = a_run("a", policies={"a": Policy(retry=Retry(delay=0))})
+    while not run.finished:
+        run.due(NOW)
+        finish(run, "a", fails(failure_class=failure_class))
+    assert run.attempts["a"] == tries
+
+
+def test_ready_nodes_start_by_priority_then_by_the_longest_remaining_path():
+    slots = {THREADS: 1}
+    run = a_run(
+        ["short", "long", "long_child", "urgent"],
+        [("long", "long_child")],
+        pools={THREADS: 3},
+        policies={
+            "short": Policy(slots=slots),
+            "long": Policy(slots=slots),
+            "urgent": Policy(slots=slots, priority=1),
+        },
+        expected={"short": 5, "long": 1, "long_child": 9, "urgent": 0.1},
+    )
+    assert started(run.due(NOW)) == ["urgent", "long", "short"]
+
+
+def test_a_node_that_wants_the_whole_pool_gets_its_turn():
+    one, whole = Policy(slots={THREADS: 1}), Policy(slots={THREADS: 2}, priority=1)
+    run = a_run("abx", pools={THREADS: 2}, policies={"a": one, "b": one, "x": whole})
+    assert started(run.due(NOW)) == ["x"]
+    finish(run, "x")
+    assert started(run.due(NOW)) == ["a", "b"]
+
+
+def test_a_node_that_wants_more_than_a_pool_has_takes_all_of_it():
+    run = a_run("a", pools={THREADS: 2}, policies={"a": Policy(slots={THREADS: 99})})
+    assert started(run.due(NOW)) == ["a"]
+
+
+def test_an_attempt_that_takes_too_long_is_cancelled_and_counts_as_a_timeout():
+    run = a_run("a", policies={"a": Policy(timeout=10, retry=Retry(retries={}))})
+    run.due(NOW)
+    run.record(Started(Attempt("a", 1)), NOW)
+    late = NOW + timedelta(seconds=10)
+    assert run.wake_at() == late
+    assert run.due(late).cancels == (Attempt("a", 1),)
+    assert run.due(late).cancels == ()
+    (change,) = run.record(Finished(Attempt("a", 1), fails("interrupted")), late)
+    assert change.outcome.failure_class is FailureClass.TIMEOUT
+    assert change.reason == "timed out after 10 s"
+
+
+def test_success_that_came_just_before_the_cancel_stays_a_success():
+    run = a_run("a", policies={"a": Policy(timeout=10)})
+    run.due(NOW)
+    run.record(Started(Attempt("a", 1)), NOW)
+    run.due(NOW + timedelta(seconds=10))
+    run.record(Finished(Attempt("a", 1), SUCCEEDS), NOW)
+    assert run.states["a"] is State.SUCCESS
+
+
+def test_cancelling_leaves_out_what_waits_and_stops_what_runs():
+    run = a_run(
+        "abc",
+        [("a", "b")],
+        pools={THREADS: 1},
+        policies={id: Policy(slots={THREADS: 1}) for id in "abc"},
+    )
+    run.due(NOW)
+    changes = run.cancel("the run got SIGINT", NOW)
+    assert {change.node_id for change in changes} == {"b", "c"}
+    assert run.due(NOW).cancels == (Attempt("a", 1),)
+    finish(run, "a", fails("interrupted"))
+    assert set(run.states.values()) == {State.CANCELLED}
+    assert run.state is RunState.CANCELLED
+
+
+def test_fail_fast_skips_everything_that_has_not_started():
+    run = a_run(
+        "abc",
+        pools={THREADS: 2},
+        fail_fast=True,
+        policies={id: Policy(slots={THREADS: 1}) for id in "abc"},
+    )
+    assert started(run.due(NOW)) == ["a", "b"]
+    finish(run, "a", fails(failure_class=DATA))
+    assert states(run) == {"a": "failed", "b": "queued", "c": "skipped"}
+    assert run.due(NOW).cancels == (Attempt("b", 1),)
+    (change,) = finish(run, "b", fails("interrupted"))
+    assert (change.state, change.reason) == (State.SKIPPED, FAIL_FAST)
+    assert run.state is RunState.FAILED
+
+
+def test_what_an_ended_batch_did_not_report_is_lost_and_tried_again():
+    run = a_run("a", policies={"a": Policy(retry=Retry.times(1, delay=0))})
+    (batch,) = run.due(NOW).batches
+    (change,) = run.record(Ended(batch, "the worker died"), NOW)
+    assert change.state is State.UP_FOR_RETRY
+    assert change.outcome.failure_class is FailureClass.TRANSIENT
+    assert run.record(Ended(batch, "again"), NOW) == []
+
+
+def test_answers_about_an_attempt_that_was_given_up_change_nothing():
+    run = a_run("a", policies={"a": Policy(retry=Retry.times(1, delay=0))})
+    (batch,) = run.due(NOW).batches
+    run.record(Ended(batch, "lost"), NOW)
+    run.due(NOW)
+    assert run.record(Finished(Attempt("a", 1), SUCCEEDS), NOW) == []
+    assert run.states["a"] is State.QUEUED
+
+
+def test_a_resumed_run_keeps_successes_and_counts_attempts_on():
+    prior = {"a": Prior(State.SUCCESS, 1), "b": Prior(State.FAILED, 3)}
+    run = a_run("abc", [("a", "b"), ("b", "c")], prior=prior)
+    due = run.due(NOW)
+    assert due.batches[0].attempts == (Attempt("b", 4),)
+    finish(run, "b")
+    run.due(NOW)
+    finish(run, "c")
+    assert run.finished
+    assert run.attempts["a"] == 1
+
+
+def with_a_session(steps=(), models=(), edges=(), hooks=()):
+    nodes = [*(node(id, Kind.STEP) for id in steps), *(node(id) for id in models)]
+    nodes += [node(id, Kind.OPERATION) for id in hooks]
+    graph, policies = with_session(nodes, edges, frozenset(models), {}, retry=Retry(retries={}))
+    return Run(Plan(graph=graph, policies=policies), random=lambda: 0.5)
+
+
+def test_the_session_opens_when_the_first_dbt_node_waits_for_nothing_else():
+    run = with_a_session(["ingest"], ["stg"], [("ingest", "stg")])
+    assert started(run.due(NOW)) == ["ingest"]
+    finish(run, "ingest")
+    assert started(run.due(NOW)) == [SESSION_OPEN]
+    finish(run, SESSION_OPEN)
+    assert started(run.due(NOW)) == ["stg"]
+    finish(run, "stg")
+    assert started(run.due(NOW)) == [SESSION_CLOSE]
+    finish(run, SESSION_CLOSE)
+    assert run.finished
+
+
+def test_a_session_nobody_needs_is_not_opened_but_closes_all_the_same():
+    run = with_a_session(["ingest"], ["stg"], [("ingest", "stg")], hooks=["start"])
+    run.due(NOW)
+    finish(run, "ingest", fails(failure_class=FailureClass.CODE))
+    assert run.states[SESSION_OPEN] is State.SKIPPED
+    assert started(run.due(NOW)) == [SESSION_CLOSE]  # dbt's artifacts are written in any case
+    finish(run, SESSION_CLOSE)
+    assert run.finished
+    assert run.states["start"] is State.SKIPPED
+
+
+def test_a_session_that_cannot_open_fails_what_needs_it():
+    run = with_a_session(["ingest"], ["stg"])
+    assert set(started(run.due(NOW))) == {"ingest", SESSION_OPEN}
+    finish(run, SESSION_OPEN, fails("file is locked"))
+    assert run.states["stg"] is State.UPSTREAM_FAILED
+    assert run.states["ingest"] is State.QUEUED
+
+
+def test_a_resumed_run_opens_the_session_for_what_is_left():
+    graph, policies = with_session(
+        [node("a"), node("b")], [("a", "b")], frozenset("ab"), {}, retry=Retry(retries={})
+    )
+    prior = {"a": Prior(State.SUCCESS, 1), "b": Prior(State.FAILED, 1)}
+    run = Run(Plan(graph=graph, policies=policies), random=lambda: 0.5, prior=prior)
+    assert started(run.due(NOW)) == [SESSION_OPEN]
+    finish(run, SESSION_OPEN)
+    assert started(run.due(NOW)) == ["b"]
+
+
+def test_hooks_are_reported_and_a_failed_one_fails_the_run_but_blocks_nothing():
+    run = with_a_session([], ["stg"], hooks=["start"])
+    run.due(NOW)
+    finish(run, "start", fails("bad SQL", FailureClass.CODE))
+    finish(run, SESSION_OPEN)
+    assert started(run.due(NOW)) == ["stg"]
+    finish(run, "stg")
+    run.due(NOW)
+    finish(run, SESSION_CLOSE)
+    assert run.state is RunState.FAILED
+
+
+def test_cancelling_still_closes_the_session():
+    run = with_a_session([], ["stg"], hooks=["end"])
+    run.due(NOW)
+    finish(run, SESSION_OPEN)
+    run.due(NOW)
+    run.cancel("stop", NOW)
+    finish(run, "stg", fails("interrupted"))
+    assert started(run.due(NOW)) == [SESSION_CLOSE]
+    finish(run, SESSION_CLOSE)
+    assert run.states["end"] is State.CANCELLED
+    assert run.state is RunState.CANCELLED
+
+
+def test_on_demand_needs_a_caller_that_waits_for_nothing_else():
+    policies = {"opener": Policy(trigger=Trigger.ON_DEMAND)}
+    run = a_run(["opener", "x", "y"], [("opener", "y"), ("x", "y")], policies=policies)
+    assert started(run.due(NOW)) == ["x"]
+    finish(run, "x")
+    assert started(run.due(NOW)) == ["opener"]
+
+
+def test_a_batch_names_its_attempts():
+    run = a_run("a")
+    (batch,) = run.due(FixedClock().now()).batches
+    assert batch == Batch(1, (Attempt("a", 1),))

@@ -1,0 +1,163 @@
+"""Whatever happens in whatever order: the run's rules hold (a Hypothesis state machine)."""
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from dbtorch.core.events import Attempt, Ended, Finished, Outcome, Started
+from dbtorch.core.graph import Graph, Kind, Node
+from dbtorch.core.plan import STEPS, THREADS, Plan, with_session
+from dbtorch.core.policy import Policy, Retry, Trigger
+from dbtorch.core.run import Prior, Run
+from dbtorch.core.state import FailureClass, State
+
+OUTCOMES = [
+    Outcome(state=State.SUCCESS),
+    Outcome(state=State.WARN),
+    Outcome(state=State.SKIPPED, message="nothing new"),
+    *(
+        Outcome(state=State.FAILED, failure_class=found)
+        for found in (FailureClass.TRANSIENT, FailureClass.DATA, FailureClass.UNKNOWN)
+    ),
+]
+
+
+class RunMachine(RuleBasedStateMachine):
+    @initialize(
+        size=st.integers(1, 12),
+        data=st.data(),
+        threads=st.integers(1, 3),
+        fail_fast=st.booleans(),
+        session=st.booleans(),
+        resumed=st.booleans(),
+    )
+    def plan(self, size, data, threads, fail_fast, session, resumed):
+        ids = [f"n{i}" for i in range(size)]
+        pairs = [(a, b) for i, a in enumerate(ids) for b in ids[i + 1 :]]
+        edges = data.draw(st.lists(st.sampled_from(pairs), unique=True)) if pairs else []
+        on_engine = frozenset(id for id in ids if data.draw(st.booleans()))
+        policies = {
+            id: Policy(
+                retry=Retry.times(data.draw(st.integers(0, 2)), delay=10),
+                timeout=data.draw(st.sampled_from([None, 15.0])),
+                priority=data.draw(st.integers(-1, 1)),
+                slots={THREADS: 1}
+                if id in on_engine
+                else {STEPS: 1, THREADS: data.draw(st.sampled_from([0, threads]))},
+            )
+            for id in ids
+        }
+        nodes = [
+            Node(id=id, kind=Kind.MODEL if id in on_engine else Kind.STEP, name=id) for id in ids
+        ]
+        if session:
+            graph, policies = with_session(nodes, edges, on_engine, policies, retry=Retry.times(1))
+        else:
+            graph = Graph(nodes, edges)
+        self.plan = Plan(
+            graph=graph, policies=policies, pools={THREADS: threads, STEPS: 2}, fail_fast=fail_fast
+        )
+        left = [Prior(State.SUCCESS, 1), Prior(State.FAILED, 2), Prior(State.UPSTREAM_FAILED, 0)]
+        prior = {id: data.draw(st.sampled_from(left)) for id in ids} if resumed else {}
+        self.run = Run(self.plan, random=lambda: data.draw(st.floats(0, 0.99)), prior=prior)
+        self.now = datetime(2026, 1, 1, tzinfo=UTC)
+        self.batches = {}
+        self.ended = {id: state for id, state in self.run.states.items() if state.final}
+        self.failures = {}
+
+    def note(self, changes):
+        for change in changes:
+            assert change.node_id not in self.ended, "a node ended twice"
+            if change.state.final:
+                self.ended[change.node_id] = change.state
+            if change.state is State.QUEUED:
+                self.check_start(change.node_id)
+            if change.outcome is not None and change.outcome.state is State.FAILED:
+                self.failures[change.node_id] = self.failures.get(change.node_id, 0) + 1
+
+    def check_start(self, id):
+        for parent in self.plan.graph.parents(id):
+            state = self.run.states[parent]
+            assert state.final, "a child started before its parent was done"
+            if self.plan.policy(id).trigger is Trigger.ALL_SUCCESS:
+                assert state.ok, "a child started after its parent had failed"
+
+    @rule()
+    def start(self):
+        due = self.run.due(self.now)
+        for batch in due.batches:
+            self.batches[batch.attempts[0]] = batch
+        self.note(due.changes)
+
+    @precondition(lambda self: self.batches)
+    @rule(data=st.data(), outcome=st.sampled_from(OUTCOMES), seen=st.booleans())
+    def end(self, data, outcome, seen):
+        attempt = data.draw(st.sampled_from(list(self.batches)))
+        del self.batches[attempt]
+        if seen:
+            self.note(self.run.record(Started(attempt), self.now))
+        self.note(self.run.record(Finished(attempt, outcome), self.now))
+
+    @precondition(lambda self: self.batches)
+    @rule(data=st.data())
+    def lose(self, data):
+        attempt = data.draw(st.sampled_from(list(self.batches)))
+        self.note(self.run.record(Ended(self.batches.pop(attempt), "the worker died"), self.now))
+
+    @rule(data=st.data())
+    def hear_an_echo(self, data):
+        """An answer about an attempt nobody waits for."""
+        id = data.draw(st.sampled_from(list(self.plan.graph.nodes)))
+        stale = Attempt(id, self.run.attempts[id] + 1)
+        assert self.run.record(Finished(stale, OUTCOMES[0]), self.now) == []
+
+    @rule(seconds=st.sampled_from([0, 1, 20]))
+    def wait(self, seconds):
+        self.now += timedelta(seconds=seconds)
+
+    @precondition(lambda self: not self.run.cancelled)
+    @rule()
+    def cancel(self):
+        self.note(self.run.cancel("enough", self.now))
+
+    @invariant()
+    def limits_hold(self):
+        if not hasattr(self, "run"):
+            return
+        for pool, size in self.plan.pools.items():
+            used = sum(
+                min(self.plan.policy(id).slots.get(pool, 0), size)
+                for id, state in self.run.states.items()
+                if state.active
+            )
+            assert used <= size, f"{pool} is overbooked"
+
+    @invariant()
+    def retries_hold(self):
+        if not hasattr(self, "run"):
+            return
+        for id, failures in self.failures.items():
+            allowed = max(self.plan.policy(id).retry.retries.values(), default=0)
+            assert failures <= allowed + 1
+
+    def teardown(self):
+        """However it stood: from here on everything succeeds, and the run ends."""
+        if not hasattr(self, "run"):
+            return
+        for _ in range(200):
+            if self.run.finished:
+                break
+            self.now += timedelta(seconds=60)
+            self.start()
+            for attempt in list(self.batches):
+                del self.batches[attempt]
+                self.note(self.run.record(Finished(attempt, OUTCOMES[0]), self.now))
+        assert self.run.finished, "the run never ends"
+        assert set(self.ended) == set(self.plan.graph.nodes), "a node was lost"
+        assert self.run.idle
+
+
+RunMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+test_the_rules_hold = RunMachine.TestCase
