@@ -180,6 +180,7 @@ class StepContext:
     """What a step is told about the run it is part of."""
 
     run_id: str
+    project: str
     pipeline: str
     logical_date: datetime
     data_interval_start: datetime

@@ -44,6 +44,7 @@ class StepBench:
         self._files = project_dir / ".dbtorch" / "bench"
         context = StepContext(
             run_id="bench",
+            project="shop",
             pipeline="default",
             logical_date=_MIDNIGHT,
             data_interval_start=_MIDNIGHT,

@@ -158,6 +158,7 @@ class Session:
         each: Settings | None = None,
         settings: Mapping[str, Settings] | None = None,
         everything: bool = True,
+        grace: float = 5.0,
     ) -> None:
         """``steps`` and ``sql`` are by node id; ``each`` holds for all nodes, ``settings`` by id."""
         self.shop = shop
@@ -182,7 +183,8 @@ class Session:
             log_path=lambda attempt: out / f"{attempt.node_id}.{attempt.number}.log",
             console=out / "dbt.log",
             scratch=out,
-            sql={id: SqlStep(text=text, skip=lambda: "") for id, text in (sql or {}).items()},
+            grace=grace,
+            sql={id: SqlStep(text=text, skip=lambda _: "") for id, text in (sql or {}).items()},
             run={"id": "run-1", "partition": "2026-03-01"},
         )
         self.engine = SessionEngine(request, self._emit)

@@ -101,9 +101,12 @@ def _examine(options: Options) -> Iterator[Finding]:
     inventory = yield from _interpreter(project)
     if inventory:
         yield _connection(project, options)
-    yield _store(project, options)
+    history = _store(project, options)
+    yield history
     yield _writable("permissions", project.dir)
-    yield _writable("logs", project.dir / ".dbtorch" / "runs")
+    logs = _writable("logs", project.dir / ".dbtorch" / "runs")
+    if logs.ok or history.ok:  # history and logs are in one folder: what is wrong is said once
+        yield logs
     yield _writable("artifacts", project.dir / "target")
 
 

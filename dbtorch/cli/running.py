@@ -271,6 +271,7 @@ class _Stretch:
         occasion = self._occasion
         return StepContext(
             run_id=occasion.run_id,
+            project=self._project.name,
             pipeline=occasion.pipeline,
             logical_date=occasion.logical_date,
             data_interval_start=occasion.data_interval_start,
@@ -309,8 +310,8 @@ class _Stretch:
 
 def _leave(engine: SessionEngine, steps: StepRunner) -> None:
     """End every process at once; the store already says what had begun."""
+    steps.kill()
     engine.kill()
-    steps.close()
 
 
 def _exit_code(run: Run, signum: int | None) -> int:

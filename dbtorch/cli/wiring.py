@@ -141,12 +141,19 @@ def _sql_text(spec: StepSpec, project_dir: Path) -> str:
         ) from error
 
 
-def _skip(spec: StepSpec, occasion: Occasion, environ: Mapping[str, str]) -> str:
+def _skip(
+    spec: StepSpec, occasion: Occasion, environ: Mapping[str, str], known: Mapping[str, Any]
+) -> str:
     """Why a sql step is left out: its ``when`` comes to nothing."""
     if spec.when is None:
         return ""
     value = render(
-        spec.when, env=environ, vars={}, run=occasion.template(), outputs=occasion.outputs
+        spec.when,
+        env=environ,
+        vars=known["vars"],
+        run=occasion.template(),
+        outputs=occasion.outputs,
+        extra={"target": known["target"]},
     )
     nothing = str(value).strip().lower() in ("", "false", "none", "0")
     return f"when: {spec.when} comes to nothing" if nothing else ""

@@ -18,6 +18,7 @@ class Outcome:
     message: str = ""
     failure_class: FailureClass | None = None
     rows_affected: int | None = None
+    innocent: bool = False  # ended for another attempt's sake: does not count against its retries
     retry_after: float | None = None  # seconds the other side asked to wait
     output: Any = None  # what a step returned, JSON
     details: Mapping[str, Any] = field(default_factory=dict)  # the engine's own result, JSON

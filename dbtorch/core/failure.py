@@ -69,51 +69,64 @@ EXCEPTIONS: Mapping[str, FailureClass] = {
     "KeyError": _C,
 }
 
+
+def _patterns(
+    *entries: tuple[str, FailureClass],
+) -> Sequence[tuple[re.Pattern[str], FailureClass]]:
+    return [(re.compile(pattern, re.IGNORECASE), found) for pattern, found in entries]
+
+
+#: Words of a message that say more than its exception's class, so they come before it: DuckDB
+#: calls a held lock an IO error, and psycopg2 has no SQLSTATE where connecting failed
+#: (https://www.psycopg.org/docs/errors.html), whatever the reason was.
+DECISIVE = _patterns(
+    (r"could not set lock on file|conflicting lock is held", _T),
+    (r"database is locked|could not obtain lock|lock timeout|lock wait timeout", _T),
+    # https://www.postgresql.org/docs/current/client-authentication-problems.html
+    (r"password authentication failed|no password supplied|no pg_hba\.conf entry", _C),
+    (r"FATAL: +(?:database|role|user name) .* (?:does not exist|is not permitted to log in)", _C),
+)
+
 #: Documented words of a message to class; looked at last.
 #: Sources: the adapters' own lists of errors they retry (dbt-snowflake, dbt-bigquery,
-#: dbt-databricks: "could not be scheduled", rateLimitExceeded, backendError) and DuckDB's lock.
-MESSAGES: Sequence[tuple[re.Pattern[str], FailureClass]] = [
-    (re.compile(pattern, re.IGNORECASE), found)
-    for pattern, found in (
-        (r"could not set lock on file|conflicting lock is held", _T),
-        (r"database is locked|could not obtain lock|lock timeout|lock wait timeout", _T),
-        (r"connection (?:was )?(?:lost|refused|reset|closed|aborted|timed out)", _T),
-        (r"server closed the connection|broken pipe|no route to host|network is unreachable", _T),
-        (
-            r"could not connect to server|connection to server .* failed|could not translate host",
-            _T,
-        ),
-        (r"deadlock|serialization failure|could not serialize|transaction conflict", _T),
-        (r"conflict on (?:tuple|update)|write-write conflict", _T),
-        (r"rate ?limit|too many (?:requests|connections)|quota exceeded|slow down", _T),
-        (
-            r"temporarily unavailable|service unavailable|bad gateway|gateway time-?out|try again",
-            _T,
-        ),
-        (r"could not be scheduled|backend ?error|internal ?error encountered|jobs? ?rate", _T),
-        (r"\b(?:HTTP|status)[ :]*(?:429|500|502|503|504)\b", _T),
-        (
-            r"(?:does not exist|not found|could not find) ?(?:in|!|$|\n)|no such (?:table|column)",
-            _C,
-        ),
-        (r"(?:syntax|parser|binder|catalog|compilation) error|permission denied", _C),
-        (r"violates|constraint error|conversion error|could not convert|contract", _D),
-    )
-]
+#: dbt-databricks: "could not be scheduled", rateLimitExceeded, backendError).
+MESSAGES = _patterns(
+    (r"connection (?:was )?(?:lost|refused|reset|closed|aborted|timed out)", _T),
+    (r"server closed the connection|broken pipe|no route to host|network is unreachable", _T),
+    (
+        r"could not connect to server|connection to server .* failed|could not translate host",
+        _T,
+    ),
+    (r"deadlock|serialization failure|could not serialize|transaction conflict", _T),
+    (r"conflict on (?:tuple|update)|write-write conflict", _T),
+    (r"rate ?limit|too many (?:requests|connections)|quota exceeded|slow down", _T),
+    (
+        r"temporarily unavailable|service unavailable|bad gateway|gateway time-?out|try again",
+        _T,
+    ),
+    (r"could not be scheduled|backend ?error|internal ?error encountered|jobs? ?rate", _T),
+    (r"\b(?:HTTP|status)[ :]*(?:429|500|502|503|504)\b", _T),
+    (
+        r"(?:does not exist|not found|could not find) ?(?:in|!|$|\n)|no such (?:table|column)",
+        _C,
+    ),
+    (r"(?:syntax|parser|binder|catalog|compilation) error|permission denied", _C),
+    (r"violates|constraint error|conversion error|could not convert|contract", _D),
+)
 
 
 def classify(evidence: Sequence[Mapping[str, Any]], message: str) -> FailureClass:
     """Class of a failure.
 
     ``evidence`` is the chain of an exception, outermost first; each link has ``classes`` (dotted
-    names, most specific first), ``sqlstate`` and ``message``. In this order: SQLSTATE, exception
-    class, message patterns.
+    names, most specific first), ``sqlstate`` and ``message``. In this order: SQLSTATE, decisive
+    words, exception class, other words.
     """
     for link in evidence:
         found = _by_sqlstate(link.get("sqlstate"))
         if found is not None:
             return found
-    for pattern, found in MESSAGES[:2]:  # a held lock comes as a plain IO error
+    for pattern, found in DECISIVE:
         if pattern.search(message):
             return found
     for link in reversed(evidence):

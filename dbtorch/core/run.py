@@ -220,9 +220,11 @@ class Run:
         return replace(outcome, state=State.FAILED, message=why, failure_class=FailureClass.TIMEOUT)
 
     def _next_try(self, id: str, outcome: Outcome, now: datetime) -> datetime | None:
-        self._failures[id] += 1
         if self._cancelled:
             return None
+        if outcome.innocent:
+            return now
+        self._failures[id] += 1
         return self.plan.policy(id).retry.next_try(
             failures=self._failures[id],
             failure_class=outcome.failure_class or FailureClass.UNKNOWN,
@@ -311,10 +313,15 @@ class Run:
         return waiting and not closing and not self._is_hook(id)
 
     def _stop(self, id: str, reason: str) -> None:
-        if id in self._stopping or self.plan.graph.nodes[id].kind is Kind.SESSION:
+        session = self.plan.graph.nodes[id].kind is Kind.SESSION
+        if id in self._stopping or (session and not self._may_stop_session(id)):
             return
         self._stopping[id] = reason
         self._cancels.append(Attempt(id, self.attempts[id]))
+
+    def _may_stop_session(self, id: str) -> bool:
+        """Whether an end of the session may be stopped: its hooks, never the artifacts to write."""
+        return self._cancelled and (self.states[id] is State.RUNNING or not self._is_last(id))
 
     def _stop_overdue(self, now: datetime) -> None:
         while self._deadlines and self._deadlines[0][0] <= now:

@@ -65,8 +65,7 @@ def connect(context: Any, *, read_only: bool = False) -> Iterator[Warehouse]:
 def _duckdb(target: Mapping[str, Any], project_dir: Path, *, read_only: bool) -> Any:
     import duckdb
 
-    # dbt takes a relative path from the project's folder, whatever folder it was started in.
-    path = project_dir / target["path"]
+    path = project_dir / target["path"]  # dbtorch tells where dbt has the file, in full
     path.parent.mkdir(parents=True, exist_ok=True)
     return duckdb.connect(str(path), read_only=read_only)
 

@@ -148,7 +148,7 @@ class Workspace:
         """A user's environment: nothing the caller set for dbt, dbtorch or Postgres."""
         foreign = ("DBT_", "DBTORCH_", "PG", "PYTEST_", "COVERAGE_")
         kept = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
-        mine = {"HOME": str(self.home), "TERM": "dumb", "PYTHONPYCACHEPREFIX": str(self.home)}
+        mine = {"HOME": str(self.home), "TERM": "dumb", "PYTHONDONTWRITEBYTECODE": "1"}
         return {**kept, **mine, **self.env, **more}
 
     def processes(self) -> set[int]:

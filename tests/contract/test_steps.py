@@ -52,6 +52,7 @@ class Heard:
 def real(emit: Emit, tmp_path: Path) -> Steps:
     context = StepContext(
         run_id="r1",
+        project="shop",
         pipeline="default",
         logical_date=NOW,
         data_interval_start=NOW,

@@ -116,3 +116,65 @@ def test_queries_on_duckdb_are_cancelled(tmp_path: Path) -> None:
     assert seconds < AT_ONCE
     assert found.shop.query("select id from fine") == [(1,)]  # the file is nobody's any more
     assert "Interrupted" in found.log("overdue")
+
+
+def test_hooks_are_cancelled_too(tmp_path: Path) -> None:
+    endless = "select sum(hash(a.n + b.n)) from range(9999999) a(n), range(9999999) b(n)"
+    shop = Shop(
+        tmp_path / "shop",
+        {"models/orders.sql": "select 1 as id"},
+        project=f"on-run-start: ['{endless}', 'select 1']",
+    )
+    asked: list[float] = []
+
+    def interrupt() -> None:
+        time.sleep(1)  # let the query begin
+        asked.append(time.monotonic())
+        found.interrupt()
+
+    with session(shop) as found:
+        found.when("session.open", State.RUNNING, interrupt)
+        found.drive()
+
+    assert time.monotonic() - asked[0] < AT_ONCE
+    assert found.run.state is RunState.CANCELLED
+    assert found.states["orders"] == "cancelled"
+    assert found.states["session.close"] == "success"
+    assert found.states["shop-on-run-start-0"] == "failed"
+    results = {id: status for id, (status, _) in found.shop.results().items()}
+    assert results["operation.shop.shop-on-run-start-0"] == "error"
+    assert results["model.shop.orders"] == "skipped"
+    assert invalid(found.shop.dir / "target") == []
+
+
+def test_a_model_without_a_query_costs_the_worker_and_nobody_else(tmp_path: Path) -> None:
+    shop = Shop(
+        tmp_path / "shop",
+        {
+            "models/stubborn.py": """
+                import time
+
+                def model(dbt, session):
+                    time.sleep(7200)
+                    return session.sql("select 1 as id")
+            """,
+            # is under way when the worker is killed, and runs again although it has no retries
+            "models/innocent.sql": SLOW_TO_COMPILE + "select 1 as id",
+        },
+        threads=2,
+    )
+    settings = {
+        "stubborn": Settings(timeout=0.1, retries=0, priority=1),
+        "innocent": Settings(retries=0),
+    }
+
+    with session(shop, settings=settings, grace=0.5) as found:
+        found.drive()
+
+    assert found.states["stubborn"] == "failed"
+    assert found.outcome("stubborn").failure_class is FailureClass.TIMEOUT
+    assert found.states["innocent"] == "success"
+    assert found.history("innocent").count("up_for_retry") == 1
+    assert found.states["session.close"] == "success"
+    results = {id: status for id, (status, _) in found.shop.results().items()}
+    assert results == {"model.shop.stubborn": "error", "model.shop.innocent": "success"}

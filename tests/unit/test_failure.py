@@ -17,6 +17,9 @@ def link(name="Exception", sqlstate=None, message=""):
     return {"classes": [name], "sqlstate": sqlstate, "message": message}
 
 
+_REFUSED = [link("dbt.adapters.exceptions.connection.FailedToConnectError")]
+
+
 @pytest.mark.parametrize(
     ("evidence", "message", "expected"),
     [
@@ -39,6 +42,12 @@ def link(name="Exception", sqlstate=None, message=""):
             T,
         ),
         ([link("_duckdb.IOException")], "IO Error: Could not set lock on file", T),
+        # what psycopg2 says without a SQLSTATE: connecting failed, and will fail again
+        (_REFUSED, 'FATAL:  password authentication failed for user "ann"', C),
+        (_REFUSED, 'FATAL:  database "shopp" does not exist', C),
+        (_REFUSED, 'FATAL:  no pg_hba.conf entry for host "10.0.0.1"', C),
+        (_REFUSED, "connection to server at 127.0.0.1 failed: Connection refused", T),
+        (_REFUSED, "FATAL:  the database system is starting up", T),
         ([link("builtins.RuntimeError", message="HTTP 503")], "", T),  # the message of a cause
         ([], "Compilation Error in model x", C),
         ([], "could not be scheduled at this time", T),  # databricks

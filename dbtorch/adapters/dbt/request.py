@@ -17,12 +17,13 @@ class SqlStep:
     """A step that dbt executes: SQL in dbt's own templating."""
 
     text: str
-    skip: Callable[[], str]  # why this attempt is left out; empty when it is not
+    #: Why this attempt is left out, given `vars` and `target`; empty when it is not.
+    skip: Callable[[Mapping[str, Any]], str]
 
-    def left_out(self) -> Outcome | None:
+    def left_out(self, known: Mapping[str, Any]) -> Outcome | None:
         """The outcome of an attempt that is left out, or whose condition cannot be told."""
         try:
-            why = self.skip()
+            why = self.skip(known)
         except Exception as error:
             return Outcome(state=State.FAILED, message=str(error), failure_class=FailureClass.CODE)
         return Outcome(state=State.SKIPPED, message=why) if why else None
@@ -40,6 +41,7 @@ class SessionRequest:
     console: Path  # what dbt prints
     scratch: Path  # folder for files of this run
     sql: Mapping[str, SqlStep] = field(default_factory=dict)  # by node id
+    grace: float = 5.0  # seconds from cancelling an attempt to killing the worker that runs it
     run: Mapping[str, Any] = field(default_factory=dict)  # `run` in a sql step's templates
 
     def start(self) -> Start:

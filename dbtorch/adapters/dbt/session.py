@@ -45,12 +45,14 @@ class SessionEngine:
         self._beginning = False  # it has been told to
         self._opened = False  # some worker of this engine has reported its graph
         self._known = False  # the present one has
+        self._known_of_dbt: Mapping[str, Any] = {}  # vars and target, for templates
         self._accepted = False
         self._ready = False  # the present one takes nodes
         self._start_hooks = True
         self._end_hooks = True
         self._not_closed: Outcome | None = None  # why closing fails although dbt will say nothing
         self._deaths = 0
+        self._killed_for: Attempt | None = None  # did not stop when it was cancelled
         self._broken: tuple[str, FailureClass] | None = None
         self.warnings: list[str] = []
 
@@ -135,6 +137,21 @@ class SessionEngine:
                 self._emit_lost(waiting[0], "cancelled before it started")
             elif self._worker is not None:
                 self._worker.send("cancel", node=attempt.node_id)
+                if attempt.node_id != SESSION_CLOSE:  # it has the artifacts to write
+                    self._kill_after_grace(self._worker, attempt)
+
+    def _kill_after_grace(self, worker: Worker, attempt: Attempt) -> None:
+        """End the worker when the attempt does not stop: a Python model has no query to cancel."""
+
+        def kill() -> None:
+            with self._lock:
+                if worker is self._worker and attempt in self._in_hand():
+                    self._killed_for = attempt
+                    worker.kill()
+
+        timer = threading.Timer(self._request.grace, kill)
+        timer.daemon = True
+        timer.start()
 
     def release(self) -> None:
         """Let go of the database file."""
@@ -186,7 +203,7 @@ class SessionEngine:
             fields: Message = {"node": id, "attempt": attempt.number, "log": log}
             fields["batches"] = self._ledger.batches_to_go_on_from(id)
             step = self._request.sql.get(id)
-            left_out = step.left_out() if step is not None else None
+            left_out = step.left_out(self._known_of_dbt) if step is not None else None
             if left_out is not None:
                 self._emit(Finished(attempt, left_out))
                 return
@@ -222,6 +239,7 @@ class SessionEngine:
 
     def _on_opened(self, message: Message) -> None:
         self._known = True
+        self._known_of_dbt = {"vars": message["vars"], "target": message["target"]}
         if not self._opened:
             self._opened = True
             self._answers.put(message)
@@ -311,10 +329,12 @@ class SessionEngine:
             self._ready = self._known = self._connected = self._beginning = False
             why, under_way = f"the dbt worker died ({how})", self._taken_back()
             self._deaths += not under_way
+            killed_for, self._killed_for = self._killed_for, None
             for attempt in under_way:
                 if attempt.node_id not in (SESSION_OPEN, SESSION_CLOSE):
                     self._ledger.lost(attempt.node_id, why)
-                self._emit(Finished(attempt, lost(why)))
+                innocent = killed_for is not None and attempt != killed_for
+                self._emit(Finished(attempt, replace(lost(why), innocent=innocent)))
             if self._deaths >= MAX_DEATHS:
                 self._give_up(f"the dbt worker died {self._deaths} times in a row ({how})")
                 return
@@ -324,12 +344,17 @@ class SessionEngine:
             except EngineError as error:
                 self._give_up(str(error))
 
+    def _in_hand(self) -> list[Attempt]:
+        """What the worker has been given and has not answered."""
+        found = [*self._in_flight.values(), self._opening, self._closing]
+        return [attempt for attempt in found if attempt is not None]
+
     def _taken_back(self) -> list[Attempt]:
         """What the worker had in hand; it has it no longer."""
-        found = [*self._in_flight.values(), self._opening, self._closing]
+        found = self._in_hand()
         self._in_flight.clear()
         self._opening = self._closing = None
-        return [attempt for attempt in found if attempt is not None]
+        return found
 
     def _catch_up(self) -> None:
         self._ready = True

@@ -18,7 +18,8 @@ if TYPE_CHECKING:  # the process of an http step needs none of this at run time
 def idempotency_key(context: StepContext, step: str) -> str:
     """The same for every attempt at a step for one logical date, however often it is resumed."""
     date = context.logical_date.astimezone(UTC).isoformat()
-    return hashlib.sha256(f"{context.pipeline}\n{date}\n{step}".encode()).hexdigest()
+    named = f"{context.project}\n{context.pipeline}\n{date}\n{step}"
+    return hashlib.sha256(named.encode()).hexdigest()
 
 
 def describe(

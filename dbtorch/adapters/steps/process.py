@@ -77,6 +77,12 @@ class Process:
             self._killer.daemon = True
             self._killer.start()
 
+    def kill(self) -> None:
+        """End the group at once; takes no lock, so a signal handler may call it at any time."""
+        self.cancelled = True
+        if self._popen is not None:
+            _signal(self._popen.pid, signal.SIGKILL)
+
     def _kill(self, popen: subprocess.Popen[bytes]) -> None:
         with self._lock:
             if popen.poll() is None:

@@ -110,6 +110,12 @@ class StepRunner:
             if thread is not threading.current_thread():
                 thread.join()
 
+    def kill(self) -> None:
+        """End every process at once and wait for nothing; without a lock, for signal handlers."""
+        self._closed = True
+        for process in tuple(self._running.values()):
+            process.kill()
+
     def _attempt(self, attempt: Attempt, process: Process) -> None:
         """All of one attempt, in its thread. Whatever goes wrong becomes an outcome."""
         try:

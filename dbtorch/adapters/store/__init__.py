@@ -40,8 +40,10 @@ def _driver(url: str | None, project_dir: Path, *, create: bool) -> Driver:
         from dbtorch.adapters.store.postgres import PostgresDriver
 
         return PostgresDriver(url)
+    # Only the scheme is shown: the rest may have a password in it.
+    begins = f"begins with {scheme!r}" if "://" in url else "is no URL"
     raise StoreError(
-        f"--database-url begins with {scheme!r}, which is no store that dbtorch knows: use"
+        f"--database-url {begins}, which is no store that dbtorch knows: use"
         " sqlite:///path/to/file.db or postgresql://user@host/database"
     )
 

@@ -9,6 +9,7 @@ import queue
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
 Message = dict[str, Any]
@@ -22,6 +23,8 @@ class Channel:
         self._socket.set_inheritable(False)
         self._lock = threading.Lock()
         self.incoming: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        #: Asked first, on the reader's thread; answers whether it has dealt with the message.
+        self.at_once: Callable[[Message], bool] = lambda _: False
 
     def listen(self) -> None:
         """Read messages in a thread of its own; a supervisor that is gone ends this process."""
@@ -36,7 +39,9 @@ class Channel:
     def _read(self) -> None:
         with contextlib.suppress(OSError), self._socket.makefile("rb") as lines:
             for line in lines:
-                self.incoming.put(json.loads(line))
+                message = json.loads(line)
+                if not self.at_once(message):
+                    self.incoming.put(message)
         # Nobody is left to record what happens: the warehouse must not go on without a ledger.
         os._exit(70)
 

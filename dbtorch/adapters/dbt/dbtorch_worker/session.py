@@ -32,11 +32,15 @@ class Session:
         self.running: dict[str, int] = {}
         self.first_command: Message = {}
         self.deferred: list[Message] = []  # came before the session could take them
+        self.phase = ""  # node of the end that is under way: session.open, session.close
+        self.task: Any = None
 
     # ------------------------------------------------------------ opening
 
     def opened(self, task: Any) -> None:
         """Report the selected graph, then wait until told to go on or to leave."""
+        self.task = task
+        self.channel.at_once = self.cancel_phase
         count_rows(task.config.credentials.type)
         self.channel.send("opened", **describe_selection(task, self.request))
         self.wait()
@@ -61,14 +65,16 @@ class Session:
         from dbt.flags import get_flags
 
         while self.first_command["type"] == "begin":
+            self.phase = "session.open"
             try:
                 status = begin()
             except Exception as error:
+                self.phase = ""
                 task.node_results.clear()
                 self.channel.send("begin_failed", **failure(error))
                 self.wait()
                 continue
-            self.begun = True
+            self.begun, self.phase = True, ""
             skips = getattr(get_flags(), "skip_nodes_if_on_run_start_fails", False)
             self.blocked = status not in (RunStatus.Success, None) and bool(skips)
             self.channel.send("begun", blocked=self.blocked)
@@ -133,6 +139,7 @@ class Session:
             elif kind == "close":
                 leave(0)
         self.end_hooks = message["hooks"]
+        self.phase = "session.close"
         pool.close()
         pool.join()
         for adopted in message["adopt"]:
@@ -264,6 +271,26 @@ class Session:
             with contextlib.suppress(Exception), adapter.connection_named("dbtorch-cancel"):
                 for connection in connections:
                     if connection.name == uid and str(connection.state) == "open":
+                        adapter.connections.cancel(connection)
+            time.sleep(0.2)
+
+    def cancel_phase(self, message: Message) -> bool:
+        """Cancel the hooks and whatever else opening or closing does; nodes are not under way."""
+        if message["type"] != "cancel" or not message["node"].startswith("session."):
+            return False
+        threading.Thread(target=self.cancel_all, args=(message["node"],), daemon=True).start()
+        return True
+
+    def cancel_all(self, phase: str) -> None:
+        """Cancel what every connection runs, as long as this phase lasts."""
+        from dbt.adapters.factory import get_adapter
+
+        adapter = get_adapter(self.task.config)
+        while adapter.is_cancelable() and self.phase == phase:
+            connections = list(adapter.connections.thread_connections.values())
+            with contextlib.suppress(Exception), adapter.connection_named("dbtorch-cancel"):
+                for connection in connections:
+                    if str(connection.state) == "open":
                         adapter.connections.cancel(connection)
             time.sleep(0.2)
 
