@@ -143,4 +143,4 @@ class Runner:
         node = self._run.plan.graph.nodes[change.node_id]
         inside = node.id in self._planned.on_engine and node.kind not in (Kind.STEP, Kind.SESSION)
         ended = change.state in (State.UPSTREAM_FAILED, State.SKIPPED, State.CANCELLED)
-        return inside and ended and change.outcome is None
+        return inside and ended and change.before is State.PENDING

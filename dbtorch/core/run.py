@@ -65,6 +65,7 @@ class Run:
         self._held = False
         self._deadlines: list[tuple[datetime, str, int]] = []
         self._retries: list[tuple[datetime, str]] = []
+        self._last_words: dict[str, str] = {}  # message of the last failed attempt
         self._batches = 0
         self._batch_of: dict[str, int] = {}
         self._slots = Slots(plan.pools)
@@ -195,6 +196,7 @@ class Run:
             again = self._next_try(id, outcome, now)
             if again is not None:
                 heapq.heappush(self._retries, (again, id))
+                self._last_words[id] = outcome.message
                 change = self._to(id, State.UP_FOR_RETRY, now, outcome.message, outcome)
                 return [replace(change, retry_at=again)]
         return self._close(id, outcome.state, now, outcome.message, outcome)
@@ -303,9 +305,15 @@ class Run:
             if self.states[id].active:
                 self._stop(id, reason)
             elif self._may_leave_out(id):
-                changes.append(self._to(id, state, at, reason))
+                changes.append(self._left_out(id, state, reason, at))
                 changes += self._follow(id, at)
         return changes
+
+    def _left_out(self, id: str, state: State, reason: str, at: datetime) -> Changed:
+        """Close a node that waits; one that has failed and would be tried again has failed."""
+        if state is State.SKIPPED and self.states[id] is State.UP_FOR_RETRY:
+            return self._to(id, State.FAILED, at, self._last_words[id])
+        return self._to(id, state, at, reason)
 
     def _may_leave_out(self, id: str) -> bool:
         waiting = self.states[id] in WAITING
