@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from dbtorch.core.events import Attempt, Batch, Changed, Event
 from dbtorch.core.graph import Node
-from dbtorch.core.history import AttemptRecord, Lease, RunRecord, RunSummary
+from dbtorch.core.history import Action, AttemptRecord, Lease, RunRecord, RunSummary
 from dbtorch.core.state import RunState
 
 #: Told everything that changed in one turn of the loop, in order.
@@ -141,6 +141,18 @@ class Store(Protocol):
 
     def end(self, run_id: str, state: RunState, at: datetime) -> None:
         """Write how a run ended."""
+
+    def act(self, run_id: str, action: Action) -> int:
+        """Append what somebody asks of a run or did to it; answers the ordinal it was given.
+
+        Raises `StoreError` for an unknown run.
+        """
+
+    def handled(self, run_id: str, ordinal: int, at: datetime) -> None:
+        """Write when an action took effect; the first time counts."""
+
+    def actions(self, run_id: str, *, after: int = 0) -> list[Action]:
+        """Actions of a run with an ordinal greater than ``after``, in order."""
 
     def run(self, run_id: str) -> RunRecord | None:
         """One run with all of its nodes and attempts; None when there is none."""

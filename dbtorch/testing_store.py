@@ -17,6 +17,7 @@ from dbtorch.core.events import Changed, Outcome
 from dbtorch.core.graph import Kind, Node
 from dbtorch.core.history import (
     LEASE_LIFETIME,
+    Action,
     AttemptRecord,
     Lease,
     NodeRecord,
@@ -39,6 +40,7 @@ class _Kept:
     nodes: dict[str, NodeRecord] = field(default_factory=dict)  # in plan order
     attempts: dict[str, dict[int, AttemptRecord]] = field(default_factory=dict)
     transitions: list[Transition] = field(default_factory=list)
+    actions: list[Action] = field(default_factory=list)
 
 
 class MemoryStore:
@@ -53,7 +55,7 @@ class MemoryStore:
 
     def begin(self, run: RunRecord, nodes: Sequence[Node]) -> None:
         """Write a run and its nodes, all pending; one that is resumed goes on from what it has."""
-        run = replace(run, options=_json(run.options), nodes=(), transitions=())
+        run = replace(run, options=_json(run.options), nodes=(), transitions=(), actions=())
         with self._lock:
             kept = self._runs.setdefault(run.run_id, _Kept(run))
             kept.run = replace(run, started_at=kept.run.started_at)
@@ -78,6 +80,30 @@ class MemoryStore:
             kept = self._kept(run_id)
             kept.run = replace(kept.run, state=state, finished_at=at)
 
+    # ---------------------------------------------------------------- actions
+
+    def act(self, run_id: str, action: Action) -> int:
+        """Append an action; answers its ordinal. Raises `StoreError` for an unknown run."""
+        with self._lock:
+            kept = self._kept(run_id)
+            ordinal = len(kept.actions) + 1
+            kept.actions.append(replace(action, ordinal=ordinal))
+            return ordinal
+
+    def handled(self, run_id: str, ordinal: int, at: datetime) -> None:
+        """Write when an action took effect; the first time counts."""
+        with self._lock:
+            actions = self._kept(run_id).actions
+            for place, action in enumerate(actions):
+                if action.ordinal == ordinal and action.handled_at is None:
+                    actions[place] = replace(action, handled_at=at)
+
+    def actions(self, run_id: str, *, after: int = 0) -> list[Action]:
+        """Actions of a run with an ordinal greater than ``after``, in order."""
+        with self._lock:
+            kept = self._runs.get(run_id)
+            return [] if kept is None else [a for a in kept.actions if a.ordinal > after]
+
     # ---------------------------------------------------------------- reading
 
     def run(self, run_id: str) -> RunRecord | None:
@@ -90,7 +116,12 @@ class MemoryStore:
                 replace(node, attempts=tuple(_ordered(kept.attempts.get(node.id, {}))))
                 for node in kept.nodes.values()
             ]
-            return replace(kept.run, nodes=tuple(nodes), transitions=tuple(kept.transitions))
+            return replace(
+                kept.run,
+                nodes=tuple(nodes),
+                transitions=tuple(kept.transitions),
+                actions=tuple(kept.actions),
+            )
 
     def runs(
         self, *, limit: int = 20, pipeline: str | None = None, state: RunState | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
 from dbtorch.core.graph import Kind
@@ -65,6 +66,30 @@ class Transition:
     reason: str = ""
 
 
+class Verb(StrEnum):
+    """What is done to a run from outside."""
+
+    CANCEL = "cancel"  # end the run, or one node of it
+    MARK = "mark"  # give a node another final state by hand
+    RERUN = "rerun"  # run nodes again that had ended
+    RETRY = "retry"  # go on with what did not succeed
+    DEADLINE = "deadline"  # the run was told that it is late
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """What somebody asked of a run or did to it: who, when, and why."""
+
+    action: str  # a `Verb`, or a word of a newer dbtorch
+    at: datetime
+    actor: str  # user@host
+    node_id: str = ""  # empty for the run as a whole
+    state: str = ""  # what the node or run was given, where the action gives one
+    reason: str = ""
+    ordinal: int = 0  # place among the run's actions, from 1; the store gives it
+    handled_at: datetime | None = None  # None until it has taken effect
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
     """One run, with everything needed to explain or resume it."""
@@ -94,6 +119,7 @@ class RunRecord:
     options: Mapping[str, Any] = field(default_factory=dict)  # what `retry` needs to plan again
     nodes: tuple[NodeRecord, ...] = ()  # empty when given to Store.begin
     transitions: tuple[Transition, ...] = ()
+    actions: tuple[Action, ...] = ()  # empty when given to Store.begin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,11 +11,14 @@ import pytest
 
 from dbtorch.adapters.store import migrator, open_store, state_dir
 from dbtorch.adapters.store.database import Database
-from dbtorch.adapters.store.postgres import without_password
+from dbtorch.adapters.store.locations import sqlite_path
+from dbtorch.adapters.store.postgres import PostgresDriver, without_password
+from dbtorch.adapters.store.sql import SqlStore
 from dbtorch.adapters.store.sqlite import SqliteDriver
+from dbtorch.core.history import Action
 from dbtorch.ports import StoreError
 from tests.postgres import with_database, with_option
-from tests.stores import a_node, a_run
+from tests.stores import NOON, SUCCESS, a_node, a_run, an_attempt
 
 
 def refusal(url, project_dir, **given) -> str:
@@ -59,8 +62,8 @@ def test_sqlite_urls_name_files(tmp_path, url, file):
     ("url", "said"),
     [
         ("mysql://me:secret@host/db", "begins with 'mysql'"),  # no such store
-        ("history.db", "begins with 'history.db'"),  # a path is no address
-        ("postgres", "begins with 'postgres'"),  # no address either
+        ("history.db", "is no URL"),  # a path is no address
+        ("postgres", "is no URL"),  # no address either
         ("postgresql+psycopg://me:secret@host/db", "begins with 'postgresql+psycopg'"),
         ("sqlite://", "needs three slashes"),
         ("sqlite://history.db", "needs three slashes"),
@@ -224,8 +227,38 @@ def test_opening_a_store_again_changes_nothing(tmp_path, database_url):
     store = open_store(database_url, tmp_path)
     assert store.run("r1") == before
     migrator.migrate(store._database)
-    assert migrator.version(store._database) == 1
+    assert migrator.version(store._database) == 2
     store.close()
+
+
+def test_a_store_of_the_first_dbtorch_is_upgraded_with_what_it_remembers(tmp_path, database_url):
+    folder = tmp_path / "migrations"
+    folder.mkdir()
+    first = Path(migrator.__file__).parent / "migrations" / "0001_initial.sql"
+    shutil.copy(first, folder)
+    database = open_database(database_url, tmp_path)
+    migrator.migrate(database, folder)
+    old = SqlStore(database)
+    old.begin(a_run(), [a_node("model.a")])
+    old.record("r1", an_attempt("model.a", SUCCESS))
+    before = old.attempts("r1", "model.a")
+    assert migrator.version(database) == 1
+    old.close()
+
+    store = open_store(database_url, tmp_path, create=False)
+    assert migrator.version(store._database) == 2
+    assert store.attempts("r1", "model.a") == before
+    assert store.run("r1").actions == ()
+    assert store.act("r1", Action(action="cancel", at=NOON, actor="ana@here")) == 1
+    store.close()
+
+
+def open_database(url, tmp_path) -> Database:
+    if url.startswith("postgres"):
+        return Database(PostgresDriver(url))
+    path = sqlite_path(url, tmp_path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return Database(SqliteDriver(path))
 
 
 def test_a_store_of_a_newer_dbtorch_is_refused(tmp_path, database_url):
@@ -233,7 +266,7 @@ def test_a_store_of_a_newer_dbtorch_is_refused(tmp_path, database_url):
     store._database.write(lambda tx: tx.run("INSERT INTO dbtorch_schema_version VALUES (99)"))
     store.close()
     text = refusal(database_url, tmp_path, create=False)
-    assert "written by a newer dbtorch (schema 99, this one knows 1)" in text
+    assert "written by a newer dbtorch (schema 99, this one knows 2)" in text
     assert "upgrade dbtorch" in text
 
 
@@ -242,12 +275,12 @@ def test_later_migrations_are_applied_in_order_and_a_broken_one_leaves_nothing(
 ):
     folder = tmp_path / "migrations"
     shutil.copytree(Path(migrator.__file__).parent / "migrations", folder)
-    folder.joinpath("0002_a.sql").write_text("-- new\nALTER TABLE dbtorch_runs ADD a TEXT;\n")
+    folder.joinpath("0009_a.sql").write_text("-- new\nALTER TABLE dbtorch_runs ADD a TEXT;\n")
     folder.joinpath("0010_b.sql").write_text("ALTER TABLE dbtorch_runs ADD b TEXT; SELECT nope;")
     store = open_store(database_url, tmp_path)
     with pytest.raises(StoreError, match="nope"):
         migrator.migrate(store._database, folder)
-    assert migrator.version(store._database) == 2
+    assert migrator.version(store._database) == 9
     folder.joinpath("0010_b.sql").write_text("ALTER TABLE dbtorch_runs ADD b TEXT;")
     migrator.migrate(store._database, folder)
     assert migrator.version(store._database) == 10

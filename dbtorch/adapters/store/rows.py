@@ -10,6 +10,7 @@ from typing import Any
 from dbtorch.adapters.store.database import Row
 from dbtorch.core.graph import Kind, Node
 from dbtorch.core.history import (
+    Action,
     AttemptRecord,
     Lease,
     NodeRecord,
@@ -92,8 +93,27 @@ def lease_values(lease: Lease) -> dict[str, Any]:
     }
 
 
-def run_record(row: Row, nodes: Iterable[NodeRecord], moves: Iterable[Transition]) -> RunRecord:
-    """A run from its row, with its nodes and transitions."""
+def action_values(run_id: str, action: Action) -> dict[str, Any]:
+    """Parameters for the row of an action, its ordinal left out."""
+    return {
+        "run_id": run_id,
+        "at": moment(action.at),
+        "actor": clean(action.actor),
+        "action": action.action,
+        "node_id": action.node_id,
+        "state": action.state,
+        "reason": clean(action.reason),
+        "handled_at": moment(action.handled_at),
+    }
+
+
+def run_record(
+    row: Row,
+    nodes: Iterable[NodeRecord],
+    moves: Iterable[Transition],
+    actions: Iterable[Action] = (),
+) -> RunRecord:
+    """A run from its row, with its nodes, transitions and actions."""
     return RunRecord(
         run_id=row["run_id"],
         pipeline=row["pipeline"],
@@ -120,6 +140,7 @@ def run_record(row: Row, nodes: Iterable[NodeRecord], moves: Iterable[Transition
         options=json.loads(row["options"]),
         nodes=tuple(nodes),
         transitions=tuple(moves),
+        actions=tuple(actions),
     )
 
 
@@ -168,6 +189,20 @@ def transition(row: Row) -> Transition:
         state=State(row["state"]),
         at=_time(row["at"]),
         reason=row["reason"],
+    )
+
+
+def action(row: Row) -> Action:
+    """An action from its row."""
+    return Action(
+        action=row["action"],
+        at=_time(row["at"]),
+        actor=row["actor"],
+        node_id=row["node_id"],
+        state=row["state"],
+        reason=row["reason"],
+        ordinal=row["ordinal"],
+        handled_at=_maybe(row["handled_at"]),
     )
 
 

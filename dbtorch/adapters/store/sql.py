@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from dbtorch.adapters.store import leases, rows, statements
+from dbtorch.adapters.store import actions, leases, rows, statements
 from dbtorch.adapters.store.beginning import begin_run
 from dbtorch.adapters.store.changes import write_changes
 from dbtorch.adapters.store.database import Database, Row, Transaction
 from dbtorch.core.events import Changed
 from dbtorch.core.graph import Node
-from dbtorch.core.history import AttemptRecord, Lease, RunRecord, RunSummary
+from dbtorch.core.history import Action, AttemptRecord, Lease, RunRecord, RunSummary
 from dbtorch.core.state import RunState, State
 from dbtorch.ports import StoreError
 
@@ -44,6 +44,21 @@ class SqlStore:
             == 0
         ):
             raise StoreError(f"there is no run {run_id} to end in {self._database.driver.name}")
+
+    # ---------------------------------------------------------------- actions
+
+    def act(self, run_id: str, action: Action) -> int:
+        """Append an action; answers its ordinal. Raises `StoreError` for an unknown run."""
+        return self._database.write(lambda transaction: actions.act(transaction, run_id, action))
+
+    def handled(self, run_id: str, ordinal: int, at: datetime) -> None:
+        """Write when an action took effect; the first time counts."""
+        values = {"run_id": run_id, "ordinal": ordinal, "at": rows.moment(at)}
+        self._database.write(lambda transaction: transaction.run(statements.HANDLE_ACTION, values))
+
+    def actions(self, run_id: str, *, after: int = 0) -> list[Action]:
+        """Actions of a run with an ordinal greater than ``after``, in order."""
+        return self._database.read(lambda transaction: actions.actions(transaction, run_id, after))
 
     # ---------------------------------------------------------------- reading
 
@@ -125,7 +140,7 @@ def _run(transaction: Transaction, run_id: str) -> RunRecord | None:
         for row in transaction.all(statements.GET_NODES, id)
     ]
     transitions = map(rows.transition, transaction.all(statements.GET_TRANSITIONS, id))
-    return rows.run_record(found, nodes, transitions)
+    return rows.run_record(found, nodes, transitions, actions.actions(transaction, run_id, 0))
 
 
 def _summaries(found: Sequence[Row]) -> list[RunSummary]:

@@ -114,6 +114,32 @@ CLOSE_ATTEMPT = """
     WHERE run_id = :run_id AND node_id = :node_id AND number = :attempt
 """
 
+# ------------------------------------------------------------------ actions
+
+# Nothing is added when somebody else adds one at the same moment, or for an unknown run.
+ADD_ACTION = """
+    INSERT INTO dbtorch_actions
+        (run_id, ordinal, at, actor, action, node_id, state, reason, handled_at)
+    SELECT r.run_id, :ordinal, :at, :actor, :action, :node_id, :state, :reason, :handled_at
+    FROM dbtorch_runs r WHERE r.run_id = :run_id
+    ON CONFLICT (run_id, ordinal) DO NOTHING
+"""
+
+LAST_ACTION = """
+    SELECT max(a.ordinal) AS ordinal FROM dbtorch_runs r
+    LEFT JOIN dbtorch_actions a ON a.run_id = r.run_id
+    WHERE r.run_id = :run_id GROUP BY r.run_id
+"""
+
+HANDLE_ACTION = """
+    UPDATE dbtorch_actions SET handled_at = :at
+    WHERE run_id = :run_id AND ordinal = :ordinal AND handled_at IS NULL
+"""
+
+GET_ACTIONS = """
+    SELECT * FROM dbtorch_actions WHERE run_id = :run_id AND ordinal > :after ORDER BY ordinal
+"""
+
 # ------------------------------------------------------------------ reading
 
 GET_RUN = f"SELECT {_names(RUN_COLUMNS)} FROM dbtorch_runs WHERE run_id = :run_id"

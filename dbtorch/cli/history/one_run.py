@@ -28,7 +28,7 @@ from dbtorch.cli.render.words import (
     without_login,
 )
 from dbtorch.core.graph import Kind
-from dbtorch.core.history import AttemptRecord, NodeRecord, RunRecord
+from dbtorch.core.history import Action, AttemptRecord, NodeRecord, RunRecord
 from dbtorch.core.message import tidy
 from dbtorch.core.naming import short_name
 from dbtorch.core.state import State
@@ -93,6 +93,9 @@ def _lines(
         yield f"\n{hidden} without trouble not shown; --all shows all"
     for node in (*trouble, *nodes):
         yield from _attempts(node, colours, zone)
+    if run.actions:
+        yield f"\n{colours('by hand', 'bold')}"
+        yield from (f"  {_action(action, zone)}" for action in run.actions)
 
 
 def _header(
@@ -116,6 +119,13 @@ def _header(
         yield "git", f"{run.git_commit[:12]}{changed}"
     if run.dbt_version or run.dbtorch_version:
         yield "versions", f"dbt {run.dbt_version or '?'}, dbtorch {run.dbtorch_version or '?'}"
+
+
+def _action(action: Action, zone: tzinfo | None) -> str:
+    what = " ".join(filter(None, (action.action, action.node_id, action.state)))
+    why = f": {action.reason}" if action.reason else ""
+    open_end = "" if action.handled_at else " (not handled yet)"
+    return f"{local(action.at, zone)}  {what} by {action.actor}{why}{open_end}"
 
 
 def _shown(nodes: Sequence[NodeRecord], *, all_nodes: bool) -> list[NodeRecord]:

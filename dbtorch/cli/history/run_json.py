@@ -8,7 +8,7 @@ from typing import Any
 
 from dbtorch.cli.render.words import without_login
 from dbtorch.core.graph import Kind
-from dbtorch.core.history import AttemptRecord, NodeRecord, RunRecord
+from dbtorch.core.history import Action, AttemptRecord, NodeRecord, RunRecord
 
 
 def run_json(run: RunRecord, state: str) -> dict[str, Any]:
@@ -37,6 +37,7 @@ def run_json(run: RunRecord, state: str) -> dict[str, Any]:
         "host": run.host or None,
         "counts": dict(counts),
         "nodes": [_node(node) for node in nodes],
+        "actions": [_action(action) for action in run.actions],
         "session": [_node(node) for node in run.nodes if node.kind is Kind.SESSION],
     }
 
@@ -55,6 +56,18 @@ def _node(node: NodeRecord) -> dict[str, Any]:
         "group": node.group or None,
         "retry_at": _moment(node.retry_at),
         "attempts": [attempt_json(attempt) for attempt in node.attempts],
+    }
+
+
+def _action(action: Action) -> dict[str, Any]:
+    return {
+        "action": str(action.action),
+        "at": action.at.isoformat(),
+        "actor": action.actor,
+        "node_id": action.node_id or None,
+        "state": action.state or None,
+        "reason": action.reason or None,
+        "handled_at": _moment(action.handled_at),
     }
 
 
