@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import queue
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from dbtorch.app.planning import Planned
+from dbtorch.core.breaker import Pause
 from dbtorch.core.events import Attempt, Batch, Changed, Event
 from dbtorch.core.graph import Kind
 from dbtorch.core.run import Run
@@ -66,8 +67,12 @@ class Runner:
         clock: Clock,
         recorder: Listener,
         listeners: Sequence[Listener] = (),
+        on_pause: Callable[[Pause | None], None] = lambda _: None,
     ) -> None:
-        """``recorder`` is told first, and what it raises ends the run; other listeners may fail."""
+        """``recorder`` is told first, and what it raises ends the run; other listeners may fail.
+
+        ``on_pause`` is told when the circuit breaker opens, and None when it closes.
+        """
         self._run = run
         self._planned = planned
         self._engine = engine
@@ -76,6 +81,8 @@ class Runner:
         self._clock = clock
         self._recorder = recorder
         self._listeners = tuple(listeners)
+        self._on_pause = on_pause
+        self._paused = False
 
     def drive(self) -> None:
         """Run until every node is in a final state, or until nothing is under way when held."""
@@ -91,6 +98,7 @@ class Runner:
             for event in self._inbox.take(self._patience()):
                 changes += self._record(event)
             self._tell(changes)
+            self._tell_of_pause()
 
     def _patience(self) -> float | None:
         """Seconds until the run wants to be asked again; None for ever."""
@@ -138,6 +146,11 @@ class Runner:
                 listener(changes)
             except Exception:
                 log.exception("a listener failed; the run goes on")
+
+    def _tell_of_pause(self) -> None:
+        if (self._run.pause is not None) != self._paused:
+            self._paused = not self._paused
+            self._on_pause(self._run.pause)
 
     def _never_ran(self, change: Changed) -> bool:
         node = self._run.plan.graph.nodes[change.node_id]

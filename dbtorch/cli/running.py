@@ -32,6 +32,7 @@ from dbtorch.cli.project import Project, configured_store, open_project
 from dbtorch.cli.render import View, make_view
 from dbtorch.cli.signals import Signals
 from dbtorch.cli.wiring import Occasion, build_engine, build_steps, build_store, prepare
+from dbtorch.core.breaker import Pause
 from dbtorch.core.events import Attempt, Batch, Finished
 from dbtorch.core.history import LEASE_LIFETIME, Lease, RunRecord
 from dbtorch.core.plan import SESSION_CLOSE, SESSION_OPEN
@@ -226,6 +227,7 @@ class _Stretch:
                 clock=self._clock,
                 recorder=Recorder(store, record.run_id),
                 listeners=[view.changed],
+                on_pause=lambda pause: view.note(_told_of(pause), level="warning"),
             ).drive()
         finally:
             steps.close()
@@ -306,6 +308,13 @@ class _Stretch:
             edges=tuple(planned.plan.graph.edges()),
             options=self._options.to_record(),
         )
+
+
+def _told_of(pause: Pause | None) -> str:
+    if pause is None:
+        return "the warehouse answers again; the run goes on"
+    until = pause.until.astimezone()
+    return f"{pause.reason}; nothing starts until one of them has been tried at {until:%H:%M:%S}"
 
 
 def _leave(engine: SessionEngine, steps: StepRunner) -> None:

@@ -18,6 +18,7 @@ class Outcome:
     message: str = ""
     failure_class: FailureClass | None = None
     rows_affected: int | None = None
+    lost: bool = False  # nobody reported it: what ran it is gone
     innocent: bool = False  # ended for another attempt's sake: does not count against its retries
     retry_after: float | None = None  # seconds the other side asked to wait
     output: Any = None  # what a step returned, JSON

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from dbtorch.core.graph import Graph, Kind, Node
-from dbtorch.core.policy import Policy, Retry, Trigger
+from dbtorch.core.policy import Breaker, Policy, Retry, Trigger
 from dbtorch.core.state import FailureClass
 
 #: Seconds expected of a node that has no history.
@@ -31,6 +31,7 @@ class Plan:
     pools: Mapping[str, int] = field(default_factory=dict)  # name -> slots; unlimited if missing
     expected: Mapping[str, float] = field(default_factory=dict)  # id -> seconds, from history
     fail_fast: bool = False
+    breaker: Breaker | None = None
 
     def policy(self, id: str) -> Policy:
         """Policy of a node; the default one when nothing was said about it."""

@@ -18,6 +18,13 @@ class Trigger(StrEnum):
     ON_DEMAND = "on_demand"  # as soon as some child waits for nothing else; skipped if none is left
 
 
+class OnFailure(StrEnum):
+    """What a node that failed means for those after it (dbt 1.12's ``on_error``)."""
+
+    BLOCK = "block"  # they end upstream_failed
+    CONTINUE = "continue"  # they run all the same; the run has failed in any case
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
     """How often and when to try again.
@@ -33,33 +40,54 @@ class Retry:
             FailureClass.UNKNOWN: 1,
         }
     )
+    limit: int | None = None  # retries of all classes together
     delay: float = 10.0
     max_delay: float = 300.0
+    jitter: bool = True  # wait a random part of the delay
+    budget: float | None = None  # seconds after the first start in which another try may start
 
     @classmethod
     def times(cls, retries: int, *, delay: float = 10.0, max_delay: float = 300.0) -> Retry:
         """Retry everything that may work a second time this often; never code or data failures."""
         again = (FailureClass.TRANSIENT, FailureClass.TIMEOUT, FailureClass.UNKNOWN)
-        return cls(retries=dict.fromkeys(again, retries), delay=delay, max_delay=max_delay)
+        each = dict.fromkeys(again, retries)
+        return cls(retries=each, limit=retries, delay=delay, max_delay=max_delay)
 
     def next_try(
         self,
         *,
-        failures: int,
+        failures: Mapping[FailureClass, int],
         failure_class: FailureClass,
+        first_start: datetime,
         now: datetime,
         random: Callable[[], float],
         asked_delay: float | None = None,
     ) -> datetime | None:
-        """When to try again after the ``failures``-th failed attempt, or None to give up.
+        """When to try again after an attempt that failed in this class, or None to give up.
 
-        ``random`` answers numbers in [0, 1). ``asked_delay`` is what the other side asked for,
-        in seconds (``Retry-After``); it is a lower bound.
+        ``failures`` counts all failed attempts so far, this one included; each class has retries of
+        its own. ``random`` answers numbers in [0, 1). ``asked_delay`` is what the other side asked
+        for, in seconds (``Retry-After``); it is a lower bound.
         """
-        if failures > self.retries.get(failure_class, 0):
+        if failures.get(failure_class, 0) > self.retries.get(failure_class, 0):
             return None
-        ceiling = min(self.max_delay, self.delay * 2.0 ** min(failures - 1, 62))
-        return now + timedelta(seconds=max(random() * ceiling, asked_delay or 0.0))
+        if self.limit is not None and sum(failures.values()) > self.limit:
+            return None
+        ceiling = min(self.max_delay, self.delay * 2.0 ** min(sum(failures.values()) - 1, 62))
+        delay = random() * ceiling if self.jitter else ceiling
+        again = now + timedelta(seconds=max(delay, asked_delay or 0.0))
+        if self.budget is not None and again > first_start + timedelta(seconds=self.budget):
+            return None
+        return again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Breaker:
+    """When to stop hammering a warehouse that is down, and how often to look whether it is back."""
+
+    failures: int = 5  # different nodes that fail transiently ...
+    window: float = 60.0  # ... within this many seconds
+    pause: float = 30.0  # seconds between probes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,3 +99,4 @@ class Policy:
     priority: int = 0  # higher starts first
     slots: Mapping[str, int] = field(default_factory=dict)  # pool -> slots it takes while it runs
     trigger: Trigger = Trigger.ALL_SUCCESS
+    on_failure: OnFailure = OnFailure.BLOCK

@@ -19,15 +19,21 @@ class Slots:
     def __init__(self, pools: Mapping[str, int]) -> None:
         self._size = dict(pools)
         self._used: Counter[str] = Counter()
+        self._held: set[str] = set()
+
+    def hold(self, pool: str, hold: bool) -> None:
+        """Give, or give no longer, any places of this pool."""
+        (self._held.add if hold else self._held.discard)(pool)
 
     def lacking(self, wanted: Mapping[str, int]) -> set[str]:
         """Pools that cannot give what is wanted now; wanting more than a pool has means all."""
-        return {
+        full = {
             pool
             for pool, count in wanted.items()
             if pool in self._size
             and self._used[pool] + min(count, self._size[pool]) > self._size[pool]
         }
+        return full | (self._held & wanted.keys())
 
     def take(self, wanted: Mapping[str, int]) -> None:
         """Occupy places."""
@@ -65,6 +71,9 @@ class Ready:
         self._known.add(id)
         wanted = frozenset(self._plan.policy(id).slots.items())
         heapq.heappush(self._heaps.setdefault(wanted, []), (self._rank[id], id))
+
+    def __bool__(self) -> bool:
+        return bool(self._known)
 
     def take(self, slots: Slots) -> Iterator[str]:
         """Take nodes as long as their slots are free.

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from dbtorch.core.breaker import Circuit, Pause
 from dbtorch.core.events import (
     Attempt,
     Batch,
@@ -20,8 +21,8 @@ from dbtorch.core.events import (
     Started,
 )
 from dbtorch.core.graph import Kind
-from dbtorch.core.plan import Plan
-from dbtorch.core.policy import Trigger
+from dbtorch.core.plan import STEPS, THREADS, Plan
+from dbtorch.core.policy import OnFailure, Trigger
 from dbtorch.core.ready import WAITING, Ready, Slots
 from dbtorch.core.state import FailureClass, RunState, State
 
@@ -58,11 +59,14 @@ class Run:
         self.states: dict[str, State] = dict.fromkeys(graph.nodes, State.PENDING)
         self.attempts: dict[str, int] = dict.fromkeys(graph.nodes, 0)
         self._random = random
-        self._failures: Counter[str] = Counter()
+        self._failures: dict[str, Counter[FailureClass]] = {}
+        self._first_start: dict[str, datetime] = {}
+        self._circuit = Circuit(plan.breaker)
         self._stopping: dict[str, str] = {}  # node -> why its attempt is asked to stop
         self._cancels: list[Attempt] = []  # asked for, not yet answered by `due`
         self._cancelled = False
         self._held = False
+        self._closing = False  # nothing is left but to close the session
         self._deadlines: list[tuple[datetime, str, int]] = []
         self._retries: list[tuple[datetime, str]] = []
         self._last_words: dict[str, str] = {}  # message of the last failed attempt
@@ -118,12 +122,18 @@ class Run:
         bad = {State.FAILED, State.UPSTREAM_FAILED, State.CANCELLED}
         return RunState.FAILED if bad & set(self.states.values()) else RunState.SUCCESS
 
+    @property
+    def pause(self) -> Pause | None:
+        """Why no dbt node starts, while the circuit breaker is open."""
+        return self._circuit.pause
+
     def wake_at(self) -> datetime | None:
         """When `due` will have something new even if no event comes; None for never."""
         while self._deadlines and not self._runs(*self._deadlines[0][1:]):
             heapq.heappop(self._deadlines)
         times = [queue[0][0] for queue in (self._retries, self._deadlines) if queue]
-        return min(times, default=None)
+        probe = self._circuit.wake_at() if self._ready else None
+        return min([*times, *((probe,) if probe else ())], default=None)
 
     # ---------------------------------------------------------------- what the loop tells
 
@@ -134,7 +144,8 @@ class Run:
             self._ready.add(heapq.heappop(self._retries)[1])
         batches: list[Batch] = []
         changes: list[Changed] = []
-        for id in () if self._held else self._ready.take(self._slots):
+        for id in self._take(now):
+            self._first_start.setdefault(id, now)
             self.attempts[id] += 1
             self._batches += 1
             self._batch_of[id] = self._batches
@@ -142,6 +153,17 @@ class Run:
             changes.append(self._to(id, State.QUEUED, now))
         cancels, self._cancels = tuple(self._cancels), []
         return Due(tuple(batches), cancels, tuple(changes))
+
+    def _take(self, now: datetime) -> Iterator[str]:
+        """What starts now; while the circuit breaker is open one dbt node at a time, as a probe."""
+        if self._held:
+            return
+        self._slots.hold(THREADS, hold=self._circuit.holds(now) and not self._closing)
+        for id in self._ready.take(self._slots):
+            if self._is_covered(id):
+                self._circuit.started(id)
+                self._slots.hold(THREADS, hold=self._circuit.holds(now) and not self._closing)
+            yield id
 
     def record(self, event: Event, now: datetime) -> list[Changed]:
         """Take note of what happened outside; answer what changed because of it."""
@@ -192,6 +214,9 @@ class Run:
         self._slots.put_back(self.plan.policy(id).slots)
         del self._batch_of[id]
         outcome = self._judge(id, outcome)
+        if self._is_covered(id):
+            transient = outcome.failure_class is FailureClass.TRANSIENT and not outcome.lost
+            self._circuit.ended(id, now, transient=transient and outcome.state is State.FAILED)
         if outcome.state is State.FAILED:
             again = self._next_try(id, outcome, now)
             if again is not None:
@@ -202,7 +227,9 @@ class Run:
         return self._close(id, outcome.state, now, outcome.message, outcome)
 
     def _lost(self, batch: Batch, reason: str, now: datetime) -> list[Changed]:
-        lost = Outcome(state=State.FAILED, message=reason, failure_class=FailureClass.TRANSIENT)
+        lost = Outcome(
+            state=State.FAILED, message=reason, failure_class=FailureClass.TRANSIENT, lost=True
+        )
         changes: list[Changed] = []
         for attempt in batch.attempts:
             if self._batch_of.get(attempt.node_id) == batch.id:
@@ -226,10 +253,13 @@ class Run:
             return None
         if outcome.innocent:
             return now
-        self._failures[id] += 1
+        found = outcome.failure_class or FailureClass.UNKNOWN
+        failures = self._failures.setdefault(id, Counter())
+        failures[found] += 1
         return self.plan.policy(id).retry.next_try(
-            failures=self._failures[id],
-            failure_class=outcome.failure_class or FailureClass.UNKNOWN,
+            failures=failures,
+            failure_class=found,
+            first_start=self._first_start.get(id, now),
             now=now,
             random=self._random,
             asked_delay=outcome.retry_after,
@@ -269,12 +299,12 @@ class Run:
         stack = [ended]
         while stack:
             id = stack.pop()
-            ok = self.states[id].ok
+            goes_on = self._goes_on(id)
             for child in self.plan.graph.children(id):
                 self._open_parents[child] -= 1
                 if self.states[child] is not State.PENDING:
                     continue
-                if ok or self.plan.policy(child).trigger is not Trigger.ALL_SUCCESS:
+                if goes_on or self.plan.policy(child).trigger is not Trigger.ALL_SUCCESS:
                     self._look(child)
                 else:
                     changes.append(self._inherit(child, id, at))
@@ -286,6 +316,12 @@ class Run:
             if self._is_last(id):
                 changes += self._settle_hooks(at)
         return changes
+
+    def _goes_on(self, id: str) -> bool:
+        """Whether those after a node that ended may run."""
+        state = self.states[id]
+        forgiven = self.plan.policy(id).on_failure is OnFailure.CONTINUE
+        return state.ok or (state is State.FAILED and forgiven)
 
     def _inherit(self, child: str, parent: str, at: datetime) -> Changed:
         """Close a child whose parent did not end well."""
@@ -345,6 +381,7 @@ class Run:
             return
         on_demand = self.plan.policy(id).trigger is Trigger.ON_DEMAND
         if self._open_parents[id] == 0 and not on_demand:
+            self._closing = self._closing or self._is_last(id)
             self._ready.add(id)
         elif self._open_parents[id] == 1 and id in self._on_call:
             opener = self._on_call[id]
@@ -380,6 +417,11 @@ class Run:
 
     def _is_hook(self, id: str) -> bool:
         return self.plan.graph.nodes[id].kind is Kind.OPERATION
+
+    def _is_covered(self, id: str) -> bool:
+        """Whether the circuit breaker is about this node: one that dbt executes."""
+        slots = self.plan.policy(id).slots
+        return THREADS in slots and STEPS not in slots and not self._is_last(id)
 
     def _runs(self, id: str, number: int) -> bool:
         return self.states[id] is State.RUNNING and self.attempts[id] == number

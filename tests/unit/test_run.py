@@ -6,8 +6,8 @@ import pytest
 
 from dbtorch.core.events import Attempt, Batch, Ended, Finished, Outcome, Started
 from dbtorch.core.graph import Graph, Kind, Node
-from dbtorch.core.plan import SESSION_CLOSE, SESSION_OPEN, THREADS, Plan, with_session
-from dbtorch.core.policy import Policy, Retry, Trigger
+from dbtorch.core.plan import SESSION_CLOSE, SESSION_OPEN, STEPS, THREADS, Plan, with_session
+from dbtorch.core.policy import Breaker, OnFailure, Policy, Retry, Trigger
 from dbtorch.core.run import FAIL_FAST, Prior, Run
 from dbtorch.core.state import FailureClass, RunState, State
 from dbtorch.testing import SUCCEEDS, FixedClock, fails
@@ -20,13 +20,13 @@ def node(id, kind=Kind.MODEL):
     return Node(id=id, kind=kind, name=id)
 
 
-def a_run(ids, edges=(), *, pools=None, policies=None, expected=None, prior=None, fail_fast=False):
+def a_run(ids, edges=(), *, prior=None, pools=None, policies=None, expected=None, **more):
     plan = Plan(
         graph=Graph([node(id) for id in ids], edges),
         policies=policies or {},
         pools=pools or {},
         expected=expected or {},
-        fail_fast=fail_fast,
+        **more,
     )
     return Run(plan, random=lambda: 0.5, prior=prior)
 
@@ -337,3 +337,129 @@ def test_a_batch_names_its_attempts():
     run = a_run("a")
     (batch,) = run.due(FixedClock().now()).batches
     assert batch == Batch(1, (Attempt("a", 1),))
+
+
+def test_what_waits_for_its_retry_has_failed_under_fail_fast():
+    run = a_run("abc", [("a", "c")], fail_fast=True, policies={"a": Policy(retry=Retry.times(1))})
+    run.due(NOW)
+    finish(run, "a", fails("deadlock"))
+    assert run.states["a"] is State.UP_FOR_RETRY
+    changes = finish(run, "b", fails(failure_class=DATA))
+    assert states(run) == {"a": "failed", "b": "failed", "c": "upstream_failed"}
+    assert next(c.reason for c in changes if c.node_id == "a") == "deadlock"
+
+
+def test_each_class_has_retries_of_its_own():
+    retry = Retry(retries={FailureClass.TRANSIENT: 2, FailureClass.TIMEOUT: 1}, delay=0)
+    run = a_run("a", policies={"a": Policy(retry=retry)})
+    for found, state in (
+        (FailureClass.TRANSIENT, "up_for_retry"),
+        (FailureClass.TIMEOUT, "up_for_retry"),
+        (FailureClass.TRANSIENT, "up_for_retry"),
+        (FailureClass.TIMEOUT, "failed"),
+    ):
+        run.due(NOW)
+        finish(run, "a", fails(failure_class=found))
+        assert states(run) == {"a": state}
+
+
+def test_retries_without_a_class_count_them_all():
+    run = a_run("a", policies={"a": Policy(retry=Retry.times(1, delay=0))})
+    run.due(NOW)
+    finish(run, "a", fails(failure_class=FailureClass.TRANSIENT))
+    run.due(NOW)
+    finish(run, "a", fails(failure_class=FailureClass.TIMEOUT))
+    assert states(run) == {"a": "failed"}
+
+
+def test_no_try_starts_after_the_budget():
+    retry = Retry(retries={FailureClass.TRANSIENT: 9}, delay=10, jitter=False, budget=25)
+    run = a_run("a", policies={"a": Policy(retry=retry)})
+    run.due(NOW)
+    (change,) = finish(run, "a", fails())
+    assert change.retry_at == NOW + timedelta(seconds=10)
+    run.due(change.retry_at)
+    # the next delay would be 20 s, and end after the budget
+    (change,) = finish(run, "a", fails(), now=change.retry_at)
+    assert change.state is State.FAILED
+
+
+def test_an_attempt_that_ended_for_the_sake_of_another_one_is_not_counted():
+    run = a_run("a", policies={"a": Policy(retry=Retry(retries={}))})
+    innocent = Outcome(
+        state=State.FAILED, failure_class=FailureClass.TRANSIENT, lost=True, innocent=True
+    )
+    for _ in range(5):
+        run.due(NOW)
+        (change,) = finish(run, "a", innocent)
+        assert (change.state, change.retry_at) == (State.UP_FOR_RETRY, NOW)
+
+
+def test_a_failure_that_is_forgiven_blocks_nothing_and_is_no_success():
+    run = a_run("ab", [("a", "b")], policies={"a": Policy(on_failure=OnFailure.CONTINUE)})
+    run.due(NOW)
+    finish(run, "a", fails(failure_class=DATA))
+    assert started(run.due(NOW)) == ["b"]
+    finish(run, "b")
+    assert states(run) == {"a": "failed", "b": "success"}
+    assert run.state is RunState.FAILED
+
+
+def paused_run():
+    """Two of four models have just failed transiently; a step and two models are left."""
+    slots = {id: Policy(slots={THREADS: 1}, retry=Retry(retries={})) for id in "abcd"}
+    run = a_run(
+        "abcds",
+        policies={**slots, "s": Policy(slots={STEPS: 1})},
+        pools={THREADS: 2},
+        breaker=Breaker(failures=2, window=60, pause=30),
+    )
+    assert set(started(run.due(NOW))) == {"a", "b", "s"}
+    finish(run, "a", fails())
+    finish(run, "b", fails())
+    return run
+
+
+def test_a_warehouse_that_is_down_is_probed_and_not_hammered():
+    run = paused_run()
+    assert started(run.due(NOW)) == []
+    assert run.pause.reason.startswith("2 nodes failed")
+    later = NOW + timedelta(seconds=30)
+    assert run.wake_at() == later
+    assert started(run.due(later)) == ["c"]  # and not d, although a thread is free
+    assert run.pause.probe == "c"
+    finish(run, "c", fails(), now=later)
+    assert run.wake_at() == later + timedelta(seconds=30)
+    assert started(run.due(later)) == []
+    assert started(run.due(later + timedelta(seconds=30))) == ["d"]
+    finish(run, "d", now=later)
+    assert run.pause is None
+
+
+def test_a_probe_that_fails_for_a_reason_of_its_own_shows_that_the_warehouse_answers():
+    run = paused_run()
+    later = NOW + timedelta(seconds=30)
+    run.due(later)
+    finish(run, "c", fails(failure_class=DATA), now=later)
+    assert run.pause is None
+    assert started(run.due(later)) == ["d"]
+
+
+def test_failures_that_lie_far_apart_are_no_outage():
+    slots = {id: Policy(slots={THREADS: 1}, retry=Retry(retries={})) for id in "abc"}
+    run = a_run("abc", policies=slots, pools={THREADS: 2}, breaker=Breaker(failures=2, window=60))
+    run.due(NOW)
+    finish(run, "a", fails())
+    finish(run, "b", fails(), now=NOW + timedelta(seconds=61))
+    assert run.pause is None
+
+
+def test_a_worker_that_died_is_no_outage_of_the_warehouse():
+    slots = {id: Policy(slots={THREADS: 1}, retry=Retry(retries={})) for id in "abc"}
+    run = a_run("abc", policies=slots, pools={THREADS: 2}, breaker=Breaker(failures=2))
+    run.due(NOW)
+    for id in "ab":
+        finish(
+            run, id, Outcome(state=State.FAILED, failure_class=FailureClass.TRANSIENT, lost=True)
+        )
+    assert run.pause is None

@@ -8,8 +8,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from dbtorch.core.events import Attempt, Ended, Finished, Outcome, Started
 from dbtorch.core.graph import Graph, Kind, Node
-from dbtorch.core.plan import STEPS, THREADS, Plan, with_session
-from dbtorch.core.policy import Policy, Retry, Trigger
+from dbtorch.core.plan import SESSION_CLOSE, STEPS, THREADS, Plan, with_session
+from dbtorch.core.policy import Breaker, OnFailure, Policy, Retry, Trigger
 from dbtorch.core.run import Prior, Run
 from dbtorch.core.state import FailureClass, State
 
@@ -32,8 +32,9 @@ class RunMachine(RuleBasedStateMachine):
         fail_fast=st.booleans(),
         session=st.booleans(),
         resumed=st.booleans(),
+        breaker=st.sampled_from([None, Breaker(failures=2, window=30.0, pause=10.0)]),
     )
-    def plan(self, size, data, threads, fail_fast, session, resumed):
+    def plan(self, size, data, threads, fail_fast, session, resumed, breaker):
         ids = [f"n{i}" for i in range(size)]
         pairs = [(a, b) for i, a in enumerate(ids) for b in ids[i + 1 :]]
         edges = data.draw(st.lists(st.sampled_from(pairs), unique=True)) if pairs else []
@@ -42,6 +43,7 @@ class RunMachine(RuleBasedStateMachine):
             id: Policy(
                 retry=Retry.times(data.draw(st.integers(0, 2)), delay=10),
                 timeout=data.draw(st.sampled_from([None, 15.0])),
+                on_failure=data.draw(st.sampled_from(OnFailure)),
                 priority=data.draw(st.integers(-1, 1)),
                 slots={THREADS: 1}
                 if id in on_engine
@@ -57,7 +59,11 @@ class RunMachine(RuleBasedStateMachine):
         else:
             graph = Graph(nodes, edges)
         self.plan = Plan(
-            graph=graph, policies=policies, pools={THREADS: threads, STEPS: 2}, fail_fast=fail_fast
+            graph=graph,
+            policies=policies,
+            pools={THREADS: threads, STEPS: 2},
+            fail_fast=fail_fast,
+            breaker=breaker,
         )
         left = [Prior(State.SUCCESS, 1), Prior(State.FAILED, 2), Prior(State.UPSTREAM_FAILED, 0)]
         prior = {id: data.draw(st.sampled_from(left)) for id in ids} if resumed else {}
@@ -82,11 +88,23 @@ class RunMachine(RuleBasedStateMachine):
             state = self.run.states[parent]
             assert state.final, "a child started before its parent was done"
             if self.plan.policy(id).trigger is Trigger.ALL_SUCCESS:
-                assert state.ok, "a child started after its parent had failed"
+                forgiven = self.plan.policy(parent).on_failure is OnFailure.CONTINUE
+                goes_on = state.ok or (forgiven and state is State.FAILED)
+                assert goes_on, "a child started after its parent had failed"
+
+    def check_pause(self, pause, due):
+        """While the circuit breaker is open only one dbt node starts, when its time has come."""
+        starts = [attempt.node_id for batch in due.batches for attempt in batch.attempts]
+        covered = [id for id in starts if STEPS not in self.plan.policy(id).slots]
+        covered = [id for id in covered if id != SESSION_CLOSE]
+        assert len(covered) <= (self.now >= pause.until and not pause.probe)
 
     @rule()
     def start(self):
+        pause = self.run.pause
         due = self.run.due(self.now)
+        if pause is not None:
+            self.check_pause(pause, due)
         for batch in due.batches:
             self.batches[batch.attempts[0]] = batch
         self.note(due.changes)

@@ -74,7 +74,7 @@ def opened(*, blocked: bool) -> Outcome:
 
 def lost(why: str, failure_class: FailureClass = FailureClass.TRANSIENT) -> Outcome:
     """The outcome of an attempt whose worker is gone: it may work with another one."""
-    return Outcome(state=State.FAILED, message=why, failure_class=failure_class)
+    return Outcome(state=State.FAILED, message=why, failure_class=failure_class, lost=True)
 
 
 def selected_of(answer: Mapping[str, Any]) -> Selected:
