@@ -65,6 +65,7 @@ class Run:
         self._stopping: dict[str, str] = {}  # node -> why its attempt is asked to stop
         self._cancels: list[Attempt] = []  # asked for, not yet answered by `due`
         self._cancelled = False
+        self._called_off: set[str] = set()  # nodes that were cancelled one by one
         self._held = False
         self._closing = False  # nothing is left but to close the session
         self._deadlines: list[tuple[datetime, str, int]] = []
@@ -184,6 +185,21 @@ class Run:
         self._cancelled = True
         return self._leave_out(State.CANCELLED, reason, now)
 
+    def cancel_node(self, id: str, reason: str, now: datetime) -> list[Changed]:
+        """Cancel one node and what depends on it; what runs is among the cancels `due` answers.
+
+        A node that has ended stays as it is; the ends of the session and hooks go with the run.
+        """
+        state, kind = self.states[id], self.plan.graph.nodes[id].kind
+        if state.final or kind in _EVERY_TIME:
+            return []
+        self._called_off.add(id)
+        if not state.active:
+            return self._close(id, State.CANCELLED, now, reason)
+        self._stop(id, reason)
+        self._stopping[id] = reason  # whatever it was asked to stop for before
+        return []
+
     # ---------------------------------------------------------------- events
 
     def _started(self, attempt: Attempt, now: datetime) -> list[Changed]:
@@ -242,14 +258,14 @@ class Run:
         by_itself = outcome.failure_class in (FailureClass.DATA, FailureClass.CODE)
         if why is None or outcome.state.ok or by_itself:
             return outcome
-        if self._cancelled:
+        if self._cancelled or id in self._called_off:
             return replace(outcome, state=State.CANCELLED, message=why)
         if why == FAIL_FAST:
             return replace(outcome, state=State.SKIPPED, message=why)
         return replace(outcome, state=State.FAILED, message=why, failure_class=FailureClass.TIMEOUT)
 
     def _next_try(self, id: str, outcome: Outcome, now: datetime) -> datetime | None:
-        if self._cancelled:
+        if self._cancelled or id in self._called_off:
             return None
         if outcome.innocent:
             return now

@@ -16,7 +16,7 @@ class State(StrEnum):
     UPSTREAM_FAILED = "upstream_failed"  # never started, because something before it failed
     SKIPPED = "skipped"  # left out on purpose; always with a reason
     REUSED = "reused"  # an earlier result still holds
-    CANCELLED = "cancelled"  # stopped, or not started, because the run was cancelled
+    CANCELLED = "cancelled"  # stopped or not started: it, or what it depends on, was cancelled
 
     @property
     def final(self) -> bool:
@@ -44,7 +44,7 @@ class RunState(StrEnum):
     RUNNING = "running"  # a supervisor drives it, or has died while driving it (see the lease)
     SUCCESS = "success"  # nothing failed
     FAILED = "failed"  # at least one node failed
-    CANCELLED = "cancelled"  # stopped by a person or a signal
+    CANCELLED = "cancelled"  # stopped by a person, a signal or its deadline
 
 
 class FailureClass(StrEnum):

@@ -204,6 +204,70 @@ def test_cancelling_leaves_out_what_waits_and_stops_what_runs():
     assert run.state is RunState.CANCELLED
 
 
+def test_a_cancelled_node_takes_along_what_depends_on_it_and_nothing_else():
+    run = a_run("abcd", [("a", "b"), ("b", "c")])
+    run.due(NOW)
+    changes = run.cancel_node("b", "ana wants it", NOW)
+    assert [(change.node_id, change.reason) for change in changes] == [
+        ("b", "ana wants it"),
+        ("c", "b was cancelled"),
+    ]
+    finish(run, "a")
+    finish(run, "d")
+    assert states(run) == {"a": "success", "b": "cancelled", "c": "cancelled", "d": "success"}
+    assert run.state is RunState.FAILED  # not all was done
+
+
+def test_a_running_node_is_asked_to_stop_and_not_tried_again():
+    policy = Policy(retry=Retry.times(3, delay=0), on_failure=OnFailure.CONTINUE)
+    run = a_run("ab", [("a", "b")], policies={"a": policy})
+    run.due(NOW)
+    assert run.cancel_node("a", "enough", NOW) == []
+    assert run.due(NOW).cancels == (Attempt("a", 1),)
+    changes = finish(run, "a", fails("interrupted"))
+    assert [change.state for change in changes] == [State.CANCELLED, State.CANCELLED]
+    assert changes[0].outcome.message == "enough"
+    assert run.finished
+
+
+def test_a_node_that_waits_for_its_retry_can_be_cancelled():
+    run = a_run("a", policies={"a": Policy(retry=Retry.times(1, delay=10))})
+    run.due(NOW)
+    finish(run, "a", fails("lost"))
+    (change,) = run.cancel_node("a", "enough", NOW)
+    assert (change.before, change.state) == (State.UP_FOR_RETRY, State.CANCELLED)
+    assert run.finished
+    assert run.due(NOW + timedelta(hours=1)).batches == ()
+
+
+def test_a_time_out_that_is_under_way_becomes_the_cancel_somebody_asked_for():
+    run = a_run("a", policies={"a": Policy(timeout=10)})
+    run.due(NOW)
+    run.record(Started(Attempt("a", 1)), NOW)
+    late = NOW + timedelta(seconds=10)
+    assert run.due(late).cancels == (Attempt("a", 1),)
+    run.cancel_node("a", "enough", late)
+    assert run.due(late).cancels == ()  # it has been asked already
+    (change,) = run.record(Finished(Attempt("a", 1), fails("interrupted")), late)
+    assert (change.state, change.reason) == (State.CANCELLED, "enough")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state"),
+    [
+        (SUCCEEDS, "success"),  # it was faster
+        (fails("no such column", failure_class=DATA), "failed"),  # it failed by itself
+    ],
+)
+def test_how_a_node_ended_before_it_could_be_cancelled_stands(outcome, state):
+    run = a_run("a")
+    run.due(NOW)
+    run.cancel_node("a", "enough", NOW)
+    finish(run, "a", outcome)
+    assert states(run) == {"a": state}
+    assert run.cancel_node("a", "enough", NOW) == []
+
+
 def test_fail_fast_skips_everything_that_has_not_started():
     run = a_run(
         "abc",

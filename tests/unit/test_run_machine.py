@@ -140,6 +140,11 @@ class RunMachine(RuleBasedStateMachine):
     def cancel(self):
         self.note(self.run.cancel("enough", self.now))
 
+    @rule(data=st.data())
+    def cancel_node(self, data):
+        id = data.draw(st.sampled_from(list(self.plan.graph.nodes)))
+        self.note(self.run.cancel_node(id, "enough", self.now))
+
     @invariant()
     def limits_hold(self):
         if not hasattr(self, "run"):
