@@ -6,12 +6,15 @@ import contextlib
 import logging
 import queue
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from dbtorch.app.planning import Planned
 from dbtorch.core.breaker import Pause
+from dbtorch.core.deadline import Deadline, DeadlineAction
 from dbtorch.core.events import Attempt, Batch, Changed, Event
 from dbtorch.core.graph import Kind
+from dbtorch.core.history import Action
 from dbtorch.core.run import Run
 from dbtorch.core.state import State
 from dbtorch.ports import Clock, Engine, Listener, Steps
@@ -31,17 +34,31 @@ class Interrupt:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """Somebody asks for the run, or for one node of it, to be cancelled."""
+
+    action: Action
+
+
+Message = Event | Interrupt | Outdated | Requested
+
+
+#: Why a run ends that was to be over by now.
+MISSED = "the run missed its deadline"
+
+
 class Inbox:
     """Where engines, steps and signal handlers leave what happened."""
 
     def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[Event | Interrupt | Outdated] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Message] = queue.SimpleQueue()
 
-    def put(self, event: Event | Interrupt | Outdated) -> None:
+    def put(self, event: Message) -> None:
         """Leave something; safe from any thread and from signal handlers."""
         self._queue.put(event)
 
-    def take(self, timeout: float | None) -> list[Event | Interrupt | Outdated]:
+    def take(self, timeout: float | None) -> list[Message]:
         """Wait for something, at most ``timeout`` seconds, then take all that is there."""
         with contextlib.suppress(queue.Empty):
             found = [self._queue.get(timeout=timeout)]
@@ -68,10 +85,15 @@ class Runner:
         recorder: Listener,
         listeners: Sequence[Listener] = (),
         on_pause: Callable[[Pause | None], None] = lambda _: None,
+        deadline: Deadline | None = None,
+        on_late: Callable[[Deadline], None] = lambda _: None,
+        on_answered: Callable[[Action], None] = lambda _: None,
     ) -> None:
         """``recorder`` is told first, and what it raises ends the run; other listeners may fail.
 
-        ``on_pause`` is told when the circuit breaker opens, and None when it closes.
+        ``on_pause`` is told when the circuit breaker opens, and None when it closes; ``on_late``
+        when the deadline has passed; ``on_answered`` when what was requested has been written.
+        What these raise ends the run.
         """
         self._run = run
         self._planned = planned
@@ -82,6 +104,10 @@ class Runner:
         self._recorder = recorder
         self._listeners = tuple(listeners)
         self._on_pause = on_pause
+        self._deadline = deadline
+        self._on_late = on_late
+        self._on_answered = on_answered
+        self._asked: list[Interrupt | Requested] = []
         self._paused = False
 
     def drive(self) -> None:
@@ -94,32 +120,64 @@ class Runner:
                 self._start(batch)
             for attempt in due.cancels:
                 self._cancel(attempt)
-            changes: list[Changed] = []
-            for event in self._inbox.take(self._patience()):
+            events = self._inbox.take(self._patience())
+            changes = self._look_at_the_clock()
+            for event in events:
                 changes += self._record(event)
             self._tell(changes)
+            for event in events:
+                if isinstance(event, Requested):
+                    self._on_answered(event.action)
             self._tell_of_pause()
+        if not run.finished:
+            for event in self._asked:  # holds for the plan that goes on as well
+                self._inbox.put(event)
 
     def _patience(self) -> float | None:
         """Seconds until the run wants to be asked again; None for ever."""
         wake_at = self._run.wake_at()
-        if wake_at is not None:
-            return max(0.0, (wake_at - self._clock.now()).total_seconds())
-        if self._run.idle and not self._run.finished:
+        if wake_at is None and self._run.idle and not self._run.finished:
             stuck = [id for id, state in self._run.states.items() if not state.final]
             raise RuntimeError(f"the run is stuck, nothing is under way before: {stuck[:10]}")
-        return None
+        late_at = self._deadline.wakes_at() if self._deadline is not None else None
+        times = [time for time in (wake_at, late_at) if time is not None]
+        return max(0.0, (min(times) - self._clock.now()).total_seconds()) if times else None
 
-    def _record(self, event: Event | Interrupt | Outdated) -> list[Changed]:
+    def _look_at_the_clock(self) -> list[Changed]:
+        """Say that the deadline has passed, once, and do what it says."""
+        deadline, now = self._deadline, self._clock.now()
+        if deadline is None or not deadline.missed(now):
+            return []
+        self._deadline = replace(deadline, told=True)
+        self._on_late(deadline)
+        if deadline.action is not DeadlineAction.CANCEL:
+            return []
+        return self._record(Interrupt(MISSED))
+
+    def _cancel_run(self, reason: str, now: datetime) -> list[Changed]:
+        self._engine.leave_out_end_hooks()
+        return self._run.cancel(reason, now)
+
+    def _record(self, event: Message) -> list[Changed]:
         now = self._clock.now()
+        if isinstance(event, Interrupt | Requested):
+            self._asked.append(event)
         if isinstance(event, Interrupt):
-            self._engine.leave_out_end_hooks()
-            return self._run.cancel(event.reason, now)
+            return self._cancel_run(event.reason, now)
+        if isinstance(event, Requested):
+            return self._answer(event.action, now)
         if isinstance(event, Outdated):
             self._run.hold()
             self._engine.forget()
             return []
         return self._run.record(event, now)
+
+    def _answer(self, action: Action, now: datetime) -> list[Changed]:
+        if not action.node_id:
+            return self._cancel_run(_asked("the run was cancelled", action), now)
+        if action.node_id not in self._run.states:
+            return []
+        return self._run.cancel_node(action.node_id, _asked("cancelled", action), now)
 
     def _start(self, batch: Batch) -> None:
         first = batch.attempts[0].node_id
@@ -157,3 +215,8 @@ class Runner:
         inside = node.id in self._planned.on_engine and node.kind not in (Kind.STEP, Kind.SESSION)
         ended = change.state in (State.UPSTREAM_FAILED, State.SKIPPED, State.CANCELLED)
         return inside and ended and change.before is State.PENDING
+
+
+def _asked(what: str, action: Action) -> str:
+    why = f": {action.reason}" if action.reason else ""
+    return f"{what} by {action.actor}{why}"

@@ -5,9 +5,11 @@ import threading
 import pytest
 
 from dbtorch.app.planning import Planned
-from dbtorch.app.runner import Inbox, Interrupt, Runner
-from dbtorch.core.events import Attempt, Started
+from dbtorch.app.runner import Inbox, Interrupt, Outdated, Requested, Runner
+from dbtorch.core.deadline import Deadline, DeadlineAction
+from dbtorch.core.events import Attempt, Finished, Started
 from dbtorch.core.graph import Kind, Node
+from dbtorch.core.history import Action, Verb
 from dbtorch.core.plan import Plan, with_session
 from dbtorch.core.policy import Policy, Retry
 from dbtorch.core.run import Run
@@ -18,7 +20,7 @@ from dbtorch.testing import FixedClock, MemoryEngine, MemorySteps, fails, script
 class Stage:
     """A run over doubles: ingest -> stg -> mart -> export."""
 
-    def __init__(self, script=None, *, steps=MemorySteps, listeners=()):
+    def __init__(self, script=None, *, steps=MemorySteps, listeners=(), **more):
         on_engine = frozenset({"stg", "mart"})
         nodes = [
             Node(id=id, kind=Kind.MODEL if id in on_engine else Kind.STEP, name=id)
@@ -31,6 +33,7 @@ class Stage:
         script = script or scripted({})
         self.written = []
         self.inbox = Inbox()
+        self.clock = FixedClock()
         self.run = Run(Plan(graph=graph, policies=policies), random=lambda: 0.5)
         self.engine = MemoryEngine(self.inbox.put, None, script)
         self.steps = steps(self.inbox.put, script)
@@ -44,9 +47,10 @@ class Stage:
             engine=self.engine,
             steps=self.steps,
             inbox=self.inbox,
-            clock=FixedClock(),
+            clock=self.clock,
             recorder=self.written.extend,
             listeners=listeners,
+            **more,
         )
 
     def drive(self):
@@ -122,21 +126,109 @@ def test_a_recorder_that_breaks_ends_the_run():
     assert stage.steps.started == []
 
 
+class Slow(MemorySteps):
+    """Every attempt runs until it is cancelled; ``meanwhile`` is called when the first has begun."""
+
+    def __init__(self, emit, script):
+        super().__init__(emit, script)
+        self.meanwhile = lambda: None
+
+    def start(self, batch):
+        (attempt,) = batch.attempts
+        self._emit(Started(attempt))
+        if not self.started:
+            threading.Timer(0.01, self.meanwhile).start()
+        self.started.append(attempt)
+
+    def cancel(self, attempt):
+        super().cancel(attempt)
+        self._emit(Finished(attempt, fails("terminated")))
+
+
 def test_an_interrupt_cancels_what_runs():
-    class Slow(MemorySteps):
-        def start(self, batch):
-            self.started += batch.attempts
-            self._emit(Started(batch.attempts[0]))
-            threading.Timer(0.01, stage.inbox.put, [Interrupt("the run got SIGINT")]).start()
-
-        def cancel(self, attempt):
-            from dbtorch.core.events import Finished
-
-            super().cancel(attempt)
-            self._emit(Finished(attempt, fails("terminated")))
-
     stage = Stage(steps=Slow)
+    stage.steps.meanwhile = lambda: stage.inbox.put(Interrupt("the run got SIGINT"))
     assert set(stage.drive().values()) == {"cancelled"}
     assert stage.steps.cancelled == [Attempt("ingest", 1)]
     assert stage.engine.end_hooks is False
     assert stage.run.state is RunState.CANCELLED
+
+
+def request(stage, node_id="", reason="too slow"):
+    action = Action(
+        action=Verb.CANCEL, at=stage.clock.now(), actor="ana@desk", node_id=node_id, reason=reason
+    )
+    stage.inbox.put(Requested(action))
+
+
+def test_a_run_is_cancelled_on_request_and_says_who_asked():
+    answered = []
+    stage = Stage(steps=Slow, on_answered=lambda action: answered.append(len(stage.written)))
+    stage.steps.meanwhile = lambda: request(stage)
+    assert set(stage.drive().values()) == {"cancelled"}
+    reasons = {change.reason for change in stage.written if change.state is State.CANCELLED}
+    assert "the run was cancelled by ana@desk: too slow" in reasons
+    assert stage.engine.end_hooks is False
+    assert stage.run.state is RunState.CANCELLED
+    (written,) = answered
+    assert written >= 4  # what follows from it was written before it was answered
+
+
+def test_one_node_is_cancelled_on_request_and_the_run_goes_on():
+    stage = Stage(steps=Slow)
+    stage.steps.meanwhile = lambda: request(stage, "ingest", reason="")
+    stage.drive()
+    ingest = next(change for change in stage.written if change.state is State.CANCELLED)
+    assert (ingest.node_id, ingest.reason) == ("ingest", "cancelled by ana@desk")
+    assert stage.engine.end_hooks is True
+    assert stage.run.state is RunState.FAILED
+
+
+def test_a_request_about_a_node_the_run_does_not_have_changes_nothing():
+    answered = []
+    stage = Stage(on_answered=answered.append)
+    request(stage, "nobody")
+    assert set(stage.drive().values()) == {"success"}
+    assert len(answered) == 1
+
+
+def test_who_asked_while_another_plan_was_being_made_is_heard_by_that_plan():
+    stage = Stage(steps=Slow)
+
+    def meanwhile():
+        stage.inbox.put(Outdated())
+        request(stage)
+
+    stage.steps.meanwhile = meanwhile
+    stage.drive()
+    assert not stage.run.finished
+    assert [type(event) for event in stage.inbox.take(0)] == [Requested]
+
+
+@pytest.mark.parametrize(
+    ("action", "state"),
+    [
+        (DeadlineAction.ALERT, RunState.SUCCESS),  # it is only said
+        (DeadlineAction.CANCEL, RunState.CANCELLED),
+    ],
+)
+def test_a_deadline_that_passes_is_told_once(action, state):
+    class Late(Slow):
+        def start(self, batch):
+            stage.clock.advance(60)
+            (MemorySteps if action is DeadlineAction.ALERT else Slow).start(self, batch)
+
+    late = []
+    deadline = Deadline(at=FixedClock().advance(60), action=action)
+    stage = Stage(steps=Late, deadline=deadline, on_late=late.append)
+    stage.drive()
+    assert late == [deadline]
+    assert stage.run.state is state
+
+
+def test_a_deadline_that_was_told_before_is_not_told_again():
+    late = []
+    deadline = Deadline(at=FixedClock().now(), action=DeadlineAction.CANCEL, told=True)
+    stage = Stage(deadline=deadline, on_late=late.append)
+    assert set(stage.drive().values()) == {"success"}
+    assert late == []
