@@ -20,6 +20,7 @@ from dbtorch.adapters.cron import interval
 from dbtorch.adapters.dbt.session import SessionEngine
 from dbtorch.adapters.git import Checkout, checkout
 from dbtorch.adapters.run_files import RunFiles
+from dbtorch.adapters.steps.guard import end_left_behind
 from dbtorch.adapters.steps.runner import StepRunner
 from dbtorch.app.lease import LeaseKeeper
 from dbtorch.app.planning import Planned, texts_to_resolve
@@ -40,6 +41,9 @@ from dbtorch.core.run import Prior, Run
 from dbtorch.core.state import RunState, State
 from dbtorch.core.summary import summarize
 from dbtorch.ports import EngineError, LeaseHeld, Selected, StepContext, Store
+
+#: Seconds that what an earlier run left behind has to end by itself.
+_GRACE = 5.0
 
 
 def run(options: Options) -> int:
@@ -138,7 +142,7 @@ class _Stretch:
         self._stack.callback(store.close)
         view = make_view(self._options.log_format, self._clock)
         self._stack.callback(view.close)
-        self._hold_lease(store)
+        self._hold_lease(store, view)
         commit = _in_background(lambda: checkout(self._project.dir))
         head_start = HeadStart(self._project.dir, self._words(args))
         opening = self._open(engine, store, head_start)
@@ -251,7 +255,8 @@ class _Stretch:
                     return
                 raise EngineError(event.outcome.message)
 
-    def _hold_lease(self, store: Store) -> None:
+    def _hold_lease(self, store: Store, view: View) -> None:
+        """Take the lease, and end what the one who had it, or drove this run, left behind."""
         now = self._clock.now()
         lease = Lease(
             name=f"{self._project.name}/{self._occasion.pipeline}",
@@ -264,10 +269,16 @@ class _Stretch:
         keeper = LeaseKeeper(
             store, lease, self._clock, on_lost=lambda why: self._inbox.put(Interrupt(why))
         )
+        held_before = store.holder(lease.name)
         try:
             self._stack.enter_context(keeper)
         except LeaseHeld as held:
             raise UsageError(_who_holds(held.lease)) from held
+        runs = {self._earlier.run_id} if self._earlier is not None else set()
+        runs |= {held_before.run_id} if held_before is not None else set()
+        ended = sum(end_left_behind(run_id, grace=_GRACE) for run_id in runs)
+        if ended:
+            view.note(f"ended {ended} processes that an earlier run left behind", level="warning")
 
     def _context(self, selected: Selected) -> StepContext:
         occasion = self._occasion

@@ -12,6 +12,7 @@ from typing import Any
 
 from dbtorch.adapters.dbt.session import SessionEngine, SessionRequest, SqlStep
 from dbtorch.adapters.run_files import RunFiles
+from dbtorch.adapters.steps.guard import RUN
 from dbtorch.adapters.steps.runner import StepRunner
 from dbtorch.adapters.template import render, run_values
 from dbtorch.cli.project import Project
@@ -64,7 +65,7 @@ def build_engine(
         python=project.python,
         args=(*args, "--no-use-colors"),
         cwd=cwd,
-        environ=environ,
+        environ={**environ, RUN: occasion.run_id},
         log_path=lambda attempt: files.log(attempt.node_id, attempt.number),
         console=files.dbt_log,
         scratch=files.root,

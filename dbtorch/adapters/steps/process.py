@@ -11,13 +11,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from dbtorch.adapters.steps.guard import Guard, lives
+
 
 class Process:
     """Started once, waited for once, cancelled from any thread."""
 
-    def __init__(self, *, grace: float) -> None:
+    def __init__(self, *, grace: float, guard: Guard) -> None:
         """``grace`` is how many seconds lie between being asked to end and being killed."""
         self._grace = grace
+        self._guard = guard
         self._lock = threading.Lock()
         self._popen: subprocess.Popen[bytes] | None = None
         self._killer: threading.Timer | None = None
@@ -42,6 +45,7 @@ class Process:
         with self._lock:
             if self.cancelled:
                 return None
+            self._guard.prepare()
             with log.open("ab") as out:
                 self._popen = subprocess.Popen(
                     argv,
@@ -52,6 +56,7 @@ class Process:
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
                 )
+            self._guard.add(self._popen.pid)
         popen = self._popen
         try:
             started()
@@ -96,9 +101,10 @@ class Process:
         if popen.poll() is None:  # only when waiting itself went wrong
             _signal(popen.pid, signal.SIGKILL)
             popen.wait()
-        while self.cancelled and time.monotonic() < self._deadline and _lives(popen.pid):
+        while self.cancelled and time.monotonic() < self._deadline and lives(popen.pid):
             time.sleep(0.05)
         _signal(popen.pid, signal.SIGKILL)
+        self._guard.remove(popen.pid)
         if self._killer is not None:
             self._killer.cancel()
 
@@ -111,30 +117,7 @@ def _feed(popen: subprocess.Popen[bytes], text: str | None) -> None:
         pipe.write((text or "").encode())
 
 
-def _signal(group: int, number: int) -> bool:
-    """Send a signal to a process group; False when there is nobody left in it."""
-    try:
+def _signal(group: int, number: int) -> None:
+    """Send a signal to a process group, in which there may be nobody left."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: the latter of zombies
         os.killpg(group, number)
-    except (ProcessLookupError, PermissionError):  # macOS says the latter of zombies
-        return False
-    return True
-
-
-def _lives(group: int) -> bool:
-    """Whether somebody in it still runs.
-
-    Orphans are buried by process 1, and in a container that one may never do so: the dead do
-    not count, where ``/proc`` tells.
-    """
-    if not _signal(group, 0):
-        return False
-    stats = list(Path("/proc").glob("[0-9]*/stat"))
-    return not stats or any(_is_member(stat, group) for stat in stats)
-
-
-def _is_member(stat: Path, group: int) -> bool:
-    try:
-        state, _, its_group = stat.read_text(errors="replace").rpartition(")")[2].split()[:3]
-    except (OSError, ValueError):  # it has just gone
-        return False
-    return state not in "ZX" and int(its_group) == group

@@ -18,6 +18,7 @@ from typing import Any
 from dbtorch.adapters.steps import catalog
 from dbtorch.adapters.steps.base import Call, Command, StepError
 from dbtorch.adapters.steps.context import describe, environment, plain, run_of
+from dbtorch.adapters.steps.guard import MARK, Guard
 from dbtorch.adapters.steps.outcome import failed, last_line, of_exit, of_result
 from dbtorch.adapters.steps.process import Process
 from dbtorch.adapters.template import TemplateError, render
@@ -65,6 +66,7 @@ class StepRunner:
         self._python = python
         self._environ = environ
         self._grace = grace
+        self._guard = Guard(grace=grace)
         self._lock = threading.Lock()
         self._running: dict[Attempt, Process] = {}
         self._threads: set[threading.Thread] = set()
@@ -73,7 +75,7 @@ class StepRunner:
     def start(self, batch: Batch) -> None:
         """Execute a batch; returns at once."""
         for attempt in batch.attempts:
-            process = Process(grace=self._grace)
+            process = Process(grace=self._grace, guard=self._guard)
             thread = threading.Thread(
                 target=self._attempt,
                 args=(attempt, process),
@@ -109,6 +111,7 @@ class StepRunner:
         for thread in threads:
             if thread is not threading.current_thread():
                 thread.join()
+        self._guard.close()
 
     def kill(self) -> None:
         """End every process at once and wait for nothing; without a lock, for signal handlers."""
@@ -200,6 +203,7 @@ class StepRunner:
             "PYTHONUNBUFFERED": "1",  # or a command's prints come when it is over
             **prepared.env,
             **environment(prepared.told),
+            MARK: self._guard.mark,
             **{f"DBTORCH_{name}": str(file) for name, file in files.items()},
         }
         try:

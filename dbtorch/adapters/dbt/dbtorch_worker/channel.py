@@ -25,6 +25,8 @@ class Channel:
         self.incoming: queue.SimpleQueue[Message] = queue.SimpleQueue()
         #: Asked first, on the reader's thread; answers whether it has dealt with the message.
         self.at_once: Callable[[Message], bool] = lambda _: False
+        #: Called when the supervisor is gone; this process ends afterwards.
+        self.on_end: Callable[[], None] = lambda: None
 
     def listen(self) -> None:
         """Read messages in a thread of its own; a supervisor that is gone ends this process."""
@@ -37,12 +39,13 @@ class Channel:
             self._socket.sendall(line)
 
     def _read(self) -> None:
-        with contextlib.suppress(OSError), self._socket.makefile("rb") as lines:
+        # A supervisor that is killed may leave half a line.
+        with contextlib.suppress(OSError, ValueError), self._socket.makefile("rb") as lines:
             for line in lines:
                 message = json.loads(line)
                 if not self.at_once(message):
                     self.incoming.put(message)
-        # Nobody is left to record what happens: the warehouse must not go on without a ledger.
+        self.on_end()
         os._exit(70)
 
 

@@ -13,6 +13,7 @@ from .channel import Channel, Message, leave
 from .results import describe, failure, typed_status
 from .rows import count_rows
 from .selection import describe_selection
+from .vanishing import end_queries_with_us, vanish
 
 
 class Session:
@@ -41,6 +42,8 @@ class Session:
         """Report the selected graph, then wait until told to go on or to leave."""
         self.task = task
         self.channel.at_once = self.cancel_phase
+        self.channel.on_end = lambda: vanish(task)
+        end_queries_with_us()
         count_rows(task.config.credentials.type)
         self.channel.send("opened", **describe_selection(task, self.request))
         self.wait()
