@@ -101,6 +101,7 @@ def step_node(spec: StepSpec) -> Node:
         owner=spec.settings.owner or "",
         runbook=spec.settings.runbook or "",
         description=spec.description,
+        checksum=spec.checksum,
     )
 
 

@@ -49,9 +49,8 @@ def open_project(project_dir: str | None, environ: Mapping[str, str] = os.enviro
 
     folder = find_project_dir(project_dir, environ)
     project = Project(dir=folder, name=_name(folder), config=load(folder))
-    if not project.config.step_modules:
-        return project
-    return replace(project, config=_with_declared_steps(project))
+    config = _with_declared_steps(project) if project.config.step_modules else project.config
+    return replace(project, config=_with_checksums(config, folder))
 
 
 def find_project_dir(project_dir: str | None, environ: Mapping[str, str] = os.environ) -> Path:
@@ -94,6 +93,14 @@ def _with_declared_steps(project: Project) -> Config:
             )
         steps[spec.name] = spec
     return replace(config, steps=steps)
+
+
+def _with_checksums(config: Config, folder: Path) -> Config:
+    if not config.steps:
+        return config
+    from dbtorch.adapters.steps.checksum import with_checksums
+
+    return with_checksums(config, folder)
 
 
 def _name(folder: Path) -> str:

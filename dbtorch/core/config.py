@@ -70,6 +70,7 @@ class StepSpec:
     env: Mapping[str, str] = field(default_factory=dict)
     opens_database: bool | None = None  # opens the project's database file itself; None: by type
     description: str = ""
+    checksum: str = ""  # of what it executes; empty until somebody has looked
     settings: Settings = field(default_factory=Settings)
     origin: Origin = field(default_factory=Origin)
 

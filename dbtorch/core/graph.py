@@ -46,6 +46,7 @@ class Node:
     tags: tuple[str, ...] = ()
     description: str = ""
     meta: Mapping[str, Any] = field(default_factory=dict)  # dbt's meta, as written
+    checksum: str = ""  # changes with the code that is executed; empty where nobody knows
 
 
 class CycleError(ValueError):

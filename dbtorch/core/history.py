@@ -12,6 +12,10 @@ from dbtorch.core.graph import Kind
 from dbtorch.core.state import FailureClass, RunState, State
 
 
+#: How the message of an attempt begins whose supervisor was gone before it ended.
+LOST = "lost: the supervisor"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptRecord:
     """One attempt at one node."""
@@ -34,6 +38,11 @@ class AttemptRecord:
             return None
         return (self.finished_at - self.started_at).total_seconds()
 
+    @property
+    def lost(self) -> bool:
+        """Whether its supervisor was gone before it ended."""
+        return self.state is State.FAILED and self.message.startswith(LOST)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeRecord:
@@ -52,6 +61,7 @@ class NodeRecord:
     updated_at: datetime | None = None
     retry_at: datetime | None = None
     attempts: tuple[AttemptRecord, ...] = ()
+    checksum: str = ""  # of the code it was planned with; empty where nobody knows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

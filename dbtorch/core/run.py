@@ -33,6 +33,7 @@ class Prior:
 
     state: State
     attempts: int
+    stays: bool = False  # also where it is no success: another stretch is to end otherwise
 
 
 #: Why nodes are left out once one has failed under ``--fail-fast`` (dbt's own words).
@@ -191,7 +192,7 @@ class Run:
         A node that has ended stays as it is; the ends of the session and hooks go with the run.
         """
         state, kind = self.states[id], self.plan.graph.nodes[id].kind
-        if state.final or kind in _EVERY_TIME:
+        if state.final or kind in EVERY_TIME:
             return []
         self._called_off.add(id)
         if not state.active:
@@ -418,7 +419,8 @@ class Run:
         if id not in self.states:
             return
         self.attempts[id] = before.attempts
-        if not before.state.ok or self.plan.graph.nodes[id].kind in _EVERY_TIME:
+        stays = before.state.ok or (before.stays and before.state.final)
+        if not stays or self.plan.graph.nodes[id].kind in EVERY_TIME:
             return
         self.states[id] = before.state
         self._open -= 1
@@ -462,4 +464,4 @@ class Run:
 
 
 #: Kinds that every stretch of a run executes anew.
-_EVERY_TIME = (Kind.SESSION, Kind.OPERATION)
+EVERY_TIME = (Kind.SESSION, Kind.OPERATION)

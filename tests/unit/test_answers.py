@@ -125,12 +125,14 @@ def test_a_selection_comes_with_the_manifest_of_the_same_parse(tmp_path):
             "project_dir": str(tmp_path),
             "target_path": str(tmp_path / "target"),
             "manifest_hash": "abc",
+            "checksums": {"model.shop.a": "a1"},
             "watched": ["models"],
             "env_vars": ["PLACE"],
         }
     )
 
     assert [node.kind for node in selected.nodes] == [Kind.OPERATION, Kind.MODEL]
+    assert [node.checksum for node in selected.nodes] == ["", "a1"]
     assert selected.hooks == (Hook(id="operation.shop.shop-on-run-start-0", name="start"),)
     assert selected.selected == {"model.shop.a", "test.shop.t"}
     assert selected.selected_edges == (("model.shop.a", "test.shop.t"),)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +81,9 @@ def lost(why: str, failure_class: FailureClass = FailureClass.TRANSIENT) -> Outc
 def selected_of(answer: Mapping[str, Any]) -> Selected:
     """What dbt selected, with the manifest of the same parse."""
     manifest = read_manifest(Path(answer["manifest_path"]))
+    checksums = answer["checksums"]
     return Selected(
-        nodes=manifest.nodes,
+        nodes=tuple(replace(node, checksum=checksums.get(node.id, "")) for node in manifest.nodes),
         edges=manifest.edges,
         selected=frozenset(answer["selected"]),
         selected_edges=tuple((before, after) for before, after in answer["edges"]),

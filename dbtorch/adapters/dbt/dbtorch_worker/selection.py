@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib.metadata
 from pathlib import Path
 from typing import Any
 
 from .channel import Message
+from .checksums import checksums, digest
 
 
 def describe_selection(task: Any, request: Message) -> Message:
@@ -18,6 +18,8 @@ def describe_selection(task: Any, request: Message) -> Message:
     config = task.config
     credentials = config.credentials
     graph = task.job_queue.graph
+    said = project_vars(config)
+    found_checksums = checksums(task.manifest, said)
     # dbt executes a unit test with its model, and never without it.
     unit_tests = {m: found for m, found in task.model_to_unit_test_map.items() if m in graph}
     return {
@@ -40,11 +42,12 @@ def describe_selection(task: Any, request: Message) -> Message:
         "adapter": adapter_version(credentials.type),
         "project": config.project_name,
         "project_dir": str(Path(config.project_root).resolve()),
-        "vars": project_vars(config),
+        "vars": said,
         "target_path": str(Path(config.project_root, config.target_path).resolve()),
         "fail_fast": bool(get_flags().FAIL_FAST),
         "manifest_path": str(manifest_file(task, request)),
-        "manifest_hash": manifest_hash(task.manifest),
+        "manifest_hash": manifest_hash(task.manifest, found_checksums),
+        "checksums": found_checksums,
         "watched": watched(task),
         "env_vars": sorted(env_vars(task)),
     }
@@ -82,16 +85,13 @@ def project_vars(config: Any) -> dict[str, Any]:
     return {**given, **(own if isinstance(own, dict) else {}), **(config.cli_vars or {})}
 
 
-def manifest_hash(manifest: Any) -> str:
+def manifest_hash(manifest: Any, found: dict[str, str]) -> str:
     """A hash of what the project says: the same for two parses of the same code."""
-    lines = [
-        f"{uid} {getattr(getattr(node, 'checksum', None), 'checksum', '')} "
-        f"{getattr(node, 'raw_code', '')} {getattr(node, 'unrendered_config', '')}"
-        for found in (manifest.nodes, manifest.sources, manifest.exposures, manifest.unit_tests)
-        for uid, node in found.items()
-    ]
-    lines += [f"{uid} {macro.macro_sql}" for uid, macro in manifest.macros.items()]
-    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+    sources = {
+        uid: [node.relation_name, node.unrendered_config] for uid, node in manifest.sources.items()
+    }
+    macros = {uid: macro.macro_sql for uid, macro in manifest.macros.items()}
+    return digest([found, sources, macros])
 
 
 def manifest_file(task: Any, request: Message) -> Path:

@@ -1,0 +1,301 @@
+"""Going on with a run: what stays, what runs again, and why. Pure: records in, changes out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from dbtorch.core.events import Changed, Outcome
+from dbtorch.core.graph import Graph, Kind, Node
+from dbtorch.core.history import LOST, NodeRecord, RunRecord
+from dbtorch.core.plan import Plan
+from dbtorch.core.policy import OnFailure, Trigger
+from dbtorch.core.run import EVERY_TIME, Prior
+from dbtorch.core.state import FailureClass, State
+
+#: Why a node of a resumed run will not end otherwise any more.
+LEFT_OUT = "no longer part of the run"
+
+#: Why a node runs again that succeeded with other code; what follows names the file.
+CHANGED = "changed since it succeeded"
+
+#: Kinds that build nothing: those after them need not run again when they do.
+_ONLY_LOOKS = frozenset({Kind.TEST, Kind.UNIT_TEST, Kind.EXPOSURE, *EVERY_TIME})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What somebody asks for when a run goes on; by default, what did not succeed."""
+
+    again: frozenset[str] = frozenset()  # these, and what depends on them, whatever their state
+    never: frozenset[str] = frozenset()  # these stay as they are, if they have ended
+    nothing_else: bool = False  # what ended otherwise stays as it is
+    why: str = ""  # the reason that is written for nodes of ``again``
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resumption:
+    """What a run goes on with."""
+
+    prior: Mapping[str, Prior] = field(default_factory=dict)
+    changes: tuple[Changed, ...] = ()  # to be written before anything starts
+    nodes: tuple[Node, ...] = ()  # of the plan; those that stay with the code they ran with
+    before: tuple[NodeRecord, ...] = ()  # as they are after ``changes``
+    changed: tuple[str, ...] = ()  # succeeded with other code, and run again
+    gone: tuple[str, ...] = ()  # were part of the run, and are in no plan any more
+    blocked: Mapping[str, str] = field(default_factory=dict)  # asked for -> the failure before it
+    results: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # dbt's, of what stays
+
+
+def start(plan: Plan) -> Resumption:
+    """A run that begins."""
+    return Resumption(nodes=tuple(plan.graph.nodes.values()))
+
+
+def resume(earlier: RunRecord, plan: Plan, wish: Wish, now: datetime) -> Resumption:
+    """How a run goes on whose supervisor has ended, or is gone."""
+    lost = {change.node_id: change for change in take_over(earlier)}
+    known = {node.id: _after(node, lost.get(node.id)) for node in earlier.nodes}
+    again, blocked = _again(plan, known, wish)
+    stays = {id for id in known if id in plan.graph and id not in again}
+    stays -= {id for id in stays if plan.graph.nodes[id].kind in EVERY_TIME}
+    moves = [*_moves(plan.graph, known, again, blocked, now)]
+    moved = {change.node_id: change for change in moves}
+    after = tuple(_after(node, moved.get(node.id)) for node in known.values())
+    return Resumption(
+        prior={
+            node.id: Prior(node.state, attempts_of(node), stays=node.id in stays) for node in after
+        }
+        | {id: Prior(State.UPSTREAM_FAILED, 0, stays=True) for id in blocked.keys() - known.keys()},
+        changes=(*lost.values(), *moves),
+        nodes=tuple(
+            replace(node, checksum=known[id].checksum) if id in stays else node
+            for id, node in plan.graph.nodes.items()
+        ),
+        before=after,
+        changed=tuple(id for id, why in again.items() if why.startswith(CHANGED)),
+        gone=tuple(id for id in known if id not in plan.graph and _is_shown(known[id])),
+        blocked=blocked,
+        results={id: _result(known[id]) for id in stays if _has_result(known[id])},
+    )
+
+
+def take_over(earlier: RunRecord) -> Iterator[Changed]:
+    """Close what was under way when the supervisor died, at its last sign of life.
+
+    When it really ended nobody knows.
+    """
+    last = max((move.at for move in earlier.transitions), default=earlier.started_at)
+    message = f"{LOST} (pid {earlier.pid} on {earlier.host}) was gone"
+    outcome = Outcome(
+        state=State.FAILED, message=message, failure_class=FailureClass.TRANSIENT, lost=True
+    )
+    for node in earlier.nodes:
+        if node.state.active:
+            yield _change(node, State.FAILED, last, message, outcome)
+
+
+def differences(earlier: RunRecord, graph: Graph) -> list[str]:
+    """What is not as it was when the run was planned, as a person would name it."""
+    known = {node.id: node for node in earlier.nodes}
+    found = [
+        _where(node)
+        for id, node in graph.nodes.items()
+        if id in known and _differs(known[id], node)
+    ]
+    found += [
+        f"{_where(node)} (new)"
+        for id, node in graph.nodes.items()
+        if id not in known and node.kind not in EVERY_TIME
+    ]
+    found += [f"{_where(node)} (gone)" for node in known.values() if _is_gone(node, graph)]
+    return list(dict.fromkeys(found))
+
+
+def outputs(earlier: RunRecord) -> dict[str, Any]:
+    """What steps returned that succeeded, by name."""
+    return {
+        node.name: node.attempts[-1].output
+        for node in earlier.nodes
+        if node.kind is Kind.STEP and node.state.ok and not is_marked(node) and node.attempts
+    }
+
+
+def is_marked(node: NodeRecord) -> bool:
+    """Whether a node's success is what a person said, and no attempt's."""
+    said = node.state in (State.SUCCESS, State.WARN)
+    return said and not (node.attempts and node.attempts[-1].state.ok)
+
+
+def attempts_of(node: NodeRecord) -> int:
+    """The number of its last attempt; 0 when there was none."""
+    return max((attempt.number for attempt in node.attempts), default=0)
+
+
+# -------------------------------------------------------------------- what runs again
+
+
+def _again(
+    plan: Plan, known: Mapping[str, NodeRecord], wish: Wish
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Nodes that run, with the reason where there is one, and those that something blocks."""
+    again: dict[str, str] = {}
+    blocked: dict[str, str] = {}
+    for id in plan.graph.order():
+        node = plan.graph.nodes[id]
+        if node.kind in EVERY_TIME:
+            continue
+        why = _why(node, known.get(id), wish) if id not in wish.never else None
+        if why is None and not _must_stay(known.get(id), wish):
+            why = _because_of_parents(id, plan.graph, again)
+        if why is None and not (id in known and known[id].state.final):
+            why = ""
+        if why is None:
+            continue
+        barrier = _barrier(id, plan, known, again, blocked)
+        if barrier is None:
+            again[id] = why
+        else:
+            blocked[id] = barrier
+    return again, blocked
+
+
+def _why(node: Node, before: NodeRecord | None, wish: Wish) -> str | None:
+    """Why a node runs for its own sake; None when it does not."""
+    if node.id in wish.again:
+        return wish.why
+    if before is None or wish.nothing_else:
+        return None
+    if not before.state.ok:
+        return ""
+    if _differs(before, node) and not is_marked(before):
+        return f"{CHANGED}: {_where(node)}"
+    return None
+
+
+def _must_stay(before: NodeRecord | None, wish: Wish) -> bool:
+    return before is not None and before.id in wish.never and before.state.final
+
+
+def _because_of_parents(id: str, graph: Graph, again: Mapping[str, str]) -> str | None:
+    for parent in graph.parents(id):
+        if parent in again and graph.nodes[parent].kind not in _ONLY_LOOKS:
+            return f"{parent} runs again"
+    return None
+
+
+def _barrier(
+    id: str,
+    plan: Plan,
+    known: Mapping[str, NodeRecord],
+    again: Mapping[str, str],
+    blocked: Mapping[str, str],
+) -> str | None:
+    """A failure that stays, and that a node cannot run behind."""
+    if plan.policy(id).trigger is not Trigger.ALL_SUCCESS:
+        return None
+    for parent in plan.graph.parents(id):
+        if parent in blocked:
+            return blocked[parent]
+        if parent in again or parent not in known:
+            continue
+        if plan.graph.nodes[parent].kind in EVERY_TIME:
+            continue
+        state = known[parent].state
+        forgiven = plan.policy(parent).on_failure is OnFailure.CONTINUE and state is State.FAILED
+        if not state.ok and not forgiven:
+            return parent
+    return None
+
+
+def _moves(
+    graph: Graph,
+    known: Mapping[str, NodeRecord],
+    again: Mapping[str, str],
+    blocked: Mapping[str, str],
+    now: datetime,
+) -> Iterator[Changed]:
+    """Nodes that go back to the start, and those that will never end by themselves."""
+    for id, node in graph.nodes.items():
+        before = known.get(id)
+        if id in blocked:
+            if before is None or not before.state.final:
+                reason = f"{blocked[id]} failed"
+                yield _change(before or _fresh(node), State.UPSTREAM_FAILED, now, reason)
+        elif before is not None and before.state is not State.PENDING:
+            if id in again or node.kind in EVERY_TIME:
+                yield _change(before, State.PENDING, now, again.get(id, ""))
+    for node_record in known.values():
+        if node_record.id not in graph and not node_record.state.final:
+            waits = node_record.state is State.PENDING
+            yield (
+                _change(node_record, State.SKIPPED, now, LEFT_OUT)
+                if waits
+                else _change(node_record, State.FAILED, now, node_record.reason)
+            )
+
+
+# -------------------------------------------------------------------- small questions
+
+
+def _change(
+    node: NodeRecord, state: State, at: datetime, reason: str, outcome: Outcome | None = None
+) -> Changed:
+    return Changed(
+        node_id=node.id,
+        attempt=attempts_of(node),
+        before=node.state,
+        state=state,
+        at=at,
+        reason=reason,
+        outcome=outcome,
+    )
+
+
+def _after(node: NodeRecord, change: Changed | None) -> NodeRecord:
+    if change is None:
+        return node
+    return replace(node, state=change.state, reason=change.reason, retry_at=None)
+
+
+def _fresh(node: Node) -> NodeRecord:
+    return NodeRecord(id=node.id, kind=node.kind, name=node.name, state=State.PENDING)
+
+
+def _differs(before: NodeRecord, node: Node) -> bool:
+    """Whether a node's code is another one; an older history may not know."""
+    return bool(before.checksum and node.checksum) and before.checksum != node.checksum
+
+
+def _where(node: Node | NodeRecord) -> str:
+    return f"step {node.name}" if node.kind is Kind.STEP else node.path or node.id
+
+
+def _is_gone(node: NodeRecord, graph: Graph) -> bool:
+    return node.id not in graph and node.kind not in EVERY_TIME
+
+
+def _is_shown(node: NodeRecord) -> bool:
+    return node.kind not in EVERY_TIME
+
+
+def _has_result(node: NodeRecord) -> bool:
+    return node.kind is not Kind.STEP
+
+
+def _result(node: NodeRecord) -> dict[str, Any]:
+    """Dbt's result of a node that stays; where a person decided, no result that dbt never saw."""
+    last = node.attempts[-1] if node.attempts else None
+    if last is not None and last.state.ok == node.state.ok and "status" in last.details:
+        return {**last.details, "message": last.message}
+    status = "error" if node.state is State.FAILED else "skipped"
+    return {"status": status, "message": node.reason}
+
+
+def names(ids: Iterable[str], graph: Graph) -> str:
+    """Files of nodes, each once, in the order of the graph."""
+    chosen = set(ids)
+    found = [_where(graph.nodes[id]) for id in graph.order() if id in chosen]
+    return ", ".join(dict.fromkeys(found))
