@@ -5,9 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from dbtorch.core.deadline import DeadlineRule
 
 from dbtorch.cli.options import DbtCommand, dbt_args, dbt_options, profile_options, selects
 
@@ -47,6 +50,22 @@ class _Duration(click.ParamType[float]):
             self.fail(f"{value!r} is none: {error}")
 
 
+class _Deadline(click.ParamType["DeadlineRule"]):
+    """A duration, or a time of day."""
+
+    name = "deadline"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> DeadlineRule:
+        from dbtorch.adapters.config.deadlines import rule
+
+        try:
+            return rule(_number(value))
+        except ValueError as error:
+            self.fail(f"{value!r} is none: {error}")
+
+
 def _number(text: str) -> str | float:
     try:
         return float(text)
@@ -67,6 +86,27 @@ def _overrides(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def _timing(command: Callable[..., Any]) -> Callable[..., Any]:
+    """When the run is late, and how patiently things are ended."""
+    for option in (
+        click.option(
+            "--grace",
+            type=_Duration(),
+            help="From asking steps and queries to end to killing them.",
+        ),
+        click.option(
+            "--deadline-action",
+            type=click.Choice(["alert", "cancel"]),
+            help="What to do when the deadline passes.",
+        ),
+        click.option(
+            "--deadline", type=_Deadline(), help='When the run is late: "2h" from now, or "08:00".'
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 _LOG_FORMAT = click.option(
     "--log-format",
     type=click.Choice(["text", "json"]),
@@ -78,7 +118,9 @@ _LOG_FORMAT = click.option(
 def _options(given: dict[str, Any]) -> Any:
     from dbtorch.cli.opening import Options
     from dbtorch.core.config import Settings
+    from dbtorch.core.deadline import DeadlineAction
 
+    action = given.get("deadline_action")
     return Options(
         project_dir=given.get("project_dir"),
         pipeline=given.get("pipeline"),
@@ -95,6 +137,9 @@ def _options(given: dict[str, Any]) -> Any:
         log_format=given.get("log_format", "text"),
         logical_date=given.get("logical_date"),
         fail_on_empty=given.get("fail_on_empty", False),
+        grace=given.get("grace"),
+        deadline=given.get("deadline"),
+        deadline_action=DeadlineAction(action) if action else None,
         command=("dbtorch", *sys.argv[1:]),
     )
 
@@ -104,6 +149,7 @@ def _options(given: dict[str, Any]) -> Any:
 @_PIPELINE
 @click.option("--steps/--no-steps", default=True, help="Leave out everything that is not dbt's.")
 @_overrides
+@_timing
 @click.option("--logical-date", type=_Moment(), help="What the run stands for; now by default.")
 @click.option("--fail-on-empty", is_flag=True, help="Exit with 2 when the selection is empty.")
 @_LOG_FORMAT
@@ -120,6 +166,7 @@ def run(**given: Any) -> int:
 @click.argument("run", default="latest")
 @_PROJECT
 @_overrides
+@_timing
 @_LOG_FORMAT
 @_STORE
 def retry(**given: Any) -> int:

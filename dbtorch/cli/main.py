@@ -16,6 +16,7 @@ COMMANDS = {
     "run": ("dbtorch.cli.commands", "Run the project, or a part of it."),
     "plan": ("dbtorch.cli.commands", "Show what would run, in which order and why."),
     "retry": ("dbtorch.cli.commands", "Run again what did not succeed, and what depends on it."),
+    "cancel": ("dbtorch.cli.by_hand", "Cancel a run that is under way, or nodes of it."),
     "runs": ("dbtorch.cli.reading", "List runs."),
     "show": ("dbtorch.cli.reading", "Show one run."),
     "logs": ("dbtorch.cli.reading", "Show the log of a node."),

@@ -12,6 +12,7 @@ from dbtorch.app.planning import Choice, Planned, make_plan
 from dbtorch.cli.errors import UsageError
 from dbtorch.cli.project import Project
 from dbtorch.core.config import Config, PipelineSpec, Settings
+from dbtorch.core.deadline import DeadlineAction, DeadlineRule
 from dbtorch.core.graph import Kind
 from dbtorch.core.history import RunRecord
 from dbtorch.ports import Selected, Store
@@ -34,6 +35,9 @@ class Options:
     log_format: str = "text"
     logical_date: datetime | None = None
     fail_on_empty: bool = False
+    grace: float | None = None
+    deadline: DeadlineRule | None = None
+    deadline_action: DeadlineAction | None = None
     command: tuple[str, ...] = ()
     cwd: Path = field(default_factory=Path.cwd)  # what relative paths in dbt's options count from
 
@@ -62,6 +66,7 @@ class Options:
             "narrowed": self.narrowed,
             "overrides": asdict(self.overrides),
             "steps": self.steps,
+            "grace": self.grace,
             "cwd": str(self.cwd),
         }
 
@@ -80,6 +85,7 @@ class Options:
             narrowed=kept["narrowed"],
             overrides=Settings(**kept["overrides"]),
             steps=kept["steps"],
+            grace=kept.get("grace"),
         )
 
     def of_this_stretch(self) -> dict[str, Any]:
@@ -89,7 +95,11 @@ class Options:
             "database_url": self.database_url,
             "log_format": self.log_format,
             "command": self.command,
+            "deadline": self.deadline,
+            "deadline_action": self.deadline_action,
         }
+        if self.grace is not None:
+            mine["grace"] = self.grace
         if self.overrides != Settings():
             mine["overrides"] = self.overrides
         return mine

@@ -25,7 +25,7 @@ def runs(limit: int, pipeline: str | None, format: str, **given: Any) -> int:
     """List runs, newest first."""
     from dbtorch.cli.history import runs
 
-    with _store(given) as store:
+    with opened_store(given) as store:
         return runs(store, limit=limit, pipeline=pipeline, format=format, echo=click.echo)
 
 
@@ -39,7 +39,7 @@ def show(run: str, all_nodes: bool, format: str, **given: Any) -> int:
     """Show one RUN: "latest", an id, or its beginning."""
     from dbtorch.cli.history import show
 
-    with _store(given) as store:
+    with opened_store(given) as store:
         return show(store, run, format=format, all_nodes=all_nodes, echo=click.echo)
 
 
@@ -56,7 +56,7 @@ def logs(run: str, node: str, attempt: int | None, format: str, **given: Any) ->
     from dbtorch.cli.project import find_project_dir
 
     project_dir = find_project_dir(given["project_dir"])
-    with _store(given) as store:
+    with opened_store(given) as store:
         return logs(
             store,
             run,
@@ -69,7 +69,8 @@ def logs(run: str, node: str, attempt: int | None, format: str, **given: Any) ->
 
 
 @contextmanager
-def _store(given: dict[str, Any]) -> Iterator[Store]:
+def opened_store(given: dict[str, Any]) -> Iterator[Store]:
+    """The history that the options of a command name; there must be one. Raises `StoreError`."""
     from dbtorch.adapters.store import open_store
     from dbtorch.cli.project import configured_store, find_project_dir
 

@@ -7,7 +7,7 @@ import random
 import secrets
 import socket
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
@@ -25,19 +25,22 @@ from dbtorch.adapters.steps.runner import StepRunner
 from dbtorch.app.lease import LeaseKeeper
 from dbtorch.app.planning import Planned, texts_to_resolve
 from dbtorch.app.recorder import Recorder
-from dbtorch.app.runner import Inbox, Interrupt, Outdated, Runner
+from dbtorch.app.runner import Inbox, Interrupt, Outdated, Requested, Runner
+from dbtorch.app.watch import ActionWatch
 from dbtorch.cli.errors import NODE_FAILED, OK, USAGE, UsageError
 from dbtorch.cli.head_start import HeadStart, same
 from dbtorch.cli.opening import Opening, Options, pipeline_of
 from dbtorch.cli.project import Project, configured_store, open_project
 from dbtorch.cli.render import View, make_view
 from dbtorch.cli.signals import Signals
+from dbtorch.cli.timing import deadline_of
 from dbtorch.cli.wiring import Occasion, build_engine, build_steps, build_store, prepare
 from dbtorch.core.breaker import Pause
+from dbtorch.core.deadline import Deadline, DeadlineAction
 from dbtorch.core.events import Attempt, Batch, Finished
-from dbtorch.core.history import LEASE_LIFETIME, Lease, RunRecord
+from dbtorch.core.history import LEASE_LIFETIME, Action, Lease, RunRecord, Verb
 from dbtorch.core.plan import SESSION_CLOSE, SESSION_OPEN
-from dbtorch.core.run import Prior, Run
+from dbtorch.core.run import Run
 from dbtorch.core.state import RunState, State
 from dbtorch.core.summary import summarize
 from dbtorch.ports import EngineError, LeaseHeld, Selected, StepContext, Store
@@ -62,37 +65,6 @@ def run(options: Options) -> int:
     )
     with ExitStack() as stack:
         return _Stretch(stack, project, options, occasion, now, earlier=None).go()
-
-
-def retry(options: Options, text: str) -> int:
-    """Go on with a run: what did not succeed, and what depends on it."""
-    project = open_project(options.project_dir)
-    store = _store(project, options, create=False)
-    try:
-        earlier = _run_to_retry(store, text)
-    finally:
-        store.close()
-    options = replace(Options.from_record(earlier), **options.of_this_stretch())
-    occasion = Occasion(
-        run_id=earlier.run_id,
-        pipeline=earlier.pipeline,
-        logical_date=earlier.logical_date,
-        data_interval_start=earlier.data_interval_start,
-        data_interval_end=earlier.data_interval_end,
-        outputs=_outputs(earlier),
-    )
-    with ExitStack() as stack:
-        return _Stretch(stack, project, options, occasion, earlier.started_at, earlier).go()
-
-
-def _run_to_retry(store: Store, text: str) -> RunRecord:
-    from dbtorch.cli.history import resolve_run
-
-    earlier = store.run(resolve_run(store, text))
-    assert earlier is not None
-    if earlier.state is RunState.SUCCESS:
-        raise UsageError(f"run {earlier.run_id} succeeded; there is nothing to retry")
-    return earlier
 
 
 def _store(project: Project, options: Options, *, create: bool) -> Store:
@@ -123,6 +95,13 @@ class _Stretch:
         self._files = RunFiles(project.dir, occasion.run_id)
         self._answer: list[Selected] = []  # dbt's, where it is not the kept one
         self._signals = stack.enter_context(Signals())
+        self._grace = project.config.grace if options.grace is None else options.grace
+        self._deadline = deadline_of(
+            pipeline_of(project.config, options),
+            options,
+            self._clock.now() if earlier is not None else started_at,
+            earlier,
+        )
 
     def go(self) -> int:
         """Everything, in order."""
@@ -135,6 +114,7 @@ class _Stretch:
             self._occasion,
             self._inbox.put,
             cwd=self._options.cwd,
+            grace=self._grace,
         )
         self._stack.callback(engine.close)
         engine.launch()  # dbt is imported while we look at everything else
@@ -143,6 +123,7 @@ class _Stretch:
         view = make_view(self._options.log_format, self._clock)
         self._stack.callback(view.close)
         self._hold_lease(store, view)
+        self._watch(store)
         commit = _in_background(lambda: checkout(self._project.dir))
         head_start = HeadStart(self._project.dir, self._words(args))
         opening = self._open(engine, store, head_start)
@@ -214,6 +195,7 @@ class _Stretch:
             self._files,
             self._occasion,
             self._inbox.put,
+            grace=self._grace,
         )
         run = Run(planned.plan, random=random.random, prior=_prior(self._earlier))
         engine.adopt(_results(self._earlier))
@@ -232,6 +214,11 @@ class _Stretch:
                 recorder=Recorder(store, record.run_id),
                 listeners=[view.changed],
                 on_pause=lambda pause: view.note(_told_of(pause), level="warning"),
+                deadline=self._deadline,
+                on_late=partial(self._late, store, view),
+                on_answered=lambda action: store.handled(
+                    record.run_id, action.ordinal, self._clock.now()
+                ),
             ).drive()
         finally:
             steps.close()
@@ -254,6 +241,28 @@ class _Stretch:
                 if event.outcome.state.ok:
                     return
                 raise EngineError(event.outcome.message)
+
+    def _watch(self, store: Store) -> None:
+        """Hear what people ask of this run from now on."""
+        known = self._earlier.actions if self._earlier is not None else ()
+        watch = ActionWatch(
+            store,
+            self._occasion.run_id,
+            lambda action: self._inbox.put(Requested(action)),
+            after=max((action.ordinal for action in known), default=0),
+        )
+        self._stack.enter_context(watch)
+
+    def _late(self, store: Store, view: View, deadline: Deadline) -> None:
+        """Write and say that the deadline has passed, once in all stretches."""
+        self._deadline = replace(deadline, told=True)
+        what = f"the run is late, its deadline was {deadline.at.astimezone():%Y-%m-%d %H:%M:%S}"
+        if deadline.action is DeadlineAction.CANCEL:
+            what += "; it is cancelled"
+        now = self._clock.now()
+        action = Action(action=Verb.DEADLINE, at=now, actor="dbtorch", reason=what, handled_at=now)
+        store.act(self._occasion.run_id, action)
+        view.note(what, level="warning")
 
     def _hold_lease(self, store: Store, view: View) -> None:
         """Take the lease, and end what the one who had it, or drove this run, left behind."""
@@ -317,7 +326,10 @@ class _Stretch:
             host=socket.gethostname(),
             pid=os.getpid(),
             edges=tuple(planned.plan.graph.edges()),
-            options=self._options.to_record(),
+            options={
+                **self._options.to_record(),
+                **(self._deadline.record() if self._deadline is not None else {}),
+            },
         )
 
 
@@ -347,34 +359,6 @@ def _exit_code(run: Run, signum: int | None) -> int:
 def _nothing_selected(view: View, options: Options) -> int:
     view.note("the selection matches no nodes; nothing was run", level="warning")
     return USAGE if options.fail_on_empty else OK
-
-
-def _prior(earlier: RunRecord | None) -> dict[str, Prior]:
-    if earlier is None:
-        return {}
-    return {
-        node.id: Prior(node.state, max((a.number for a in node.attempts), default=0))
-        for node in earlier.nodes
-    }
-
-
-def _results(earlier: RunRecord | None) -> dict[str, Mapping[str, Any]]:
-    """Dbt's results of what stays as it is, so that run_results.json is complete."""
-    if earlier is None:
-        return {}
-    return {
-        node.id: {**node.attempts[-1].details, "message": node.attempts[-1].message}
-        for node in earlier.nodes
-        if node.state.ok and node.attempts and "status" in node.attempts[-1].details
-    }
-
-
-def _outputs(earlier: RunRecord) -> dict[str, Any]:
-    return {
-        node.name: node.attempts[-1].output
-        for node in earlier.nodes
-        if node.id.startswith("step.") and node.state.ok and node.attempts
-    }
 
 
 def _who_holds(lease: Lease) -> str:

@@ -16,7 +16,7 @@ from dbtorch.adapters.steps.guard import RUN
 from dbtorch.adapters.steps.runner import StepRunner
 from dbtorch.adapters.template import render, run_values
 from dbtorch.cli.project import Project
-from dbtorch.core.config import StepSpec
+from dbtorch.core.config import GRACE, StepSpec
 from dbtorch.ports import Emit, StepContext, Store
 
 
@@ -50,6 +50,7 @@ def build_engine(
     emit: Emit,
     *,
     cwd: Path,
+    grace: float = GRACE,
     environ: Mapping[str, str] = os.environ,
 ) -> SessionEngine:
     """The session engine of a project; relative paths in ``dbt_args`` count from ``cwd``."""
@@ -77,6 +78,8 @@ def build_engine(
             if spec.type == "sql"
         },
         run=occasion.template(),
+        failure_classes=project.config.failure_classes,
+        grace=grace,
     )
     return SessionEngine(request, emit)
 
@@ -87,6 +90,8 @@ def build_steps(
     files: RunFiles,
     occasion: Occasion,
     emit: Emit,
+    *,
+    grace: float = GRACE,
 ) -> StepRunner:
     """The runner of all steps that are no SQL."""
     runner = StepRunner(
@@ -96,6 +101,8 @@ def build_steps(
         log_path=lambda attempt: files.log(attempt.node_id, attempt.number),
         work_dir=files.root / "steps",
         python=project.python,
+        failure_classes=project.config.failure_classes,
+        grace=grace,
     )
     runner.outputs = occasion.outputs  # one mapping, so that sql steps see the others' outputs
     return runner

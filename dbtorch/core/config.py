@@ -6,7 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from dbtorch.core.deadline import DeadlineAction, DeadlineRule
 from dbtorch.core.policy import Retry
+
+#: Seconds from asking a step or a query to end to killing what runs it. With it a run that gets
+#: SIGTERM ends within the ten seconds that containers are given.
+GRACE = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +103,8 @@ class PipelineSpec:
     selector: str | None = None
     target: str | None = None
     schedule: Schedule | None = None
+    deadline: DeadlineRule | None = None
+    deadline_action: DeadlineAction = DeadlineAction.ALERT
     description: str = ""
     origin: Origin = field(default_factory=Origin)
 
@@ -122,4 +129,5 @@ class Config:
     pipelines: Mapping[str, PipelineSpec] = field(default_factory=dict)
     step_modules: tuple[str, ...] = ()  # modules whose @dbtorch.step functions are steps
     database_url: str | None = None
+    grace: float = GRACE
     origin: Origin = field(default_factory=Origin)

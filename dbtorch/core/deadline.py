@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, time
 from enum import StrEnum
+from typing import Any
 
 
 class DeadlineAction(StrEnum):
@@ -29,6 +31,18 @@ class Deadline:
     at: datetime
     action: DeadlineAction = DeadlineAction.ALERT
     told: bool = False  # that it is late is in the history already
+
+    def record(self) -> dict[str, Any]:
+        """What the history keeps of it among a run's options."""
+        return {"deadline": {"at": self.at.isoformat(), "action": self.action.value}}
+
+    @classmethod
+    def recorded(cls, options: Mapping[str, Any]) -> Deadline | None:
+        """What was kept among these options."""
+        kept = options.get("deadline")
+        if kept is None:
+            return None
+        return cls(at=datetime.fromisoformat(kept["at"]), action=DeadlineAction(kept["action"]))
 
     def wakes_at(self) -> datetime | None:
         """When there is something to say; None when it has been said."""

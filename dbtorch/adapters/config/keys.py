@@ -8,9 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from dbtorch.adapters.config import durations
 from dbtorch.adapters.config.http_keys import HTTP, POLL
 from dbtorch.adapters.config.kinds import (
     CRON,
+    DEADLINE,
+    DURATION,
     FREE_TEXT,
     MODULE,
     TEXT,
@@ -20,13 +23,15 @@ from dbtorch.adapters.config.kinds import (
     Named,
     Section,
     Several,
+    one_of,
     whole,
 )
 from dbtorch.adapters.config.problems import Path, Report
 from dbtorch.adapters.config.setting_keys import DEFAULTS, RETRY
 from dbtorch.adapters.config.step_keys import SELECTION, STEP
 from dbtorch.core import plan
-from dbtorch.core.config import Config, Schedule
+from dbtorch.core.config import Config, PipelineSpec, Schedule
+from dbtorch.core.deadline import DeadlineAction
 
 _SLOTS = whole(1, 1_000_000)
 
@@ -120,6 +125,20 @@ PIPELINE = Section(
             default="by hand",
             example='{cron: "0 6 * * *", timezone: Europe/Berlin}',
         ),
+        Key(
+            "deadline",
+            DEADLINE,
+            "When a run of it is late: so long after its start, or at the first such time of day"
+            " after it, by the clock of the schedule's time zone (without one, this machine's).",
+            example='"08:00"',
+        ),
+        Key(
+            "deadline_action",
+            one_of(DeadlineAction),
+            "What a run does that is late: say so, in the history too, or be cancelled.",
+            default=PipelineSpec(name="").deadline_action.value,
+            example="cancel",
+        ),
         Key("description", FREE_TEXT, "What it is for.", example="Every morning."),
     ),
 )
@@ -162,6 +181,14 @@ ROOT = Section(
             "Where runs are recorded. May use `env_var`.",
             default="SQLite in `.dbtorch/dbtorch.db`",
             example="\"{{ env_var('RUNS_URL', 'postgresql://localhost/runs') }}\"",
+        ),
+        Key(
+            "grace",
+            DURATION,
+            "Time that steps and queries have from being asked to end, by a time-out or a cancel,"
+            " to being killed.",
+            default=durations.text(Config().grace),
+            example="20s",
         ),
         Key(
             "step_modules",

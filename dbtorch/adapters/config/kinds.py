@@ -6,9 +6,10 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
+from enum import StrEnum
 from typing import Any, Protocol
 
-from dbtorch.adapters.config import durations
+from dbtorch.adapters.config import deadlines, durations
 from dbtorch.adapters.config.problems import Path, Refused, Report, shown, suggestion
 
 
@@ -206,6 +207,19 @@ def whole(minimum: int, maximum: int) -> Scalar:
     return Scalar("whole number", convert)
 
 
+def one_of(words: type[StrEnum]) -> Scalar:
+    """One of the words of an enumeration."""
+    known = ", ".join(words)
+
+    def convert(value: Any) -> StrEnum:
+        if not isinstance(value, str) or value not in set(words):
+            near = suggestion(value, list(words)) if isinstance(value, str) else ""
+            raise Refused(near or f"expected one of {known}")
+        return words(value)
+
+    return Scalar(" or ".join(words), convert)
+
+
 def _version(value: Any) -> int:
     if value != 1 or isinstance(value, bool):
         raise Refused("expected 1, the only version there is")
@@ -292,6 +306,7 @@ FREE_TEXT = Scalar("text", lambda value: plain(value) if value == "" else _text(
 BOOLEAN = Scalar("true or false", _boolean)
 DURATION = Scalar("duration", durations.seconds)
 TIMEOUT = Scalar("duration", _longer_than_nothing)
+DEADLINE = Scalar("duration or time of day", deadlines.rule)
 CONDITION = Scalar("text", _condition)
 VERSION = Scalar("1", _version)
 MODULE = Scalar("module", _module)

@@ -18,6 +18,9 @@ from dbtorch.core.config import (
 )
 
 _SETTINGS = Settings.__dataclass_fields__.keys()
+_PIPELINE = (
+    "select", "exclude", "selector", "target", "deadline", "deadline_action", "description"
+)  # fmt: skip
 _STEP_FIELDS = ("produces", "after", "when", "params", "env", "opens_database", "description")
 
 
@@ -44,8 +47,7 @@ def step(name: str, said: Mapping[str, Any], origin: Origin) -> StepSpec:
 def pipeline(name: str, said: Mapping[str, Any], origin: Origin) -> PipelineSpec:
     """A pipeline."""
     schedule = Schedule(**said["schedule"]) if "schedule" in said else None
-    fields = ("select", "exclude", "selector", "target", "description")
-    return PipelineSpec(name=name, schedule=schedule, origin=origin, **_only(said, fields))
+    return PipelineSpec(name=name, schedule=schedule, origin=origin, **_only(said, _PIPELINE))
 
 
 def config(
@@ -61,7 +63,7 @@ def config(
         steps=steps,
         pipelines=pipelines,
         origin=origin,
-        **_only(said, ("pools", "max_steps", "step_modules", "database_url")),
+        **_only(said, ("pools", "max_steps", "step_modules", "database_url", "grace")),
     )
 
 

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from dbtorch.adapters.dbt.worker_process import Start
+from dbtorch.core.config import GRACE
 from dbtorch.core.events import Attempt, Outcome
+from dbtorch.core.evidence import Rule
 from dbtorch.core.state import FailureClass, State
 
 
@@ -41,8 +43,9 @@ class SessionRequest:
     console: Path  # what dbt prints
     scratch: Path  # folder for files of this run
     sql: Mapping[str, SqlStep] = field(default_factory=dict)  # by node id
-    grace: float = 5.0  # seconds from cancelling an attempt to killing the worker that runs it
+    grace: float = GRACE  # seconds from cancelling an attempt to killing the worker that runs it
     run: Mapping[str, Any] = field(default_factory=dict)  # `run` in a sql step's templates
+    failure_classes: tuple[Rule, ...] = ()  # the user's, before the built-in table
 
     def start(self) -> Start:
         """How to start its worker."""

@@ -27,6 +27,7 @@ from dbtorch.cli.render.words import (
     took,
     without_login,
 )
+from dbtorch.core.deadline import Deadline
 from dbtorch.core.graph import Kind
 from dbtorch.core.history import Action, AttemptRecord, NodeRecord, RunRecord
 from dbtorch.core.message import tidy
@@ -62,7 +63,7 @@ def show(
     record = read_run(store, run)
     state = state_of(record, is_alive or holds_lease(store, clock))
     if format == "json":
-        echo(json.dumps(run_json(record, state)))
+        echo(json.dumps(run_json(record, state, clock.now())))
         return OK
     colours = colours or colours_for(sys.stdout, os.environ)
     for line in _lines(record, state, all_nodes, clock.now(), colours, zone):
@@ -110,6 +111,9 @@ def _header(
     if run.finished_at is not None:
         seconds = (run.finished_at - run.started_at).total_seconds()
         yield "finished", f"{local(run.finished_at, zone)}, took {took(seconds)}"
+    deadline = Deadline.recorded(run.options)
+    if deadline is not None:
+        yield "deadline", _deadline(deadline, run, now, zone)
     if state == INTERRUPTED:
         yield "hint", "its process is gone; `dbtorch retry` goes on where it stopped"
     if run.command:
@@ -119,6 +123,12 @@ def _header(
         yield "git", f"{run.git_commit[:12]}{changed}"
     if run.dbt_version or run.dbtorch_version:
         yield "versions", f"dbt {run.dbt_version or '?'}, dbtorch {run.dbtorch_version or '?'}"
+
+
+def _deadline(deadline: Deadline, run: RunRecord, now: datetime, zone: tzinfo | None) -> str:
+    over = (run.finished_at or now) - deadline.at
+    late = f", missed by {took(over.total_seconds())}" if over.total_seconds() > 0 else ""
+    return f"{local(deadline.at, zone)}{late}"
 
 
 def _action(action: Action, zone: tzinfo | None) -> str:

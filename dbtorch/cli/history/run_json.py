@@ -7,13 +7,15 @@ from datetime import datetime
 from typing import Any
 
 from dbtorch.cli.render.words import without_login
+from dbtorch.core.deadline import Deadline
 from dbtorch.core.graph import Kind
 from dbtorch.core.history import Action, AttemptRecord, NodeRecord, RunRecord
 
 
-def run_json(run: RunRecord, state: str) -> dict[str, Any]:
+def run_json(run: RunRecord, state: str, now: datetime) -> dict[str, Any]:
     """Everything about a run; ends of the dbt session are apart from its nodes."""
     nodes = [node for node in run.nodes if node.kind is not Kind.SESSION]
+    deadline = Deadline.recorded(run.options)
     counts = Counter(node.state.value for node in nodes)
     return {
         "run_id": run.run_id,
@@ -35,6 +37,8 @@ def run_json(run: RunRecord, state: str) -> dict[str, Any]:
         "git_commit": run.git_commit or None,
         "git_dirty": run.git_dirty,
         "host": run.host or None,
+        "deadline": _moment(deadline.at) if deadline is not None else None,
+        "deadline_missed": deadline is not None and (run.finished_at or now) > deadline.at,
         "counts": dict(counts),
         "nodes": [_node(node) for node in nodes],
         "actions": [_action(action) for action in run.actions],
