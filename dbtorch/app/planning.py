@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from dbtorch.core.config import Config, Settings, StepSpec
 from dbtorch.core.graph import CycleError, Graph, Kind, Node
 from dbtorch.core.plan import STEPS, THREADS, Plan, with_session
-from dbtorch.core.policy import Policy
+from dbtorch.core.policy import OnFailure, Policy
 from dbtorch.ports import Selected
 
 _STEP = "step:"
@@ -33,6 +33,7 @@ class Choice:
     """What the command line says about a plan, besides dbt's own options."""
 
     overrides: Settings = field(default_factory=Settings)
+    pipeline: Settings = field(default_factory=Settings)  # of nodes that say nothing of their own
     steps: bool = True
     everything: bool = True  # no selection was given, so every step takes part
     fail_fast: bool = False
@@ -77,7 +78,7 @@ def make_plan(
         edges,
         frozenset(on_engine),
         policies,
-        retry=choice.overrides.over(config.defaults).retry(),
+        retry=choice.overrides.over(choice.pipeline).over(config.defaults).retry(),
     )
     plan = Plan(
         graph=graph,
@@ -85,6 +86,7 @@ def make_plan(
         pools={**config.pools, THREADS: selected.threads, STEPS: config.max_steps},
         expected=durations,
         fail_fast=choice.fail_fast or selected.fail_fast,
+        breaker=config.circuit_breaker,
     )
     ends = {node.id for node in graph.nodes.values() if node.kind is Kind.SESSION}
     return Planned(plan=plan, on_engine=frozenset(on_engine | ends), opens_database=opens)
@@ -274,8 +276,14 @@ def _settings(
     if node.kind is Kind.STEP:
         said = steps[node.name].settings
     else:
-        said = settings.get(node.id, Settings())
-    return choice.overrides.over(said).over(config.defaults)
+        said = settings.get(node.id, Settings()).over(_said_to_dbt(node))
+    return choice.overrides.over(said).over(choice.pipeline).over(config.defaults)
+
+
+def _said_to_dbt(node: Node) -> Settings:
+    """What dbt's own config says of a model (dbt 1.12's ``on_error``)."""
+    known = {"continue": OnFailure.CONTINUE, "skip_children": OnFailure.BLOCK}
+    return Settings(on_failure=known.get(node.on_error))
 
 
 def _policy(said: Settings, *, engine: bool, whole: int) -> Policy:
@@ -285,5 +293,9 @@ def _policy(said: Settings, *, engine: bool, whole: int) -> Policy:
     if said.pool:
         slots[said.pool] = 1
     return Policy(
-        retry=said.retry(), timeout=said.timeout, priority=said.priority or 0, slots=slots
+        retry=said.retry(),
+        timeout=said.timeout,
+        priority=said.priority or 0,
+        slots=slots,
+        on_failure=OnFailure(said.on_failure or OnFailure.BLOCK),
     )

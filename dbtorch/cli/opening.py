@@ -150,6 +150,7 @@ class Opening:
         durations = store.durations(selected.project, target) if store is not None else {}
         choice = Choice(
             overrides=options.overrides,
+            pipeline=pipeline_of(config, options).settings,
             steps=options.steps,
             everything=options.everything(config),
         )

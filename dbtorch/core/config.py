@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from dbtorch.core.deadline import DeadlineAction, DeadlineRule
-from dbtorch.core.policy import Retry
+from dbtorch.core.evidence import Rule
+from dbtorch.core.policy import Breaker, OnFailure, Retry
+from dbtorch.core.state import FailureClass
 
 #: Seconds from asking a step or a query to end to killing what runs it. With it a run that gets
 #: SIGTERM ends within the ten seconds that containers are given.
@@ -21,9 +23,13 @@ class Settings:
     None means that this level says nothing. Times are seconds.
     """
 
-    retries: int | None = None
+    retries: int | None = None  # of all classes that are worth another try, together
+    retry_on: Mapping[FailureClass, int] | None = None  # of single classes, over the above
     retry_delay: float | None = None
     retry_max_delay: float | None = None
+    retry_jitter: bool | None = None
+    retry_budget: float | None = None
+    on_failure: OnFailure | None = None
     timeout: float | None = None
     pool: str | None = None
     priority: int | None = None
@@ -31,23 +37,38 @@ class Settings:
     runbook: str | None = None
 
     def over(self, base: Settings) -> Settings:
-        """These settings, with ``base`` where they say nothing."""
+        """These settings, with ``base`` where they say nothing.
+
+        Numbers of retries are merged class by class, unless ``retries`` says anew how many.
+        """
         mine = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Settings(
-            **{
-                name: value if value is not None else getattr(base, name)
-                for name, value in mine.items()
-            }
-        )
+        merged = {
+            name: value if value is not None else getattr(base, name)
+            for name, value in mine.items()
+        }
+        if self.retries is not None:
+            merged["retry_on"] = self.retry_on
+        elif self.retry_on and base.retry_on:
+            merged["retry_on"] = {**base.retry_on, **self.retry_on}
+        return Settings(**merged)
 
     def retry(self) -> Retry:
         """The retry policy these settings come to."""
-        default = Retry()
-        delay = default.delay if self.retry_delay is None else self.retry_delay
-        longest = default.max_delay if self.retry_max_delay is None else self.retry_max_delay
-        if self.retries is None:
-            return Retry(delay=delay, max_delay=longest)
-        return Retry.times(self.retries, delay=delay, max_delay=longest)
+        default = Retry() if self.retries is None else Retry.times(self.retries)
+        single = {FailureClass(name): count for name, count in (self.retry_on or {}).items()}
+        limit = None if default.limit is None else max([default.limit, *single.values()])
+        said: dict[str, Any] = {
+            "delay": self.retry_delay,
+            "max_delay": self.retry_max_delay,
+            "jitter": self.retry_jitter,
+            "budget": self.retry_budget,
+        }
+        return replace(
+            default,
+            retries={**default.retries, **single},
+            limit=limit,
+            **{name: value for name, value in said.items() if value is not None},
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +124,7 @@ class PipelineSpec:
     selector: str | None = None
     target: str | None = None
     schedule: Schedule | None = None
+    settings: Settings = field(default_factory=Settings)  # of nodes that say nothing of their own
     deadline: DeadlineRule | None = None
     deadline_action: DeadlineAction = DeadlineAction.ALERT
     description: str = ""
@@ -130,4 +152,6 @@ class Config:
     step_modules: tuple[str, ...] = ()  # modules whose @dbtorch.step functions are steps
     database_url: str | None = None
     grace: float = GRACE
+    failure_classes: tuple[Rule, ...] = ()  # looked at before the built-in table
+    circuit_breaker: Breaker | None = field(default_factory=Breaker)
     origin: Origin = field(default_factory=Origin)

@@ -47,6 +47,7 @@ class Node:
     description: str = ""
     meta: Mapping[str, Any] = field(default_factory=dict)  # dbt's meta, as written
     checksum: str = ""  # changes with the code that is executed; empty where nobody knows
+    on_error: str = ""  # dbt's config of a model: "continue" when those after it may run anyway
 
 
 class CycleError(ValueError):

@@ -12,8 +12,8 @@ import pytest
 
 from dbtorch.adapters.steps.base import Call, StepError
 from dbtorch.adapters.steps.http_step import check, command
-from dbtorch.adapters.steps.status import seconds_to_wait
 from dbtorch.core.config import StepSpec
+from dbtorch.core.failure import seconds_to_wait
 from dbtorch.core.state import FailureClass, State
 from dbtorch.testing_steps import StepBench
 from tests.unit.loopback import Server, serving

@@ -6,9 +6,10 @@ Validation, hints about the nearest key and ``docs/configuration.md`` all come f
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from dbtorch.adapters.config import durations
+from dbtorch.adapters.config import durations, failure_keys
 from dbtorch.adapters.config.http_keys import HTTP, POLL
 from dbtorch.adapters.config.kinds import (
     CRON,
@@ -27,7 +28,7 @@ from dbtorch.adapters.config.kinds import (
     whole,
 )
 from dbtorch.adapters.config.problems import Path, Report
-from dbtorch.adapters.config.setting_keys import DEFAULTS, RETRY
+from dbtorch.adapters.config.setting_keys import DEFAULTS, RETRY, RETRY_KEY, RETRY_ON
 from dbtorch.adapters.config.step_keys import SELECTION, STEP
 from dbtorch.core import plan
 from dbtorch.core.config import Config, PipelineSpec, Schedule
@@ -125,6 +126,7 @@ PIPELINE = Section(
             default="by hand",
             example='{cron: "0 6 * * *", timezone: Europe/Berlin}',
         ),
+        replace(RETRY_KEY, doc="Retries of its nodes and steps that say nothing of their own."),
         Key(
             "deadline",
             DEADLINE,
@@ -190,6 +192,7 @@ ROOT = Section(
             default=durations.text(Config().grace),
             example="20s",
         ),
+        *failure_keys.KEYS,
         Key(
             "step_modules",
             Several(MODULE),
@@ -213,4 +216,17 @@ ROOT = Section(
 )
 
 #: In the order of the documentation; ``meta.dbtorch`` has the keys of ``defaults``.
-SECTIONS = (ROOT, ENGINE, DEFAULTS, RETRY, STEP, HTTP, POLL, PIPELINE, SCHEDULE)
+SECTIONS = (
+    ROOT,
+    ENGINE,
+    DEFAULTS,
+    RETRY,
+    RETRY_ON,
+    failure_keys.RULE,
+    failure_keys.BREAKER,
+    STEP,
+    HTTP,
+    POLL,
+    PIPELINE,
+    SCHEDULE,
+)

@@ -153,6 +153,44 @@ class Several:
 
 
 @dataclass(frozen=True, slots=True)
+class Listed:
+    """A list, also where it has one item."""
+
+    of: Kind
+
+    @property
+    def name(self) -> str:
+        """What it is a list of."""
+        return f"list of {self.of.name}"
+
+    def read(self, value: Any, at: Path, report: Report) -> tuple[Any, ...]:
+        """What was said, item by item. Nothing at all is an empty one."""
+        if value is not None and not isinstance(value, list | tuple):
+            report.wrong(at, f"is {shown(value)}; expected a {self.name}")
+            return ()
+        parts = [self.of.read(part, (*at, place), report) for place, part in enumerate(value or ())]
+        return tuple(part for part in parts if part is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """A section that can be turned off."""
+
+    of: Section
+
+    @property
+    def name(self) -> str:
+        """Both ways to say it."""
+        return f"false or {self.of.name}"
+
+    def read(self, value: Any, at: Path, report: Report) -> dict[str, Any] | bool | None:
+        """False, or what was said; ``true`` says nothing but that it is on."""
+        if isinstance(value, bool):
+            return {} if value else False
+        return self.of.read(value, at, report)
+
+
+@dataclass(frozen=True, slots=True)
 class Unread:
     """A value whose problems are found now, and which is passed on as it was written."""
 

@@ -7,9 +7,19 @@ from dataclasses import replace
 from typing import Any
 
 from dbtorch.adapters.config import durations
-from dbtorch.adapters.config.kinds import DURATION, TEXT, TIMEOUT, Key, Section, whole
+from dbtorch.adapters.config.kinds import (
+    BOOLEAN,
+    DURATION,
+    TEXT,
+    TIMEOUT,
+    Key,
+    Section,
+    one_of,
+    whole,
+)
 from dbtorch.adapters.config.problems import Path, Report
-from dbtorch.core.policy import Retry
+from dbtorch.core.policy import OnFailure, Retry
+from dbtorch.core.state import FailureClass
 
 _DEFAULT = Retry()
 _COUNT = whole(0, 1000)
@@ -37,22 +47,80 @@ _MAX_DELAY = Key(
 )
 
 #: Keys of ``retry`` and the settings they stand for.
-LONG_NAMES = {"retries": "retries", "delay": "retry_delay", "max_delay": "retry_max_delay"}
+LONG_NAMES = {
+    "retries": "retries",
+    "on": "retry_on",
+    "delay": "retry_delay",
+    "max_delay": "retry_max_delay",
+    "jitter": "retry_jitter",
+    "budget": "retry_budget",
+}
+
+_CLASSES = {
+    FailureClass.TRANSIENT: "What may work a moment later: connection, lock, rate limit.",
+    FailureClass.TIMEOUT: "It took longer than it may.",
+    FailureClass.UNKNOWN: "Nobody can tell why.",
+    FailureClass.DATA: "A constraint or a contract was broken, a row is bad, a test failed.",
+    FailureClass.CODE: "SQL, Jinja or Python is wrong, or a permission is missing.",
+}
+
+RETRY_ON = Section(
+    title="retry.on",
+    keys=tuple(
+        Key(found.value, _COUNT, doc, default=str(_DEFAULT.retries.get(found, 0)), example="1")
+        for found, doc in _CLASSES.items()
+    ),
+)
 
 RETRY = Section(
     title="retry",
-    keys=(_RETRIES, replace(_DELAY, name="delay"), replace(_MAX_DELAY, name="max_delay")),
+    keys=(
+        _RETRIES,
+        Key(
+            "on",
+            RETRY_ON,
+            "How often after a failure of each class; merged over those of weaker levels.",
+            default="see below",
+            example="{transient: 5, timeout: 1}",
+        ),
+        Key(
+            "budget",
+            DURATION,
+            "After this time since the first attempt started no other one starts.",
+            default="no limit",
+            example="30m",
+        ),
+        replace(_DELAY, name="delay"),
+        replace(_MAX_DELAY, name="max_delay"),
+        Key(
+            "jitter",
+            BOOLEAN,
+            "Wait a random part of the delay, so that many retries do not come at once.",
+            default="true",
+            example="false",
+        ),
+    ),
+)
+
+RETRY_KEY = Key(
+    "retry",
+    RETRY,
+    "The three keys above in one, and more.",
+    example="{on: {transient: 5, timeout: 1}, budget: 30m, delay: 30s}",
 )
 
 SETTINGS = (
     _RETRIES,
     _DELAY,
     _MAX_DELAY,
+    RETRY_KEY,
     Key(
-        "retry",
-        RETRY,
-        "The three keys above in one.",
-        example="{retries: 2, delay: 30s, max_delay: 10m}",
+        "on_failure",
+        one_of(OnFailure),
+        "Whether those after it are left out when it fails, or run all the same; for models dbt's"
+        " own `on_error` counts, too.",
+        default=OnFailure.BLOCK.value,
+        example="continue",
     ),
     Key(
         "timeout",

@@ -16,6 +16,8 @@ from dbtorch.core.config import (
     Settings,
     StepSpec,
 )
+from dbtorch.core.evidence import Rule
+from dbtorch.core.policy import Breaker
 
 _SETTINGS = Settings.__dataclass_fields__.keys()
 _PIPELINE = (
@@ -47,7 +49,24 @@ def step(name: str, said: Mapping[str, Any], origin: Origin) -> StepSpec:
 def pipeline(name: str, said: Mapping[str, Any], origin: Origin) -> PipelineSpec:
     """A pipeline."""
     schedule = Schedule(**said["schedule"]) if "schedule" in said else None
-    return PipelineSpec(name=name, schedule=schedule, origin=origin, **_only(said, _PIPELINE))
+    return PipelineSpec(
+        name=name,
+        schedule=schedule,
+        settings=settings(_only(said, ("retry",))),
+        origin=origin,
+        **_only(said, _PIPELINE),
+    )
+
+
+def rule(said: Mapping[str, Any]) -> Rule:
+    """An entry of ``failure_classes``."""
+    evidence = {key: value for key, value in said.items() if key != "class"}
+    return Rule(failure_class=said["class"], **evidence)
+
+
+def breaker(said: Mapping[str, Any] | bool) -> Breaker | None:
+    """The circuit breaker; None when it is turned off."""
+    return Breaker(**said) if isinstance(said, Mapping) else None
 
 
 def config(
@@ -62,6 +81,8 @@ def config(
         defaults=settings(said.get("defaults", {})),
         steps=steps,
         pipelines=pipelines,
+        failure_classes=tuple(rule(part) for part in said.get("failure_classes", ())),
+        circuit_breaker=breaker(said.get("circuit_breaker", {})),
         origin=origin,
         **_only(said, ("pools", "max_steps", "step_modules", "database_url", "grace")),
     )

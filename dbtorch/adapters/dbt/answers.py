@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from dbtorch.adapters.dbt.manifest import read_manifest
 from dbtorch.core.events import Outcome
-from dbtorch.core.failure import classify
+from dbtorch.core.evidence import Rule
+from dbtorch.core.failure import asked_delay, classify
 from dbtorch.core.graph import Kind
 from dbtorch.core.state import FailureClass, State
 from dbtorch.ports import Hook, Selected
@@ -23,8 +25,11 @@ _STATES = {
 }
 
 
-def outcome_of(message: Mapping[str, Any]) -> Outcome:
-    """What a worker's answer about a node comes to. An unknown status counts as failed."""
+def outcome_of(message: Mapping[str, Any], rules: Sequence[Rule] = ()) -> Outcome:
+    """What a worker's answer about a node comes to. An unknown status counts as failed.
+
+    ``rules`` are the user's failure classes.
+    """
     status = str(message["status"]) if "status" in message else "missing"
     state = _STATES.get(status, State.FAILED)
     text = str(message.get("message") or "")
@@ -33,31 +38,36 @@ def outcome_of(message: Mapping[str, Any]) -> Outcome:
     details = {
         key: value for key, value in message.items() if key not in ("errors", "message", "type")
     }
-    failure_class = None
+    failure_class = retry_after = None
     if state is State.FAILED:
-        failure_class = _failure_class(status, message.get("errors") or (), text)
+        errors = message.get("errors") or ()
+        failure_class = _failure_class(status, errors, text, rules)
+        retry_after = asked_delay(errors, datetime.now(UTC))
     return Outcome(
         state=state,
         message=text,
         failure_class=failure_class,
         rows_affected=rows if isinstance(rows, int) and rows >= 0 else None,
+        retry_after=retry_after,
         details=details,
     )
 
 
-def _failure_class(status: str, errors: Sequence[Mapping[str, Any]], text: str) -> FailureClass:
+def _failure_class(
+    status: str, errors: Sequence[Mapping[str, Any]], text: str, rules: Sequence[Rule]
+) -> FailureClass:
     if status == "fail":
         return FailureClass.DATA  # a test's verdict
-    return classify(errors, text)
+    return classify(errors, text, rules)
 
 
-def failed(message: Mapping[str, Any]) -> Outcome:
+def failed(message: Mapping[str, Any], rules: Sequence[Rule] = ()) -> Outcome:
     """The outcome of opening or closing a session that dbt could not open or close."""
     text = str(message["message"])
     return Outcome(
         state=State.FAILED,
         message=text,
-        failure_class=classify(message.get("errors") or (), text),
+        failure_class=classify(message.get("errors") or (), text, rules),
         details=message,
     )
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from dbtorch.adapters.dbt.answers import failed, lost, opened, outcome_of, selected_of
 from dbtorch.adapters.dbt.ledger import Ledger
+from dbtorch.adapters.dbt.messages import Garbled
 from dbtorch.adapters.dbt.request import SessionRequest, SqlStep
 from dbtorch.adapters.dbt.worker_process import Message, Worker, last_words
 from dbtorch.core.events import Attempt, Batch, Changed, Finished, Outcome, Started
@@ -38,6 +39,7 @@ class SessionEngine:
         self._in_flight: dict[str, Attempt] = {}
         self._backlog: list[Batch] = []  # came while a replacement was not ready
         self._ledger = Ledger()
+        self._hooks: set[str] = set()
         self._opening: Attempt | None = None
         self._closing: Attempt | None = None
         self._begun = False  # some worker of this engine has connected and run the start hooks
@@ -71,7 +73,9 @@ class SessionEngine:
         answer = self._answers.get()
         if answer["type"] != "opened":
             raise EngineError(answer["message"])
-        return selected_of(answer)
+        selected = selected_of(answer)
+        self._hooks = {hook.id for hook in selected.hooks}
+        return selected
 
     def accept(self) -> None:
         """Go on with what `open` answered."""
@@ -252,7 +256,7 @@ class SessionEngine:
         if not self._opened:
             self._answers.put(message)
             return
-        outcome = failed(message)
+        outcome = failed(message, self._request.failure_classes)
         if self._closing is not None and outcome.failure_class is FailureClass.TRANSIENT:
             # dbt has written its artifacts and is gone
             outcome = replace(outcome, failure_class=FailureClass.UNKNOWN)
@@ -270,7 +274,7 @@ class SessionEngine:
 
     def _on_begin_failed(self, message: Message) -> None:
         self._beginning = False
-        outcome = failed(message)
+        outcome = failed(message, self._request.failure_classes)
         if self._opening is not None:
             with contextlib.suppress(OSError):  # the message is in the history in any case
                 self._request.log_path(self._opening).write_text(f"{message['message']}\n")
@@ -287,26 +291,39 @@ class SessionEngine:
                 self._emit(Finished(attempt, outcome))
 
     def _on_started(self, message: Message) -> None:
-        self._emit(Started(Attempt(message["node"], message["attempt"])))
+        self._emit(Started(self._under_way(message)))
 
     def _on_finished(self, message: Message) -> None:
-        attempt = Attempt(message.pop("node"), message.pop("attempt"))
-        message.pop("type")
-        self._in_flight.pop(attempt.node_id, None)
+        attempt = self._under_way(message)
+        said = {k: v for k, v in message.items() if k not in ("node", "attempt", "type")}
+        outcome = outcome_of(said, self._request.failure_classes)
+        del self._in_flight[attempt.node_id]
         self._deaths = 0
-        outcome = outcome_of(message)
         self._ledger.ended(attempt.node_id, {**outcome.details, "message": outcome.message})
         self._emit(Finished(attempt, outcome))
 
+    def _under_way(self, message: Message) -> Attempt:
+        """The attempt a message is about. Raises `Garbled` when it is none of the worker's."""
+        attempt = Attempt(message["node"], message["attempt"])
+        if self._in_flight.get(attempt.node_id) != attempt:
+            what = f"{attempt.node_id} #{attempt.number}"
+            raise Garbled(f"{message['type']}: {what} is not under way")
+        return attempt
+
     def _on_hook(self, message: Message) -> None:
         id = message.pop("node")
+        if id not in self._hooks:
+            raise Garbled(f"hook: there is no {id}")
         self._ledger.hook_ended(id, message)
-        self._emit(Finished(Attempt(id, 1), outcome_of(message)))
+        outcome = outcome_of(message, self._request.failure_classes)
+        self._emit(Finished(Attempt(id, 1), outcome))
 
     def _on_released(self, message: Message) -> None:
         self._released.set()
 
     def _on_closed(self, message: Message) -> None:
+        if self._closing is None:
+            raise Garbled("closed: nobody asked for it")
         if self._worker is not None:
             self._worker.leaving = True
         if self._closing is not None:

@@ -27,8 +27,11 @@ from typing import Any  # noqa: E402
 #: Defines the decorator, the context and what a step may raise.
 _STEP_FILE = Path(_HERE).parents[1] / "step.py"
 
-#: Exit statuses with a meaning, also when a python step leaves through sys.exit().
-_SKIP, _TRY_AGAIN = 99, 75
+#: Reads exceptions; the worker that executes dbt nodes has it, too.
+_EVIDENCE_FILE = Path(_HERE).parent / "dbt" / "dbtorch_worker" / "evidence.py"
+
+#: Exit status of a step that has nothing to do, also when it leaves through sys.exit().
+_SKIP = 99
 
 
 def main() -> None:
@@ -180,6 +183,7 @@ def _failed(error: BaseException, *, told: bool) -> dict[str, Any]:
         "state": "failed",
         "failure_class": outcome,
         "message": message,
+        "evidence": getattr(error, "evidence", []),
         "retry_after": None if after is None else float(after),
     }
 
@@ -193,33 +197,17 @@ def _exited(error: SystemExit) -> dict[str, Any]:
     if not isinstance(error.code, int):
         print(error.code, file=sys.stderr)
         return {"state": "failed", "message": _one_line(str(error.code))}
-    failure_class = "transient" if error.code == _TRY_AGAIN else None
-    message = f"exit status {error.code}"
-    return {"state": "failed", "message": message, "failure_class": failure_class}
+    return {
+        "state": "failed",
+        "message": f"exit status {error.code}",
+        "evidence": [{"exit_status": error.code}],
+    }
 
 
-def _evidence(error: BaseException | None) -> list[dict[str, Any]]:
+def _evidence(error: BaseException) -> list[dict[str, Any]]:
     """The chain of causes, outermost first, as far as it decides about a retry."""
-    links: list[dict[str, Any]] = []
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        classes = [f"{one.__module__}.{one.__qualname__}" for one in type(error).__mro__[:-2]]
-        answer = getattr(error, "response", None)  # of requests and httpx; urllib is its own
-        status = getattr(answer, "status_code", None) or getattr(error, "code", None)
-        headers = getattr(answer, "headers", None) or getattr(error, "headers", None) or {}
-        links.append(
-            {
-                "classes": classes,
-                "message": _one_line(str(error)),
-                "sqlstate": getattr(error, "sqlstate", None) or getattr(error, "pgcode", None),
-                "status": status if isinstance(status, int) else None,
-                "retry_after": headers.get("Retry-After") if hasattr(headers, "get") else None,
-            }
-        )
-        reason = getattr(error, "reason", None)  # urllib keeps the cause here
-        error = error.__cause__ or (reason if isinstance(reason, BaseException) else None)
-    return links
+    links = _load("_dbtorch_evidence", _EVIDENCE_FILE).chain(error)
+    return [{**link, "message": _one_line(link["message"])} for link in links]
 
 
 def _place(error: BaseException) -> str:

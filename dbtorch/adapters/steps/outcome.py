@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from dbtorch.adapters.steps.base import MAX_OUTPUT, one_line
-from dbtorch.adapters.steps.status import is_transient, seconds_to_wait
 from dbtorch.core.events import Outcome
-from dbtorch.core.failure import classify
+from dbtorch.core.evidence import Rule
+from dbtorch.core.failure import asked_delay, classify
 from dbtorch.core.state import FailureClass, State
 
 _CODE = FailureClass.CODE
@@ -19,28 +20,8 @@ _CODE = FailureClass.CODE
 #: A command that leaves with this has nothing to do (Airflow's ``skip_on_exit_code``).
 SKIP_STATUS = 99
 
-#: sysexits.h EX_TEMPFAIL: try again later.
-TEMPORARY_STATUS = 75
-
-#: What a shell answers for a program it cannot find or may not execute.
-_NO_PROGRAM = (126, 127)
-
 #: Signals that come from outside; a shell reports its child's as 128 + n.
 _FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGSEGV, signal.SIGABRT)
-
-#: Exceptions, besides those in `core.failure`, that a second attempt may not see again, or will.
-_EXCEPTIONS: Mapping[str, FailureClass] = {
-    "ssl.SSLCertVerificationError": _CODE,
-    "urllib.error.HTTPError": FailureClass.UNKNOWN,  # decided by its status
-    "urllib.error.URLError": FailureClass.TRANSIENT,
-    "socket.gaierror": FailureClass.TRANSIENT,
-    "socket.herror": FailureClass.TRANSIENT,
-    "requests.exceptions.ConnectionError": FailureClass.TRANSIENT,
-    "requests.exceptions.Timeout": FailureClass.TRANSIENT,
-    "urllib3.exceptions.TimeoutError": FailureClass.TRANSIENT,
-    "urllib3.exceptions.ProtocolError": FailureClass.TRANSIENT,
-    "httpx.TransportError": FailureClass.TRANSIENT,
-}
 
 
 def failed(message: str, failure_class: FailureClass, **more: Any) -> Outcome:
@@ -48,13 +29,13 @@ def failed(message: str, failure_class: FailureClass, **more: Any) -> Outcome:
     return Outcome(state=State.FAILED, message=message, failure_class=failure_class, **more)
 
 
-def of_result(text: str) -> Outcome:
-    """What a process wrote to ``DBTORCH_RESULT``."""
+def of_result(text: str, rules: Sequence[Rule] = ()) -> Outcome:
+    """What a process wrote to ``DBTORCH_RESULT``; ``rules`` are the user's failure classes."""
     try:
         result = json.loads(text, parse_constant=_no_json)
         state = State(result["state"])
         if state is State.FAILED:
-            return _of_failure(result)
+            return _of_failure(result, rules)
         if state is State.SKIPPED:
             return Outcome(state=state, message=str(result.get("message") or "skipped"))
         if state in (State.SUCCESS, State.WARN):
@@ -64,23 +45,23 @@ def of_result(text: str) -> Outcome:
     return failed(f"the step left a result in state {state.value!r}", _CODE)
 
 
-def of_exit(status: int, *, said: str, output: Path | None) -> Outcome:
+def of_exit(status: int, *, said: str, output: Path | None, rules: Sequence[Rule] = ()) -> Outcome:
     """What an exit status means; ``said`` is the last line of the log.
 
     ``output`` is where a command may have left JSON; None for a process that owes a result.
     """
     more = f": {said}" if said else ""
-    number = -status if status < 0 else status - 128
-    if status < 0 or number in _FROM_OUTSIDE:
-        return failed(f"killed by signal {number}{more}", FailureClass.TRANSIENT)
     if status == SKIP_STATUS:
         return Outcome(state=State.SKIPPED, message=f"exit status {status}{more}")
-    if status == TEMPORARY_STATUS:
-        return failed(f"exit status {status}{more}", FailureClass.TRANSIENT)
-    if status in _NO_PROGRAM:
-        return failed(f"exit status {status}{more}", _CODE)
+    number = -status if status < 0 else status - 128
+    if status < 0 or number in _FROM_OUTSIDE:
+        message = f"killed by signal {number}{more}"
+        found = classify([{"exit_status": 128 + number}], message, rules)
+        unknown = found is FailureClass.UNKNOWN
+        return failed(message, FailureClass.TRANSIENT if unknown else found)
     if status:
-        return failed(f"exit status {status}{more}", FailureClass.UNKNOWN)
+        message = f"exit status {status}{more}"
+        return failed(message, classify([{"exit_status": status}], message, rules))
     if output is None:
         return failed(f"the process ended without a result{more}", FailureClass.UNKNOWN)
     return _of_output(output)
@@ -130,29 +111,16 @@ def _too_large(size: int) -> Outcome:
     )
 
 
-def _of_failure(result: Mapping[str, Any]) -> Outcome:
-    """Class of a failure: what the step itself says, a status, then the chain of exceptions."""
+def _of_failure(result: Mapping[str, Any], rules: Sequence[Rule]) -> Outcome:
+    """Class of a failure: what the step itself says, else what its evidence says."""
     message = str(result.get("message") or "the step failed and did not say why")
     evidence = result.get("evidence") or []
     said = result.get("failure_class")
     after = result.get("retry_after")
-    link = next((one for one in evidence if 400 <= (one.get("status") or 0) < 600), None)
-    if after is None and link is not None:
-        after = seconds_to_wait(link.get("retry_after"))
-    found = FailureClass(said) if said else _class(link, evidence, message)
+    if after is None:
+        after = asked_delay(evidence, datetime.now(UTC))
+    found = FailureClass(said) if said and not evidence else classify(evidence, message, rules)
     return failed(message, found, retry_after=after, details=_details(evidence))
-
-
-def _class(
-    link: Mapping[str, Any] | None, evidence: Sequence[Mapping[str, Any]], message: str
-) -> FailureClass:
-    if link is not None:
-        return FailureClass.TRANSIENT if is_transient(link["status"]) else _CODE
-    for one in reversed(evidence):
-        for name in one.get("classes") or ():
-            if name in _EXCEPTIONS:
-                return _EXCEPTIONS[name]
-    return classify(evidence, message)
 
 
 def _details(evidence: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

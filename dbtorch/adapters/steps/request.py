@@ -19,8 +19,8 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from dbtorch.adapters.steps.base import MAX_OUTPUT, one_line
 from dbtorch.adapters.steps.context import run_of
-from dbtorch.adapters.steps.status import is_transient, seconds_to_wait
 from dbtorch.adapters.template import evaluate, render
+from dbtorch.core.failure import classify, seconds_to_wait
 from dbtorch.core.state import FailureClass
 from dbtorch.step import Fail, Retry
 
@@ -41,6 +41,23 @@ class NotInTime(Exception):
     """The condition did not come true in the time it had."""
 
     dbtorch_outcome = FailureClass.TIMEOUT.value
+
+
+class NotNow(Retry):
+    """A status that the same request may not get a moment later."""
+
+    def __init__(self, message: str, answer: Answer) -> None:
+        now = datetime.now(UTC)
+        super().__init__(message, after=seconds_to_wait(answer.headers.get("retry-after"), now))
+        self.evidence = [{"http_status": answer.status}]
+
+
+class Never(Fail):
+    """A status that the same request will always get."""
+
+    def __init__(self, message: str, answer: Answer) -> None:
+        super().__init__(message)
+        self.evidence = [{"http_status": answer.status}]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,9 +162,8 @@ def _expect(request: Mapping[str, Any], answer: Answer) -> None:
     phrase = http.client.responses.get(status, "")
     text = one_line(answer.text, limit=200)
     message = f"{_shown(request)} answered {status} {phrase}".rstrip() + (text and f": {text}")
-    if is_transient(status):
-        raise Retry(message, after=seconds_to_wait(answer.headers.get("retry-after")))
-    raise Fail(message)
+    transient = classify([{"http_status": status}], "") is FailureClass.TRANSIENT
+    raise NotNow(message, answer) if transient else Never(message, answer)
 
 
 def _send(request: Mapping[str, Any]) -> Answer:

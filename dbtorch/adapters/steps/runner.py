@@ -10,7 +10,7 @@ import shutil
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,9 @@ from dbtorch.adapters.steps.guard import MARK, Guard
 from dbtorch.adapters.steps.outcome import failed, last_line, of_exit, of_result
 from dbtorch.adapters.steps.process import Process
 from dbtorch.adapters.template import TemplateError, render
-from dbtorch.core.config import StepSpec
+from dbtorch.core.config import GRACE, StepSpec
 from dbtorch.core.events import Attempt, Batch, Finished, Outcome, Started
+from dbtorch.core.evidence import Rule
 from dbtorch.core.state import FailureClass, State
 from dbtorch.ports import Emit, StepContext
 
@@ -50,7 +51,8 @@ class StepRunner:
         python: str = sys.executable,
         outputs: Mapping[str, Any] | None = None,
         environ: Mapping[str, str] = os.environ,
-        grace: float = 5.0,
+        grace: float = GRACE,
+        failure_classes: Sequence[Rule] = (),
     ) -> None:
         """``python`` is the project's interpreter, ``outputs`` what earlier stretches left.
 
@@ -66,6 +68,7 @@ class StepRunner:
         self._python = python
         self._environ = environ
         self._grace = grace
+        self._rules = failure_classes
         self._guard = Guard(grace=grace)
         self._lock = threading.Lock()
         self._running: dict[Attempt, Process] = {}
@@ -221,9 +224,9 @@ class StepRunner:
         if status is None:
             return failed(TERMINATED, FailureClass.UNKNOWN)
         if command.result and files["RESULT"].exists():
-            return of_result(files["RESULT"].read_text(encoding="utf-8"))
+            return of_result(files["RESULT"].read_text(encoding="utf-8"), self._rules)
         output = None if command.result else files["OUTPUT"]
-        return of_exit(status, said=last_line(path), output=output)
+        return of_exit(status, said=last_line(path), output=output, rules=self._rules)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

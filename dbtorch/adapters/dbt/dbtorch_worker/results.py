@@ -6,6 +6,7 @@ from typing import Any
 
 from .attempt_log import scrub
 from .channel import Message
+from .evidence import chain
 
 
 def describe(result: Any, error: BaseException | None) -> Message:
@@ -44,23 +45,7 @@ def failure(error: BaseException) -> Message:
 
 def evidence(error: BaseException) -> list[Message]:
     """The chain of an exception: what decides whether a retry makes sense."""
-    chain: list[Message] = []
-    current: BaseException | None = error
-    while current is not None and len(chain) < 8:
-        cls = type(current)
-        sqlstate = getattr(current, "pgcode", None) or getattr(current, "sqlstate", None)
-        chain.append(
-            {
-                "classes": [f"{c.__module__}.{c.__qualname__}" for c in cls.__mro__[:-2]],
-                "sqlstate": sqlstate if isinstance(sqlstate, str) else None,
-                "errno": next(
-                    (v for v in (getattr(current, "errno", None),) if isinstance(v, int)), None
-                ),
-                "message": scrub(str(current))[:4000],
-            }
-        )
-        current = current.__cause__ or current.__context__
-    return chain
+    return [{**link, "message": scrub(link["message"])[:4000]} for link in chain(error)]
 
 
 def typed_status(node: Any, status: str) -> Any:
