@@ -1,16 +1,38 @@
-"""Closing a run that nobody drives any more."""
+"""A run that nobody drives any more: what it is by now, and closing it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 
 from dbtorch.app.resume import attempts_of, take_over
 from dbtorch.core.events import Changed
-from dbtorch.core.history import Lease, RunRecord
+from dbtorch.core.history import Lease, NodeRecord, RunRecord
 from dbtorch.core.state import RunState, State
 from dbtorch.ports import LeaseHeld, Store
+
+
+def as_it_is(run: RunRecord) -> RunRecord:
+    """The run as whoever goes on with it will write it: what was in flight is lost."""
+    lost = {change.node_id: change for change in take_over(run)}
+    return replace(run, nodes=tuple(_lost(node, lost.get(node.id)) for node in run.nodes))
+
+
+def _lost(node: NodeRecord, change: Changed | None) -> NodeRecord:
+    if change is None or change.outcome is None:
+        return node
+    attempts = list(node.attempts)
+    if attempts and attempts[-1].state.active:
+        attempts[-1] = replace(
+            attempts[-1],
+            state=State.FAILED,
+            finished_at=change.at,
+            failure_class=change.outcome.failure_class,
+            message=change.outcome.message,
+        )
+    return replace(node, state=change.state, reason=change.reason, attempts=tuple(attempts))
 
 
 def close(store: Store, run_id: str, reason: str, mine: Lease) -> RunState | None:

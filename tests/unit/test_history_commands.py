@@ -12,7 +12,9 @@ from dbtorch.adapters.run_files import RunFiles
 from dbtorch.cli.errors import UsageError
 from dbtorch.cli.history import logs, runs, show
 from dbtorch.cli.render.colour import Colours
+from dbtorch.core.deadline import Deadline
 from dbtorch.core.events import Outcome
+from dbtorch.core.history import Action, Verb
 from dbtorch.core.state import RunState, State
 from dbtorch.testing import FixedClock
 from dbtorch.testing_store import MemoryStore
@@ -50,7 +52,7 @@ def history():
 def test_runs_are_listed_newest_first(history):
     assert said(runs, history, **FULL).splitlines() == [
         "RUN                      PIPELINE  TARGET  STATE        STARTED                       TOOK  NODES",
-        "20260301T120000Z-bb3333  hourly    dev     interrupted  2026-03-01 12:00:00  2h ago      -  2 success, 1 running, 6 pending",
+        "20260301T120000Z-bb3333  hourly    dev     interrupted  2026-03-01 12:00:00  2h ago      -  1 failed, 2 success, 6 pending",
         "20260301T110000Z-bb2222  daily     dev     failed       2026-03-01 11:00:00  3h ago  11.5s  1 failed, 3 upstream failed, 1 warn, 4 success",
         "20260301T100000Z-aa1111  daily     dev     success      2026-03-01 10:00:00  4h ago  8.00s  9 success",
     ]
@@ -160,10 +162,64 @@ def test_show_as_json_has_the_promised_shape(history):
 
 
 def test_what_has_not_happened_is_null(history):
-    found = json.loads(said(show, history, "latest", format="json", **FULL))
-    assert (found["state"], found["finished_at"]) == ("interrupted", None)
+    alive = {"is_alive": lambda run: True}
+    found = json.loads(said(show, history, "latest", format="json", **alive, **FULL))
+    assert (found["state"], found["finished_at"]) == ("running", None)
     attempt = found["nodes"][0]["attempts"][0]
     assert (attempt["state"], attempt["finished_at"]) == ("running", None)
+
+
+def test_nothing_runs_in_a_run_that_nobody_drives(history):
+    found = json.loads(said(show, history, "latest", format="json", **FULL))
+    assert (found["state"], found["finished_at"]) == ("interrupted", None)
+    node = found["nodes"][0]
+    (attempt,) = node["attempts"]
+    assert (node["state"], attempt["state"]) == ("failed", "failed")
+    assert attempt["failure_class"] == "transient"
+    assert attempt["message"].startswith("lost: the supervisor")
+    assert attempt["finished_at"]  # the last sign of life
+    assert "running" not in said(show, history, "latest", all_nodes=True, **FULL)
+
+
+def test_what_people_did_is_shown_with_who_and_why(history):
+    run_id = "20260301T110000Z-bb2222"
+    asked = {"at": NOON, "actor": "ana@desk", "reason": "too slow"}
+    history.act(run_id, Action(action=Verb.CANCEL, handled_at=NOON, **asked))
+    history.act(run_id, Action(action=Verb.CANCEL, node_id="model.shop.stg_orders", **asked))
+    text = said(show, history, run_id, **FULL)
+    assert text.endswith(
+        "by hand\n"
+        "  2026-03-01 12:00:00  cancel by ana@desk: too slow\n"
+        "  2026-03-01 12:00:00  cancel model.shop.stg_orders by ana@desk: too slow"
+        " (without effect)"
+    )
+    first, second = json.loads(said(show, history, run_id, format="json", **FULL))["actions"]
+    assert first == {
+        "action": "cancel",
+        "at": "2026-03-01T12:00:00+00:00",
+        "actor": "ana@desk",
+        "node_id": None,
+        "state": None,
+        "reason": "too slow",
+        "handled_at": "2026-03-01T12:00:00+00:00",
+    }
+    assert (second["node_id"], second["handled_at"]) == ("model.shop.stg_orders", None)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said_of_it"),
+    [
+        (5, "2026-03-01 12:00:05, missed by 3.00s"),
+        (60, "2026-03-01 12:01:00\n"),
+    ],
+)
+def test_a_missed_deadline_is_shown(seconds, said_of_it):
+    deadline = Deadline(at=NOON + timedelta(seconds=seconds))
+    store = Told(options=deadline.record()).store  # takes 8 seconds
+    assert f"  deadline   {said_of_it}" in said(show, store, "latest", **FULL)
+    found = json.loads(said(show, store, "latest", format="json", **FULL))
+    assert found["deadline"] == deadline.at.isoformat()
+    assert found["deadline_missed"] is (seconds < 8)
 
 
 # ---------------------------------------------------------------- logs

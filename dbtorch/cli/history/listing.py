@@ -6,17 +6,18 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, tzinfo
 from typing import Any
 
 from dbtorch.adapters.clock import SystemClock
 from dbtorch.cli.errors import OK
-from dbtorch.cli.history.lookup import IsAlive, holds_lease, state_of
+from dbtorch.cli.history.lookup import INTERRUPTED, IsAlive, holds_lease, state_of
 from dbtorch.cli.render.colour import Colours, colours_for
 from dbtorch.cli.render.table import table
 from dbtorch.cli.render.words import ago, counted, local, took
 from dbtorch.core.history import RunSummary
-from dbtorch.core.state import RunState
+from dbtorch.core.state import RunState, State
 from dbtorch.ports import Clock, Store
 
 _HEAD = ("RUN", "PIPELINE", "TARGET", "STATE", "STARTED", "", "TOOK", "NODES")
@@ -45,6 +46,7 @@ def runs(
     is_alive = is_alive or holds_lease(store, clock)
     found = store.runs(limit=limit, pipeline=pipeline, state=state)
     states = [_state(store, run, is_alive) for run in found]
+    found = [_settled(run, state) for run, state in zip(found, states, strict=True)]
     if format == "json":
         echo(json.dumps([_json(run, state) for run, state in zip(found, states, strict=True)]))
         return OK
@@ -69,6 +71,17 @@ def _state(store: Store, run: RunSummary, is_alive: IsAlive) -> str:
         return run.state.value
     whole = store.run(run.run_id)
     return run.state.value if whole is None else state_of(whole, is_alive)
+
+
+def _settled(run: RunSummary, state: str) -> RunSummary:
+    """Without nodes that run where nobody drives the run: they are lost, which is a failure."""
+    if state != INTERRUPTED:
+        return run
+    counts: dict[State, int] = {}
+    for node_state, count in run.counts.items():
+        settled = State.FAILED if node_state.active else node_state
+        counts[settled] = counts.get(settled, 0) + count
+    return replace(run, counts=counts)
 
 
 def _row(run: RunSummary, state: str, now: datetime, zone: tzinfo | None) -> list[str]:

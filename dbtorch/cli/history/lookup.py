@@ -67,6 +67,13 @@ def state_of(run: RunRecord, is_alive: IsAlive) -> str:
     return run.state.value
 
 
+def without_running(run: RunRecord) -> RunRecord:
+    """An interrupted run as it is: nothing of it is running any more."""
+    from dbtorch.app.abandoned import as_it_is  # few runs are
+
+    return as_it_is(run)
+
+
 def holds_lease(store: Store, clock: Clock) -> IsAlive:
     """Whether a run still has its lease, and the process that took it is there."""
 

@@ -13,7 +13,14 @@ from typing import Any
 
 from dbtorch.adapters.clock import SystemClock
 from dbtorch.cli.errors import OK
-from dbtorch.cli.history.lookup import INTERRUPTED, IsAlive, holds_lease, read_run, state_of
+from dbtorch.cli.history.lookup import (
+    INTERRUPTED,
+    IsAlive,
+    holds_lease,
+    read_run,
+    state_of,
+    without_running,
+)
 from dbtorch.cli.history.run_json import run_json
 from dbtorch.cli.render.colour import Colours, colours_for
 from dbtorch.cli.render.table import table
@@ -32,7 +39,7 @@ from dbtorch.core.graph import Kind
 from dbtorch.core.history import Action, AttemptRecord, NodeRecord, RunRecord
 from dbtorch.core.message import tidy
 from dbtorch.core.naming import short_name
-from dbtorch.core.state import State
+from dbtorch.core.state import RunState, State
 from dbtorch.ports import Clock, Store
 
 #: Runs with more nodes than this show those that did not go well, unless all are asked for.
@@ -62,6 +69,8 @@ def show(
     clock = clock or SystemClock()
     record = read_run(store, run)
     state = state_of(record, is_alive or holds_lease(store, clock))
+    if state == INTERRUPTED:
+        record = without_running(record)
     if format == "json":
         echo(json.dumps(run_json(record, state, clock.now())))
         return OK
@@ -96,7 +105,8 @@ def _lines(
         yield from _attempts(node, colours, zone)
     if run.actions:
         yield f"\n{colours('by hand', 'bold')}"
-        yield from (f"  {_action(action, zone)}" for action in run.actions)
+        running = state == RunState.RUNNING
+        yield from (f"  {_action(action, zone, running=running)}" for action in run.actions)
 
 
 def _header(
@@ -131,11 +141,11 @@ def _deadline(deadline: Deadline, run: RunRecord, now: datetime, zone: tzinfo | 
     return f"{local(deadline.at, zone)}{late}"
 
 
-def _action(action: Action, zone: tzinfo | None) -> str:
+def _action(action: Action, zone: tzinfo | None, *, running: bool) -> str:
     what = " ".join(filter(None, (action.action, action.node_id, action.state)))
     why = f": {action.reason}" if action.reason else ""
-    open_end = "" if action.handled_at else " (not handled yet)"
-    return f"{local(action.at, zone)}  {what} by {action.actor}{why}{open_end}"
+    effect = "" if action.handled_at else f" ({'waits' if running else 'without effect'})"
+    return f"{local(action.at, zone)}  {what} by {action.actor}{why}{effect}"
 
 
 def _shown(nodes: Sequence[NodeRecord], *, all_nodes: bool) -> list[NodeRecord]:
