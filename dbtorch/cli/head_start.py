@@ -8,6 +8,7 @@ dbt's own answer is compared as soon as it is there; dbt nodes never start befor
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +25,8 @@ _FOREIGN = frozenset({"--state", "--defer-state", "--no-partial-parse"})
 
 class _Kept(msgspec.Struct):
     fingerprint: str
-    selected: Selected
+    digest: str  # of the answer: what a full disk or a crash has left of one is none
+    selected: msgspec.Raw
 
 
 class HeadStart:
@@ -48,27 +50,33 @@ class HeadStart:
         if self._foreign:
             return None
         try:
-            kept = msgspec.json.decode(self._path.read_bytes(), type=_Kept, dec_hook=_decode)
-        except (OSError, msgspec.MsgspecError):
+            kept = msgspec.json.decode(self._path.read_bytes(), type=_Kept)
+            if kept.digest != _digest(kept.selected):
+                return None
+            selected = msgspec.json.decode(kept.selected, type=Selected, dec_hook=_decode)
+            return selected if kept.fingerprint == self._fingerprint(selected) else None
+        except (OSError, ValueError, msgspec.MsgspecError, RecursionError):
             return None
-        return kept.selected if kept.fingerprint == self._fingerprint(kept.selected) else None
 
     def keep(self, selected: Selected) -> None:
         """Keep an answer for the next time; a cache that cannot be written is no matter."""
         if self._foreign:
             return
-        kept = _Kept(fingerprint=self._fingerprint(selected), selected=selected)
+        answer = msgspec.Raw(msgspec.json.encode(selected, enc_hook=str))
+        fingerprint = self._fingerprint(selected)
+        kept = _Kept(fingerprint=fingerprint, digest=_digest(answer), selected=answer)
         draft = self._path.with_suffix(f".{os.getpid()}")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            draft.write_bytes(msgspec.json.encode(kept, enc_hook=str))
+            draft.write_bytes(msgspec.json.encode(kept))
             draft.replace(self._path)
         except OSError:
             return
 
     def forget(self) -> None:
-        """Drop the kept answer."""
-        self._path.unlink(missing_ok=True)
+        """Drop the kept answer; one that cannot be dropped is of no use either way."""
+        with contextlib.suppress(OSError):
+            self._path.unlink(missing_ok=True)
 
     def _fingerprint(self, selected: Selected) -> str:
         seen = hashlib.sha256("\0".join(self._words).encode())
@@ -92,6 +100,10 @@ def same(one: Selected, other: Selected) -> bool:
         and (one.threads, one.fail_fast) == (other.threads, other.fail_fast)
         and (one.target, one.exclusive_file) == (other.target, other.exclusive_file)
     )
+
+
+def _digest(answer: msgspec.Raw) -> str:
+    return hashlib.sha256(bytes(answer)).hexdigest()
 
 
 def _files(watched: Sequence[str]) -> Iterator[Path]:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from dbtorch.core.graph import Kind, Node
+from dbtorch.ports import EngineError
 
 
 class _DependsOn(msgspec.Struct):
@@ -20,6 +21,7 @@ class _Config(msgspec.Struct):
     materialized: str | None = None
     meta: dict[str, Any] = {}
     group: str | None = None
+    on_error: Any = None
 
 
 class _Owner(msgspec.Struct):
@@ -76,8 +78,18 @@ class Manifest:
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Read a manifest.json; unknown keys are ignored, as later versions of its schema add some."""
-    return decode_manifest(path.read_bytes())
+    """Read a manifest.json; unknown keys are ignored, as later versions of its schema add some.
+
+    Raises `EngineError` for what is none.
+    """
+    try:
+        return decode_manifest(path.read_bytes())
+    except (OSError, ValueError, msgspec.MsgspecError, RecursionError) as error:
+        what = getattr(error, "strerror", None) or error
+        raise EngineError(
+            f"dbt's manifest {path} cannot be read ({what}); "
+            "see that there is room on the disk, and run again"
+        ) from error
 
 
 def decode_manifest(content: bytes) -> Manifest:
@@ -147,7 +159,14 @@ def _node(resource: _Resource, owners: dict[str, str]) -> Node:
         tags=tuple(resource.tags),
         description=resource.description or "",
         meta=meta,
+        on_error=_on_error(resource),
     )
+
+
+def _on_error(resource: _Resource) -> str:
+    """Of models alone: https://docs.getdbt.com/reference/resource-configs/on_error."""
+    said = resource.config.on_error
+    return said if resource.resource_type == "model" and isinstance(said, str) else ""
 
 
 def _owner(owner: _Owner) -> str:

@@ -326,10 +326,9 @@ class SessionEngine:
             raise Garbled("closed: nobody asked for it")
         if self._worker is not None:
             self._worker.leaving = True
-        if self._closing is not None:
-            outcome = self._not_closed or Outcome(state=State.SUCCESS)
-            self._emit(Finished(self._closing, outcome))
-            self._closing = None
+        outcome = self._not_closed or Outcome(state=State.SUCCESS)
+        self._emit(Finished(self._closing, outcome))
+        self._closing = None
 
     # ---------------------------------------------------------------- death
 

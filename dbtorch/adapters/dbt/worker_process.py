@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import logging
 import os
@@ -10,16 +11,20 @@ import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dbtorch.adapters.dbt.messages import MAX_BYTES, Garbled, Message, read
 from dbtorch.ports import EngineError
+
+__all__ = ["Message", "Start", "Worker", "last_words"]
 
 log = logging.getLogger(__name__)
 
-Message = dict[str, Any]
+#: Seconds between the last word of a worker and its end.
+_PATIENCE = 5.0
 
 #: Imports the worker by its path, and leaves nothing of this folder on the project's import path.
 _BOOTSTRAP = (
@@ -114,20 +119,32 @@ class Worker:
         on_message: Callable[[Worker, Message], None],
         on_death: Callable[[Worker, str], None],
     ) -> None:
+        how = ""
         try:
             with self._socket.makefile("rb") as lines:
-                for line in lines:
-                    on_message(self, json.loads(line))
-        except (OSError, ValueError):
+                for line in _lines(lines):
+                    on_message(self, read(line))
+        except Garbled as error:
+            how = f"it sent what is no message: {error}"
+            self.kill()
+        except OSError:
             self.kill()
         except Exception:
             log.exception("a message of the dbt worker was not understood")
             self.kill()
-        status = self._process.wait()
+        status = self._ended()
         if not self.leaving:
             self.kill()
         self._socket.close()
-        on_death(self, _how_it_ended(status))
+        on_death(self, how or _how_it_ended(status))
+
+    def _ended(self) -> int:
+        """Its exit status; one that says no more and stays is made to go."""
+        try:
+            return self._process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return self._process.wait()
 
     def _watch(self) -> None:
         """Let the reader end with the worker: a process that a model left behind may hold on to
@@ -136,6 +153,13 @@ class Worker:
         self._process.wait()
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RD)
+
+
+def _lines(stream: io.BufferedReader) -> Iterator[bytes]:
+    """Lines as they come, none longer than a message may be; not the half one a death leaves."""
+    while line := stream.readline(MAX_BYTES):
+        if line.endswith(b"\n") or len(line) >= MAX_BYTES:
+            yield line
 
 
 def _how_it_ended(status: int) -> str:

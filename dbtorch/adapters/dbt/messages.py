@@ -1,0 +1,135 @@
+"""What a worker may say. It runs the project's own code, so nothing it says is taken on trust."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+
+Message = dict[str, Any]
+
+#: Longest message in bytes; the graph of 100,000 nodes comes to 50 MB.
+MAX_BYTES = 512 * 1024 * 1024
+
+#: What a store takes for a number.
+_Number = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+
+
+class Garbled(Exception):
+    """It is no message; the text says why, in half a sentence."""
+
+
+class _Anything(msgspec.Struct):
+    type: str
+
+
+class _Warning(_Anything):
+    message: str
+
+
+class _Opened(_Anything):
+    selected: list[str]
+    edges: list[tuple[str, str]]
+    selected_sources: list[str]
+    resolved: dict[str, list[str]]
+    threads: Annotated[int, msgspec.Meta(ge=1)]
+    fail_fast: bool
+    target: dict[str, Any]
+    exclusive_file: str | None
+    vars: dict[str, Any]
+    dbt_version: str
+    adapter: str
+    project: str
+    project_dir: str
+    target_path: str
+    manifest_path: str
+    manifest_hash: str
+    checksums: dict[str, str]
+    watched: list[str]
+    env_vars: list[str]
+
+
+class _Link(msgspec.Struct):
+    """An exception, as evidence."""
+
+    classes: list[str] | None = None
+    message: str | None = None
+    sqlstate: str | None = None
+    codes: list[str] | None = None
+    http_status: int | None = None
+    retry_after: str | float | None = None
+
+
+class _Failed(_Anything):
+    message: str
+    errors: list[_Link] | None = None
+
+
+class _Begun(_Anything):
+    blocked: bool
+
+
+class _Batches(msgspec.Struct):
+    successful: list[Any] | None = None
+    failed: list[Any] | None = None
+
+
+class _Result(_Anything):
+    """dbt's result of a node or hook."""
+
+    node: str
+    status: str | None = None
+    message: str | None = None
+    errors: list[_Link] | None = None
+    execution_time: float | None = None
+    timing: list[dict[str, Any]] | None = None
+    thread_id: str | None = None
+    adapter_response: dict[str, Any] | None = None
+    failures: _Number | None = None
+    batch_results: _Batches | None = None
+    compiled_path: str | None = None
+
+
+class _Started(_Anything):
+    node: str
+    attempt: _Number
+
+
+class _Finished(_Result, kw_only=True):
+    attempt: _Number
+
+
+#: Type of a message -> what it must hold; more than that may be in it.
+_TYPES: Mapping[str, type[_Anything]] = {
+    "warning": _Warning,
+    "opened": _Opened,
+    "failed": _Failed,
+    "begun": _Begun,
+    "begin_failed": _Failed,
+    "started": _Started,
+    "finished": _Finished,
+    "hook": _Result,
+    "released": _Anything,
+    "closed": _Anything,
+}
+
+
+def read(line: bytes) -> Message:
+    """One message. Raises `Garbled`."""
+    if len(line) >= MAX_BYTES:
+        raise Garbled(f"more than {MAX_BYTES:,} bytes")
+    try:
+        found = json.loads(line, parse_constant=lambda _: None)  # NaN is no JSON
+    except (ValueError, RecursionError) as error:
+        raise Garbled(f"no JSON: {error}") from None
+    kind = found.get("type") if isinstance(found, dict) else None
+    if not isinstance(kind, str) or kind not in _TYPES:
+        raise Garbled(f"unknown type {kind!r}" if kind is not None else "it has no type")
+    try:
+        msgspec.convert(found, _TYPES[kind])
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise Garbled(f"{kind}: {error}") from None
+    message: Message = found
+    return message

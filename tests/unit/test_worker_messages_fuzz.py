@@ -1,0 +1,279 @@
+"""Whatever a worker says, it is understood or it is a lost attempt: never a traceback or a hang."""
+
+from __future__ import annotations
+
+import json
+import logging
+import queue
+import stat
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dbtorch.adapters.dbt import messages, worker_process
+from dbtorch.adapters.dbt.messages import Garbled, read
+from dbtorch.adapters.dbt.session import SessionEngine, SessionRequest
+from dbtorch.core.events import Attempt, Batch, Event, Finished, Started
+from dbtorch.core.plan import SESSION_CLOSE, SESSION_OPEN
+from dbtorch.core.state import FailureClass, State
+from dbtorch.ports import EngineError
+
+NODE = "model.shop.orders"
+ATTEMPT = Attempt(NODE, 1)
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=8,
+)
+_TYPES = st.sampled_from(sorted(messages._TYPES))
+_FIELDS = st.sampled_from(
+    sorted({name for kind in messages._TYPES.values() for name in kind.__struct_fields__})
+)
+#: Messages that come near to what is one.
+_MESSAGES = st.builds(
+    lambda kind, node, more: {"type": kind, "node": node, "attempt": 1, **more},
+    _TYPES,
+    st.sampled_from([NODE, "model.shop.nowhere", SESSION_OPEN, SESSION_CLOSE]),
+    st.dictionaries(_FIELDS, _JSON | st.just([{}]) | st.just({}), max_size=6),
+)
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_a_message_or_garbled(line: bytes) -> None:
+    try:
+        assert isinstance(read(line + b"\n")["type"], str)
+    except Garbled as error:
+        assert str(error)  # noqa: PT017  # most bytes are none
+
+
+@given(_MESSAGES)
+@settings(max_examples=500)
+def test_any_message_that_is_read_is_understood(message: dict[str, Any]) -> None:
+    try:
+        found = read(json.dumps(message).encode() + b"\n")
+    except Garbled:
+        return
+    engine, events = an_open_engine()
+    try:
+        engine._told(engine._worker, found)  # type: ignore[arg-type]
+    except Garbled:
+        pass
+    if message["type"] == "closed":
+        return
+    # whatever it said: when it is gone the attempt has ended, once
+    engine._died(engine._worker, "exit status 1")  # type: ignore[arg-type]
+    ended = [event for event in events if isinstance(event, Finished) and event.attempt == ATTEMPT]
+    assert len(ended) == 1
+
+
+class Silent:
+    """A worker that is there and says nothing by itself."""
+
+    leaving = False
+
+    def send(self, type: str, **fields: Any) -> None:
+        pass
+
+    def kill(self) -> None:
+        pass
+
+
+def an_open_engine() -> tuple[SessionEngine, list[Event]]:
+    """One that has a model in flight."""
+    events: list[Event] = []
+    engine = SessionEngine(a_request("nowhere", Path("nowhere")), events.append)
+    engine.launch = lambda: None  # type: ignore[method-assign]
+    engine._send_open = lambda: None  # type: ignore[method-assign]
+    engine._worker = Silent()  # type: ignore[assignment]
+    engine._opened = engine._known = engine._accepted = engine._ready = True
+    engine._begun = engine._connected = True
+    engine.start(Batch(1, (ATTEMPT,)))
+    return engine, events
+
+
+def a_request(python: str, folder: Path) -> SessionRequest:
+    return SessionRequest(
+        python=python,
+        args=(),
+        cwd=folder,
+        environ={"PATH": "/usr/bin:/bin"},
+        log_path=lambda attempt: folder / "log",
+        console=folder / "console",
+        scratch=folder,
+    )
+
+
+# ---------------------------------------------------------------------------- real processes
+
+OPENED: dict[str, Any] = {
+    "type": "opened",
+    "selected": [NODE],
+    "edges": [],
+    "selected_sources": [],
+    "resolved": {},
+    "threads": 1,
+    "fail_fast": False,
+    "target": {"name": "dev"},
+    "exclusive_file": None,
+    "vars": {},
+    "dbt_version": "1.11.0",
+    "adapter": "duckdb 1.11.0",
+    "project": "shop",
+    "project_dir": ".",
+    "target_path": "target",
+    "manifest_hash": "abc",
+    "checksums": {},
+    "watched": [],
+    "env_vars": [],
+}
+
+#: Says its first words when asked to open, and its last ones when asked to execute.
+LIAR = """\
+    #!{python} -IS
+    import json, os, socket, sys, time
+    channel = socket.socket(fileno=int(sys.argv[3]))
+    def say(name):
+        with open(os.path.join({folder!r}, name), "rb") as file:
+            channel.sendall(file.read())
+    for line in channel.makefile("rb"):
+        kind = json.loads(line)["type"]
+        if kind == "open":
+            say("opened")
+        if kind == "begin":
+            channel.sendall(b'{{"type": "begun", "blocked": false}}\\n')
+        if kind == "close":
+            os._exit(0)
+        if kind == "execute":
+            say("lie")
+            {after}
+"""
+
+#: What it says, why it is none, and what it does afterwards.
+LIES = {
+    "not UTF-8": (b"\xff\xfe\x00{}\n", "no JSON", "pass"),
+    "a list": (b"[1]\n", "it has no type", "pass"),
+    "a number too long": (b"9" * 5000 + b"\n", "no JSON", "pass"),
+    "nested for ever": (b"[" * 100_000 + b"\n", "no JSON", "pass"),
+    "unknown type": (b'{"type": "surprise"}\n', "unknown type 'surprise'", "pass"),
+    "type of another type": (b'{"type": {}}\n', "unknown type {}", "pass"),
+    "no node": (b'{"type": "finished", "status": "success"}\n', "missing required field", "pass"),
+    "another node": (
+        b'{"type": "finished", "node": "model.shop.other", "attempt": 1, "status": "success"}\n',
+        "model.shop.other #1 is not under way",
+        "pass",
+    ),
+    "another attempt": (
+        f'{{"type": "finished", "node": "{NODE}", "attempt": 2, "status": "success"}}\n'.encode(),
+        f"{NODE} #2 is not under way",
+        "pass",
+    ),
+    "an attempt of another type": (
+        f'{{"type": "started", "node": "{NODE}", "attempt": "1"}}\n'.encode(),
+        "Expected `int`, got `str`",
+        "pass",
+    ),
+    "a hook that is none": (
+        b'{"type": "hook", "node": "operation.shop.x", "status": "success"}\n',
+        "there is no operation.shop.x",
+        "pass",
+    ),
+    "an end that nobody asked for": (b'{"type": "closed"}\n', "nobody asked for it", "pass"),
+    "half a line, then death": (b'{"type": "fini', "exit status 3", "os._exit(3)"),
+    "half a line, then silence": (
+        b'{"type": "fini',
+        "killed by SIGKILL",
+        "channel.shutdown(socket.SHUT_WR); time.sleep(600)",
+    ),
+    "a line that does not end": (b"x" * 2_000_000, "more than 1,000,000 bytes", "time.sleep(600)"),
+}
+
+
+@pytest.fixture
+def liar(tmp_path: Path) -> Path:
+    """The interpreter of a project, as far as an engine can tell."""
+    (tmp_path / "opened").write_text(
+        json.dumps({**OPENED, "manifest_path": str(tmp_path / "manifest.json")}) + "\n"
+    )
+    (tmp_path / "manifest.json").write_text("{}")
+    return tmp_path / "python"
+
+
+def teach(liar: Path, after: str = "pass") -> None:
+    text = textwrap.dedent(LIAR).format(python=sys.executable, folder=str(liar.parent), after=after)
+    liar.write_text(text)
+    liar.chmod(liar.stat().st_mode | stat.S_IXUSR)
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_lie_is_a_lost_attempt(
+    liar: Path, lie: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    said, why, after = LIES[lie]
+    (liar.parent / "lie").write_bytes(said)
+    teach(liar, after)
+    for module in (messages, worker_process):
+        monkeypatch.setattr(module, "MAX_BYTES", 1_000_000)
+    monkeypatch.setattr(worker_process, "_PATIENCE", 0.5)
+    events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+    engine = SessionEngine(a_request(str(liar), liar.parent), events.put)
+    try:
+        engine.open()
+        engine.accept()
+        opening = Attempt(SESSION_OPEN, 1)
+        engine.start(Batch(1, (opening,)))
+        assert events.get(timeout=20) == Started(opening)
+        begun = events.get(timeout=20)
+        assert isinstance(begun, Finished)
+        assert begun.outcome.state is State.SUCCESS
+        engine.start(Batch(2, (ATTEMPT,)))
+        finished = events.get(timeout=20)
+    finally:
+        engine.kill()
+        engine.close()
+
+    assert isinstance(finished, Finished)
+    assert finished.attempt == ATTEMPT
+    assert finished.outcome.state is State.FAILED
+    assert finished.outcome.failure_class is FailureClass.TRANSIENT
+    assert finished.outcome.message.startswith("the dbt worker died (")
+    assert why in finished.outcome.message
+    assert "\n" not in finished.outcome.message
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+@pytest.mark.parametrize(
+    ("opened", "manifest", "why"),
+    [
+        ("{}\n", "{}", "it has no type"),
+        ('{"type": "opened"}\n', "{}", "missing required field"),
+        ('{"type": "opened"', "{}", "dbt ended before it had read the project"),
+        (json.dumps({**OPENED, "threads": 0}) + "\n", "{}", "threads"),
+        (None, "{", "manifest.json cannot be read"),
+        (None, '{"nodes": {"a": 1}}', "Expected `object`, got `int`"),
+        (None, "[" * 100_000, "manifest.json cannot be read"),
+        (None, b'{"nodes": "\xff"}', "manifest.json cannot be read"),
+    ],
+)
+def test_an_opening_that_is_none_is_an_error_in_one_sentence(
+    liar: Path, opened: str | None, manifest: str | bytes, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teach(liar)
+    if opened is not None:
+        (liar.parent / "opened").write_text(opened)
+        liar.write_text(liar.read_text().replace('say("opened")', 'say("opened"); os._exit(0)'))
+    is_text = isinstance(manifest, str)
+    (liar.parent / "manifest.json").write_bytes(manifest.encode() if is_text else manifest)  # type: ignore[union-attr, arg-type]
+    engine = SessionEngine(a_request(str(liar), liar.parent), lambda event: None)
+    try:
+        with pytest.raises(EngineError) as raised:
+            engine.open()
+    finally:
+        engine.kill()
+        engine.close()
+    assert why in str(raised.value)
