@@ -128,18 +128,47 @@ class LeaseHeld(Exception):
         super().__init__(lease.name)
 
 
-class Store(Protocol):
-    """Run history and state. Every write is committed when the call returns."""
+class LeaseLost(StoreError):
+    """What was to be written is another supervisor's to write by now."""
 
-    def begin(self, run: RunRecord, nodes: Sequence[Node]) -> None:
-        """Write a run and its nodes, all pending. A run that is resumed is written again:
-        known nodes and attempts stay.
+    def __init__(self, lease: Lease, holder: Lease | None) -> None:
+        by = "another process"
+        if holder is not None and holder.run_id == lease.run_id:
+            by = f"pid {holder.pid} on {holder.host}"
+        super().__init__(
+            f"run {lease.run_id} was taken over by {by} while this process stood still; "
+            f"nothing more is written from here, `dbtorch show {lease.run_id}` says how it goes on"
+        )
+
+
+class Store(Protocol):
+    """Run history and state. Every write is committed when the call returns.
+
+    With a ``lease`` a write is refused with `LeaseLost` when somebody else has taken that over.
+    """
+
+    def begin(
+        self,
+        run: RunRecord,
+        nodes: Sequence[Node],
+        changes: Sequence[Changed] = (),
+        *,
+        lease: Lease | None = None,
+    ) -> None:
+        """Write a run and its nodes, all pending.
+
+        A run that goes on is written again: known nodes and attempts stay as they are, but for
+        ``changes``, written in the same commit.
         """
 
-    def record(self, run_id: str, changes: Sequence[Changed]) -> None:
+    def record(
+        self, run_id: str, changes: Sequence[Changed], *, lease: Lease | None = None
+    ) -> None:
         """Write changes, and what they say about nodes and attempts, in one commit."""
 
-    def end(self, run_id: str, state: RunState, at: datetime) -> None:
+    def end(
+        self, run_id: str, state: RunState, at: datetime, *, lease: Lease | None = None
+    ) -> None:
         """Write how a run ended."""
 
     def act(self, run_id: str, action: Action) -> int:
@@ -175,7 +204,7 @@ class Store(Protocol):
         """Take the lease or raise `LeaseHeld`. One that has expired may be taken over."""
 
     def renew(self, lease: Lease, *, now: datetime) -> bool:
-        """Prolong; False when somebody else has it by now."""
+        """Prolong by the lease's lifetime from now; False when somebody else has it by now."""
 
     def release(self, lease: Lease) -> None:
         """Give the lease back; silent when it is somebody else's."""

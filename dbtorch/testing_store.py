@@ -16,7 +16,6 @@ from typing import Any
 from dbtorch.core.events import Changed, Outcome
 from dbtorch.core.graph import Kind, Node
 from dbtorch.core.history import (
-    LEASE_LIFETIME,
     Action,
     AttemptRecord,
     Lease,
@@ -26,10 +25,7 @@ from dbtorch.core.history import (
     Transition,
 )
 from dbtorch.core.state import FailureClass, RunState, State
-from dbtorch.ports import LeaseHeld, StoreError
-
-_EVERY_TIME = (Kind.SESSION, Kind.OPERATION)
-_LOST = "lost: the supervisor ended before the attempt did"
+from dbtorch.ports import LeaseHeld, LeaseLost, StoreError
 
 
 @dataclass(slots=True)
@@ -53,30 +49,45 @@ class MemoryStore:
 
     # ---------------------------------------------------------------- writing
 
-    def begin(self, run: RunRecord, nodes: Sequence[Node]) -> None:
-        """Write a run and its nodes, all pending; one that is resumed goes on from what it has."""
+    def begin(
+        self,
+        run: RunRecord,
+        nodes: Sequence[Node],
+        changes: Sequence[Changed] = (),
+        *,
+        lease: Lease | None = None,
+    ) -> None:
+        """Write a run and its nodes, all pending; one that goes on is as ``changes`` leave it."""
         run = replace(run, options=_json(run.options), nodes=(), transitions=(), actions=())
         with self._lock:
+            self._fence(lease)
             kept = self._runs.setdefault(run.run_id, _Kept(run))
             kept.run = replace(run, started_at=kept.run.started_at)
-            _close_lost(kept)
             known, kept.nodes = kept.nodes, {}
             for node in nodes:
                 kept.nodes[node.id] = _merged(node, known.pop(node.id, None))
-            kept.nodes.update({id: _left(node) for id, node in known.items()})
+            kept.nodes.update(known)
+            for change in changes:
+                _record(kept, change)
 
-    def record(self, run_id: str, changes: Sequence[Changed]) -> None:
+    def record(
+        self, run_id: str, changes: Sequence[Changed], *, lease: Lease | None = None
+    ) -> None:
         """Write changes, and what they say about nodes and attempts."""
         with self._lock:
             if not changes:
                 return
+            self._fence(lease)
             kept = self._kept(run_id)
             for change in changes:
                 _record(kept, change)
 
-    def end(self, run_id: str, state: RunState, at: datetime) -> None:
+    def end(
+        self, run_id: str, state: RunState, at: datetime, *, lease: Lease | None = None
+    ) -> None:
         """Write how a run ended."""
         with self._lock:
+            self._fence(lease)
             kept = self._kept(run_id)
             kept.run = replace(kept.run, state=state, finished_at=at)
 
@@ -174,7 +185,7 @@ class MemoryStore:
             held = self._leases.get(lease.name)
             if held is None or not _mine(held, lease):
                 return False
-            self._leases[lease.name] = replace(held, expires_at=now + LEASE_LIFETIME)
+            self._leases[lease.name] = replace(held, expires_at=now + lease.lifetime)
             return True
 
     def release(self, lease: Lease) -> None:
@@ -192,6 +203,14 @@ class MemoryStore:
     def close(self) -> None:
         """Nothing to close; what was written can still be read."""
 
+    def _fence(self, lease: Lease | None) -> None:
+        if lease is None:
+            return
+        held = self._leases.get(lease.name)
+        mine = held is not None and _mine(held, lease) and held.acquired_at == lease.acquired_at
+        if not mine:
+            raise LeaseLost(lease, held)
+
     def _kept(self, run_id: str) -> _Kept:
         if run_id not in self._runs:
             raise StoreError(f"there is no run {run_id}")
@@ -205,21 +224,6 @@ class MemoryStore:
 # -------------------------------------------------------------------- a run goes on
 
 
-def _close_lost(kept: _Kept) -> None:
-    """Fail attempts whose supervisor died, at the last sign of life."""
-    last = max((transition.at for transition in kept.transitions), default=None)
-    for attempts in kept.attempts.values():
-        for number, attempt in attempts.items():
-            if attempt.state.active:
-                attempts[number] = replace(
-                    attempt,
-                    state=State.FAILED,
-                    finished_at=last,
-                    failure_class=FailureClass.TRANSIENT,
-                    message=_LOST,
-                )
-
-
 def _merged(node: Node, known: NodeRecord | None) -> NodeRecord:
     record = NodeRecord(
         id=node.id,
@@ -231,23 +235,17 @@ def _merged(node: Node, known: NodeRecord | None) -> NodeRecord:
         owner=node.owner,
         runbook=node.runbook,
         group=node.group,
+        checksum=node.checksum,
     )
     if known is None:
         return record
-    record = replace(record, updated_at=known.updated_at)
-    if known.state.ok and node.kind not in _EVERY_TIME:
-        return replace(record, state=known.state, reason=known.reason, retry_at=known.retry_at)
-    return record
-
-
-def _left(node: NodeRecord) -> NodeRecord:
-    """A node that was open when its supervisor died and is in no plan any more."""
-    if node.state.final:
-        return node
-    if node.state is State.PENDING:
-        reason = "no longer part of the run"
-        return replace(node, state=State.SKIPPED, reason=reason, retry_at=None)
-    return replace(node, state=State.FAILED, reason=_LOST, retry_at=None)
+    return replace(
+        record,
+        state=known.state,
+        reason=known.reason,
+        updated_at=known.updated_at,
+        retry_at=known.retry_at,
+    )
 
 
 # -------------------------------------------------------------------- changes

@@ -5,17 +5,16 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
-from dbtorch.core.history import LEASE_LIFETIME, Lease
+from dbtorch.core.history import Lease
 from dbtorch.ports import Clock, Store, StoreError
 
 log = logging.getLogger(__name__)
 
-#: Seconds between renewals: three may be missed before somebody else may take over.
-RENEW_EVERY = LEASE_LIFETIME.total_seconds() / 4
+#: Renewals in the lifetime of a lease: three may be missed before somebody else may take over.
+RENEWALS = 4
 
 
 class LeaseKeeper:
@@ -51,11 +50,9 @@ class LeaseKeeper:
             log.warning("the lease could not be given back; it expires by itself")
 
     def _keep(self) -> None:
-        while not self._done.wait(RENEW_EVERY):
-            now = self._clock.now()
-            self._lease = replace(self._lease, expires_at=now + LEASE_LIFETIME)
+        while not self._done.wait(self._lease.lifetime.total_seconds() / RENEWALS):
             try:
-                if not self._store.renew(self._lease, now=now):
+                if not self._store.renew(self._lease, now=self._clock.now()):
                     self._on_lost("another run took over the lease of this pipeline")
                     return
             except StoreError as error:

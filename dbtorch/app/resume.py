@@ -224,9 +224,10 @@ def _moves(
             if before is None or not before.state.final:
                 reason = f"{blocked[id]} failed"
                 yield _change(before or _fresh(node), State.UPSTREAM_FAILED, now, reason)
-        elif before is not None and before.state is not State.PENDING:
-            if id in again or node.kind in EVERY_TIME:
-                yield _change(before, State.PENDING, now, again.get(id, ""))
+        elif before is None or before.state is State.PENDING:
+            continue
+        elif id in again or node.kind in EVERY_TIME:
+            yield _change(before, State.PENDING, now, again.get(id, ""))
     for node_record in known.values():
         if node_record.id not in graph and not node_record.state.final:
             waits = node_record.state is State.PENDING

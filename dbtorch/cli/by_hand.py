@@ -26,3 +26,21 @@ def cancel(run: str, nodes: tuple[str, ...], reason: str, wait: bool, **given: A
 
     with opened_store(given) as store:
         return cancel(store, run, nodes, reason=reason, wait=wait, actor=actor(), echo=click.echo)
+
+
+@click.command()
+@click.argument("run")
+@click.argument("node")
+@click.argument("state", type=click.Choice(["success", "failed"]))
+@click.option("--reason", required=True, help="Why; it is kept in the history.")
+@_PROJECT
+@_STORE
+def mark(run: str, node: str, state: str, reason: str, **given: Any) -> int:
+    """Say that a NODE of a RUN that has ended succeeded or failed; a retry goes on from there."""
+    from dbtorch.adapters.actor import actor
+    from dbtorch.cli.marking import mark
+    from dbtorch.cli.reading import opened_store
+    from dbtorch.core.state import State
+
+    with opened_store(given) as store:
+        return mark(store, run, node, State(state), reason=reason, actor=actor(), echo=click.echo)

@@ -144,6 +144,9 @@ def _options(given: dict[str, Any]) -> Any:
     )
 
 
+_WHY = click.option("--reason", default="", help="Why; it is kept in the history.")
+
+
 @click.command(cls=DbtCommand)
 @_PROJECT
 @_PIPELINE
@@ -162,18 +165,70 @@ def run(**given: Any) -> int:
     return run(_options(given))
 
 
-@click.command()
+@click.command(cls=DbtCommand)
 @click.argument("run", default="latest")
+@click.option(
+    "--from",
+    "start_from",
+    multiple=True,
+    metavar="NODE",
+    help="Run this node and everything after it again, whatever their state.",
+)
+@click.option("--same-code", is_flag=True, help="Refuse when the code is not what the run used.")
+@_WHY
 @_PROJECT
 @_overrides
 @_timing
 @_LOG_FORMAT
 @_STORE
+@dbt_options
 def retry(**given: Any) -> int:
-    """Go on with RUN: what did not succeed, and what depends on it."""
-    from dbtorch.cli.running import retry
+    """Go on with RUN: what did not succeed, and what depends on it.
 
-    return retry(_options(given), given["run"])
+    A node whose code has changed since it succeeded runs again, too. Options that would make
+    another run of it are refused unless they say what the run said.
+    """
+    from dbtorch.cli.resuming import Asked, retry
+    from dbtorch.core.history import Verb
+
+    asked = Asked(
+        verb=Verb.RETRY,
+        start_from=given["start_from"],
+        same_code=given["same_code"],
+        reason=given["reason"],
+    )
+    return retry(_options(given), given["run"], asked)
+
+
+@click.command(cls=DbtCommand)
+@click.argument("run")
+@click.option(
+    "--select",
+    "-s",
+    "again",
+    multiple=True,
+    required=True,
+    help="Nodes to run again, in dbt's words; steps as step:<name>.",
+)
+@click.option("--exclude", "never", multiple=True, help="Nodes that stay as they are.")
+@_WHY
+@_PROJECT
+@_overrides
+@_timing
+@_LOG_FORMAT
+@_STORE
+def rerun(**given: Any) -> int:
+    """Run a part of RUN again, whatever its state: what is selected, and what depends on it."""
+    from dbtorch.cli.resuming import Asked, retry
+    from dbtorch.core.history import Verb
+
+    asked = Asked(
+        verb=Verb.RERUN,
+        select=given["again"],
+        exclude=given["never"],
+        reason=given["reason"],
+    )
+    return retry(_options(given), given["run"], asked)
 
 
 _PLAN_FORMAT = click.option(

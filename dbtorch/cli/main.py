@@ -16,6 +16,8 @@ COMMANDS = {
     "run": ("dbtorch.cli.commands", "Run the project, or a part of it."),
     "plan": ("dbtorch.cli.commands", "Show what would run, in which order and why."),
     "retry": ("dbtorch.cli.commands", "Run again what did not succeed, and what depends on it."),
+    "rerun": ("dbtorch.cli.commands", "Run a part of a run again, whatever its state."),
+    "mark": ("dbtorch.cli.by_hand", "Say that a node of a run succeeded or failed."),
     "cancel": ("dbtorch.cli.by_hand", "Cancel a run that is under way, or nodes of it."),
     "runs": ("dbtorch.cli.reading", "List runs."),
     "show": ("dbtorch.cli.reading", "Show one run."),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -143,6 +143,35 @@ def dbt_args(given: Mapping[str, Any]) -> tuple[str, ...]:
         else:
             words += [first, str(value)]
     return tuple(words)
+
+
+def values_of(words: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Option -> its values, of words that `dbt_args` has made; a switch has its own name as one."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name, word, value in _grouped(words):
+        found[name] = (*found.get(name, ()), word if value is None else value)
+    return found
+
+
+def without(words: Sequence[str], names: set[str]) -> tuple[str, ...]:
+    """These words without some options."""
+    kept: list[str] = []
+    for name, word, value in _grouped(words):
+        if name not in names:
+            kept += [word] if value is None else [word, value]
+    return tuple(kept)
+
+
+def _grouped(words: Sequence[str]) -> Iterator[tuple[str, str, str | None]]:
+    """Option, the word it was given as, and its value where it takes one."""
+    bare = {option.names[0] for option in DBT_OPTIONS if option.kind in ("switch", "flag")}
+    following = iter(words)
+    for word in following:
+        name = word.replace("--no-", "--", 1) if word.startswith("--no-") else word
+        if name in bare:
+            yield name, word, None
+        else:
+            yield word, word, next(following, None)
 
 
 def selects(given: Mapping[str, Any]) -> bool:

@@ -6,10 +6,15 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 
 from dbtorch.cli.errors import UsageError
 from dbtorch.core.config import Config
+from dbtorch.core.history import LEASE_LIFETIME
+
+#: Seconds, a day: after a crash on another machine a run waits this long to be gone on with.
+_LONGEST_LEASE = 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +80,23 @@ def configured_store(option: str | None, project_dir: Path) -> str | None:
     from dbtorch.adapters.config import load
 
     return load(project_dir).database_url
+
+
+def lease_lifetime(environ: Mapping[str, str] = os.environ) -> timedelta:
+    """How long a supervisor that is not heard of still holds its pipeline. Raises `UsageError`."""
+    text = environ.get("DBTORCH_LEASE_LIFETIME")
+    if not text:
+        return LEASE_LIFETIME
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 1 <= seconds <= _LONGEST_LEASE:
+        raise UsageError(
+            f"DBTORCH_LEASE_LIFETIME is {text!r}; give it a number of seconds from 1 to"
+            f" {_LONGEST_LEASE}, such as {LEASE_LIFETIME.seconds}"
+        )
+    return timedelta(seconds=seconds)
 
 
 def _with_declared_steps(project: Project) -> Config:

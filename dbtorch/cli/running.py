@@ -1,4 +1,4 @@
-"""`dbtorch run` and `dbtorch retry`: from options to an exit code."""
+"""One stretch of a run, from its start or a retry to an exit code; and `dbtorch run`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from functools import partial
 from importlib.metadata import version
 from typing import Any
 
+from dbtorch.adapters.actor import actor
 from dbtorch.adapters.clock import SystemClock
 from dbtorch.adapters.cron import interval
 from dbtorch.adapters.dbt.session import SessionEngine
@@ -25,20 +26,22 @@ from dbtorch.adapters.steps.runner import StepRunner
 from dbtorch.app.lease import LeaseKeeper
 from dbtorch.app.planning import Planned, texts_to_resolve
 from dbtorch.app.recorder import Recorder
+from dbtorch.app.resume import Resumption, Wish, resume, start
 from dbtorch.app.runner import Inbox, Interrupt, Outdated, Requested, Runner
 from dbtorch.app.watch import ActionWatch
 from dbtorch.cli.errors import NODE_FAILED, OK, USAGE, UsageError
 from dbtorch.cli.head_start import HeadStart, same
 from dbtorch.cli.opening import Opening, Options, pipeline_of
-from dbtorch.cli.project import Project, configured_store, open_project
+from dbtorch.cli.project import Project, configured_store, lease_lifetime, open_project
 from dbtorch.cli.render import View, make_view
+from dbtorch.cli.resuming import Asked, latest_record, notes
 from dbtorch.cli.signals import Signals
 from dbtorch.cli.timing import deadline_of
 from dbtorch.cli.wiring import Occasion, build_engine, build_steps, build_store, prepare
 from dbtorch.core.breaker import Pause
 from dbtorch.core.deadline import Deadline, DeadlineAction
 from dbtorch.core.events import Attempt, Batch, Finished
-from dbtorch.core.history import LEASE_LIFETIME, Action, Lease, RunRecord, Verb
+from dbtorch.core.history import Action, Lease, RunRecord, Verb
 from dbtorch.core.plan import SESSION_CLOSE, SESSION_OPEN
 from dbtorch.core.run import Run
 from dbtorch.core.state import RunState, State
@@ -64,15 +67,16 @@ def run(options: Options) -> int:
         data_interval_end=end,
     )
     with ExitStack() as stack:
-        return _Stretch(stack, project, options, occasion, now, earlier=None).go()
+        return Stretch(stack, project, options, occasion, now).go()
 
 
-def _store(project: Project, options: Options, *, create: bool) -> Store:
+def opened_history(project: Project, options: Options, *, create: bool) -> Store:
+    """The run history that options, environment or dbtorch.yml name. Raises `StoreError`."""
     url = options.database_url or configured_store(None, project.dir)
     return build_store(project.dir, url, create=create)
 
 
-class _Stretch:
+class Stretch:
     """One stretch of a run: from its start, or from a retry, to where it ends."""
 
     def __init__(
@@ -82,14 +86,17 @@ class _Stretch:
         options: Options,
         occasion: Occasion,
         started_at: datetime,
-        earlier: RunRecord | None,
+        earlier: RunRecord | None = None,
+        asked: Asked | None = None,
     ) -> None:
+        """``earlier`` is a run to go on with, and ``asked`` what is asked of it."""
         self._stack = stack
         self._project = project
         self._options = options
         self._occasion = occasion
         self._started_at = started_at
         self._earlier = earlier
+        self._asked = asked
         self._clock = SystemClock()
         self._inbox = Inbox()
         self._files = RunFiles(project.dir, occasion.run_id)
@@ -118,11 +125,14 @@ class _Stretch:
         )
         self._stack.callback(engine.close)
         engine.launch()  # dbt is imported while we look at everything else
-        store = _store(self._project, self._options, create=True)
+        store = opened_history(self._project, self._options, create=True)
         self._stack.callback(store.close)
         view = make_view(self._options.log_format, self._clock)
         self._stack.callback(view.close)
-        self._hold_lease(store, view)
+        lease = self._hold_lease(store, view)
+        if self._asked is not None:
+            run_id, outputs = self._occasion.run_id, self._occasion.outputs
+            self._earlier = latest_record(store, run_id, self._asked, outputs)
         self._watch(store)
         commit = _in_background(lambda: checkout(self._project.dir))
         head_start = HeadStart(self._project.dir, self._words(args))
@@ -133,18 +143,23 @@ class _Stretch:
             if opening.empty:
                 self._let_dbt_finish(engine)
                 return _nothing_selected(view, self._options)
-            run = self._drive(store, view, engine, opening, commit())
+            run = self._drive(store, lease, view, engine, opening, commit())
             if run.finished:
                 return _exit_code(run, self._signals.received)
             # dbt answered something else than the kept answer: go on with what is so.
             head_start.forget()
             self._earlier = store.run(self._occasion.run_id)
+            self._asked = None  # what was asked for is under way
             opening = self._plan(self._answer[0], store)
             engine.accept()
 
     def _open(self, engine: SessionEngine, store: Store, head_start: HeadStart) -> Opening:
         """A plan from dbt's answer, or from the kept one where steps can start before it."""
         texts = texts_to_resolve(self._project.config)
+        if self._asked is not None:  # what runs again depends on the code as it is now
+            opening = self._plan(engine.open((*texts, *self._asked.texts())), store)
+            engine.accept()
+            return opening
         kept = head_start.recall()
         if kept is not None:
             opening = self._plan(kept, store)
@@ -184,11 +199,21 @@ class _Stretch:
         return [*args, *where, *steps]
 
     def _drive(
-        self, store: Store, view: View, engine: SessionEngine, opening: Opening, commit: Checkout
+        self,
+        store: Store,
+        lease: Lease,
+        view: View,
+        engine: SessionEngine,
+        opening: Opening,
+        commit: Checkout,
     ) -> Run:
         planned = opening.planned
         record = self._record(opening.selected, planned, commit)
-        store.begin(record, list(planned.plan.graph.nodes.values()))
+        resumed = self._resumption(opening, view)
+        action = self._act(store, resumed)
+        store.begin(record, resumed.nodes, resumed.changes, lease=lease)
+        if action is not None:
+            store.handled(record.run_id, action, self._clock.now())
         steps = build_steps(
             self._project,
             self._context(opening.selected),
@@ -197,12 +222,11 @@ class _Stretch:
             self._inbox.put,
             grace=self._grace,
         )
-        run = Run(planned.plan, random=random.random, prior=_prior(self._earlier))
-        engine.adopt(_results(self._earlier))
+        run = Run(planned.plan, random=random.random, prior=resumed.prior)
+        engine.adopt(resumed.results)
         self._signals.route(self._inbox, leave=partial(_leave, engine, steps))
         began = self._clock.now()
-        known = self._earlier.nodes if self._earlier is not None else ()
-        view.start(planned.plan, replace(record, nodes=known), self._files.log)
+        view.start(planned.plan, replace(record, nodes=resumed.before), self._files.log)
         try:
             Runner(
                 run,
@@ -211,7 +235,7 @@ class _Stretch:
                 steps=steps,
                 inbox=self._inbox,
                 clock=self._clock,
-                recorder=Recorder(store, record.run_id),
+                recorder=Recorder(store, record.run_id, lease),
                 listeners=[view.changed],
                 on_pause=lambda pause: view.note(_told_of(pause), level="warning"),
                 deadline=self._deadline,
@@ -223,12 +247,36 @@ class _Stretch:
         finally:
             steps.close()
         if run.finished:
-            store.end(record.run_id, run.state, self._clock.now())
+            store.end(record.run_id, run.state, self._clock.now(), lease=lease)
             finished = store.run(record.run_id)
             assert finished is not None
             since = began if self._earlier is not None else None
             view.finish(summarize(finished, log_path=self._files.log, since=since))
         return run
+
+    def _resumption(self, opening: Opening, view: View) -> Resumption:
+        """What this stretch goes on with. Raises `UsageError`."""
+        plan, now = opening.planned.plan, self._clock.now()
+        if self._earlier is None:
+            return start(plan)
+        if self._asked is None:
+            return resume(self._earlier, plan, Wish(), now)
+        resumed = self._asked.go_on(self._earlier, opening, self._project.config, now)
+        for note in notes(resumed, self._earlier):
+            view.note(note, level="info")
+        return resumed
+
+    def _act(self, store: Store, resumed: Resumption) -> int | None:
+        """Write who goes on with the run; answers the ordinal of the action."""
+        if self._asked is None:
+            return None
+        action = Action(
+            action=self._asked.verb,
+            at=self._clock.now(),
+            actor=actor(),
+            reason=self._asked.told(resumed),
+        )
+        return store.act(self._occasion.run_id, action)
 
     def _let_dbt_finish(self, engine: SessionEngine) -> None:
         """Let dbt write the artifacts of a run without nodes. Raises `EngineError`."""
@@ -264,7 +312,7 @@ class _Stretch:
         store.act(self._occasion.run_id, action)
         view.note(what, level="warning")
 
-    def _hold_lease(self, store: Store, view: View) -> None:
+    def _hold_lease(self, store: Store, view: View) -> Lease:
         """Take the lease, and end what the one who had it, or drove this run, left behind."""
         now = self._clock.now()
         lease = Lease(
@@ -273,7 +321,7 @@ class _Stretch:
             host=socket.gethostname(),
             pid=os.getpid(),
             acquired_at=now,
-            expires_at=now + LEASE_LIFETIME,
+            expires_at=now + lease_lifetime(),
         )
         keeper = LeaseKeeper(
             store, lease, self._clock, on_lost=lambda why: self._inbox.put(Interrupt(why))
@@ -283,11 +331,11 @@ class _Stretch:
             self._stack.enter_context(keeper)
         except LeaseHeld as held:
             raise UsageError(_who_holds(held.lease)) from held
-        runs = {self._earlier.run_id} if self._earlier is not None else set()
-        runs |= {held_before.run_id} if held_before is not None else set()
+        runs = {lease.run_id} | ({held_before.run_id} if held_before is not None else set())
         ended = sum(end_left_behind(run_id, grace=_GRACE) for run_id in runs)
         if ended:
             view.note(f"ended {ended} processes that an earlier run left behind", level="warning")
+        return lease
 
     def _context(self, selected: Selected) -> StepContext:
         occasion = self._occasion

@@ -11,7 +11,6 @@ from typing import Any
 from dbtorch.core.graph import Kind
 from dbtorch.core.state import FailureClass, RunState, State
 
-
 #: How the message of an attempt begins whose supervisor was gone before it ended.
 LOST = "lost: the supervisor"
 
@@ -156,6 +155,11 @@ class Lease:
     pid: int
     acquired_at: datetime
     expires_at: datetime
+
+    @property
+    def lifetime(self) -> timedelta:
+        """How long it holds without being renewed, told of a lease as it was taken."""
+        return self.expires_at - self.acquired_at
 
 
 #: A supervisor that has not renewed its lease for this long is taken for dead.

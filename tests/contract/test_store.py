@@ -11,8 +11,6 @@ from dbtorch.core.state import FailureClass, RunState, State
 from dbtorch.ports import Store, StoreError
 from tests.stores import NOON, SUCCESS, a_node, a_run, after, an_attempt, change
 
-LOST = "lost: the supervisor ended before the attempt did"
-
 DROPPED = Outcome(
     state=State.FAILED, message="connection lost", failure_class=FailureClass.TRANSIENT
 )
@@ -237,7 +235,7 @@ def test_a_run_ends(store):
 # ------------------------------------------------------------------ runs that go on
 
 
-def test_a_run_that_goes_on_keeps_what_it_has(store):
+def test_a_run_that_goes_on_keeps_what_it_has_but_for_what_changes(store):
     nodes = [a_node(f"model.{name}") for name in ("done", "bad", "flying", "waiting", "new")]
     store.begin(a_run(pid=1), nodes[:4])
     store.record("r1", an_attempt("model.done", SUCCESS, start=1))
@@ -245,50 +243,45 @@ def test_a_run_that_goes_on_keeps_what_it_has(store):
     store.record("r1", an_attempt("model.flying", SUCCESS, start=8)[:2])
     store.end("r1", RunState.CANCELLED, after(9))
 
-    store.begin(a_run(pid=2, started_at=after(500), command=("dbtorch", "retry")), nodes)
+    changes = [
+        change("model.flying", State.RUNNING, State.FAILED, 8, reason="lost", outcome=DROPPED),
+        change("model.flying", State.FAILED, State.PENDING, 500),
+        change("model.bad", State.FAILED, State.PENDING, 500, reason="once more"),
+    ]
+    again = a_run(pid=2, started_at=after(500), command=("dbtorch", "retry"))
+    store.begin(again, nodes, changes)
 
     run = store.run("r1")
     assert (run.state, run.finished_at) == (RunState.RUNNING, None)
     assert (run.pid, run.command, run.started_at) == (2, ("dbtorch", "retry"), NOON)
-    assert [(node.name, node.state, len(node.attempts)) for node in run.nodes] == [
-        ("done", State.SUCCESS, 1),
-        ("bad", State.PENDING, 1),
-        ("flying", State.PENDING, 1),
-        ("waiting", State.PENDING, 0),
-        ("new", State.PENDING, 0),
+    assert [(node.name, node.state, len(node.attempts), node.reason) for node in run.nodes] == [
+        ("done", State.SUCCESS, 1, ""),
+        ("bad", State.PENDING, 1, "once more"),
+        ("flying", State.PENDING, 1, ""),
+        ("waiting", State.PENDING, 0, ""),
+        ("new", State.PENDING, 0, ""),
     ]
-    assert len(run.transitions) == 8
+    assert len(run.transitions) == 8 + 3
     lost = node_of(store, "r1", "model.flying").attempts[0]
     assert (lost.state, lost.failure_class) == (State.FAILED, FailureClass.TRANSIENT)
-    assert lost.message == LOST
-    assert lost.finished_at == after(8)  # the last sign of life
-    assert node_of(store, "r1", "model.bad").reason == ""
+    assert lost.finished_at == after(8)
 
 
-def test_hooks_and_sessions_are_done_anew_when_a_run_goes_on(store):
-    nodes = [a_node("operation.h", Kind.OPERATION), a_node("session.open", Kind.SESSION)]
-    store.begin(a_run(), nodes)
-    for node in nodes:
-        store.record("r1", an_attempt(node.id, SUCCESS))
-    store.begin(a_run(), nodes)
-    assert {node.state for node in store.run("r1").nodes} == {State.PENDING}
-
-    store.record("r1", [change("operation.h", State.PENDING, State.RUNNING, 50)])
-    (attempt,) = store.attempts("r1", "operation.h")
-    assert (attempt.state, attempt.started_at) == (State.RUNNING, after(50))
-    assert attempt.finished_at is None
+def test_code_is_remembered_as_of_the_last_plan(store):
+    store.begin(a_run(), [a_node("model.a", checksum="one"), a_node("model.b")])
+    assert [node.checksum for node in store.run("r1").nodes] == ["one", ""]
+    store.begin(a_run(), [a_node("model.a", checksum="two")])
+    assert node_of(store, "r1", "model.a").checksum == "two"
 
 
-def test_a_node_that_a_later_stretch_leaves_out_does_not_stay_open(store):
-    names = ("kept", "waiting", "flying", "failed")
-    nodes = [a_node(f"model.{name}") for name in reversed(names)]
-    store.begin(a_run(), nodes)
-    store.record("r1", an_attempt("model.flying", SUCCESS)[:2])
+def test_nodes_that_a_later_stretch_leaves_out_come_last(store):
+    names = ("kept", "waiting", "failed")
+    store.begin(a_run(), [a_node(f"model.{name}") for name in reversed(names)])
     store.record("r1", an_attempt("model.failed", DROPPED))
-    store.begin(a_run(), [a_node("model.kept")])
+    left = change("model.waiting", State.PENDING, State.SKIPPED, 9, attempt=0, reason="left out")
+    store.begin(a_run(), [a_node("model.kept")], [left])
     assert [(node.name, node.state, node.reason) for node in store.run("r1").nodes] == [
         ("kept", State.PENDING, ""),
         ("failed", State.FAILED, "connection lost"),
-        ("flying", State.FAILED, LOST),
-        ("waiting", State.SKIPPED, "no longer part of the run"),
+        ("waiting", State.SKIPPED, "left out"),
     ]

@@ -8,8 +8,9 @@ from datetime import timedelta
 
 import pytest
 
-from dbtorch.ports import LeaseHeld
-from tests.stores import NOON, a_lease, after
+from dbtorch.core.state import RunState, State
+from dbtorch.ports import LeaseHeld, LeaseLost
+from tests.stores import NOON, SUCCESS, a_lease, a_node, a_run, after, an_attempt
 
 SOON = after(10)
 HERE = socket.gethostname()
@@ -105,6 +106,54 @@ def test_the_same_run_in_another_process_is_somebody_else(store):
     assert not store.renew(a_lease("r1", pid=2), now=SOON)
     with pytest.raises(LeaseHeld):
         store.acquire(a_lease("r1", pid=2), now=SOON)
+
+
+def test_a_lease_is_prolonged_by_the_lifetime_it_was_taken_with(store):
+    mine = a_lease(expires_at=after(2))
+    store.acquire(mine, now=NOON)
+    assert store.renew(mine, now=after(1))
+    assert store.holder("shop/default").expires_at == after(3)
+
+
+@pytest.mark.parametrize(
+    "taken_by",
+    [
+        a_lease("r1", pid=2, acquired_at=after(90), expires_at=after(150)),  # who goes on with it
+        a_lease("r2", acquired_at=after(90), expires_at=after(150)),  # the next run
+        a_lease("r1", acquired_at=after(90), expires_at=after(150)),  # a number that came again
+        None,  # taken, and given back
+    ],
+)
+def test_who_stood_still_too_long_writes_nothing_more(store, taken_by):
+    mine = a_lease("r1")
+    store.acquire(mine, now=NOON)
+    store.begin(a_run(), [a_node("model.a")], lease=mine)
+    store.record("r1", an_attempt("model.a", SUCCESS)[:2], lease=mine)
+    store.renew(mine, now=after(30))
+    store.record("r1", [], lease=mine)
+    before = store.run("r1")
+
+    other = taken_by or a_lease("r3", acquired_at=after(90), expires_at=after(150))
+    store.acquire(other, now=after(90))
+    if taken_by is None:
+        store.release(other)
+    for write in (
+        lambda: store.record("r1", an_attempt("model.a", SUCCESS)[2:], lease=mine),
+        lambda: store.end("r1", RunState.SUCCESS, after(91), lease=mine),
+        lambda: store.begin(a_run(), [a_node("model.b")], lease=mine),
+    ):
+        with pytest.raises(LeaseLost, match="run r1 was taken over by"):
+            write()
+    assert store.run("r1") == before
+
+    store.record("r1", an_attempt("model.a", SUCCESS)[2:])  # who holds none is not asked
+    assert store.run("r1").nodes[0].state is State.SUCCESS
+
+
+def test_a_lease_that_expired_and_that_nobody_took_still_lets_write(store):
+    mine = a_lease("r1")
+    store.acquire(mine, now=NOON)
+    store.begin(a_run(), [a_node("model.a")], lease=mine)  # at whatever time
 
 
 def test_a_lease_is_given_back_by_its_holder_alone(store):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dbtorch.adapters.store import migrator, open_store, state_dir
+from dbtorch.adapters.store import migrator, open_store, rows, state_dir, statements
 from dbtorch.adapters.store.database import Database
 from dbtorch.adapters.store.locations import sqlite_path
 from dbtorch.adapters.store.postgres import PostgresDriver, without_password
@@ -227,7 +227,7 @@ def test_opening_a_store_again_changes_nothing(tmp_path, database_url):
     store = open_store(database_url, tmp_path)
     assert store.run("r1") == before
     migrator.migrate(store._database)
-    assert migrator.version(store._database) == 2
+    assert migrator.version(store._database) == 3
     store.close()
 
 
@@ -239,18 +239,26 @@ def test_a_store_of_the_first_dbtorch_is_upgraded_with_what_it_remembers(tmp_pat
     database = open_database(database_url, tmp_path)
     migrator.migrate(database, folder)
     old = SqlStore(database)
-    old.begin(a_run(), [a_node("model.a")])
+    database.write(lambda tx: tx.run(statements.PUT_RUN, rows.run_values(a_run())))
+    database.write(lambda tx: tx.run(_OLD_NODE))
     old.record("r1", an_attempt("model.a", SUCCESS))
     before = old.attempts("r1", "model.a")
     assert migrator.version(database) == 1
     old.close()
 
     store = open_store(database_url, tmp_path, create=False)
-    assert migrator.version(store._database) == 2
+    assert migrator.version(store._database) == 3
     assert store.attempts("r1", "model.a") == before
-    assert store.run("r1").actions == ()
+    assert (store.run("r1").actions, store.run("r1").nodes[0].checksum) == ((), "")
     assert store.act("r1", Action(action="cancel", at=NOON, actor="ana@here")) == 1
     store.close()
+
+
+_OLD_NODE = """
+    INSERT INTO dbtorch_run_nodes
+        (run_id, node_id, ordinal, kind, name, path, materialized, owner, runbook, node_group, state)
+    VALUES ('r1', 'model.a', 0, 'model', 'a', '', '', '', '', '', 'pending')
+"""
 
 
 def open_database(url, tmp_path) -> Database:
@@ -266,7 +274,7 @@ def test_a_store_of_a_newer_dbtorch_is_refused(tmp_path, database_url):
     store._database.write(lambda tx: tx.run("INSERT INTO dbtorch_schema_version VALUES (99)"))
     store.close()
     text = refusal(database_url, tmp_path, create=False)
-    assert "written by a newer dbtorch (schema 99, this one knows 2)" in text
+    assert "written by a newer dbtorch (schema 99, this one knows 3)" in text
     assert "upgrade dbtorch" in text
 
 

@@ -38,6 +38,10 @@ class Driver(Protocol):
         """Statement that opens a transaction that writes."""
 
     @property
+    def lock_rows(self) -> str:
+        """What follows a query whose rows are to stay as they are until its transaction ends."""
+
+    @property
     def has_table(self) -> str:
         """Query that finds a row when the table ``:name`` exists."""
 

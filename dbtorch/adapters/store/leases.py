@@ -7,8 +7,8 @@ from datetime import datetime
 from dbtorch.adapters.processes import lives
 from dbtorch.adapters.store import rows, statements
 from dbtorch.adapters.store.database import Transaction
-from dbtorch.core.history import LEASE_LIFETIME, Lease
-from dbtorch.ports import LeaseHeld
+from dbtorch.core.history import Lease
+from dbtorch.ports import LeaseHeld, LeaseLost
 
 
 def acquire(transaction: Transaction, lease: Lease, now: datetime) -> None:
@@ -35,8 +35,17 @@ def holder(transaction: Transaction, name: str) -> Lease | None:
 def renew(transaction: Transaction, lease: Lease, now: datetime) -> bool:
     """Prolong a lease; False when somebody else has it by now."""
     values = rows.lease_values(lease)
-    values["expires_at"] = rows.moment(now + LEASE_LIFETIME)
+    values["expires_at"] = rows.moment(now + lease.lifetime)
     return transaction.run(statements.RENEW_LEASE, values) == 1
+
+
+def fence(transaction: Transaction, lease: Lease, lock: str) -> None:
+    """Let nobody take a lease over before this transaction ends. Raises `LeaseLost`.
+
+    ``lock`` is what a query needs at its end so that the rows it finds stay as they are.
+    """
+    if transaction.one(f"{statements.IS_HELD} {lock}", rows.lease_values(lease)) is None:
+        raise LeaseLost(lease, holder(transaction, lease.name))
 
 
 def release(transaction: Transaction, lease: Lease) -> None:

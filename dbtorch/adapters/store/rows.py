@@ -78,6 +78,7 @@ def node_values(run_id: str, ordinal: int, node: Node) -> dict[str, Any]:
         "owner": clean(node.owner),
         "runbook": clean(node.runbook),
         "node_group": clean(node.group),
+        "checksum": node.checksum,
     }
 
 
@@ -160,6 +161,7 @@ def node_record(row: Row, attempts: Iterable[AttemptRecord]) -> NodeRecord:
         updated_at=_maybe(row["updated_at"]),
         retry_at=_maybe(row["retry_at"]),
         attempts=tuple(attempts),
+        checksum=row["checksum"],
     )
 
 

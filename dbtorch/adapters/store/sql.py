@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from dbtorch.adapters.store import actions, leases, rows, statements
 from dbtorch.adapters.store.beginning import begin_run
@@ -17,6 +17,8 @@ from dbtorch.core.history import Action, AttemptRecord, Lease, RunRecord, RunSum
 from dbtorch.core.state import RunState, State
 from dbtorch.ports import StoreError
 
+T = TypeVar("T")
+
 
 class SqlStore:
     """Implements `Store` over SQLite and Postgres alike."""
@@ -27,23 +29,41 @@ class SqlStore:
 
     # ---------------------------------------------------------------- writing
 
-    def begin(self, run: RunRecord, nodes: Sequence[Node]) -> None:
-        """Write a run and its nodes, all pending; one that is resumed goes on from what it has."""
-        self._database.write(lambda transaction: begin_run(transaction, run, nodes))
+    def begin(
+        self,
+        run: RunRecord,
+        nodes: Sequence[Node],
+        changes: Sequence[Changed] = (),
+        *,
+        lease: Lease | None = None,
+    ) -> None:
+        """Write a run and its nodes, all pending; one that goes on is as ``changes`` leave it."""
+        self._write(lambda transaction: begin_run(transaction, run, nodes, changes), lease)
 
-    def record(self, run_id: str, changes: Sequence[Changed]) -> None:
+    def record(
+        self, run_id: str, changes: Sequence[Changed], *, lease: Lease | None = None
+    ) -> None:
         """Write changes, and what they say about nodes and attempts, in one commit."""
         if changes:
-            self._database.write(lambda transaction: write_changes(transaction, run_id, changes))
+            self._write(lambda transaction: write_changes(transaction, run_id, changes), lease)
 
-    def end(self, run_id: str, state: RunState, at: datetime) -> None:
+    def end(
+        self, run_id: str, state: RunState, at: datetime, *, lease: Lease | None = None
+    ) -> None:
         """Write how a run ended."""
         values = {"run_id": run_id, "state": state.value, "at": rows.moment(at)}
-        if (
-            self._database.write(lambda transaction: transaction.run(statements.END_RUN, values))
-            == 0
-        ):
+        if self._write(lambda transaction: transaction.run(statements.END_RUN, values), lease) == 0:
             raise StoreError(f"there is no run {run_id} to end in {self._database.driver.name}")
+
+    def _write(self, work: Callable[[Transaction], T], lease: Lease | None) -> T:
+        """Commit what ``work`` writes, unless somebody else has taken the lease over."""
+
+        def fenced(transaction: Transaction) -> T:
+            if lease is not None:
+                leases.fence(transaction, lease, self._database.driver.lock_rows)
+            return work(transaction)
+
+        return self._database.write(fenced)
 
     # ---------------------------------------------------------------- actions
 

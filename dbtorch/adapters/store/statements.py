@@ -11,7 +11,7 @@ RUN_COLUMNS = (
 
 NODE_COLUMNS = (
     "run_id", "node_id", "ordinal", "kind", "name", "path", "materialized", "owner", "runbook",
-    "node_group",
+    "node_group", "checksum",
 )  # fmt: skip
 
 
@@ -36,14 +36,7 @@ PUT_RUN = f"""
     {_excluded(RUN_COLUMNS, but=("run_id", "started_at"))}
 """
 
-# The last sign of life: when the attempt really ended nobody knows.
-CLOSE_LOST_ATTEMPTS = """
-    UPDATE dbtorch_attempts SET state = 'failed', failure_class = 'transient', message = :message,
-        finished_at = (SELECT max(at) FROM dbtorch_transitions WHERE run_id = :run_id)
-    WHERE run_id = :run_id AND state IN ('queued', 'running')
-"""
-
-NODE_STATES = "SELECT node_id, state FROM dbtorch_run_nodes WHERE run_id = :run_id"
+NODE_IDS = "SELECT node_id FROM dbtorch_run_nodes WHERE run_id = :run_id"
 
 PUT_NODE = f"""
     INSERT INTO dbtorch_run_nodes ({_names(NODE_COLUMNS)}, state)
@@ -52,19 +45,9 @@ PUT_NODE = f"""
     {_excluded(NODE_COLUMNS, but=("run_id", "node_id"))}
 """
 
-RESET_NODE = """
-    UPDATE dbtorch_run_nodes SET state = 'pending', reason = '', retry_at = NULL
-    WHERE run_id = :run_id AND node_id = :node_id
-"""
-
 # Nodes that a resumed run no longer has come last.
 MOVE_NODE = """
     UPDATE dbtorch_run_nodes SET ordinal = ordinal + :places
-    WHERE run_id = :run_id AND node_id = :node_id
-"""
-
-LEAVE_NODE = """
-    UPDATE dbtorch_run_nodes SET state = :state, reason = :reason, retry_at = NULL
     WHERE run_id = :run_id AND node_id = :node_id
 """
 
@@ -220,6 +203,13 @@ ADD_LEASE = """
     INSERT INTO dbtorch_leases (name, run_id, host, pid, acquired_at, expires_at)
     VALUES (:name, :run_id, :host, :pid, :acquired_at, :expires_at)
     ON CONFLICT (name) DO NOTHING
+"""
+
+# Whoever wants to take the lease over waits until the transaction that asks this is over.
+IS_HELD = """
+    SELECT 1 FROM dbtorch_leases
+    WHERE name = :name AND run_id = :run_id AND host = :host AND pid = :pid
+        AND acquired_at = :acquired_at
 """
 
 GET_LEASE = "SELECT * FROM dbtorch_leases WHERE name = :name"

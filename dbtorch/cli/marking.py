@@ -1,0 +1,103 @@
+"""`dbtorch mark`: a person says how a node of a run stands."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+from dbtorch.adapters.clock import SystemClock
+from dbtorch.app.marking import mark as decide
+from dbtorch.cli.errors import OK, UsageError
+from dbtorch.cli.history.lookup import find_node, read_run
+from dbtorch.cli.project import lease_lifetime
+from dbtorch.core.graph import Kind
+from dbtorch.core.history import Action, Lease, NodeRecord, RunRecord, Verb
+from dbtorch.core.state import RunState, State
+from dbtorch.ports import Clock, LeaseHeld, Store
+
+
+def mark(
+    store: Store,
+    run: str,
+    node: str,
+    state: State,
+    *,
+    reason: str,
+    actor: str,
+    echo: Callable[[str], Any],
+    clock: Clock | None = None,
+) -> int:
+    """Mark a node as ``success`` or ``failed``. Answers the exit code.
+
+    Raises `UsageError` for a run that somebody drives, and for a node that cannot be marked.
+    """
+    clock = clock or SystemClock()
+    run_id = read_run(store, run).run_id
+    with ExitStack() as stack:
+        _hold(store, read_run(store, run_id), clock, stack)
+        record = read_run(store, run_id)  # as nobody else changes it
+        found = _markable(record, find_node(record, node), state)
+        why = f"marked {state} by {actor}: {reason}"
+        marked = decide(record, found, state, why, clock.now())
+        action = Action(
+            action=Verb.MARK,
+            at=clock.now(),
+            actor=actor,
+            node_id=found.id,
+            state=state.value,
+            reason=reason,
+        )
+        ordinal = store.act(run_id, action)
+        store.record(run_id, marked.changes)
+        if marked.run_state is not record.state:
+            store.end(run_id, marked.run_state, record.finished_at or clock.now())
+        store.handled(run_id, ordinal, clock.now())
+    echo(f"{found.id} is marked {state} in run {run_id} (it was {found.state})")
+    echo(_what_now(record, marked.run_state))
+    return OK
+
+
+def _what_now(run: RunRecord, state: RunState) -> str:
+    if state is RunState.SUCCESS:
+        return f"the run is a {state} now" if state is not run.state else "the run stays a success"
+    now = "is" if state is not run.state else "stays"
+    if state is RunState.RUNNING:
+        return f"the run was interrupted; `dbtorch retry {run.run_id}` goes on with it"
+    return f"the run {now} {state}; `dbtorch retry {run.run_id}` goes on with it"
+
+
+def _hold(store: Store, run: RunRecord, clock: Clock, stack: ExitStack) -> None:
+    """Keep others from going on with the run while it is written. Raises `UsageError`."""
+    now = clock.now()
+    lease = Lease(
+        name=f"{run.project}/{run.pipeline}",
+        run_id=run.run_id,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        acquired_at=now,
+        expires_at=now + lease_lifetime(),
+    )
+    try:
+        store.acquire(lease, now=now)
+    except LeaseHeld as held:
+        if held.lease.run_id == run.run_id:
+            raise UsageError(
+                f"run {run.run_id} is being driven by pid {held.lease.pid} on {held.lease.host};"
+                f" `dbtorch cancel {run.run_id} NODE` ends a node of it, and a mark is for a run"
+                " that has ended"
+            ) from held
+        return  # another run of the pipeline goes on, so nobody can go on with this one
+    stack.callback(store.release, lease)
+
+
+def _markable(run: RunRecord, node: NodeRecord, state: State) -> NodeRecord:
+    if node.kind in (Kind.SESSION, Kind.OPERATION):
+        raise UsageError(
+            f"{node.id} is a part of dbt's session, which every retry does anew; it takes no mark"
+        )
+    if node.state is state:
+        raise UsageError(f"{node.id} is {state} in run {run.run_id} already; nothing was changed")
+    return node
