@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
 from dbtorch.cli.render.forecast import Forecast, forecast, is_shown
@@ -14,7 +15,7 @@ from dbtorch.cli.render.words import and_more, calm, many, took
 from dbtorch.core.graph import Kind, Node
 from dbtorch.core.naming import short_name
 from dbtorch.core.plan import STEPS, THREADS, Plan
-from dbtorch.core.policy import Policy, Retry
+from dbtorch.core.policy import Breaker, OnFailure, Policy, Retry
 
 #: Names that a reason lists before it only counts.
 _LISTED = 3
@@ -58,6 +59,7 @@ class _PlanView:
             "critical_path_seconds": found.critical_seconds,
             "pools": dict(self._plan.pools),
             "fail_fast": self._plan.fail_fast,
+            "circuit_breaker": asdict(self._plan.breaker) if self._plan.breaker else None,
         }
 
     # ---------------------------------------------------------------- text
@@ -95,6 +97,7 @@ class _PlanView:
                 (slots, slots),
                 (f"retries {_retries(policy.retry)}", special),
                 (f"timeout {_span(policy.timeout)}", policy.timeout != self._timeout),
+                ("blocks nothing if it fails", policy.on_failure is OnFailure.CONTINUE),
             )
             if wanted
         )
@@ -125,6 +128,7 @@ class _PlanView:
         lines += [
             f"Retries     {_retries(common)}, where nothing else is said",
             f"Timeout     {_span(self._timeout)}, where nothing else is said",
+            f"Breaker     {_breaker(plan.breaker)}",
         ]
         return lines
 
@@ -146,8 +150,12 @@ class _PlanView:
             "slots": dict(policy.slots),
             "timeout": policy.timeout,
             "retries": {str(key.value): n for key, n in policy.retry.retries.items()},
+            "retry_limit": policy.retry.limit,
             "retry_delay": policy.retry.delay,
             "retry_max_delay": policy.retry.max_delay,
+            "retry_jitter": policy.retry.jitter,
+            "retry_budget": policy.retry.budget,
+            "on_failure": policy.on_failure.value,
         }
 
     def _shown(self, ids: Iterable[str]) -> list[Node]:
@@ -180,16 +188,33 @@ def _pool(name: str, count: int) -> str:
 
 
 def _retry_key(retry: Retry) -> tuple[Any, ...]:
-    return (tuple(sorted(retry.retries.items())), retry.delay, retry.max_delay)
+    counts = tuple(sorted(retry.retries.items()))
+    return (counts, retry.limit, retry.delay, retry.max_delay, retry.jitter, retry.budget)
 
 
 def _retries(retry: Retry) -> str:
-    counts = [f"{n} {kind.value}" for kind, n in retry.retries.items() if n]
-    if not counts:
+    """How often after which failures, and when: ``2 transient, 1 timeout (after 10s, ...)``."""
+    counts = {kind.value: count for kind, count in retry.retries.items() if count}
+    if not counts or retry.limit == 0:
         return "none"
-    alike = len(set(retry.retries.values())) == 1
-    times = counts[0].partition(" ")[0] if alike else ", ".join(counts)
-    return f"{times} (after {_span(retry.delay)}, at most {_span(retry.max_delay)})"
+    if retry.limit is not None and set(counts.values()) == {retry.limit}:
+        times = str(retry.limit)
+    else:
+        times = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+        times += "" if retry.limit is None else f", {retry.limit} in all"
+    when = [f"after {_span(retry.delay)}", f"at most {_span(retry.max_delay)}"]
+    when += [] if retry.jitter else ["exactly"]
+    when += [] if retry.budget is None else [f"none later than {_span(retry.budget)}"]
+    return f"{times} ({', '.join(when)})"
+
+
+def _breaker(breaker: Breaker | None) -> str:
+    if breaker is None:
+        return "none"
+    return (
+        f"{many(breaker.failures, 'node')} failing transiently within {_span(breaker.window)} "
+        f"pause dbt for {_span(breaker.pause)}"
+    )
 
 
 def _span(seconds: float | None) -> str:

@@ -307,6 +307,13 @@ _DECISIVE = Section(
             ),
         ),
         *_from(
+            "https://www.postgresql.org/docs/current/server-start.html",
+            _says(
+                _T, "not there yet, or leaving", r"database system is (?:starting|shutting|in r)"
+            ),
+            _says(_T, "too many connections", r"too many clients|connection slots are reserved"),
+        ),
+        *_from(
             "https://docs.aws.amazon.com/redshift/latest/dg/c_serial_isolation-serializable-isolation-"
             "troubleshooting.html",
             _says(_T, "somebody else wrote", r"serializable isolation violation"),

@@ -8,6 +8,8 @@ import pytest
 import yaml
 
 from dbtorch.adapters.config import load, settings_of
+from dbtorch.adapters.config.document import parse
+from dbtorch.adapters.config.failure_keys import BREAKER, CLASSES, RULE
 from dbtorch.adapters.config.http_keys import HTTP, POLL
 from dbtorch.adapters.config.keys import (
     DEFAULTS,
@@ -20,12 +22,13 @@ from dbtorch.adapters.config.keys import (
     STEP,
 )
 from dbtorch.adapters.config.problems import Report, dotted
-from dbtorch.adapters.config.setting_keys import META
+from dbtorch.adapters.config.setting_keys import LONG_NAMES, META, RETRY_ON
 from dbtorch.adapters.config.specs import settings
 from dbtorch.adapters.config.step_keys import TYPES
 from dbtorch.adapters.steps import http_step
 from dbtorch.core.config import Config, EngineSpec, PipelineSpec, Schedule, Settings, StepSpec
-from dbtorch.core.policy import Retry
+from dbtorch.core.evidence import Rule
+from dbtorch.core.policy import Breaker, Retry
 from dbtorch.core.state import FailureClass
 
 ROOT_DIR = Path(__file__).parents[2]
@@ -55,9 +58,11 @@ def test_a_table_that_is_missing_is_noticed(generator):
 
 def test_examples_of_the_page_work(tmp_path):
     blocks = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    whole, meta = blocks
+    whole, rules, meta = blocks
     (tmp_path / "dbtorch.yml").write_text(whole)
     assert set(load(tmp_path).steps) == {"ingest_orders", "refresh_dashboard"}
+    (tmp_path / "dbtorch.yml").write_text(f"version: 1\n{rules}")
+    assert len(load(tmp_path).failure_classes) == 2
     said = yaml.safe_load(meta)["models"][0]["config"]["meta"]
     assert settings_of(said, node="m", file="", project_dir=tmp_path).retries == 3
 
@@ -67,7 +72,8 @@ def test_examples_of_every_key_are_accepted(section):
     report = Report(name=dotted)
     for key in section.keys:
         if key.example:
-            assert key.kind.read(yaml.safe_load(key.example), (key.name,), report) is not None
+            written = parse(f"it: {key.example}", "").data["it"]
+            assert key.kind.read(written, (key.name,), report) is not None
     assert report.problems == []
 
 
@@ -81,9 +87,14 @@ def test_every_value_has_a_key_and_every_key_a_value():
     types = {key.name for key in TYPES}
     assert names(ROOT) - {"version"} == fields(Config)
     assert names(ENGINE) == fields(EngineSpec)
-    assert names(DEFAULTS) == names(META) == fields(Settings) | {"retry"}
+    only_in_retry = {"retry_on", "retry_budget", "retry_jitter"}
+    assert names(DEFAULTS) == names(META) == fields(Settings) - only_in_retry | {"retry"}
+    assert {LONG_NAMES[name] for name in names(RETRY)} < fields(Settings)
+    assert names(RETRY_ON) == set(CLASSES)
+    assert names(RULE) - {"class"} == fields(Rule) - {"failure_class", "meaning", "source"}
+    assert names(BREAKER) == fields(Breaker)
     assert names(STEP) == fields(StepSpec) | names(META) | types
-    assert names(PIPELINE) == fields(PipelineSpec)
+    assert names(PIPELINE) == fields(PipelineSpec) | {"retry"}
     assert names(SCHEDULE) == fields(Schedule)
     assert names(HTTP) == {*http_step._REQUEST, "poll"}
     assert names(POLL) == http_step._POLL

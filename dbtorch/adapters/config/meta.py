@@ -50,6 +50,7 @@ def settings_of(
     """
     if _KEY not in meta:
         return Settings()
+    meta = _as_written(meta)
     said, problems = _read(meta, pools)
     if problems:
         wrong = [_Wrong(node, file, meta, problem) for problem in problems]
@@ -67,11 +68,11 @@ def settings_for(nodes: Iterable[Node], config: Config, project_dir: File) -> di
     for node in nodes:
         if _KEY not in node.meta:
             continue
-        said, problems = _read(node.meta, config.pools)
+        meta = _as_written(node.meta)
+        said, problems = _read(meta, config.pools)
         found[node.id] = said
         wrong += [
-            _Wrong(node.id, node.patch_path or node.path, node.meta, problem)
-            for problem in problems
+            _Wrong(node.id, node.patch_path or node.path, meta, problem) for problem in problems
         ]
     if wrong:
         raise ConfigError(_sentences(wrong, project_dir))
@@ -85,6 +86,16 @@ def _read(meta: Mapping[str, Any], pools: Collection[str] | None) -> tuple[Setti
     if pools is not None and pool is not None and pool not in pools:
         report.wrong(("pool",), unknown_pool(pool, pools))
     return specs.settings({} if report.problems else said), report.problems
+
+
+def _as_written(meta: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Meta with ``retry: {on: …}``: dbt's YAML takes the key ``on`` for the word true."""
+    own = meta[_KEY]
+    retry = own.get("retry") if isinstance(own, Mapping) else None
+    if not isinstance(retry, Mapping):
+        return meta
+    words = {"on" if str(key) in ("true", "True") else key: value for key, value in retry.items()}
+    return {**meta, _KEY: {**own, "retry": words}}
 
 
 def _name(at: Path) -> str:
