@@ -21,7 +21,7 @@ LEFT_OUT = "no longer part of the run"
 #: Why a node runs again that succeeded with other code; what follows names the file.
 CHANGED = "changed since it succeeded"
 
-#: Kinds that build nothing: those after them need not run again when they do.
+#: Kinds that build nothing: those after them need not run again because of them.
 _ONLY_LOOKS = frozenset({Kind.TEST, Kind.UNIT_TEST, Kind.EXPOSURE, *EVERY_TIME})
 
 
@@ -58,7 +58,8 @@ def resume(earlier: RunRecord, plan: Plan, wish: Wish, now: datetime) -> Resumpt
     """How a run goes on whose supervisor has ended, or is gone."""
     lost = {change.node_id: change for change in take_over(earlier)}
     known = {node.id: _after(node, lost.get(node.id)) for node in earlier.nodes}
-    again, blocked = _again(plan, known, wish)
+    open_ends = {node.id for node in earlier.nodes if not node.state.final}
+    again, blocked = _again(plan, known, open_ends, wish)
     stays = {id for id in known if id in plan.graph and id not in again}
     stays -= {id for id in stays if plan.graph.nodes[id].kind in EVERY_TIME}
     moves = [*_moves(plan.graph, known, again, blocked, now)]
@@ -138,27 +139,34 @@ def attempts_of(node: NodeRecord) -> int:
 
 
 def _again(
-    plan: Plan, known: Mapping[str, NodeRecord], wish: Wish
+    plan: Plan, known: Mapping[str, NodeRecord], open_ends: set[str], wish: Wish
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Nodes that run, with the reason where there is one, and those that something blocks."""
     again: dict[str, str] = {}
     blocked: dict[str, str] = {}
+    builders: dict[str, str] = {}  # node that runs -> the nearest one that builds something anew
     for id in plan.graph.order():
         node = plan.graph.nodes[id]
         if node.kind in EVERY_TIME:
             continue
         why = _why(node, known.get(id), wish) if id not in wish.never else None
-        if why is None and not _must_stay(known.get(id), wish):
-            why = _because_of_parents(id, plan.graph, again)
-        if why is None and not (id in known and known[id].state.final):
+        parents = plan.graph.parents(id)
+        builder = next((builders[parent] for parent in parents if parent in builders), None)
+        if why is None and builder is not None and not _must_stay(known.get(id), wish):
+            why = f"{builder} runs again"
+        if why is None and (id not in known or id in open_ends):
             why = ""
         if why is None:
             continue
         barrier = _barrier(id, plan, known, again, blocked)
-        if barrier is None:
-            again[id] = why
-        else:
+        if barrier is not None:
             blocked[id] = barrier
+            continue
+        again[id] = why
+        if node.kind not in _ONLY_LOOKS:
+            builders[id] = id
+        elif builder is not None:
+            builders[id] = builder
     return again, blocked
 
 
@@ -177,13 +185,6 @@ def _why(node: Node, before: NodeRecord | None, wish: Wish) -> str | None:
 
 def _must_stay(before: NodeRecord | None, wish: Wish) -> bool:
     return before is not None and before.id in wish.never and before.state.final
-
-
-def _because_of_parents(id: str, graph: Graph, again: Mapping[str, str]) -> str | None:
-    for parent in graph.parents(id):
-        if parent in again and graph.nodes[parent].kind not in _ONLY_LOOKS:
-            return f"{parent} runs again"
-    return None
 
 
 def _barrier(

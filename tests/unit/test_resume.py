@@ -1,0 +1,328 @@
+"""What stays and what runs again when a run goes on."""
+
+from dataclasses import replace
+
+import pytest
+
+from dbtorch.app.marking import mark
+from dbtorch.app.resume import Wish, differences, is_marked, outputs, resume
+from dbtorch.core.events import Attempt
+from dbtorch.core.graph import Kind, Node
+from dbtorch.core.history import AttemptRecord, NodeRecord, RunRecord, Transition
+from dbtorch.core.plan import Plan, with_session
+from dbtorch.core.policy import OnFailure, Policy, Retry
+from dbtorch.core.run import Run
+from dbtorch.core.state import FailureClass, RunState, State
+from tests.stores import NOON, after
+
+LOST = "lost: the supervisor (pid 7 on box) was gone"
+
+#: load -> orders -> t (a test) -> report; orders -> report; beside it a bystander.
+KINDS = {
+    "load": Kind.STEP,
+    "orders": Kind.MODEL,
+    "t": Kind.TEST,
+    "report": Kind.MODEL,
+    "bystander": Kind.MODEL,
+}
+EDGES = (("load", "orders"), ("orders", "t"), ("orders", "report"), ("t", "report"))
+BLOCKED = {"t": "upstream_failed", "report": "upstream_failed"}
+
+
+def a_plan(*, edges=EDGES, kinds=KINDS, policies=None, **checksums):
+    nodes = [
+        Node(id=id, kind=kind, name=id, path=f"models/{id}.sql", checksum=checksums.get(id, "1"))
+        for id, kind in kinds.items()
+    ]
+    engine = frozenset(id for id, kind in kinds.items() if kind is not Kind.STEP)
+    graph, policies = with_session(
+        nodes, edges, engine, policies or {}, retry=Retry.times(0, delay=0)
+    )
+    return Plan(graph=graph, policies=policies)
+
+
+def a_run(**states):
+    """A run in which everything succeeded, but for what is said."""
+    nodes = []
+    for id, kind in {**KINDS, "session.open": Kind.SESSION, "session.close": Kind.SESSION}.items():
+        state = State(states.pop(id, "success"))
+        path = f"models/{id}.sql"
+        node = NodeRecord(id=id, kind=kind, name=id, state=state, path=path, checksum="1")
+        nodes.append(replace(node, attempts=attempts(state)))
+    assert not states
+    move = Transition(
+        node_id="load", attempt=1, before=State.PENDING, state=State.QUEUED, at=after(5)
+    )
+    return RunRecord(
+        run_id="r1",
+        pipeline="default",
+        project="shop",
+        target="dev",
+        logical_date=NOON,
+        data_interval_start=NOON,
+        data_interval_end=NOON,
+        state=RunState.FAILED,
+        started_at=NOON,
+        host="box",
+        pid=7,
+        nodes=tuple(nodes),
+        transitions=(move,),
+    )
+
+
+def attempts(state):
+    if state in (State.PENDING, State.UPSTREAM_FAILED, State.SKIPPED):
+        return ()
+    tried = State.FAILED if state is State.UP_FOR_RETRY else state
+    details = {"status": "success" if state.ok else "error"}
+    return (AttemptRecord(number=1, state=tried, queued_at=NOON, details=details),)
+
+
+def marked(run, id, state):
+    """The run after somebody has marked a node."""
+    (node,) = [node for node in run.nodes if node.id == id]
+    said = mark(run, node, state, "marked", after(50))
+    (change,) = [change for change in said.changes if change.node_id == id]
+    nodes = tuple(replace(n, state=change.state) if n is node else n for n in run.nodes)
+    return replace(run, nodes=nodes, state=said.run_state)
+
+
+def executed(resumed, plan):
+    """What a run executes that goes on like this, everything going well; ends of dbt left out."""
+    from dbtorch.core.events import Finished
+    from dbtorch.testing import SUCCEEDS
+
+    run = Run(plan, random=lambda: 0.5, prior=resumed.prior)
+    found: list[Attempt] = []
+    while not run.finished:
+        batches = run.due(NOW).batches
+        assert batches, "the run is stuck"
+        for batch in batches:
+            found += batch.attempts
+            run.record(Finished(batch.attempts[0], SUCCEEDS), NOW)
+    return {a.node_id: a.number for a in found if not a.node_id.startswith("session.")}
+
+
+NOW = after(100)
+ALL = {"load", "orders", "t", "report", "bystander"}
+
+
+@pytest.mark.parametrize(
+    ("states", "again"),
+    [
+        ({}, set()),
+        # what failed, and what waited for it
+        ({"orders": "failed", **BLOCKED}, {"orders", "t", "report"}),
+        ({"t": "failed", "report": "upstream_failed"}, {"t", "report"}),
+        # whatever it was doing when the supervisor died
+        ({"load": "running", "orders": "pending", "t": "pending", "report": "pending"},
+         {"load", "orders", "t", "report"}),
+        ({"report": "queued"}, {"report"}),
+        ({"report": "up_for_retry"}, {"report"}),
+        ({"report": "cancelled", "bystander": "skipped"}, {"report", "bystander"}),
+        # failed, and those after it ran all the same: they have seen nothing of it
+        ({"orders": "failed"}, {"orders", "t", "report"}),
+        # a test that did not block builds nothing, so nothing is to be built again
+        ({"t": "failed"}, {"t"}),
+        ({"t": "warn"}, set()),
+    ],
+)  # fmt: skip
+def test_what_did_not_succeed_runs_again_with_what_depends_on_it(states, again):
+    plan = a_plan()
+    earlier = a_run(**states)
+    resumed = resume(earlier, plan, Wish(), NOW)
+    tries = {node.id: len(node.attempts) for node in earlier.nodes}
+    assert executed(resumed, plan) == {id: tries[id] + 1 for id in again}
+    pending = {node.id for node in resumed.before if node.state is State.PENDING}
+    assert pending == again | {"session.open", "session.close"}
+
+
+def test_what_was_under_way_is_lost_at_the_last_sign_of_life():
+    resumed = resume(a_run(orders="running", report="queued"), a_plan(), Wish(), NOW)
+    lost = [change for change in resumed.changes if change.state is State.FAILED]
+    assert [(c.node_id, c.attempt, c.at, c.reason) for c in lost] == [
+        ("orders", 1, after(5), LOST),
+        ("report", 1, after(5), LOST),
+    ]
+    outcome = lost[0].outcome
+    assert (outcome.state, outcome.failure_class, outcome.lost) == (
+        State.FAILED,
+        FailureClass.TRANSIENT,
+        True,
+    )
+    moves = [(c.before, c.state) for c in resumed.changes if c.node_id == "orders"]
+    assert moves == [(State.RUNNING, State.FAILED), (State.FAILED, State.PENDING)]
+
+
+@pytest.mark.parametrize(
+    ("checksums", "again", "changed"),
+    [
+        ({"bystander": "2"}, {"bystander"}, ("bystander",)),
+        ({"orders": "2"}, {"orders", "t", "report"}, ("orders",)),
+        ({"load": "2", "report": "2"}, {"load", "orders", "t", "report"}, ("load", "report")),
+        ({"t": "2"}, {"t"}, ("t",)),  # another test, the same data
+        ({"orders": ""}, set(), ()),  # written by a dbtorch that did not know
+    ],
+)
+def test_what_has_changed_runs_again_and_says_why(checksums, again, changed):
+    plan = a_plan(**checksums)
+    resumed = resume(a_run(), plan, Wish(), NOW)
+    assert executed(resumed, plan).keys() == again
+    assert resumed.changed == changed
+    reasons = {change.node_id: change.reason for change in resumed.changes}
+    for id in changed:
+        where = "step load" if id == "load" else f"models/{id}.sql"
+        assert reasons[id] == f"changed since it succeeded: {where}"
+    if "t" in again and "orders" in changed:
+        assert reasons["t"] == "orders runs again"
+
+
+def test_what_stays_keeps_the_code_it_ran_with():
+    wish = Wish(again=frozenset({"report"}), nothing_else=True)
+    resumed = resume(a_run(), a_plan(orders="2", report="2"), wish, NOW)
+    assert {node.id: node.checksum for node in resumed.nodes if node.checksum} == {
+        "load": "1",
+        "orders": "1",
+        "t": "1",
+        "report": "2",
+        "bystander": "1",
+    }
+
+
+def test_new_nodes_run_and_those_that_have_gone_are_left_alone():
+    kinds = {**{id: KINDS[id] for id in ("load", "orders", "t")}, "fresh": Kind.MODEL}
+    plan = a_plan(kinds=kinds, edges=EDGES[:2])
+    resumed = resume(a_run(report="failed", bystander="pending"), plan, Wish(), NOW)
+    assert executed(resumed, plan) == {"fresh": 1}
+    assert resumed.gone == ("report", "bystander")
+    gone = {change.node_id: (change.state, change.reason) for change in resumed.changes}
+    assert "report" not in gone
+    assert gone["bystander"] == (State.SKIPPED, "no longer part of the run")
+    assert differences(a_run(), plan.graph) == [
+        "models/fresh.sql (new)",
+        "models/report.sql (gone)",
+        "models/bystander.sql (gone)",
+    ]
+
+
+def test_code_is_the_same_or_is_named():
+    assert differences(a_run(orders="failed", **BLOCKED), a_plan().graph) == []
+    found = differences(a_run(orders="failed", **BLOCKED), a_plan(orders="2", load="2").graph)
+    assert found == ["step load", "models/orders.sql"]
+
+
+# ---------------------------------------------------------------- asked for
+
+
+@pytest.mark.parametrize(
+    ("states", "wish", "again"),
+    [
+        # from a node: it, what is after it, and what did not succeed
+        ({}, Wish(again=frozenset({"orders"})), {"orders", "t", "report"}),
+        ({"bystander": "failed"}, Wish(again=frozenset({"report"})), {"report", "bystander"}),
+        # rerun: what is selected and what depends on it, and nothing else
+        ({}, Wish(again=frozenset({"orders"}), nothing_else=True), {"orders", "t", "report"}),
+        ({"bystander": "failed"}, Wish(again=frozenset({"report"}), nothing_else=True), {"report"}),
+        # excluded: it stays, and what depends on it alone does
+        ({}, Wish(again=frozenset({"orders"}), never=frozenset({"report"}), nothing_else=True),
+         {"orders", "t"}),
+        ({}, Wish(again=frozenset({"t"}), nothing_else=True), {"t"}),
+        # what never ended is run, or the run would never end
+        ({"bystander": "running"}, Wish(again=frozenset({"report"}), nothing_else=True),
+         {"report", "bystander"}),
+        # behind a failure that stays nothing can run
+        ({"orders": "failed", **BLOCKED}, Wish(again=frozenset({"report"}), nothing_else=True),
+         set()),
+        ({"load": "failed", "orders": "pending", "t": "pending", "report": "pending"},
+         Wish(again=frozenset({"bystander"}), nothing_else=True), {"bystander"}),
+    ],
+)  # fmt: skip
+def test_a_part_of_a_run_is_run_again(states, wish, again):
+    plan = a_plan()
+    resumed = resume(a_run(**states), plan, wish, NOW)
+    assert executed(resumed, plan).keys() == again
+
+
+def test_what_stays_behind_a_failure_says_which():
+    wish = Wish(again=frozenset({"report", "bystander"}), nothing_else=True)
+    resumed = resume(a_run(orders="failed", **BLOCKED), a_plan(), wish, NOW)
+    assert resumed.blocked == {"report": "orders"}
+    assert {change.node_id for change in resumed.changes} == {
+        "bystander",
+        "session.open",
+        "session.close",
+    }
+
+
+def test_a_failure_that_does_not_block_does_not_block_a_rerun():
+    plan = a_plan(policies={"orders": Policy(on_failure=OnFailure.CONTINUE)})
+    wish = Wish(again=frozenset({"report"}), nothing_else=True)
+    resumed = resume(a_run(orders="failed"), plan, wish, NOW)
+    assert executed(resumed, plan).keys() == {"report"}
+
+
+# ---------------------------------------------------------------- marks
+
+
+@pytest.mark.parametrize(
+    ("states", "id", "state", "becomes", "again"),
+    [
+        # behind a node that is good now, the rest runs
+        ({"orders": "failed", **BLOCKED}, "orders", "success", "failed", {"t", "report"}),
+        ({"report": "failed"}, "report", "success", "success", set()),
+        ({"report": "failed", "bystander": "skipped"}, "report", "success", "success", {"bystander"}),
+        # data that is bad after all: it, and what was made of it
+        ({}, "orders", "failed", "failed", {"orders", "t", "report"}),
+        ({}, "t", "failed", "failed", {"t"}),
+    ],
+)  # fmt: skip
+def test_a_retry_goes_on_from_what_was_marked(states, id, state, becomes, again):
+    plan = a_plan()
+    run = marked(a_run(**states), id, State(state))
+    assert run.state == becomes
+    assert executed(resume(run, plan, Wish(), NOW), plan).keys() == again
+
+
+def test_a_mark_says_how_the_data_is_whatever_the_code():
+    plan = a_plan(orders="2")
+    run = marked(a_run(orders="failed", **BLOCKED), "orders", State.SUCCESS)
+    assert executed(resume(run, plan, Wish(), NOW), plan).keys() == {"t", "report"}
+
+
+def test_a_mark_on_an_interrupted_run_takes_it_over_and_leaves_it_interrupted():
+    run = replace(a_run(orders="running", report="pending", t="pending"), state=RunState.RUNNING)
+    (node,) = [node for node in run.nodes if node.id == "report"]
+    said = mark(run, node, State.SUCCESS, "by hand", after(50))
+    assert said.run_state is RunState.RUNNING
+    assert [(c.node_id, c.before, c.state) for c in said.changes] == [
+        ("orders", State.RUNNING, State.FAILED),
+        ("report", State.PENDING, State.SUCCESS),
+    ]
+    (node,) = [node for node in run.nodes if node.id == "orders"]
+    said = mark(run, node, State.SUCCESS, "by hand", after(50))
+    assert [(c.before, c.state) for c in said.changes] == [
+        (State.RUNNING, State.FAILED),
+        (State.FAILED, State.SUCCESS),
+    ]
+
+
+def test_results_of_what_stays_say_what_dbt_saw():
+    run = a_run(report="failed", t="failed", bystander="upstream_failed")
+    run = marked(marked(run, "report", State.SUCCESS), "orders", State.FAILED)
+    assert is_marked(next(node for node in run.nodes if node.id == "report"))
+    wish = Wish(again=frozenset({"load"}), never=frozenset(ALL) - {"load"}, nothing_else=True)
+    found = resume(run, a_plan(), wish, NOW).results
+    assert {id: result["status"] for id, result in found.items()} == {
+        "orders": "error",  # dbt saw a success, and somebody knows better
+        "t": "error",
+        "report": "skipped",  # dbt never saw a success
+        "bystander": "skipped",
+    }
+
+
+def test_outputs_are_those_of_steps_that_succeeded():
+    run = a_run()
+    load = replace(run.nodes[0], attempts=(replace(run.nodes[0].attempts[0], output={"rows": 1}),))
+    assert outputs(replace(run, nodes=(load, *run.nodes[1:]))) == {"load": {"rows": 1}}
+    failed = replace(load, attempts=(replace(load.attempts[0], state=State.FAILED),))
+    assert outputs(replace(run, nodes=(failed, *run.nodes[1:]))) == {}  # marked, nothing returned
