@@ -188,3 +188,10 @@ def test_a_manifest_is_read_from_a_file(tmp_path):
 def test_what_is_no_manifest_is_refused(content):
     with pytest.raises(msgspec.MsgspecError):
         decode_manifest(content)
+
+
+def test_on_error_is_a_models_config():
+    continues = {"config": {"on_error": "continue"}}
+    assert only(resource("model.shop.a", **continues)).on_error == "continue"
+    assert only(resource("test.shop.a.0a1b2c", **continues)).on_error == ""
+    assert only(resource("model.shop.a", config={"on_error": 7})).on_error == ""
