@@ -174,7 +174,7 @@ def _row(node: NodeRecord) -> list[str]:
     quiet = node.state is State.SUCCESS and node.kind is not Kind.STEP
     return [
         _label(node),
-        node.state.value,
+        _state_of(node.state, last),
         str(len(node.attempts) or "-"),
         took(sum(seconds)) if seconds else "-",
         str(rows) if rows is not None else "",
@@ -210,8 +210,14 @@ def _facts(node: NodeRecord) -> Iterator[str]:
         yield ", ".join(told)
 
 
+def _state_of(state: State, attempt: AttemptRecord | None) -> str:
+    """A state, and whether that is all that is known: the supervisor was gone."""
+    lost = attempt is not None and attempt.lost and state is State.FAILED
+    return f"{state} (lost)" if lost else state.value
+
+
 def _attempt(attempt: AttemptRecord, colours: Colours, zone: tzinfo | None) -> str:
     at = attempt.started_at or attempt.queued_at
     kind = f"  {attempt.failure_class}" if attempt.failure_class else ""
-    state = colours.state(attempt.state.value, attempt.state)
+    state = colours.state(_state_of(attempt.state, attempt), attempt.state)
     return f"attempt {attempt.number}  {state}  {local(at, zone)}  {took(attempt.seconds)}{kind}"

@@ -80,6 +80,7 @@ def attempt_json(attempt: AttemptRecord) -> dict[str, Any]:
     return {
         "number": attempt.number,
         "state": attempt.state.value,
+        "lost": attempt.lost,
         "queued_at": attempt.queued_at.isoformat(),
         "started_at": _moment(attempt.started_at),
         "finished_at": _moment(attempt.finished_at),
