@@ -418,7 +418,7 @@ _EXCEPTIONS = Section(
             _raised(_C, "not let in", "TrinoAuthError"),
         ),
         *_from(
-            "https://botocore.amazonaws.com/v1/documentation/api/latest/client_upgrades.html",
+            "https://boto3.amazonaws.com/v1/documentation/api/latest/guide/error-handling.html",
             _raised(
                 _T,
                 "no answer",
