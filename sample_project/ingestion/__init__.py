@@ -1,1 +1,5 @@
-"""Ingestion: lands the files of ``landing/`` in the schema ``raw``, each file exactly once."""
+"""Ingestion: what other systems deliver lands in the schema ``raw``, nothing of it twice.
+
+Three patterns, each in a module to copy: `partition_overwrite`, `merge` and `swap`. What they share
+is in `feeds` (files), `ledger` (what has landed) and `warehouse` (one connection).
+"""

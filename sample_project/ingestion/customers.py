@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ingestion import loader
+from ingestion import merge
 from ingestion.feeds import Feed
 
 CUSTOMERS = Feed(
@@ -23,5 +23,5 @@ CUSTOMERS = Feed(
 
 
 def load(context: Any) -> dict[str, int]:
-    """Land new and changed deliveries."""
-    return loader.load(context, CUSTOMERS)
+    """Merge new and changed deliveries: of a customer the newest version stays."""
+    return merge.load(context, CUSTOMERS, key="customer_id", changed_at="updated_at")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ingestion import loader
+from ingestion import partition_overwrite
 from ingestion.feeds import Feed
 
 ORDERS = Feed(
@@ -34,5 +34,5 @@ ORDER_ITEMS = Feed(
 
 
 def load(context: Any) -> dict[str, int]:
-    """Land new and changed exports."""
-    return loader.load(context, ORDERS, ORDER_ITEMS)
+    """Overwrite the months whose export is new or has changed."""
+    return partition_overwrite.load(context, ORDERS, ORDER_ITEMS)

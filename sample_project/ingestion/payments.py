@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ingestion import loader
+from ingestion import partition_overwrite
 from ingestion.feeds import Feed
 
 PAYMENTS = Feed(
@@ -23,5 +23,5 @@ PAYMENTS = Feed(
 
 
 def load(context: Any) -> dict[str, int]:
-    """Land new and changed files."""
-    return loader.load(context, PAYMENTS)
+    """Overwrite the halves of a month whose file is new or has changed."""
+    return partition_overwrite.load(context, PAYMENTS)

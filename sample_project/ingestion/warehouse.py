@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+#: Rows that one insert statement takes.
+CHUNK = 500
 
 
 class Warehouse:
@@ -28,6 +32,22 @@ class Warehouse:
         self.execute(sql, params)
         return [column[0] for column in self._cursor.description], self._cursor.fetchall()
 
+    def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Insert rows, their values in the order of ``columns``."""
+        one = "(" + ", ".join("?" * len(columns)) + ")"
+        for start in range(0, len(rows), CHUNK):
+            chunk = rows[start : start + CHUNK]
+            values = ", ".join([one] * len(chunk))
+            self.execute(
+                f"insert into {table} ({', '.join(columns)}) values {values}",
+                [value for row in chunk for value in row],
+            )
+
+    def lock(self, name: str) -> None:
+        """Wait until nobody else has this name, and keep it until the connection ends."""
+        if self.type == "postgres":  # a DuckDB file has one writing process in any case
+            self.execute("select pg_advisory_lock(hashtext(?))", [name])
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Commit everything inside, or nothing."""
@@ -38,6 +58,11 @@ class Warehouse:
             self.execute("rollback")
             raise
         self.execute("commit")
+
+
+def now() -> datetime:
+    """The time, without a zone, which is how dbt understands UTC on both warehouses."""
+    return datetime.now(UTC).replace(tzinfo=None)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ingestion import loader
+from ingestion import partition_overwrite
 from ingestion.feeds import Feed
 
 WEB_EVENTS = Feed(
@@ -24,5 +24,5 @@ WEB_EVENTS = Feed(
 
 
 def load(context: Any) -> dict[str, int]:
-    """Land new and changed files."""
-    return loader.load(context, WEB_EVENTS)
+    """Overwrite the weeks whose file is new or has changed."""
+    return partition_overwrite.load(context, WEB_EVENTS)

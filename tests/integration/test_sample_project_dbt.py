@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import importlib
 import json
 import os
@@ -71,6 +72,12 @@ class Shop:
         context = SimpleNamespace(target=self.target, project_dir=self.dir)
         with warehouse.connect(context, read_only=True) as connection:
             return connection.fetch(sql)[1]
+
+    def write(self, sql: str) -> None:
+        warehouse = importlib.import_module("ingestion.warehouse")
+        context = SimpleNamespace(target=self.target, project_dir=self.dir)
+        with warehouse.connect(context) as connection:
+            connection.execute(sql)
 
     def rows(self, table: str) -> list[tuple[Any, ...]]:
         return sorted(self.query(f"select * from raw.{table}"), key=repr)
@@ -149,11 +156,27 @@ def delivered(table: str) -> int:
     )
 
 
+def contents(shop: Shop, table: str) -> list[tuple[Any, ...]]:
+    """Rows of a table but for when they were loaded, which is its last column."""
+    return [row[:-1] for row in shop.rows(table)]
+
+
+def newest_customers() -> dict[str, str]:
+    """The time of each customer's newest version, read without any of the project's code."""
+    found: dict[str, str] = {}
+    for file in (SAMPLE / "landing" / "customers").iterdir():
+        for row in csv.DictReader(file.read_text().splitlines()):
+            id, at = row["customer_id"], row["updated_at"]
+            found[id] = max(at, found.get(id, ""))
+    return found
+
+
 def test_every_delivered_row_lands_once(shop: Shop) -> None:
     outputs = shop.ingest()
 
     for table in TABLES:
-        assert len(shop.rows(table)) == delivered(table), table
+        landed = delivered(table) if table != "customers" else len(newest_customers())
+        assert len(shop.rows(table)) == landed, table
     assert sum(output["rows"] for output in outputs.values()) == sum(map(delivered, TABLES))
     assert shop.query("select count(*) from raw.orders where _file is null") == [(0,)]
 
@@ -170,6 +193,115 @@ def test_a_second_load_lands_nothing_and_still_counts_as_a_look(shop: Shop) -> N
     assert {table: shop.rows(table) for table in TABLES} == before
     [(checked_again,)] = shop.query("select min(checked_at) from raw._loads")
     assert checked_again > checked
+
+
+def test_a_load_that_knows_nothing_of_the_first_lands_nothing_twice(shop: Shop) -> None:
+    shop.ingest()
+    before = {table: contents(shop, table) for table in TABLES}
+    shop.write("delete from raw._loads")
+
+    again = shop.ingest()
+
+    assert all(output["files"] > 0 for output in again.values())
+    assert {table: contents(shop, table) for table in TABLES} == before
+
+
+def test_merging_keeps_the_newest_version_in_whatever_order_deliveries_come(shop: Shop) -> None:
+    landing = shop.dir / "landing" / "customers"
+    late = shop.dir / "late"
+    shutil.copytree(landing, late)
+    for name in (
+        "customers_2026-01-02.csv",
+        "customers_2025-12-01.csv",
+        "customers_2025-11-02.csv",
+    ):
+        shutil.rmtree(landing)
+        landing.mkdir()
+        shutil.copy(late / name, landing)
+        shop.run("ingestion.customers:load")
+
+    merged = dict(shop.query("select customer_id, updated_at from raw.customers"))
+    assert merged == newest_customers()
+
+
+WRONG_SNAPSHOTS = [
+    ("", "has 0 rows"),  # nothing was delivered
+    # a rate that is there twice
+    ('{"rate_date": "2026-01-02", "base_currency": "EUR", "currency": "CHF", "rate": 1}\n' * 2,
+     "has 2 rows for 1 different"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("content", "message"), WRONG_SNAPSHOTS)
+def test_a_wrong_snapshot_is_not_swapped_in(shop: Shop, content: str, message: str) -> None:
+    shop.run("ingestion.exchange_rates:load")
+    before = shop.rows("exchange_rates")
+    landing = shop.dir / "landing" / "exchange_rates"
+    shutil.rmtree(landing)
+    landing.mkdir()
+    (landing / "exchange_rates_2026-01.jsonl").write_text(content)
+
+    with pytest.raises(ValueError, match=message):
+        shop.run("ingestion.exchange_rates:load")
+
+    assert shop.rows("exchange_rates") == before
+
+
+def test_a_snapshot_that_is_back_is_swapped_in_again(shop: Shop) -> None:
+    shop.run("ingestion.exchange_rates:load")
+    before = contents(shop, "exchange_rates")
+    file = shop.dir / "landing" / "exchange_rates" / "exchange_rates_2025-11.jsonl"
+    file.rename(shop.dir / file.name)
+    assert shop.run("ingestion.exchange_rates:load")["rows"] < len(before)
+
+    (shop.dir / file.name).rename(file)
+    assert shop.run("ingestion.exchange_rates:load")["rows"] == len(before)
+
+    assert contents(shop, "exchange_rates") == before
+
+
+#: Loads one feed, and dies without a word before the statement with this number.
+_DYING = """
+import json, os, pathlib, sys, types
+name, last, target = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3])
+sys.path.insert(0, "")
+import importlib
+from ingestion.warehouse import Warehouse
+execute, count = Warehouse.execute, 0
+def dying(self, *args):
+    global count
+    count += 1
+    if count == last:
+        os._exit(9)
+    execute(self, *args)
+Warehouse.execute = dying
+context = types.SimpleNamespace(
+    project_dir=pathlib.Path.cwd(), params={}, attempt=1, run_id="dying", target=target
+)
+importlib.import_module(f"ingestion.{name}").load(context)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["web_events", "customers", "exchange_rates"])
+def test_a_load_may_be_killed_before_any_statement(shop: Shop, name: str) -> None:
+    for file in sorted((shop.dir / "landing" / name).iterdir())[2:]:
+        file.unlink()
+    shop.run(f"ingestion.{name}:load")
+    whole = contents(shop, name)
+
+    for last in range(1, 100):
+        shop.write("drop schema raw cascade")
+        command = [sys.executable, "-c", _DYING, name, str(last), json.dumps(shop.target)]
+        died = subprocess.run(command, cwd=shop.dir, check=False).returncode
+        assert died in (0, 9)
+        shop.run(f"ingestion.{name}:load")
+        assert contents(shop, name) == whole, f"killed before statement {last}"
+        tables = "select table_name from information_schema.tables where table_schema = 'raw'"
+        assert set(shop.query(tables)) == {("_loads",), (name,)}
+        if died == 0:
+            break
+    assert 10 < last < 99
 
 
 def test_a_changed_file_replaces_its_rows_and_no_others(shop: Shop) -> None:

@@ -1,7 +1,3 @@
-with deliveries as (
-    {{ latest_version(source('shop', 'customers'), 'customer_id', 'updated_at desc, _file desc') }}
-)
-
 select
     customer_id,
     trim(first_name) as first_name,
@@ -11,4 +7,4 @@ select
     cast(signed_up_at as {{ dbt.type_timestamp() }}) as signed_up_at,
     marketing_opt_in = 'true' as has_opted_in,
     cast(updated_at as {{ dbt.type_timestamp() }}) as updated_at
-from deliveries
+from {{ source('shop', 'customers') }}
