@@ -16,6 +16,9 @@ from dbtorch.core.history import LEASE_LIFETIME
 #: Seconds, a day: after a crash on another machine a run waits this long to be gone on with.
 _LONGEST_LEASE = 86_400
 
+#: Levels of dbt_project.yml; reading more of them takes libyaml minutes.
+_DEEPEST = 100
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Project:
@@ -130,13 +133,33 @@ def _name(folder: Path) -> str:
 
     path = folder / "dbt_project.yml"
     try:
-        content = yaml.safe_load(path.read_bytes())
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        name = _top_level(path.read_bytes(), "name")
+    except (yaml.YAMLError, UnicodeDecodeError, OSError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         where = "" if mark is None else f":{mark.line + 1}"
         what = getattr(error, "problem", None) or error
         raise UsageError(f"{path}{where}: cannot be read as YAML: {what}") from error
-    name = content.get("name") if isinstance(content, dict) else None
-    if not isinstance(name, str):
+    if not name:
         raise UsageError(f"{path}: the project has no name; add a line such as 'name: shop'")
     return name
+
+
+def _top_level(content: bytes, wanted: str) -> str:
+    """The text under a key of a YAML mapping, or nothing.
+
+    Read event by event, so that an alias that stands for billions of values stands for itself.
+    """
+    import yaml
+
+    depth, found = 0, ""
+    key: str | None = None
+    for event in yaml.parse(content, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth == 1 and isinstance(event, yaml.NodeEvent):
+            text = str(event.value) if isinstance(event, yaml.ScalarEvent) else ""
+            found = text if key == wanted else found
+            key = text if key is None else None
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        if depth > _DEEPEST:
+            raise ValueError(f"it is nested more than {_DEEPEST} levels deep")
+    return found

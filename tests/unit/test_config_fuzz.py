@@ -1,15 +1,20 @@
 """Whatever a file holds, it is a configuration or an error that a person can read."""
 
+import subprocess
+import sys
 import tempfile
 from functools import partial
 from pathlib import Path
 
+import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dbtorch.adapters.config import ConfigError, load, settings_of
 from dbtorch.adapters.config.keys import SECTIONS
+from dbtorch.cli.errors import UsageError
+from dbtorch.cli.project import open_project
 
 _KEYS = sorted({key.name for section in SECTIONS for key in section.keys})
 _EXAMPLES = [key.example for section in SECTIONS for key in section.keys if key.example]
@@ -81,3 +86,87 @@ def test_any_meta(value):
     meta = {"dbtorch": value}
     read = partial(settings_of, meta, node="model.a.b", file="a.yml", project_dir=Path("nowhere"))
     assert all("model.a.b" in problem for problem in _problems(read))
+
+
+def _repeated(first, each):
+    """Lines of which every one stands for nine of the one before."""
+    lines = [f"a0: &a0 {first}"]
+    for level in range(1, 12):
+        inner = ", ".join([f"*a{level - 1}"] * 9)
+        lines.append(f"a{level}: &a{level} {each.format(inner=inner, level=level)}")
+    return "\n".join(lines)
+
+
+#: A few lines that would take gigabytes or hours.
+_BOMBS = {
+    "a billion laughs": _repeated("[lol, lol]", "[{inner}]"),
+    "a billion merges": _repeated("{x: 1}", "{{<<: [{inner}], k{level}: 1}}"),
+    "a long text repeated": f"a: &a {'x' * 400_000}\nb: [{','.join(['*a'] * 50_000)}]",
+    "nested lists": "[" * 400_000,
+    "nested mappings": "{a: " * 200_000,
+    "nested by indentation": "\n".join("  " * level + "a:" for level in range(600)),
+    "nested items": "- " * 400_000,
+    "inside of itself": "a: &a [*a]",
+    "a number": f"version: {'9' * 900_000}",
+    "a number to the base of 60": f"version: {':'.join(['59'] * 200_000)}",
+    "a tag": f"!{'t' * 900_000} a",
+    "an object": "a: !!python/object/apply:os.system [touch pwned]",
+    "many documents": "---\n" * 200_000,
+    "half a character": 'a: "\\ud800"',
+}
+
+#: Reads the file named by its arguments, with little memory and time.
+_READER = """
+import resource, sys
+from pathlib import Path
+from dbtorch.adapters.config import ConfigError, load
+from dbtorch.cli.errors import UsageError
+from dbtorch.cli.project import open_project
+
+resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30))
+resource.setrlimit(resource.RLIMIT_CPU, (20, 20))
+try:
+    open_project(sys.argv[1]) if sys.argv[2] == "dbt_project.yml" else load(Path(sys.argv[1]))
+except (ConfigError, UsageError) as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("file", ["dbtorch.yml", "dbt_project.yml"])
+@pytest.mark.parametrize("bomb", _BOMBS)
+def test_a_bomb_is_a_sentence(bomb, file, tmp_path):
+    (tmp_path / file).write_text(_BOMBS[bomb])
+    done = subprocess.run(
+        [sys.executable, "-c", _READER, tmp_path, file],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    (said, *_) = done.stdout.splitlines()
+    assert file in said
+    assert len(said) < 500
+    assert not (tmp_path / "pwned").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("name: shop", "shop"),
+        ("vars: {name: other}\nname: 'shop'\n", "shop"),
+        ("models: {shop: {name: x}}\nconfig: [name]\nname: shop", "shop"),
+        ("'': x\nname: shop", "shop"),
+        ("name:\n  deep: x\n", ""),
+        ("- name: shop", ""),
+        ("", ""),
+    ],
+)
+def test_the_name_of_a_project_is_read(text, name, tmp_path):
+    (tmp_path / "dbt_project.yml").write_text(text)
+    if name:
+        assert open_project(str(tmp_path)).name == name
+        return
+    with pytest.raises(UsageError, match="the project has no name"):
+        open_project(str(tmp_path))
