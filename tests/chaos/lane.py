@@ -1,0 +1,131 @@
+"""A copy of the sample project that is built again and again, on one kind of warehouse."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dbtorch.adapters.store import open_store
+from dbtorch.core.history import RunRecord
+from tests.acceptance.workspace import Workspace
+from tests.chaos.server import Server
+from tests.parity.project import Project
+from tests.parity.warehouse import Relation, warehouse
+
+ROOT = Path(__file__).parents[2]
+
+#: What a checkout does not have.
+_GENERATED = shutil.ignore_patterns(
+    "target", "logs", "exports", ".dbtorch", "__pycache__", "*.duckdb*", ".user.yml"
+)
+
+#: Grows by one row with every dbt invocation, and a resumed run has several.
+_PER_INVOCATION = "shop.audit_dbt_runs"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """What a build left, without what is different each time."""
+
+    record: RunRecord
+    relations: Mapping[str, Relation]
+    exports: tuple[str, ...]
+    statuses: Mapping[str, str]  # of run_results.json
+    logs: frozenset[tuple[str, int]] = field(default_factory=frozenset)  # folder of a node, attempt
+
+
+class Lane:
+    """One warehouse, one history, one folder; emptied before each round."""
+
+    def __init__(
+        self, folder: Path, *, server: Server | None = None, history: bool = False
+    ) -> None:
+        """On DuckDB, or on a ``server``, which may have the ``history`` too."""
+        self.name = "duckdb" if server is None else f"postgres{', history too' * history}"
+        self.server = server
+        self.workspace = Workspace(folder, bare=True)
+        self._history = history
+        for name in ("sample_project", "profiles"):
+            shutil.copytree(ROOT / name, folder / name, ignore=_GENERATED)
+        self.project = folder / "sample_project"
+        if server is not None:
+            self.workspace.env |= {
+                "PGHOST": "127.0.0.1",
+                "PGPORT": str(server.port),
+                "PGUSER": "dbtorch",
+                "PGDATABASE": "shop",
+                "DBT_TARGET": "postgres",
+            }
+        if history and server is not None:
+            self.workspace.env["DBTORCH_DATABASE_URL"] = server.database("history")
+
+    def empty(self, *, head_start: bool) -> None:
+        """Forget everything but what dbt has parsed, and its kept answer for a ``head_start``."""
+        if self.server is not None:
+            self.server.make("shop")
+            if self._history:
+                self.server.make("history")
+        for path in self.workspace.dir.glob("warehouse.duckdb*"):
+            path.unlink()
+        shutil.rmtree(self.project / "exports", ignore_errors=True)
+        (self.project / "target" / "run_results.json").unlink(missing_ok=True)
+        state = self.project / ".dbtorch"
+        for path in [*state.glob("dbtorch.db*"), *state.glob("runs"), *state.glob("cache")]:
+            if path.name == "cache" and head_start:
+                continue
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def words(self, verb: str) -> tuple[str, ...]:
+        """A command of dbtorch."""
+        return (verb, "--project-dir", "sample_project", "--log-format", "json")
+
+    def undisturbed(self) -> tuple[Built, float]:
+        """Build everything once; answers what that left, and how many seconds it took."""
+        self.empty(head_start=True)
+        begin = time.monotonic()
+        self.workspace.dbtorch(*self.words("run"))
+        return self.built(), time.monotonic() - begin
+
+    def record(self) -> RunRecord | None:
+        """The newest run; None while there is none."""
+        if not self._history and not (self.project / ".dbtorch" / "dbtorch.db").exists():
+            return None
+        url = self.workspace.env.get("DBTORCH_DATABASE_URL")
+        store = open_store(url, self.project)
+        try:
+            found = store.find("latest")
+            return store.run(found[0]) if found else None
+        finally:
+            store.close()
+
+    def built(self) -> Built:
+        """What is there now."""
+        record = self.record()
+        assert record is not None
+        results = json.loads((self.project / "target" / "run_results.json").read_text())["results"]
+        runs = self.project / ".dbtorch" / "runs"
+        logs = (runs / record.run_id / "nodes").glob("*/*.log")
+        return Built(
+            record=record,
+            relations=self._relations(),
+            exports=tuple(
+                sorted(path.read_text() for path in self.project.glob("exports/*/*.csv"))
+            ),
+            statuses={result["unique_id"]: result["status"] for result in results},
+            logs=frozenset((path.parent.name, int(path.stem)) for path in logs),
+        )
+
+    def _relations(self) -> dict[str, Relation]:
+        shop = Project(
+            path=self.workspace.dir,
+            profiles=self.workspace.dir / "profiles",
+            target_path=self.project / "target",
+            env={"PGDATABASE": "shop"},
+            duckdb_file=self.workspace.dir / "warehouse.duckdb",
+            postgres=self.server.database("shop") if self.server is not None else None,
+        )
+        return {name: found for name, found in warehouse(shop).items() if name != _PER_INVOCATION}

@@ -1,0 +1,48 @@
+"""A few rounds of chaos over the sample project; `benchmarks/chaos.py` plays hundreds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.disturbance import Kind
+from tests.chaos.lane import Lane
+from tests.chaos.rounds import Stand, play
+from tests.chaos.server import own_server, programs
+
+#: Another one for each run of the tests, so that CI sees more moments than one; printed when it
+#: fails, and taken from the environment to see the same again.
+SEED = os.environ.get("CHAOS_SEED") or os.urandom(4).hex()
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+
+@pytest.fixture(scope="module")
+def on_duckdb(tmp_path_factory: pytest.TempPathFactory) -> Stand:
+    return Stand.of(Lane(tmp_path_factory.mktemp("chaos") / "shop"))
+
+
+@pytest.fixture(scope="module")
+def on_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+    if programs() is None:
+        pytest.skip("needs a Postgres of its own, and there is no initdb")
+    with own_server() as server:
+        folder: Path = tmp_path_factory.mktemp("chaos-postgres") / "shop"
+        yield Stand.of(Lane(folder, server=server, history=True))
+
+
+@pytest.mark.parametrize("kind", [Kind.SUPERVISOR, Kind.STEP])
+def test_a_disturbed_run_comes_to_what_an_undisturbed_one_does_on_duckdb(
+    on_duckdb: Stand, kind: Kind
+) -> None:
+    played = play(on_duckdb, 1, f"{SEED}-{kind}", kind)
+    assert not played.deviations, f"CHAOS_SEED={SEED} {played.line()}"
+
+
+@pytest.mark.parametrize("kind", [Kind.POSTGRES, Kind.WORKER])
+def test_and_on_postgres(on_postgres: Stand, kind: Kind) -> None:
+    played = play(on_postgres, 1, f"{SEED}-{kind}", kind)
+    assert not played.deviations, f"CHAOS_SEED={SEED} {played.line()}"
