@@ -11,6 +11,7 @@ from dbtorch.core.state import FailureClass
 
 #: One exception of a chain, one exit status, or one answer of a server: `classes` (dotted names,
 #: most specific first), `sqlstate`, `codes`, `exit_status`, `http_status`, `message`; any may miss.
+#: Those that are an `aside` may have nothing to do with the failure.
 Link = Mapping[str, Any]
 
 

@@ -15,18 +15,24 @@ def classify(evidence: Sequence[Link], message: str, rules: Iterable[Rule] = ())
 
     ``rules`` are the user's and come first. Then the built-in table, section by section: codes,
     statuses, decisive words, classes of exceptions, other words. In a section the innermost link
-    decides, as it is nearest to what happened, and of its rules the first that fits.
+    decides, as it is nearest to what happened, and of its rules the first that fits. Asides are
+    asked when nothing else says anything.
     """
     links = list(reversed(evidence)) or [{}]
     for rule in rules:
         if any(rule.fits(link, message) for link in links):
             return rule.failure_class
+    found = _look_up([link for link in links if not link.get("aside")], message)
+    return found or _look_up(links, message) or FailureClass.UNKNOWN
+
+
+def _look_up(links: Sequence[Link], message: str) -> FailureClass | None:
     for section in TABLE:
         for link in links:
             for rule in section.rules:
                 if rule.fits(link, message):
                     return rule.failure_class
-    return FailureClass.UNKNOWN
+    return None
 
 
 def asked_delay(evidence: Iterable[Link], now: datetime) -> float | None:

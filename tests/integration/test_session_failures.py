@@ -35,7 +35,7 @@ REFUSES_NULLS = """
 ANYWHERE = {
     "tested": ("select cast(null as integer) as id", None),
     # dbt refuses a contract that its own SQL does not keep before anything runs
-    "other_columns": ("select 1 as other", CODE),
+    "other_columns": ("select 1 as other", DATA),
     "null_in_contract": ("select cast(null as integer) as id", DATA),
     "bad_cast": ("select cast('x' as integer) as id", DATA),
     "missing_table": ("select * from nowhere", CODE),

@@ -244,7 +244,7 @@ def test_a_driver_says_it_by_its_attributes(error: Exception, expected: FailureC
         (DbtRuntimeError("HTTP Error 503: Service Unavailable"), T),
         (DbtRuntimeError("something odd"), U),  # no evidence: nobody guesses
         (RuntimeError(""), U),
-        (TypeError("1 + 'one'"), C),  # a python model
+        (TypeError("1 + 'one'"), C),
     ],
 )
 def test_what_dbt_raises_itself(error: Exception, expected: FailureClass) -> None:
@@ -286,6 +286,11 @@ def test_an_exception_that_was_only_being_handled_is_no_cause() -> None:
             raise ConnectionResetError("by peer")
 
     assert found(error.value) is T
+
+
+def test_it_is_asked_when_nothing_else_says_anything() -> None:
+    # as dbt-duckdb wraps the error of a python model
+    assert found(raised(TypeError("1 + 'one'"), named=False)) is C
 
 
 def test_a_cause_that_was_hidden_stays_hidden() -> None:

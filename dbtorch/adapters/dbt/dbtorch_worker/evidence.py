@@ -30,27 +30,32 @@ def chain(error: BaseException) -> list[dict[str, Any]]:
 
     A link has ``classes`` (dotted names, most specific first), ``message``, and, or None:
     ``sqlstate``, ``codes`` (the driver's numbers and names, as text), ``http_status`` and
-    ``retry_after`` (the header, as it was sent).
+    ``retry_after`` (the header, as it was sent). It is an ``aside`` when it may have nothing to do
+    with what followed: a KeyError that was being handled, say.
     """
     links: list[dict[str, Any]] = []
     seen: set[int] = set()
     current: BaseException | None = error
+    aside = False
     while current is not None and id(current) not in seen and len(links) < _LONGEST:
         seen.add(id(current))
-        links.append(_link(current))
-        current = _before(current)
+        links.append({**_link(current), "aside": aside})
+        current, named = _before(current)
+        aside = aside or not (named or isinstance(current, _TELLING) or not _is_pythons(current))
     return links
 
 
-def _before(error: BaseException) -> BaseException | None:
-    """The cause of an exception."""
+def _before(error: BaseException) -> tuple[BaseException | None, bool]:
+    """What came before an exception, and whether it was named as its cause."""
     reason = getattr(error, "reason", None)  # urllib keeps it here
     cause = error.__cause__ or (reason if isinstance(reason, BaseException) else None)
     if cause is not None or error.__suppress_context__:
-        return cause
-    context = error.__context__
-    accident = type(context).__module__ == "builtins" and not isinstance(context, _TELLING)
-    return None if accident else context
+        return cause, True
+    return error.__context__, False
+
+
+def _is_pythons(error: BaseException | None) -> bool:
+    return type(error).__module__ == "builtins"
 
 
 def _link(error: BaseException) -> dict[str, Any]:
