@@ -57,6 +57,7 @@ class Selected:
     project_dir: Path
     target_path: Path
     manifest_hash: str  # of the project's code, the same for two parses of the same code
+    unreadable: Mapping[str, str] = field(default_factory=dict)  # selection text -> why
     watched: tuple[str, ...] = ()  # files and folders the answer depends on
     env_vars: tuple[str, ...] = ()  # names of environment variables it depends on
 
@@ -91,6 +92,9 @@ class Engine(Protocol):
 
     def release(self) -> None:
         """Let go of the warehouse's file; returns when another process may open it."""
+
+    def abandon(self, why: str) -> None:
+        """End at once: what is under way, and what is still started, fails for this reason."""
 
     def leave_out_end_hooks(self) -> None:
         """Close the session without on-run-end hooks, as dbt does when it is interrupted."""

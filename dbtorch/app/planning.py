@@ -209,6 +209,9 @@ class _Wiring:
         return frozenset(found)
 
     def _unknown(self, spec: StepSpec, verb: str, text: str) -> str:
+        why = self._selected.unreadable.get(text)
+        if why is not None:
+            return f'{spec.origin}: step {spec.name} {verb} "{text}", which dbt cannot read: {why}'
         names = [_selection_of(node) for node in self._selected.nodes]
         names += [f"{_STEP}{name}" for name in self._config.steps]
         near = difflib.get_close_matches(text, names, n=1)

@@ -116,6 +116,9 @@ class Asked:
         graph = opening.planned.plan.graph
         found: set[str] = set()
         for text in texts:
+            if text in opening.selected.unreadable:
+                why = opening.selected.unreadable[text]
+                raise UsageError(f"dbt cannot read the selection {text!r}: {why}")
             if text.startswith(_STEP):
                 name = text.removeprefix(_STEP)
                 ids = {config.steps[name].id} if name in config.steps else set()

@@ -90,6 +90,12 @@ def test_dbtorch_yml_that_is_wrong_in_itself(workspace: Workspace, content: str,
             'dbtorch.yml:3: step push comes after "step:lod", which nothing matches; '
             'did you mean "step:load"?',
         ),
+        # a selection that dbt cannot read
+        (
+            step("  push: {command: 'true', after: selector:nightly}\n"),
+            'dbtorch.yml:3: step push comes after "selector:nightly", which dbt cannot read: '
+            "Could not find selector named nightly, expected one of []",
+        ),
         # two producers of one source: both are named
         (
             step(

@@ -114,6 +114,7 @@ def test_a_selection_comes_with_the_manifest_of_the_same_parse(tmp_path):
             "edges": [["model.shop.a", "test.shop.t"]],
             "selected_sources": ["source.shop.raw.a"],
             "resolved": {"a": ["model.shop.a"], "nobody": []},
+            "unreadable": {},
             "threads": 4,
             "fail_fast": True,
             "target": {"name": "dev"},

@@ -117,6 +117,7 @@ OPENED: dict[str, Any] = {
     "edges": [],
     "selected_sources": [],
     "resolved": {},
+    "unreadable": {},
     "threads": 1,
     "fail_fast": False,
     "target": {"name": "dev"},

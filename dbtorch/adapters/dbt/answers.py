@@ -99,6 +99,7 @@ def selected_of(answer: Mapping[str, Any]) -> Selected:
         selected_edges=tuple((before, after) for before, after in answer["edges"]),
         selected_sources=frozenset(answer["selected_sources"]),
         resolved={text: frozenset(found) for text, found in answer["resolved"].items()},
+        unreadable=answer["unreadable"],
         hooks=tuple(
             Hook(id=node.id, name=node.name)
             for node in manifest.nodes

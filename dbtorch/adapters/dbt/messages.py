@@ -34,6 +34,7 @@ class _Opened(_Anything):
     edges: list[tuple[str, str]]
     selected_sources: list[str]
     resolved: dict[str, list[str]]
+    unreadable: dict[str, str]
     threads: Annotated[int, msgspec.Meta(ge=1)]
     fail_fast: bool
     target: dict[str, Any]

@@ -20,6 +20,7 @@ def describe_selection(task: Any, request: Message) -> Message:
     graph = task.job_queue.graph
     said = project_vars(config)
     found_checksums = checksums(task.manifest, said)
+    resolved, unreadable = resolve_all(task, request["resolve"])
     # dbt executes a unit test with its model, and never without it.
     unit_tests = {m: found for m, found in task.model_to_unit_test_map.items() if m in graph}
     return {
@@ -28,7 +29,8 @@ def describe_selection(task: Any, request: Message) -> Message:
         ),
         "edges": sorted({*build_order(graph), *unit_test_edges(graph, unit_tests)}),
         "selected_sources": sorted(selected_sources(task)),
-        "resolved": {text: sorted(resolve(task, text)) for text in request["resolve"]},
+        "resolved": resolved,
+        "unreadable": unreadable,
         "threads": config.threads,
         "target": {
             "name": config.target_name,
@@ -133,20 +135,30 @@ def selected_sources(task: Any) -> set[str]:
     return select(task, task.get_selection_spec(), ["source"])
 
 
+def resolve_all(task: Any, texts: list[str]) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """What dbt selects for each text, and why it cannot read those that it cannot."""
+    resolved: dict[str, list[str]] = {}
+    unreadable: dict[str, str] = {}
+    for text in texts:
+        try:
+            resolved[text] = sorted(resolve(task, text))
+        except Exception as error:
+            words = str(error).removeprefix("Runtime Error").split()
+            unreadable[text] = " ".join(words) or type(error).__name__
+    return resolved, unreadable
+
+
 def resolve(task: Any, text: str) -> set[str]:
     """What dbt selects for a text; tests only if it selects nothing else."""
     from dbt.graph import parse_difference
 
     kind, _, name = text.partition(":")
-    try:
-        if kind == "selector":
-            spec = task.config.get_selector(name)
-        else:
-            spec = parse_difference((text,), None)
-        plain = ["model", "seed", "snapshot", "source", "exposure", "function", "saved_query"]
-        return select(task, spec, plain) or select(task, spec, ["test", "unit_test"])
-    except Exception as error:
-        raise RuntimeError(f"dbt cannot read the selection {text!r}: {error}") from error
+    if kind == "selector":
+        spec = task.config.get_selector(name)
+    else:
+        spec = parse_difference((text,), None)
+    plain = ["model", "seed", "snapshot", "source", "exposure", "function", "saved_query"]
+    return select(task, spec, plain) or select(task, spec, ["test", "unit_test"])
 
 
 def select(task: Any, spec: Any, resource_types: list[str]) -> set[str]:
