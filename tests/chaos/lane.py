@@ -26,6 +26,9 @@ _GENERATED = shutil.ignore_patterns(
 #: Grows by one row with every dbt invocation, and a resumed run has several.
 _PER_INVOCATION = "shop.audit_dbt_runs"
 
+#: No part of any other name: comparing leaves it out.
+_DATABASE = "chaos_warehouse"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Built:
@@ -57,7 +60,7 @@ class Lane:
                 "PGHOST": "127.0.0.1",
                 "PGPORT": str(server.port),
                 "PGUSER": "dbtorch",
-                "PGDATABASE": "shop",
+                "PGDATABASE": _DATABASE,
                 "DBT_TARGET": "postgres",
             }
         if history and server is not None:
@@ -66,7 +69,7 @@ class Lane:
     def empty(self, *, head_start: bool) -> None:
         """Forget everything but what dbt has parsed, and its kept answer for a ``head_start``."""
         if self.server is not None:
-            self.server.make("shop")
+            self.server.make(_DATABASE)
             if self._history:
                 self.server.make("history")
         for path in self.workspace.dir.glob("warehouse.duckdb*"):
@@ -124,8 +127,8 @@ class Lane:
             path=self.workspace.dir,
             profiles=self.workspace.dir / "profiles",
             target_path=self.project / "target",
-            env={"PGDATABASE": "shop"},
+            env={"PGDATABASE": _DATABASE},
             duckdb_file=self.workspace.dir / "warehouse.duckdb",
-            postgres=self.server.database("shop") if self.server is not None else None,
+            postgres=self.server.database(_DATABASE) if self.server is not None else None,
         )
         return {name: found for name, found in warehouse(shop).items() if name != _PER_INVOCATION}
