@@ -1,0 +1,180 @@
+"""Nothing a run started outlives its supervisor: no step, no worker, no query."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+
+from tests.acceptance.workspace import Running, Workspace, eventually
+
+RUN = ("run", "--log-format", "json", "--retry-delay", "0")
+
+FAMILY = """
+    steps:
+      family: {command: "sleep 300 & setsid sleep 300 & sleep 300"}
+"""
+
+#: Takes for ever.
+SLOW = """
+    {{ config(materialized='table') }}
+    select count(*) as n from pg_sleep(600)
+"""
+
+
+def worker(workspace: Workspace) -> int:
+    for pid in workspace.processes():
+        if b"dbtorch_worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            return pid
+    raise AssertionError("there is no worker")
+
+
+def guards(supervisor: int) -> set[int]:
+    """The supervisor's guards, which have no environment to be found by."""
+    found = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = stat.read_text().rpartition(")")[2].split()[1]
+            words = stat.with_name("cmdline").read_bytes()
+        except OSError:
+            continue
+        if int(parent) == supervisor and b"guard.py" in words:
+            found.add(int(stat.parent.name))
+    return found
+
+
+def wait_for_family(workspace: Workspace, run: Running) -> None:
+    run.wait_for_node("step.family")
+    assert eventually(lambda: sleepers(workspace) == 3, seconds=20)
+
+
+def sleepers(workspace: Workspace) -> int:
+    words = [_words(pid) for pid in workspace.processes()]
+    return sum(found.startswith(b"sleep\0") for found in words)
+
+
+def _words(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def test_steps_end_when_their_supervisor_is_killed(workspace: Workspace) -> None:
+    workspace.write({"dbtorch.yml": FAMILY, "models/a.sql": "select 1 as id"})
+    with workspace.started(*RUN) as run:
+        wait_for_family(workspace, run)
+        run.process.kill()
+        assert workspace.is_quiet()
+
+
+def test_a_retry_ends_first_what_the_supervisor_and_its_guard_left(workspace: Workspace) -> None:
+    workspace.write({"dbtorch.yml": FAMILY, "models/a.sql": "select 1 as id"})
+    with workspace.started(*RUN) as run:
+        wait_for_family(workspace, run)
+        for pid in [*guards(run.pid), run.pid]:
+            os.kill(pid, signal.SIGKILL)
+        run.process.wait()
+        assert sleepers(workspace) == 3
+        workspace.write({"dbtorch.yml": "steps: {family: {command: 'true'}}"})
+        done = workspace.dbtorch("retry")
+        assert "processes that an earlier run left behind" in done.out
+        assert sleepers(workspace) == 0
+    assert workspace.show().state == "success"
+
+
+def test_a_new_run_of_the_pipeline_does_so_too(workspace: Workspace) -> None:
+    workspace.write({"dbtorch.yml": FAMILY, "models/a.sql": "select 1 as id"})
+    with workspace.started(*RUN) as run:
+        wait_for_family(workspace, run)
+        for pid in [*guards(run.pid), run.pid]:
+            os.kill(pid, signal.SIGKILL)
+        run.process.wait()
+        workspace.write({"dbtorch.yml": "steps: {family: {command: 'true'}}"})
+        assert "left behind" in workspace.dbtorch("run").out
+        assert sleepers(workspace) == 0
+
+
+# ---------------------------------------------------------------------------- queries
+
+
+@contextmanager
+def building(workspace: Workspace, url: str) -> Iterator[Running]:
+    """A run whose query takes for ever, on Postgres."""
+    parts = urlsplit(url)
+    workspace.write(
+        {
+            "profiles.yml": f"""
+                shop:
+                  target: dev
+                  outputs:
+                    dev:
+                      type: postgres
+                      host: {parts.hostname}
+                      port: {parts.port or 5432}
+                      user: {parts.username}
+                      password: "{parts.password or ""}"
+                      dbname: {parts.path.removeprefix("/")}
+                      schema: left_behind
+                      threads: 2
+            """,
+            "models/slow.sql": SLOW,
+        }
+    )
+    with workspace.started(*RUN) as run:
+        run.wait_for_node("model.shop.slow")
+        assert eventually(lambda: queries(url) == 1, seconds=30)
+        yield run
+
+
+def queries(url: str) -> int:
+    """Queries that sleep in this database."""
+    with psycopg.connect(url) as connection:
+        row = connection.execute(
+            "select count(*) from pg_stat_activity where datname = current_database()"
+            " and state <> 'idle' and query like '%pg_sleep%' and pid <> pg_backend_pid()"
+        ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+@pytest.mark.postgres
+def test_a_query_ends_when_the_supervisor_is_killed(
+    workspace: Workspace, postgres_database: str
+) -> None:
+    with building(workspace, postgres_database) as run:
+        run.process.kill()
+        assert eventually(lambda: queries(postgres_database) == 0, seconds=5)
+        assert workspace.is_quiet()
+
+
+@pytest.mark.postgres
+def test_a_query_ends_when_the_worker_is_killed(
+    workspace: Workspace, postgres_database: str
+) -> None:
+    with building(workspace, postgres_database) as run:
+        (workspace.dir / "models" / "slow.sql").write_text("select 1 as n")
+        os.kill(worker(workspace), signal.SIGKILL)
+        # the next attempt may have begun a second query of its own by now
+        done = run.ended()
+    assert done.code == 0, done.out
+    assert queries(postgres_database) == 0
+    first, second = workspace.show().nodes["slow"]["attempts"]
+    assert (first["state"], second["state"]) == ("failed", "success")
+
+
+@pytest.mark.postgres
+def test_a_query_ends_when_everything_is_killed_at_once(
+    workspace: Workspace, postgres_database: str
+) -> None:
+    with building(workspace, postgres_database) as run:
+        for pid in [run.pid, worker(workspace)]:
+            os.kill(pid, signal.SIGKILL)
+        # Postgres itself misses its client
+        assert eventually(lambda: queries(postgres_database) == 0, seconds=6)
