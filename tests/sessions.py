@@ -25,6 +25,8 @@ from dbtorch.app.planning import Choice, Planned, make_plan, texts_to_resolve
 from dbtorch.app.runner import Inbox, Interrupt, Runner
 from dbtorch.core.config import Config, Settings, StepSpec
 from dbtorch.core.events import Attempt, Batch, Changed, Finished, Outcome, Started
+from dbtorch.core.evidence import Rule
+from dbtorch.core.policy import Breaker
 from dbtorch.core.run import Run
 from dbtorch.core.state import State
 from dbtorch.ports import Emit, Selected
@@ -159,6 +161,8 @@ class Session:
         settings: Mapping[str, Settings] | None = None,
         everything: bool = True,
         grace: float = 5.0,
+        breaker: Breaker | None = None,
+        failure_classes: tuple[Rule, ...] = (),
     ) -> None:
         """``steps`` and ``sql`` are by node id; ``each`` holds for all nodes, ``settings`` by id."""
         self.shop = shop
@@ -171,7 +175,8 @@ class Session:
         self._settings = {_full(id): found for id, found in (settings or {}).items()}
         self._everything = everything
         each = (each or Settings()).over(Settings(retries=2, retry_delay=0.01))
-        self.config = Config(defaults=each, steps={spec.name: spec for spec in specs})
+        steps_by_name = {spec.name: spec for spec in specs}
+        self.config = Config(defaults=each, steps=steps_by_name, circuit_breaker=breaker)
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("DBT_", "DBTORCH_"))}
         where = ("--project-dir", str(shop.dir), "--profiles-dir", str(shop.dir))
         quiet = ("--log-level", "warn", "--log-level-file", "none", "--no-use-colors")
@@ -186,6 +191,7 @@ class Session:
             grace=grace,
             sql={id: SqlStep(text=text, skip=lambda _: "") for id, text in (sql or {}).items()},
             run={"id": "run-1", "partition": "2026-03-01"},
+            failure_classes=failure_classes,
         )
         self.engine = SessionEngine(request, self._emit)
         self.steps = Calls(self.inbox.put, steps or {})
