@@ -128,6 +128,10 @@ class MemoryEngine(MemorySteps):
         waiting, self._waiting = self._waiting or [], None
         self._hand_back(waiting, fails(why, FailureClass.CODE))
 
+    def abandon(self, why: str) -> None:
+        """Let everything fail; nothing is under way here."""
+        self.refuse(why)
+
     def forget(self) -> None:
         """Hand back what waits."""
         if self._waiting:

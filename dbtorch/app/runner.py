@@ -7,7 +7,7 @@ import logging
 import queue
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from dbtorch.app.planning import Planned
 from dbtorch.core.breaker import Pause
@@ -27,11 +27,17 @@ class Outdated:
     """The plan rests on something that is no longer so; another one is to go on."""
 
 
+#: Seconds that dbt has after a cancel to end queries and hooks and to write its artifacts. Most
+#: of it is for a second dbt that reads a large project, where the first one had to be killed.
+PATIENCE = 120.0
+
+
 @dataclass(frozen=True, slots=True)
 class Interrupt:
     """Somebody wants the run to stop: a signal, a lost lease."""
 
     reason: str
+    within: float = PATIENCE  # seconds after which dbt is not waited for any longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +114,7 @@ class Runner:
         self._on_late = on_late
         self._on_answered = on_answered
         self._asked: list[Interrupt | Requested] = []
+        self._over_by: datetime | None = None  # when dbt is not waited for any longer
         self._paused = False
 
     def drive(self) -> None:
@@ -140,12 +147,15 @@ class Runner:
             stuck = [id for id, state in self._run.states.items() if not state.final]
             raise RuntimeError(f"the run is stuck, nothing is under way before: {stuck[:10]}")
         late_at = self._deadline.wakes_at() if self._deadline is not None else None
-        times = [time for time in (wake_at, late_at) if time is not None]
+        times = [time for time in (wake_at, late_at, self._over_by) if time is not None]
         return max(0.0, (min(times) - self._clock.now()).total_seconds()) if times else None
 
     def _look_at_the_clock(self) -> list[Changed]:
-        """Say that the deadline has passed, once, and do what it says."""
+        """Say that the deadline has passed, once, and do what it says; leave a dbt that hangs."""
         deadline, now = self._deadline, self._clock.now()
+        if self._over_by is not None and now >= self._over_by:
+            self._over_by = None
+            self._engine.abandon("dbt did not end in time after the run was cancelled")
         if deadline is None or not deadline.missed(now):
             return []
         self._deadline = replace(deadline, told=True)
@@ -154,7 +164,9 @@ class Runner:
             return []
         return self._record(Interrupt(MISSED))
 
-    def _cancel_run(self, reason: str, now: datetime) -> list[Changed]:
+    def _cancel_run(self, reason: str, now: datetime, within: float = PATIENCE) -> list[Changed]:
+        over_by = now + timedelta(seconds=within)
+        self._over_by = min(self._over_by or over_by, over_by)
         self._engine.leave_out_end_hooks()
         return self._run.cancel(reason, now)
 
@@ -163,7 +175,7 @@ class Runner:
         if isinstance(event, Interrupt | Requested):
             self._asked.append(event)
         if isinstance(event, Interrupt):
-            return self._cancel_run(event.reason, now)
+            return self._cancel_run(event.reason, now, event.within)
         if isinstance(event, Requested):
             return self._answer(event.action, now)
         if isinstance(event, Outdated):

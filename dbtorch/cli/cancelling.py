@@ -176,7 +176,8 @@ class _Asking:
         if not node_ids:
             self.echo(f"run {run.run_id} ended before it could be cancelled ({run.state})")
             return NODE_FAILED
-        states = {node.id: node.state.value for node in run.nodes if node.id in node_ids}
+        known = {node.id: node.state.value for node in run.nodes}
+        states = {id: known[id] for id in node_ids}
         for id, state in states.items():
             late = state != "cancelled"
             self.echo(

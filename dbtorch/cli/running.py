@@ -224,7 +224,7 @@ class Stretch:
         )
         run = Run(planned.plan, random=random.random, prior=resumed.prior)
         engine.adopt(resumed.results)
-        self._signals.route(self._inbox, leave=partial(_leave, engine, steps))
+        self._signals.route(self._inbox, leave=partial(_leave, engine, steps), grace=self._grace)
         began = self._clock.now()
         view.start(planned.plan, replace(record, nodes=resumed.before), self._files.log)
         try:

@@ -8,11 +8,16 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-from dbtorch.app.runner import Inbox, Interrupt
+from dbtorch.app.runner import PATIENCE, Inbox, Interrupt
 from dbtorch.cli.errors import Stopped
 
 #: SIGHUP too: a terminal that closes must not leave queries running.
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+#: Seconds between the grace and the end of a run that got SIGTERM: what is left of the ten that
+#: containers are given, less one for the rest of us.
+_AFTER_GRACE = 6.0
 
 
 class Signals:
@@ -22,6 +27,7 @@ class Signals:
         self.received: int | None = None
         self._inbox: Inbox | None = None
         self._leave: Callable[[], None] = lambda: None
+        self._grace = 0.0
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -38,17 +44,24 @@ class Signals:
         for signum, handler in self._before.items():
             signal.signal(signum, handler)
 
-    def route(self, inbox: Inbox, leave: Callable[[], None]) -> None:
-        """From now on the first signal is a message; ``leave`` is called on the second."""
+    def route(self, inbox: Inbox, leave: Callable[[], None], *, grace: float) -> None:
+        """From now on the first signal is a message; ``leave`` is called on the second.
+
+        ``grace`` is how many seconds what runs has to end.
+        """
         self._inbox = inbox
         self._leave = leave
+        self._grace = grace
 
     def _on_signal(self, signum: int, _: FrameType | None) -> None:
         if self._inbox is None:
             raise Stopped(signum)
         if self.received is None:
             self.received = signum
-            self._inbox.put(Interrupt(f"the run got {signal.Signals(signum).name}"))
+            reason = f"the run got {signal.Signals(signum).name}"
+            hurried = signum != signal.SIGINT  # at a terminal a second Ctrl-C is at hand
+            within = self._grace + _AFTER_GRACE if hurried else PATIENCE
+            self._inbox.put(Interrupt(reason, within))
             return
         self._leave()
         os._exit(128 + signum)

@@ -217,6 +217,20 @@ def test_what_is_refused_fails_for_the_reason_given(make: Make, heard: Heard) ->
         assert outcome.failure_class is FailureClass.CODE  # a second try would not help
 
 
+def test_an_abandoned_engine_lets_go_of_everything(make: Make, heard: Heard) -> None:
+    engine = make()
+    engine.open()
+    engine.accept()
+    assert heard.outcome(start(engine, SESSION_OPEN)).state is State.SUCCESS
+
+    engine.abandon("it took too long")
+
+    for attempt in (start(engine, FINE), start(engine, SESSION_CLOSE)):
+        outcome = heard.outcome(attempt)
+        assert (outcome.state, outcome.message) == (State.FAILED, "it took too long")
+    engine.close()
+
+
 def test_a_project_that_cannot_be_read_is_an_engine_error(make: Make, heard: Heard) -> None:
     engine = make({"models/bad.sql": "{% if %}"})
 

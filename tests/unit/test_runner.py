@@ -7,7 +7,7 @@ import pytest
 from dbtorch.app.planning import Planned
 from dbtorch.app.runner import Inbox, Interrupt, Outdated, Requested, Runner
 from dbtorch.core.deadline import Deadline, DeadlineAction
-from dbtorch.core.events import Attempt, Finished, Started
+from dbtorch.core.events import Attempt, Batch, Finished, Started
 from dbtorch.core.graph import Kind, Node
 from dbtorch.core.history import Action, Verb
 from dbtorch.core.plan import Plan, with_session
@@ -224,6 +224,29 @@ def test_a_deadline_that_passes_is_told_once(action, state):
     stage.drive()
     assert late == [deadline]
     assert stage.run.state is state
+
+
+def test_a_dbt_that_does_not_end_is_left_behind_in_time():
+    class Hangs(MemoryEngine):
+        def start(self, batch):
+            (attempt,) = batch.attempts
+            self._emit(Started(attempt))
+            if not self.started:
+                stage.inbox.put(Interrupt("the run got SIGTERM", within=9))
+            self.started.append(attempt)
+
+        def cancel(self, attempt):
+            stage.clock.advance(9)
+
+        def abandon(self, why):
+            self._hand_back([Batch(1, tuple(self.started))], fails(why))
+
+    stage = Stage()
+    stage.runner._engine = Hangs(stage.inbox.put, None)
+    assert stage.drive()["stg"] == "cancelled"
+    assert stage.run.states["session.close"] is State.FAILED
+    assert stage.written[-1].reason == "dbt did not end in time after the run was cancelled"
+    assert stage.run.state is RunState.CANCELLED
 
 
 def test_a_deadline_that_was_told_before_is_not_told_again():

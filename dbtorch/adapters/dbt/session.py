@@ -174,6 +174,18 @@ class SessionEngine:
         if worker is not None:
             worker.leave(patience=5)
 
+    def abandon(self, why: str) -> None:
+        """End the worker at once; what it does, and what is still started, fails for this."""
+        with self._lock:
+            worker, self._worker = self._worker, None
+            self._ready = False
+            self._give_up(why, FailureClass.UNKNOWN)
+            for attempt in self._taken_back():
+                self._emit(Finished(attempt, lost(why, FailureClass.UNKNOWN)))
+        if worker is not None:
+            worker.leaving = True
+            worker.kill()
+
     def kill(self) -> None:
         """End the worker at once, without a word to it."""
         worker = self._worker
