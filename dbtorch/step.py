@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar, overload
@@ -18,14 +18,16 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 class Retry(Exception):
-    """Not now: a transient failure. ``after`` is how many seconds to wait at least."""
+    """Not now: a transient failure. ``after`` is how long to wait at least, in seconds."""
 
     dbtorch_outcome = "transient"
 
-    def __init__(self, reason: str = "", *, after: float | None = None) -> None:
+    def __init__(self, reason: str = "", *, after: float | timedelta | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
-        self.after = after
+        if isinstance(after, timedelta):
+            after = after.total_seconds()
+        self.after = None if after is None else float(after)
 
 
 class Fail(Exception):

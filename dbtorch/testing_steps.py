@@ -14,6 +14,7 @@ from typing import Any, Self
 from dbtorch.adapters.steps.runner import StepRunner
 from dbtorch.core.config import StepSpec
 from dbtorch.core.events import Attempt, Batch, Event, Finished, Outcome, Started
+from dbtorch.core.evidence import Rule
 from dbtorch.ports import StepContext
 
 _MIDNIGHT = datetime(2026, 3, 1, tzinfo=UTC)
@@ -37,6 +38,7 @@ class StepBench:
         python: str = sys.executable,
         environ: Mapping[str, str] = os.environ,
         grace: float = 5.0,
+        failure_classes: Sequence[Rule] = (),
     ) -> None:
         """The run is of pipeline "default" for 2026-03-01, and its id is "bench"."""
         self.events: list[Event] = []
@@ -63,6 +65,7 @@ class StepBench:
             outputs=outputs,
             environ=environ,
             grace=grace,
+            failure_classes=failure_classes,
         )
 
     def __enter__(self) -> Self:

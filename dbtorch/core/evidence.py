@@ -51,7 +51,8 @@ class Rule:
 
     def _has_class(self, link: Link) -> bool:
         return any(
-            f"{found}.".startswith(f"{name}.") or found.endswith(f".{name}")
+            # duckdb's classes live in _duckdb
+            f"{found.lstrip('_')}.".startswith(f"{name}.") or found.endswith(f".{name}")
             for found in link.get("classes") or ()
             for name in self.exception
         )

@@ -385,6 +385,15 @@ def test_a_rule_may_be_about_numbers_and_statuses() -> None:
     assert classify(three, "", (Rule(failure_class=D, exit_status=(3,)),)) is D
 
 
+def test_a_package_is_called_what_one_imports() -> None:
+    with pytest.raises(duckdb.Error) as error:
+        duckdb.sql("select nothing")
+
+    assert type(error.value).__module__ == "_duckdb"
+    for name in ("duckdb", "duckdb.BinderException", "BinderException"):
+        assert found(error.value, (Rule(failure_class=T, exception=(name,)),)) is T
+
+
 def test_the_first_rule_that_fits_decides() -> None:
     rules = (Rule(failure_class=D, message="odd"), Rule(failure_class=T, message="something"))
     assert found(RuntimeError("something odd"), rules) is D

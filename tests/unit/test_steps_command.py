@@ -69,6 +69,15 @@ def test_commands_run_and_their_output_is_in_the_log(
     [
         ("echo oh no; exit 3", State.FAILED, FailureClass.UNKNOWN, "exit status 3: oh no"),
         ("exit 75", State.FAILED, FailureClass.TRANSIENT, "exit status 75"),  # EX_TEMPFAIL
+        ("exit 78", State.FAILED, FailureClass.CODE, "exit status 78"),  # EX_CONFIG
+        ("timeout 0.1 sleep 9", State.FAILED, FailureClass.TIMEOUT, "exit status 124"),
+        # the last line of the log
+        (
+            "echo Connection refused; exit 1",
+            State.FAILED,
+            FailureClass.TRANSIENT,
+            "exit status 1: ",
+        ),
         ("exit 99", State.SKIPPED, None, "exit status 99"),  # Airflow's skip_on_exit_code
         ("kill -9 $$", State.FAILED, FailureClass.TRANSIENT, "killed by signal 9"),
         ("sh -c 'kill -9 $$'; exit $?", State.FAILED, FailureClass.TRANSIENT, "killed by signal 9"),

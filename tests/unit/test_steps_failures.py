@@ -1,17 +1,21 @@
 """How a python step that fails is judged: from its exception, its status, its signal."""
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dbtorch.core.config import StepSpec
+from dbtorch.core.evidence import Rule
 from dbtorch.core.state import FailureClass, State
 from dbtorch.testing_steps import StepBench
 
 STEPS = """
-import os, signal, socket, sys, urllib.error
+import datetime, os, signal, socket, sys, urllib.error
+import dbtorch
 
 def raises(context):
     raise eval(context.params["error"])
@@ -98,6 +102,61 @@ def test_an_http_error_of_the_step_is_judged_by_its_status(
     assert (outcome.failure_class, outcome.retry_after) == (failure_class, retry_after)
 
 
+def test_retry_after_may_be_a_date(bench: Bench) -> None:
+    later = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
+    error = f"urllib.error.HTTPError('http://x', 429, 'hm', {{'Retry-After': {later!r}}}, None)"
+
+    outcome = bench("work:raises", params={"error": error}).run("it")
+
+    assert outcome.retry_after == pytest.approx(90, abs=10)
+
+
+def test_an_answer_of_requests_is_judged_like_any_other(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "asks.py").write_text(
+        "import requests\n"
+        "def load():\n"
+        "    answer = requests.Response()\n"
+        "    answer.status_code, answer.headers['retry-after'] = 503, '7'\n"
+        "    answer.raise_for_status()\n"
+    )
+
+    outcome = bench("asks:load").run("it")
+
+    assert (outcome.failure_class, outcome.retry_after) == (FailureClass.TRANSIENT, 7.0)
+
+
+def test_a_connection_that_fails_is_judged_by_its_cause(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "connects.py").write_text(
+        "import psycopg\n"
+        "def load():\n"
+        "    try:\n"
+        "        psycopg.connect('postgresql://nobody@127.0.0.1:1/x', connect_timeout=3)\n"
+        "    except psycopg.Error as error:\n"
+        "        raise RuntimeError('could not land orders') from error\n"
+    )
+
+    assert bench("connects:load").run("it").failure_class is FailureClass.TRANSIENT
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        ("ValueError('lake is frozen')", FailureClass.TRANSIENT),
+        ("ValueError('no rows')", FailureClass.UNKNOWN),
+        ("dbtorch.Fail('lake is frozen')", FailureClass.CODE),  # the step knows best
+        ("dbtorch.Retry('no', after=datetime.timedelta(minutes=1))", FailureClass.TRANSIENT),
+    ],
+)
+def test_rules_of_the_user_come_first(bench: Bench, error: str, expected: FailureClass) -> None:
+    rule = Rule(failure_class=FailureClass.TRANSIENT, message="lake is (busy|frozen)")
+    it = bench("work:raises", params={"error": error}, failure_classes=[rule])
+
+    outcome = it.run("it")
+
+    assert outcome.failure_class is expected
+    assert outcome.retry_after == (60.0 if "after" in error else None)
+
+
 def test_a_cause_decides_when_the_exception_itself_says_nothing(bench: Bench) -> None:
     outcome = bench("work:chained").run("it")
 
@@ -126,6 +185,8 @@ def test_a_duckdb_lock_is_transient(bench: Bench, tmp_path: Path) -> None:
         (0, State.SUCCESS, "", None),
         (99, State.SKIPPED, "exit status 99", None),
         (75, State.FAILED, "exit status 75", FailureClass.TRANSIENT),
+        (65, State.FAILED, "exit status 65", FailureClass.DATA),
+        (78, State.FAILED, "exit status 78", FailureClass.CODE),
         (3, State.FAILED, "exit status 3", FailureClass.UNKNOWN),
         ("no orders", State.FAILED, "no orders", FailureClass.UNKNOWN),
     ],

@@ -13,6 +13,7 @@ import pytest
 from dbtorch.adapters.steps.base import Call, StepError
 from dbtorch.adapters.steps.http_step import check, command
 from dbtorch.core.config import StepSpec
+from dbtorch.core.evidence import Rule
 from dbtorch.core.failure import seconds_to_wait
 from dbtorch.core.state import FailureClass, State
 from dbtorch.testing_steps import StepBench
@@ -173,6 +174,19 @@ def test_what_is_expected_can_be_said(
     outcome = bench({"url": f"{server.url}/", "expect": expect}).run("it")
 
     assert (outcome.state is State.SUCCESS) is good
+
+
+def test_a_rule_of_the_user_may_be_about_a_status(tmp_path: Path, server: Server) -> None:
+    server.says("/", 409)
+    spec = StepSpec(name="it", type="http", action={"url": f"{server.url}/"})
+    rule = Rule(failure_class=FailureClass.TRANSIENT, http_status=("409",))
+
+    with (
+        StepBench(tmp_path, [spec]) as without,
+        StepBench(tmp_path, [spec], failure_classes=[rule]) as own,
+    ):
+        assert without.run("it").failure_class is FailureClass.CODE
+        assert own.run("it").failure_class is FailureClass.TRANSIENT
 
 
 def test_retry_after_is_how_long_to_wait(bench: Bench, server: Server) -> None:
