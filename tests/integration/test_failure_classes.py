@@ -173,6 +173,11 @@ def test_errors_of_postgres(tmp_path: Path, postgres_database: str) -> None:
     assert _came_of(found, rows) == {name: wanted for name, (_, wanted) in rows.items()}
     assert "40001, failure 3" in found.outcome("s_40001_1000").message
     assert found.outcome("s_40001_1000").details["status"] == "error"
+    last = found.log("s_40001_1000", 3).splitlines()[-1]
+    assert last.endswith(
+        "evidence: exception dbt_common.exceptions.base.DbtDatabaseError; "
+        "from exception psycopg2.errors.SerializationFailure, sqlstate 40001"
+    )
     assert shop.query("select call from s_40001_1") == [(2,)]
     assert invalid(shop.dir / "target") == []
 

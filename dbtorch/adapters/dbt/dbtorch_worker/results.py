@@ -48,6 +48,20 @@ def evidence(error: BaseException) -> list[Message]:
     return [{**link, "message": scrub(link["message"])[:4000]} for link in chain(error)]
 
 
+def told(error: BaseException) -> str:
+    """The evidence in the words of ``failure_classes``, for whoever writes one."""
+    links = []
+    for link in chain(error):
+        names = {
+            "exception": link["classes"][0],
+            "sqlstate": link["sqlstate"],
+            "errno": " ".join(link["codes"]),
+            "http_status": link["http_status"],
+        }
+        links.append(", ".join(f"{name} {value}" for name, value in names.items() if value))
+    return scrub("; from ".join(links))
+
+
 def typed_status(node: Any, status: str) -> Any:
     """Dbt's enum member for a status."""
     from dbt.artifacts.schemas.results import RunStatus, TestStatus

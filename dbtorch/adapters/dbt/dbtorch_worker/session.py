@@ -10,7 +10,7 @@ from typing import Any
 
 from .attempt_log import AttemptLog
 from .channel import Channel, Message, leave
-from .results import describe, failure, typed_status
+from .results import describe, failure, told, typed_status
 from .rows import count_rows
 from .selection import describe_selection
 from .vanishing import end_queries_with_us, vanish
@@ -197,7 +197,10 @@ class Session:
             task.job_queue.in_progress.discard(uid)
         self.results.pop(uid, None)
         self.results[uid] = result
-        return describe(result, self.errors.pop(uid, None))
+        error = self.errors.pop(uid, None)
+        if error is not None:
+            self.logs[uid].write(f"evidence: {told(error)}")
+        return describe(result, error)
 
     def execute_sql(self, task: Any, pool: Any, message: Message) -> None:
         """One attempt at a ``sql:`` step: compiled by dbt, run on a connection of its adapter."""
