@@ -6,7 +6,7 @@ import heapq
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from dbtorch.core.breaker import Circuit, Pause
 from dbtorch.core.events import (
@@ -25,6 +25,7 @@ from dbtorch.core.plan import STEPS, THREADS, Plan
 from dbtorch.core.policy import OnFailure, Trigger
 from dbtorch.core.ready import WAITING, Ready, Slots
 from dbtorch.core.state import FailureClass, RunState, State
+from dbtorch.core.stopping import FAIL_FAST, Stopping
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +35,6 @@ class Prior:
     state: State
     attempts: int
     stays: bool = False  # also where it is no success: another stretch is to end otherwise
-
-
-#: Why nodes are left out once one has failed under ``--fail-fast`` (dbt's own words).
-FAIL_FAST = "Skipping due to fail_fast"
 
 
 class Run:
@@ -63,13 +60,11 @@ class Run:
         self._failures: dict[str, Counter[FailureClass]] = {}
         self._first_start: dict[str, datetime] = {}
         self._circuit = Circuit(plan.breaker)
-        self._stopping: dict[str, str] = {}  # node -> why its attempt is asked to stop
-        self._cancels: list[Attempt] = []  # asked for, not yet answered by `due`
+        self._stopping = Stopping()
         self._cancelled = False
         self._called_off: set[str] = set()  # nodes that were cancelled one by one
         self._held = False
         self._closing = False  # nothing is left but to close the session
-        self._deadlines: list[tuple[datetime, str, int]] = []
         self._retries: list[tuple[datetime, str]] = []
         self._last_words: dict[str, str] = {}  # message of the last failed attempt
         self._batches = 0
@@ -131,17 +126,20 @@ class Run:
 
     def wake_at(self) -> datetime | None:
         """When `due` will have something new even if no event comes; None for never."""
-        while self._deadlines and not self._runs(*self._deadlines[0][1:]):
-            heapq.heappop(self._deadlines)
-        times = [queue[0][0] for queue in (self._retries, self._deadlines) if queue]
-        probe = self._circuit.wake_at() if self._ready else None
-        return min([*times, *((probe,) if probe else ())], default=None)
+        times = (
+            self._retries[0][0] if self._retries else None,
+            self._stopping.next_timeout(self._runs),
+            self._circuit.wake_at() if self._ready else None,
+        )
+        return min((time for time in times if time is not None), default=None)
 
     # ---------------------------------------------------------------- what the loop tells
 
     def due(self, now: datetime) -> Due:
         """Everything to start or to cancel now; what is answered counts as queued from here on."""
-        self._stop_overdue(now)
+        for attempt, why in self._stopping.overdue(now):
+            if self._runs(attempt):
+                self._stop(attempt.node_id, why)
         while not self._held and self._retries and self._retries[0][0] <= now:
             self._ready.add(heapq.heappop(self._retries)[1])
         batches: list[Batch] = []
@@ -153,8 +151,7 @@ class Run:
             self._batch_of[id] = self._batches
             batches.append(Batch(self._batches, (Attempt(id, self.attempts[id]),)))
             changes.append(self._to(id, State.QUEUED, now))
-        cancels, self._cancels = tuple(self._cancels), []
-        return Due(tuple(batches), cancels, tuple(changes))
+        return Due(tuple(batches), self._stopping.take(), tuple(changes))
 
     def _take(self, now: datetime) -> Iterator[str]:
         """What starts now; while the circuit breaker is open one dbt node at a time, as a probe."""
@@ -197,8 +194,7 @@ class Run:
         self._called_off.add(id)
         if not state.active:
             return self._close(id, State.CANCELLED, now, reason)
-        self._stop(id, reason)
-        self._stopping[id] = reason  # whatever it was asked to stop for before
+        self._stop(id, reason, anew=True)  # whatever it was asked to stop for before
         return []
 
     # ---------------------------------------------------------------- events
@@ -212,9 +208,7 @@ class Run:
             return [self._to(id, State.RUNNING, now)]
         if self.states[id] is not State.QUEUED or attempt.number != self.attempts[id]:
             return []
-        timeout = self.plan.policy(id).timeout
-        if timeout is not None:
-            heapq.heappush(self._deadlines, (now + timedelta(seconds=timeout), id, attempt.number))
+        self._stopping.limit(attempt, now, self.plan.policy(id).timeout)
         return [self._to(id, State.RUNNING, now)]
 
     def _ended(self, attempt: Attempt, outcome: Outcome, now: datetime) -> list[Changed]:
@@ -230,7 +224,7 @@ class Run:
             return []  # an answer that came after the attempt was given up
         self._slots.put_back(self.plan.policy(id).slots)
         del self._batch_of[id]
-        outcome = self._judge(id, outcome)
+        outcome = self._stopping.judge(id, outcome, called_off=self._is_called_off(id))
         if self._is_covered(id):
             transient = outcome.failure_class is FailureClass.TRANSIENT and not outcome.lost
             self._circuit.ended(id, now, transient=transient and outcome.state is State.FAILED)
@@ -253,20 +247,8 @@ class Run:
                 changes += self._ended(attempt, lost, now)
         return changes
 
-    def _judge(self, id: str, outcome: Outcome) -> Outcome:
-        """What an attempt that was asked to stop really came to."""
-        why = self._stopping.pop(id, None)
-        by_itself = outcome.failure_class in (FailureClass.DATA, FailureClass.CODE)
-        if why is None or outcome.state.ok or by_itself:
-            return outcome
-        if self._cancelled or id in self._called_off:
-            return replace(outcome, state=State.CANCELLED, message=why)
-        if why == FAIL_FAST:
-            return replace(outcome, state=State.SKIPPED, message=why)
-        return replace(outcome, state=State.FAILED, message=why, failure_class=FailureClass.TIMEOUT)
-
     def _next_try(self, id: str, outcome: Outcome, now: datetime) -> datetime | None:
-        if self._cancelled or id in self._called_off:
+        if self._is_called_off(id):
             return None
         if outcome.innocent:
             return now
@@ -373,22 +355,14 @@ class Run:
         closing = self.plan.policy(id).trigger is Trigger.ALL_DONE
         return waiting and not closing and not self._is_hook(id)
 
-    def _stop(self, id: str, reason: str) -> None:
+    def _stop(self, id: str, reason: str, *, anew: bool = False) -> None:
         session = self.plan.graph.nodes[id].kind is Kind.SESSION
-        if id in self._stopping or (session and not self._may_stop_session(id)):
-            return
-        self._stopping[id] = reason
-        self._cancels.append(Attempt(id, self.attempts[id]))
+        if not session or self._may_stop_session(id):
+            self._stopping.ask(Attempt(id, self.attempts[id]), reason, anew=anew)
 
     def _may_stop_session(self, id: str) -> bool:
         """Whether an end of the session may be stopped: its hooks, never the artifacts to write."""
         return self._cancelled and (self.states[id] is State.RUNNING or not self._is_last(id))
-
-    def _stop_overdue(self, now: datetime) -> None:
-        while self._deadlines and self._deadlines[0][0] <= now:
-            _, id, number = heapq.heappop(self._deadlines)
-            if self._runs(id, number):
-                self._stop(id, f"timed out after {self.plan.policy(id).timeout:g} s")
 
     # ---------------------------------------------------------------- readiness
 
@@ -441,8 +415,12 @@ class Run:
         slots = self.plan.policy(id).slots
         return THREADS in slots and STEPS not in slots and not self._is_last(id)
 
-    def _runs(self, id: str, number: int) -> bool:
-        return self.states[id] is State.RUNNING and self.attempts[id] == number
+    def _is_called_off(self, id: str) -> bool:
+        return self._cancelled or id in self._called_off
+
+    def _runs(self, attempt: Attempt) -> bool:
+        id = attempt.node_id
+        return self.states[id] is State.RUNNING and self.attempts[id] == attempt.number
 
     def _is_last(self, id: str) -> bool:
         session = self.plan.graph.nodes[id].kind is Kind.SESSION

@@ -12,8 +12,8 @@ from dbtorch.core.history import AttemptRecord, NodeRecord, RunRecord
 from dbtorch.core.message import tidy
 from dbtorch.core.naming import short_name
 from dbtorch.core.plan import SESSION_CLOSE
-from dbtorch.core.run import FAIL_FAST
 from dbtorch.core.state import FailureClass, RunState, State
+from dbtorch.core.stopping import FAIL_FAST
 
 #: Names of blocked nodes, and of slowest nodes, that a summary lists.
 LISTED = 5

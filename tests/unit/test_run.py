@@ -8,8 +8,9 @@ from dbtorch.core.events import Attempt, Batch, Ended, Finished, Outcome, Starte
 from dbtorch.core.graph import Graph, Kind, Node
 from dbtorch.core.plan import SESSION_CLOSE, SESSION_OPEN, STEPS, THREADS, Plan, with_session
 from dbtorch.core.policy import Breaker, OnFailure, Policy, Retry, Trigger
-from dbtorch.core.run import FAIL_FAST, Prior, Run
+from dbtorch.core.run import Prior, Run
 from dbtorch.core.state import FailureClass, RunState, State
+from dbtorch.core.stopping import FAIL_FAST
 from dbtorch.testing import SUCCEEDS, FixedClock, fails
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
