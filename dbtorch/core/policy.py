@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from dbtorch.core.gate import Gate, Require
 from dbtorch.core.state import FailureClass
 
 
@@ -100,3 +101,5 @@ class Policy:
     slots: Mapping[str, int] = field(default_factory=dict)  # pool -> slots it takes while it runs
     trigger: Trigger = Trigger.ALL_SUCCESS
     on_failure: OnFailure = OnFailure.BLOCK
+    gate: Gate | None = None  # of a source: what its freshness means for those after it
+    require: Require = Require.ANY  # how many of the sources before it must be fresh

@@ -20,6 +20,7 @@ from dbtorch.core.events import (
     Outcome,
     Started,
 )
+from dbtorch.core.gate import Require
 from dbtorch.core.graph import Kind
 from dbtorch.core.plan import STEPS, THREADS, Plan
 from dbtorch.core.policy import OnFailure, Trigger
@@ -71,6 +72,7 @@ class Run:
         self._batch_of: dict[str, int] = {}
         self._slots = Slots(plan.pools)
         self._ready = Ready(plan, self.states)
+        self._stale: set[str] = set()  # gates that are closed, and the nodes they hold back
         self._blocked_by: dict[str, str] = {}  # node -> the failed node that is to blame
         self._open_parents = {id: len(graph.parents(id)) for id in graph.nodes}
         self._on_call = {
@@ -118,6 +120,11 @@ class Run:
             return RunState.CANCELLED
         bad = {State.FAILED, State.UPSTREAM_FAILED, State.CANCELLED}
         return RunState.FAILED if bad & set(self.states.values()) else RunState.SUCCESS
+
+    @property
+    def gated(self) -> bool:
+        """Whether a gate kept nodes from running."""
+        return any(self.states[id] is State.SKIPPED for id in self._stale)
 
     @property
     def pause(self) -> Pause | None:
@@ -228,14 +235,31 @@ class Run:
         if self._is_covered(id):
             transient = outcome.failure_class is FailureClass.TRANSIENT and not outcome.lost
             self._circuit.ended(id, now, transient=transient and outcome.state is State.FAILED)
-        if outcome.state is State.FAILED:
-            again = self._next_try(id, outcome, now)
-            if again is not None:
-                heapq.heappush(self._retries, (again, id))
-                self._last_words[id] = outcome.message
-                change = self._to(id, State.UP_FOR_RETRY, now, outcome.message, outcome)
-                return [replace(change, retry_at=again)]
-        return self._close(id, outcome.state, now, outcome.message, outcome)
+        again = self._next_try(id, outcome, now) if outcome.state is State.FAILED else None
+        if again is None:
+            again, outcome = self._pass_gate(id, outcome, now)
+        if again is None:
+            return self._close(id, outcome.state, now, outcome.message, outcome)
+        heapq.heappush(self._retries, (again, id))
+        self._last_words[id] = outcome.message
+        change = self._to(id, State.UP_FOR_RETRY, now, outcome.message, outcome)
+        return [replace(change, retry_at=again)]
+
+    def _pass_gate(
+        self, id: str, outcome: Outcome, now: datetime
+    ) -> tuple[datetime | None, Outcome]:
+        """What the freshness of a source comes to, or when to look again."""
+        gate = self.plan.policy(id).gate
+        if gate is None or self._is_called_off(id):
+            return None, outcome
+        first_check = self._first_start.get(id, now)
+        verdict = gate.verdict(outcome.state, first_check=first_check, now=now)
+        if isinstance(verdict, datetime):
+            return verdict, outcome
+        if not verdict.ok:
+            self._stale.add(id)
+            self._last_words[id] = outcome.message
+        return None, replace(outcome, state=verdict)
 
     def _lost(self, batch: Batch, reason: str, now: datetime) -> list[Changed]:
         lost = Outcome(
@@ -303,10 +327,15 @@ class Run:
                 self._open_parents[child] -= 1
                 if self.states[child] is not State.PENDING:
                     continue
-                if goes_on or self.plan.policy(child).trigger is not Trigger.ALL_SUCCESS:
+                blocker = id if not goes_on else None
+                if blocker in self._stale and self._needs_all(child):
+                    blocker = None
+                if self._open_parents[child] <= 1 and blocker is None:
+                    blocker = self._closed_gate(child)
+                if blocker is None or self.plan.policy(child).trigger is not Trigger.ALL_SUCCESS:
                     self._look(child)
                 else:
-                    changes.append(self._inherit(child, id, at))
+                    changes.append(self._inherit(child, blocker, at))
                     stack.append(child)
             opener = self._hang_up(id)
             if opener is not None:
@@ -322,12 +351,29 @@ class Run:
         forgiven = self.plan.policy(id).on_failure is OnFailure.CONTINUE
         return state.ok or (state is State.FAILED and forgiven)
 
+    def _needs_all(self, id: str) -> bool:
+        """Whether a node is held back only when all the sources before it are stale."""
+        return self.plan.policy(id).require is Require.ALL
+
+    def _closed_gate(self, id: str) -> str | None:
+        """The stale parent that holds back a node which needs all of its sources to be stale."""
+        stale = self._stale & set(self.plan.graph.parents(id)) if self._needs_all(id) else None
+        if not stale:
+            return None
+        before = self.plan.graph.ancestors(id)
+        gates = {gate for gate in before if self.plan.policy(gate).gate is not None}
+        return min(stale) if gates <= self._stale else None
+
     def _inherit(self, child: str, parent: str, at: datetime) -> Changed:
         """Close a child whose parent did not end well."""
         state = self.states[parent]
         cause = self._blocked_by.get(parent, parent)
         self._blocked_by[child] = cause
-        if state in (State.SKIPPED, State.CANCELLED):
+        if parent in self._stale:
+            self._stale.add(child)
+        if parent in self._stale and state is State.SKIPPED:
+            change = self._to(child, state, at, self._last_words[cause])
+        elif state in (State.SKIPPED, State.CANCELLED):
             change = self._to(child, state, at, f"{cause} was {state.value}")
         else:
             change = self._to(child, State.UPSTREAM_FAILED, at, f"{cause} failed")
