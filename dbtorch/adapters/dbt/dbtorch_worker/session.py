@@ -355,7 +355,7 @@ def close_database_file(adapter: Any) -> None:
 def forget_compilation(node: Any) -> None:
     """Make dbt compile a node anew; it keeps injected CTEs otherwise and never recovers."""
     for name, value in (("extra_ctes_injected", False), ("extra_ctes", []), ("compiled", False)):
-        if hasattr(node, name):
+        if name in vars(node):  # a seed has some of them as properties
             setattr(node, name, value)
 
 
