@@ -42,7 +42,7 @@ def test_a_run_that_is_late_says_so_and_goes_on(workspace: Workspace) -> None:
 def test_a_run_in_time_says_nothing(workspace: Workspace) -> None:
     project(workspace, deadline="1h", seconds=0)
     done = workspace.dbtorch("run")
-    assert "late" not in done.all
+    assert "the run is late" not in done.all
     shown = workspace.show()
     assert shown.said["deadline_missed"] is False
     assert shown.said["actions"] == []
@@ -51,7 +51,7 @@ def test_a_run_in_time_says_nothing(workspace: Workspace) -> None:
 
 def test_a_late_run_is_cancelled_where_that_is_wanted(workspace: Workspace) -> None:
     slow(workspace)
-    with workspace.started("run", "--deadline", "15s", "--deadline-action", "cancel") as run:
+    with workspace.started("run", "--deadline", "8s", "--deadline-action", "cancel") as run:
         done = run.ended(seconds=60)
     assert done.code == 1
     assert "the run is late" in done.out
@@ -59,12 +59,13 @@ def test_a_late_run_is_cancelled_where_that_is_wanted(workspace: Workspace) -> N
     shown = workspace.show()
     assert shown.state == "cancelled"
     assert shown.states["slow"] == "cancelled"
-    assert shown.nodes["slow"]["reason"] == "the run missed its deadline"
+    # how far it had come depends on the machine
+    assert "the run missed its deadline" in {node["reason"] for node in shown.nodes.values()}
     assert workspace.results().keys() == MODELS
 
     set_slow(workspace, slow=False)
     retried = workspace.dbtorch("retry")  # or nothing that was late could ever be retried
-    assert "late" not in retried.all  # it was said once
+    assert "the run is late" not in retried.all  # it was said once
     shown = workspace.show()
     assert shown.state == "success"
     assert shown.said["deadline_missed"] is True

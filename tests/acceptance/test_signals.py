@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.slow import MODELS, SLOW, set_slow, slow
+from tests.acceptance.slow import MODELS, PROFILES, SLOW, set_slow, slow
 from tests.acceptance.workspace import Workspace, eventually
 
 RUN = ("run", "--log-format", "json")
@@ -153,3 +153,52 @@ def _worker(workspace: Workspace) -> int:
 
 def _worker_logs(workspace: Workspace) -> list[Path]:
     return list((workspace.dir / ".dbtorch" / "runs").glob("*/dbt.log"))
+
+
+def test_sigterm_ends_what_does_not_want_to_end_within_ten_seconds(workspace: Workspace) -> None:
+    """A query that takes for ever, a Python model without one, and steps that ignore SIGTERM."""
+    slow(workspace)
+    beating = "trap '' INT TERM; touch ready-{0}; while :; do sleep 0.2; echo x >> beats.txt; done"
+    workspace.write(
+        {
+            "profiles.yml": PROFILES.replace("threads: 2", "threads: 3"),
+            "models/sleeps.py": """
+                import pathlib, time
+
+                def model(dbt, session):
+                    pathlib.Path("ready-model").touch()
+                    time.sleep(7200)
+                    return session.sql("select 1 as id")
+            """,
+            "dbtorch.yml": f"""
+                steps:
+                  stubborn:
+                    command: "{beating.format("leader")}"
+                    opens_database: false
+                  leaves_a_child:
+                    command: "({beating.format("child")}) & sleep 7200"
+                    opens_database: false
+                  publish: {{command: "echo published >> published.txt", after: [after_slow]}}
+            """,
+        }
+    )
+    with workspace.started(*RUN) as run:
+        run.wait_for_node(SLOW)
+        for name in ("model", "leader", "child"):
+            assert eventually((workspace.dir / f"ready-{name}").exists, seconds=60)
+        began = time.monotonic()
+        run.signal(signal.SIGTERM)
+        assert run.ended(seconds=60).code == 143
+        assert time.monotonic() - began < 10
+        beats = workspace.lines("beats.txt")
+        assert workspace.is_quiet()
+    assert workspace.lines("beats.txt") == beats
+    shown = workspace.show()
+    assert shown.state == "cancelled"
+    assert shown.names("success") == {"quick"}
+    assert shown.names("cancelled") == set(shown.states) - {"quick"}
+    for name in ("slow", "sleeps", "stubborn", "leaves_a_child"):
+        assert shown.nodes[name]["reason"] == "the run got SIGTERM"
+        assert shown.nodes[name]["attempts"][0]["finished_at"]
+    assert workspace.results().keys() == {*MODELS, "model.shop.sleeps"}
+    assert workspace.query("select id from quick") == [(1,)]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dbtorch.app.runner import Requested
 from dbtorch.core.config import Settings, StepSpec
+from dbtorch.core.history import Action, Verb
 from dbtorch.core.state import FailureClass, RunState, State
 from tests.parity.artifacts import invalid
 from tests.sessions import Session, Shop, on_postgres, session
@@ -118,6 +121,71 @@ def test_queries_on_duckdb_are_cancelled(tmp_path: Path) -> None:
     assert "Interrupted" in found.log("overdue")
 
 
+def one_cancelled(tmp_path: Path, endless: str, **more: Any) -> Session:
+    """Cancel one of two queries, and let the other one end when that is over."""
+    shop = Shop(
+        tmp_path / "shop",
+        {
+            "models/cancelled.sql": endless,
+            "models/after.sql": "select * from {{ ref('cancelled') }}",
+            "models/first.sql": SLOW_TO_COMPILE + "select 1 as id",
+            "models/second.sql": "select * from {{ ref('first') }}",
+        },
+        project="models: {shop: {+materialized: table}}",
+        threads=2,
+        **more,
+    )
+    action = Action(
+        action=Verb.CANCEL,
+        at=datetime.now(UTC),
+        actor="ana@desk",
+        node_id="model.shop.cancelled",
+        reason="too slow",
+    )
+
+    def request() -> None:
+        time.sleep(1)  # let the query begin
+        found.inbox.put(Requested(action))
+
+    with session(shop, settings={"cancelled": Settings(retries=3)}) as found:
+        found.when("cancelled", State.RUNNING, request)
+        found.drive()
+    return found
+
+
+def assert_one_cancelled(found: Session) -> None:
+    assert found.states == {
+        "cancelled": "cancelled",
+        "after": "cancelled",
+        "first": "success",
+        "second": "success",
+        "session.open": "success",
+        "session.close": "success",
+    }
+    assert found.run.state is RunState.FAILED
+    assert found.outcome("cancelled").message == "cancelled by ana@desk: too slow"
+    assert found.history("cancelled") == ["queued", "running", "cancelled"]
+    results = {id: status for id, (status, _) in found.shop.results().items()}
+    assert results["model.shop.cancelled"] == "error"
+    assert results["model.shop.after"] == "skipped"
+    assert invalid(found.shop.dir / "target") == []
+
+
+def test_one_query_on_postgres_is_cancelled(tmp_path: Path, postgres_database: str) -> None:
+    target = on_postgres(postgres_database)
+    found = one_cancelled(tmp_path, "select 1 as id from pg_sleep(7100)", target=target)
+    assert_one_cancelled(found)
+    left = "query like '%pg_sleep(7100)%' and state = 'active' and pid <> pg_backend_pid()"
+    assert found.shop.query(f"select query from pg_stat_activity where {left}") == []
+
+
+def test_one_query_on_duckdb_is_cancelled(tmp_path: Path) -> None:
+    endless = "select sum(hash(a.n + b.n)) as id from range(9999999) a(n), range(9999999) b(n)"
+    found = one_cancelled(tmp_path, endless)
+    assert_one_cancelled(found)
+    assert found.shop.query("select id from second") == [(1,)]
+
+
 def test_hooks_are_cancelled_too(tmp_path: Path) -> None:
     endless = "select sum(hash(a.n + b.n)) from range(9999999) a(n), range(9999999) b(n)"
     shop = Shop(
@@ -178,3 +246,39 @@ def test_a_model_without_a_query_costs_the_worker_and_nobody_else(tmp_path: Path
     assert found.states["session.close"] == "success"
     results = {id: status for id, (status, _) in found.shop.results().items()}
     assert results == {"model.shop.stubborn": "error", "model.shop.innocent": "success"}
+
+
+def test_at_the_end_of_a_run_such_a_model_is_left_to_itself(tmp_path: Path) -> None:
+    """Nobody waits for it, and no second dbt has to be started for the artifacts."""
+    shop = Shop(
+        tmp_path / "shop",
+        {
+            "models/stubborn.py": """
+                import time
+
+                def model(dbt, session):
+                    time.sleep(7200)
+                    return session.sql("select 1 as id")
+            """,
+            "models/after.sql": "select * from {{ ref('stubborn') }}",
+        },
+    )
+    workers: list[int] = []
+
+    def interrupt() -> None:
+        workers.append(found.worker)
+        found.interrupt("the run got SIGTERM")
+
+    with session(shop, grace=0.5) as found:
+        found.when("stubborn", State.RUNNING, interrupt)
+        found.when("session.close", State.SUCCESS, lambda: workers.append(found.worker))
+        found.drive()
+
+    assert found.run.state is RunState.CANCELLED
+    assert found.outcome("stubborn").message == "the run got SIGTERM"
+    assert found.states["session.close"] == "success"
+    assert workers == [workers[0]] * 2
+    results = {id: status for id, (status, _) in found.shop.results().items()}
+    assert results == {"model.shop.stubborn": "error", "model.shop.after": "skipped"}
+    assert invalid(found.shop.dir / "target") == []
+    assert not Path(f"/proc/{workers[0]}").exists()

@@ -145,17 +145,31 @@ class SessionEngine:
                     self._kill_after_grace(self._worker, attempt)
 
     def _kill_after_grace(self, worker: Worker, attempt: Attempt) -> None:
-        """End the worker when the attempt does not stop: a Python model has no query to cancel."""
+        """End the worker when the attempt does not stop: a Python model has no query to cancel.
+
+        At the end of a run it is left to itself instead: the worker writes its artifacts and goes.
+        """
 
         def kill() -> None:
             with self._lock:
-                if worker is self._worker and attempt in self._in_hand():
+                if worker is not self._worker or attempt not in self._in_hand():
+                    return
+                if not self._end_hooks and attempt.node_id in self._in_flight:
+                    self._forsake(worker, attempt)
+                else:
                     self._killed_for = attempt
                     worker.kill()
 
         timer = threading.Timer(self._request.grace, kill)
         timer.daemon = True
         timer.start()
+
+    def _forsake(self, worker: Worker, attempt: Attempt) -> None:
+        why = "did not end when it was cancelled"
+        worker.send("forsake", node=attempt.node_id)
+        del self._in_flight[attempt.node_id]
+        self._ledger.lost(attempt.node_id, why)
+        self._emit(Finished(attempt, lost(why)))
 
     def release(self) -> None:
         """Let go of the database file."""

@@ -31,6 +31,7 @@ class Session:
         self.errors: dict[str, BaseException] = {}
         self.logs: dict[str, AttemptLog] = {}
         self.running: dict[str, int] = {}
+        self.forsaken: set[str] = set()  # nodes that nobody waits for any more
         self.first_command: Message = {}
         self.deferred: list[Message] = []  # came before the session could take them
         self.phase = ""  # node of the end that is under way: session.open, session.close
@@ -135,6 +136,9 @@ class Session:
                 self.skip(task, message)
             elif kind == "cancel":
                 threading.Thread(target=self.cancel, args=(task, message["node"])).start()
+            elif kind == "forsake":
+                self.forsaken.add(message["node"])
+                self.running.pop(message["node"], None)
             elif kind == "release":
                 self.release(task)
             elif kind == "finish":
@@ -144,7 +148,8 @@ class Session:
         self.end_hooks = message["hooks"]
         self.phase = "session.close"
         pool.close()
-        pool.join()
+        if not self.forsaken:
+            pool.join()
         for adopted in message["adopt"]:
             self.adopt(task, adopted)
         # dbt leaves ephemeral models out of its results, of artifacts and hooks alike.
@@ -195,8 +200,9 @@ class Session:
             result = task.call_runner(runner)
         finally:
             task.job_queue.in_progress.discard(uid)
-        self.results.pop(uid, None)
-        self.results[uid] = result
+        if uid not in self.forsaken:
+            self.results.pop(uid, None)
+            self.results[uid] = result
         error = self.errors.pop(uid, None)
         if error is not None:
             self.logs[uid].write(f"evidence: {told(error)}")
