@@ -11,6 +11,8 @@ from typing import Any, Protocol
 from dbtorch.core.events import Attempt, Batch, Changed, Event
 from dbtorch.core.graph import Node
 from dbtorch.core.history import Action, AttemptRecord, Lease, RunRecord, RunSummary
+from dbtorch.core.incidents import Incident
+from dbtorch.core.outbox import Delivery, Entry, Style
 from dbtorch.core.state import RunState
 
 #: Told everything that changed in one turn of the loop, in order.
@@ -145,7 +147,86 @@ class LeaseLost(StoreError):
         )
 
 
-class Store(Protocol):
+class Outbox(Protocol):
+    """Messages to people, and failures that last. Every write is committed when the call returns.
+
+    A message is named by notifier, address and key, and is kept once however often it is written.
+    """
+
+    def alert(
+        self, entries: Sequence[Entry], incidents: Sequence[Incident] = (), *, at: datetime
+    ) -> None:
+        """Keep messages to be sent, and what is known of failures, in one commit.
+
+        A note that is there already stays as it is; a card with another body is a new version.
+        """
+
+    def incidents(self, project: str, target: str, pipeline: str) -> list[Incident]:
+        """Failures of a pipeline that go on."""
+
+    def outbox(self, *, run_id: str | None = None, pending: bool = False) -> list[Delivery]:
+        """Messages in the order they were written; with ``pending`` those not sent yet."""
+
+    def message(self, notifier: str, address: str, key: str) -> Delivery | None:
+        """One message; None when there is none."""
+
+    def claim(
+        self, notifier: str, *, now: datetime, until: datetime, due: datetime, since: datetime
+    ) -> Delivery | None:
+        """The next message to send, which nobody else will send until then; None for none.
+
+        Only messages whose next try is not after ``due`` and that were written since then. What
+        belongs to a thread waits for the message that begins it. One that somebody claimed and
+        neither delivered nor gave back in time comes with ``unsure``.
+        """
+
+    def delivered(self, delivery: Delivery, receipt: Mapping[str, Any], at: datetime) -> None:
+        """Write that this version was sent, and where it is."""
+
+    def not_delivered(
+        self, delivery: Delivery, error: str, next_try_at: datetime, *, unsure: bool = False
+    ) -> None:
+        """Write why it was not sent, and when to try again."""
+
+
+class Notifier(Protocol):
+    """Tells people. One message at a time, from one thread."""
+
+    @property
+    def style(self) -> Style:
+        """How it tells about a run."""
+
+    def deliver(self, delivery: Delivery, thread: Delivery | None) -> Mapping[str, Any]:
+        """Send a message, or the new version of one; answers a receipt, which is JSON.
+
+        ``thread`` is the message that begins the thread it belongs to. With ``delivery.unsure``
+        an earlier try may have arrived. Raises `NotDelivered`.
+        """
+
+
+class NotDelivered(Exception):
+    """A message was not sent; the text says why in one sentence."""
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        retry_after: float | None = None,
+        hopeless: bool = False,
+        unsure: bool = False,
+    ) -> None:
+        """``retry_after`` are seconds the other side asked for.
+
+        ``hopeless`` says that a person has to do something first; ``unsure`` that the message may
+        have arrived all the same, because there was no answer.
+        """
+        self.retry_after = retry_after
+        self.hopeless = hopeless
+        self.unsure = unsure
+        super().__init__(text)
+
+
+class Store(Outbox, Protocol):
     """Run history and state. Every write is committed when the call returns.
 
     With a ``lease`` a write is refused with `LeaseLost` when somebody else has taken that over.

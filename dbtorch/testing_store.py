@@ -26,6 +26,7 @@ from dbtorch.core.history import (
 )
 from dbtorch.core.state import FailureClass, RunState, State
 from dbtorch.ports import LeaseHeld, LeaseLost, StoreError
+from dbtorch.testing_outbox import MemoryOutbox
 
 
 @dataclass(slots=True)
@@ -39,10 +40,11 @@ class _Kept:
     actions: list[Action] = field(default_factory=list)
 
 
-class MemoryStore:
+class MemoryStore(MemoryOutbox):
     """Implements `Store` and forgets everything with the process."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._lock = threading.RLock()
         self._runs: dict[str, _Kept] = {}
         self._leases: dict[str, Lease] = {}

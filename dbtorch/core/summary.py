@@ -167,7 +167,7 @@ def failures_of(
             continue  # the hook that failed says it better
         behind = graph.descendants(node.id)
         blocked = [id for id in behind if states[id] is State.UPSTREAM_FAILED]
-        yield _failure(node, _by_importance(blocked, graph), log_path)
+        yield _failure(node, by_importance(blocked, graph), log_path)
 
 
 def left_out(nodes: Iterable[NodeRecord], graph: Graph) -> list[LeftOut]:
@@ -184,7 +184,7 @@ def left_out(nodes: Iterable[NodeRecord], graph: Graph) -> list[LeftOut]:
             state=state,
             reason=reason,
             count=len(ids),
-            names=tuple(_by_importance(ids, graph)[:LISTED]),
+            names=tuple(by_importance(ids, graph)[:LISTED]),
         )
         for (state, reason), ids in groups.items()
     ]
@@ -248,7 +248,7 @@ def _ran(attempt: AttemptRecord) -> float:
     return attempt.seconds or 0.0
 
 
-def _by_importance(ids: Iterable[str], graph: Graph) -> list[str]:
+def by_importance(ids: Iterable[str], graph: Graph) -> list[str]:
     """Names, those first whose absence people notice: exposures, pushes, marts; tests last."""
     place = {id: number for number, id in enumerate(graph.order())}
     nodes = [graph.nodes[id] for id in ids if graph.nodes[id].kind is not Kind.SESSION]

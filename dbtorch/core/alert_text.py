@@ -1,0 +1,144 @@
+"""Alerts in words, the same in every notifier; nothing here is escaped or formatted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from dbtorch.core.alerts import Alert, AlertEvent
+from dbtorch.core.run_card import RunCard
+from dbtorch.core.state import RunState
+
+_ORDINALS = ("", "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth",
+             "ninth", "tenth")  # fmt: skip
+
+#: States in the order in which counts are told: what needs a look comes first.
+_TOLD = (
+    "failed", "upstream_failed", "cancelled", "warn", "skipped", "success", "reused",
+    "up_for_retry", "running", "queued", "pending",
+)  # fmt: skip
+
+_RUN_STATES = {
+    RunState.RUNNING: "is running",
+    RunState.SUCCESS: "succeeded",
+    RunState.FAILED: "failed",
+    RunState.CANCELLED: "was cancelled",
+}
+
+
+def headline(alert: Alert) -> str:
+    """One line: what, and how often."""
+    what = subject(alert)
+    in_a_row = f", {nth_run(alert.in_a_row)} in a row" if alert.in_a_row > 1 else ""
+    return {
+        AlertEvent.FAILED: f"{what} failed{in_a_row}",
+        AlertEvent.RECOVERED: f"{what} works again",
+        AlertEvent.RETRYING: f"{what} failed and is tried again",
+        AlertEvent.STALE: f"{what} is stale",
+        AlertEvent.CHECK: f"a check of {what} complains",
+        AlertEvent.DEADLINE_AT_RISK: f"{what} will probably miss its deadline",
+        AlertEvent.DEADLINE_MISSED: f"{what} has missed its deadline",
+        AlertEvent.SUCCEEDED: f"{what} succeeded",
+        AlertEvent.REMINDER: f"{what} still fails{in_a_row}",
+    }[alert.event]
+
+
+def subject(alert: Alert) -> str:
+    """The node, or the pipeline."""
+    if not alert.name:
+        return f"pipeline {alert.pipeline}"
+    return alert.name if alert.kind == "session" else f"{alert.kind} {alert.name}"
+
+
+def facts(alert: Alert) -> Iterator[tuple[str, str]]:
+    """What else there is to know: name and text. Owner, runbook, log and command come apart."""
+    yield "Pipeline", f"{alert.pipeline} ({alert.project}, target {alert.target})"
+    if alert.logical_date is not None:
+        yield "Logical date", when(alert.logical_date)
+    if alert.attempt and alert.event is not AlertEvent.RECOVERED:
+        kind = f", {alert.failure_class} failure" if alert.failure_class else ""
+        yield "Attempt", f"{alert.attempt} of {max(alert.attempt, alert.attempts)}{kind}"
+    if alert.retry_at is not None:
+        yield "Next attempt", when(alert.retry_at, seconds=True)
+    if alert.since is not None and alert.in_a_row > 1:
+        yield "Failing since", when(alert.since)
+    if alert.path:
+        yield "File", alert.path
+    if alert.sql_line:
+        yield "SQL", alert.sql_line
+    if blocks(alert):
+        yield "Blocked", blocks(alert)
+    yield from alert.facts
+
+
+def blocks(alert: Alert) -> str:
+    """What does not run because of it: ``12 nodes: weekly_kpis, fct_kpis and 10 more``."""
+    if not alert.blocked and not alert.blocked_names:
+        return ""
+    count = max(alert.blocked, len(alert.blocked_names))
+    rest = count - len(alert.blocked_names)
+    names = ", ".join(alert.blocked_names) + (f" and {rest} more" if rest > 0 else "")
+    return f"{_many(count, 'node')}: {names}"
+
+
+def card_headline(card: RunCard) -> str:
+    """One line about the run as it is now."""
+    what = f"pipeline {card.pipeline} {_RUN_STATES[card.state]}"
+    if card.finished and card.state is not RunState.FAILED and card.failures:
+        what += " after failures" if card.state is RunState.SUCCESS else ""
+    elif card.failures and not card.open:
+        what = f"pipeline {card.pipeline} works again"
+    elif card.state is RunState.RUNNING and card.open:
+        what += f", {_many(len(card.open) + card.failed - len(card.failures), 'failure')}"
+    return what
+
+
+def card_facts(card: RunCard) -> Iterator[tuple[str, str]]:
+    """What else there is to know of a run."""
+    yield "Project", f"{card.project}, target {card.target}"
+    yield "Logical date", when(card.logical_date)
+    yield "Started", when(card.started_at)
+    if card.finished_at is not None:
+        yield "Took", took((card.finished_at - card.started_at).total_seconds())
+    yield "Run", card.run_id
+
+
+def progress(card: RunCard) -> str:
+    """``2 failed, 500 upstream failed, 34 success``: a line, however many there are."""
+    told = [
+        f"{card.counts[state]} {state.replace('_', ' ')}"
+        for state in _TOLD
+        if card.counts.get(state)
+    ]
+    return ", ".join(told)
+
+
+def failure_line(alert: Alert) -> str:
+    """A failure within a list."""
+    in_a_row = f", {nth_run(alert.in_a_row)} in a row" if alert.in_a_row > 1 else ""
+    kind = f" ({alert.failure_class})" if alert.failure_class else ""
+    return f"{subject(alert)}{kind}{in_a_row}"
+
+
+def nth_run(count: int) -> str:
+    """``third run``."""
+    return f"{_ORDINALS[count] if count < len(_ORDINALS) else f'{count}th'} run"
+
+
+def when(moment: datetime, *, seconds: bool = False) -> str:
+    """A moment that means the same to everybody who reads it."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M{':%S' if seconds else ''}} UTC"
+
+
+def took(seconds: float) -> str:
+    """A duration in whole seconds."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m {whole % 60:02}s"
+    return f"{whole // 3600}h {whole % 3600 // 60:02}m"
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

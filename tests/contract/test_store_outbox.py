@@ -1,0 +1,192 @@
+"""What every store promises about messages to people, and about failures that last."""
+
+import threading
+from datetime import timedelta
+
+from dbtorch.adapters.store import open_store
+from dbtorch.core.incidents import Incident
+from dbtorch.core.outbox import Entry, EntryKind
+from dbtorch.core.state import FailureClass
+from tests.stores import NOON, after
+
+
+def a_note(key="r1/failed/model.a/1", **given) -> Entry:
+    values = {
+        "key": key,
+        "notifier": "slack",
+        "address": "#data",
+        "kind": EntryKind.NOTE,
+        "run_id": "r1",
+        "body": {"alert": {"name": "a ☃"}},
+    }
+    return Entry(**{**values, **given})
+
+
+def a_card(key="run/r1", **given) -> Entry:
+    return a_note(key, kind=EntryKind.CARD, **{"body": {"card": {"state": "running"}}, **given})
+
+
+def an_incident(node_id="model.a", **given) -> Incident:
+    values = {
+        "project": "shop",
+        "target": "dev",
+        "pipeline": "daily",
+        "node_id": node_id,
+        "failure_class": FailureClass.CODE,
+        "opened_run": "r1",
+        "opened_at": NOON,
+        "last_run": "r1",
+        "told_at": NOON,
+    }
+    return Incident(**{**values, **given})
+
+
+def claimed(store, seconds=0, *, due=None, since=-3600, notifier="slack", until=60):
+    return store.claim(
+        notifier,
+        now=after(seconds),
+        until=after(seconds + until),
+        due=after(seconds if due is None else due),
+        since=after(since),
+    )
+
+
+def test_a_message_comes_back_as_it_was_written(store):
+    entry = a_note(thread="run/r1", address="#data ☃")
+    store.alert([entry], at=after(0.25))
+    (found,) = store.outbox()
+    assert found.entry == entry
+    assert (found.created_at, found.version, found.sent_version) == (after(0.25), 1, 0)
+    assert found.pending
+    assert store.message("slack", "#data ☃", entry.key) == found
+    assert store.message("slack", "#other", entry.key) is None
+
+
+def test_a_note_is_kept_once(store):
+    store.alert([a_note()], at=NOON)
+    store.delivered(claimed(store), {"ts": "1.0"}, after(1))
+    store.alert([a_note(body={"alert": {"name": "another text"}})], at=after(2))
+    (found,) = store.outbox()
+    assert found.entry.body == {"alert": {"name": "a ☃"}}
+    assert not found.pending
+
+
+def test_the_same_event_goes_to_every_destination(store):
+    store.alert([a_note(), a_note(address="#ops"), a_note(notifier="email")], at=NOON)
+    assert len(store.outbox(pending=True)) == 3
+
+
+def test_a_card_that_says_something_else_is_to_be_sent_again_and_keeps_its_receipt(store):
+    store.alert([a_card()], at=NOON)
+    store.delivered(claimed(store), {"ts": "1.0"}, after(1))
+    store.alert([a_card()], at=after(2))  # the same words
+    assert claimed(store, 2) is None
+    store.alert([a_card(body={"card": {"state": "failed"}})], at=after(3))
+    found = claimed(store, 3)
+    assert (found.version, found.sent_version, found.receipt) == (2, 1, {"ts": "1.0"})
+    assert found.entry.body == {"card": {"state": "failed"}}
+
+
+def test_a_card_that_changes_while_it_is_sent_is_sent_again(store):
+    store.alert([a_card()], at=NOON)
+    first = claimed(store)
+    store.alert([a_card(body={"card": {"state": "failed"}})], at=after(1))
+    store.delivered(first, {"ts": "1.0"}, after(2))
+    assert claimed(store, 3).version == 2
+
+
+def test_messages_are_sent_in_the_order_they_were_written(store):
+    store.alert([a_note("b"), a_note("a")], at=NOON)
+    store.alert([a_note("c")], at=after(1))
+    keys = []
+    while (found := claimed(store, 2)) is not None:
+        keys.append(found.entry.key)
+        store.delivered(found, {}, after(2))
+    assert keys == ["b", "a", "c"]
+
+
+def test_a_message_is_claimed_by_one(store):
+    store.alert([a_note()], at=NOON)
+    assert claimed(store) is not None
+    assert claimed(store, 59) is None
+    assert claimed(store, notifier="email") is None
+
+
+def test_a_claim_that_was_never_answered_leaves_doubt(store):
+    store.alert([a_note()], at=NOON)
+    assert not claimed(store).unsure
+    assert claimed(store, 61).unsure  # who claimed it before may have sent it
+    store.delivered(claimed(store, 200), {}, after(200))
+    assert not store.outbox()[0].unsure
+
+
+def test_a_refused_message_waits_for_its_next_try(store):
+    store.alert([a_note()], at=NOON)
+    store.not_delivered(claimed(store), "invalid_auth \0", after(30))
+    (found,) = store.outbox(pending=True)
+    assert (found.tries, found.next_try_at, found.unsure) == (1, after(30), False)
+    assert found.error.startswith("invalid_auth")
+    assert claimed(store, 29) is None
+    assert claimed(store, 29, due=30) is not None  # somebody who does not want to wait
+
+
+def test_doubt_is_kept_with_the_next_try(store):
+    store.alert([a_note()], at=NOON)
+    store.not_delivered(claimed(store), "timed out", after(1), unsure=True)
+    assert claimed(store, 2).unsure
+
+
+def test_old_messages_are_left_to_those_who_ask_for_them(store):
+    store.alert([a_note()], at=NOON)
+    assert claimed(store, 100, since=1) is None
+    assert claimed(store, 100, since=0) is not None
+
+
+def test_a_thread_waits_for_its_first_message(store):
+    store.alert([a_card(), a_note("n", thread="run/r1"), a_note("o", thread="run/r0")], at=NOON)
+    store.not_delivered(claimed(store), "down", after(60))
+    assert claimed(store, 1).entry.key == "o"  # nobody ever wrote what begins its thread
+    assert claimed(store, 1) is None
+    store.delivered(claimed(store, 61), {"ts": "1.0"}, after(61))
+    assert claimed(store, 61).entry.key == "n"
+
+
+def test_messages_of_one_run(store):
+    store.alert([a_note("a"), a_note("b", run_id="r2")], at=NOON)
+    assert [found.entry.key for found in store.outbox(run_id="r2")] == ["b"]
+
+
+def test_a_failure_lasts_until_it_is_over(store):
+    first = an_incident(failure_class=None)
+    store.alert([], [first, an_incident("model.b", opened_at=after(-5))], at=NOON)
+    assert [one.node_id for one in store.incidents("shop", "dev", "daily")] == [
+        "model.b",
+        "model.a",
+    ]
+    assert store.incidents("shop", "dev", "hourly") == []
+    again, _ = first.again(run_id="r2", failure_class=None, now=after(9))
+    store.alert([], [again], at=after(9))
+    assert store.incidents("shop", "dev", "daily")[1] == again
+    store.alert([], [again.over(after(10))], at=after(10))
+    assert [one.node_id for one in store.incidents("shop", "dev", "daily")] == ["model.b"]
+
+
+def test_processes_that_send_at_once_never_send_the_same(tmp_path, database_url):
+    stores = [open_store(database_url, tmp_path) for _ in range(4)]
+    stores[0].alert([a_note(str(number)) for number in range(20)], at=NOON)
+    start, sent = threading.Barrier(len(stores)), []
+
+    def send(store):
+        start.wait()
+        while (found := claimed(store)) is not None:
+            sent.append(found.entry.key)
+            store.delivered(found, {}, NOON + timedelta(seconds=1))
+
+    threads = [threading.Thread(target=send, args=[store]) for store in stores]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(sent, key=int) == [str(number) for number in range(20)]
+    for store in stores:
+        store.close()
