@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import textwrap
 
@@ -14,6 +15,17 @@ GATED = 3  # nothing failed, but a gate kept nodes from running
 
 #: dbt's heading of a message that is about no node, on a line of its own.
 _HEADING = re.compile(r"\A\w+ Error\n")
+
+
+#: What to do about a disk, by what the system says of it.
+_DISK = {
+    errno.ENOSPC: "make room on the disk",
+    errno.EDQUOT: "make room, the quota is used up",
+    errno.EROFS: "the file system may only be read",
+    errno.EIO: "check the disk",
+    errno.EACCES: "give this user the right to",
+    errno.EPERM: "give this user the right to",
+}
 
 
 class UsageError(Exception):
@@ -33,6 +45,14 @@ def told(error: BaseException) -> str:
     text = str(error).strip()
     rest = _HEADING.sub("", text)
     return text if rest == text else textwrap.dedent(rest).strip()
+
+
+def disk_trouble(error: BaseException) -> str | None:
+    """A sentence for what a disk does not do; None for everything else."""
+    if not isinstance(error, OSError) or error.errno not in _DISK:
+        return None
+    what = error.filename or "a file"
+    return f"{what} cannot be read or written ({error.strerror}): {_DISK[error.errno]}"
 
 
 def expected_errors() -> tuple[type[Exception], ...]:

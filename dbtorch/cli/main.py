@@ -94,13 +94,14 @@ def _guarded(args: list[str] | None) -> int:
 
 
 def _explain(error: BaseException) -> int:
-    from dbtorch.cli.errors import Stopped, expected_errors, told
+    from dbtorch.cli.errors import Stopped, disk_trouble, expected_errors, told
 
     if isinstance(error, Stopped):
         return 128 + error.signum
-    if not isinstance(error, expected_errors()):
+    trouble = disk_trouble(error)
+    if trouble is None and not isinstance(error, expected_errors()):
         raise error
-    click.echo(f"Error: {told(error)}", err=True)
+    click.echo(f"Error: {trouble or told(error)}", err=True)
     return USAGE
 
 

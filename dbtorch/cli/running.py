@@ -226,7 +226,7 @@ class Stretch:
         engine.adopt(resumed.results)
         self._signals.route(self._inbox, leave=partial(_leave, engine, steps), grace=self._grace)
         began = self._clock.now()
-        view.start(planned.plan, replace(record, nodes=resumed.before), self._files.log)
+        view.start(planned.plan, replace(record, nodes=resumed.before), self._files.path)
         try:
             Runner(
                 run,
@@ -251,7 +251,7 @@ class Stretch:
             finished = store.run(record.run_id)
             assert finished is not None
             since = began if self._earlier is not None else None
-            view.finish(summarize(finished, log_path=self._files.log, since=since))
+            view.finish(summarize(finished, log_path=self._files.path, since=since))
         return run
 
     def _resumption(self, opening: Opening, view: View) -> Resumption:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import threading
 from collections.abc import Mapping, Sequence
@@ -229,7 +230,7 @@ class SessionEngine:
             self._emit(Started(attempt))
             self._worker.send("finish", hooks=self._end_hooks, adopt=self._ledger.results())
         else:
-            log = str(self._request.log_path(attempt))
+            log = self._log_of(attempt)
             fields: Message = {"node": id, "attempt": attempt.number, "log": log}
             fields["batches"] = self._ledger.batches_to_go_on_from(id)
             step = self._request.sql.get(id)
@@ -242,6 +243,13 @@ class SessionEngine:
                 self._worker.send("execute", **fields)
             else:
                 self._worker.send("sql", **fields, sql=step.text, run=self._request.run)
+
+    def _log_of(self, attempt: Attempt) -> str:
+        """The log of an attempt; where it cannot be written the node goes on without one."""
+        try:
+            return str(self._request.log_path(attempt))
+        except OSError:
+            return os.devnull
 
     def _begin(self) -> None:
         assert self._worker is not None

@@ -54,9 +54,9 @@ class Worker:
         on_message: Callable[[Worker, Message], None],
         on_death: Callable[[Worker, str], None],
     ) -> None:
+        output = _opened(start.console)
         ours, theirs = socket.socketpair()
-        start.console.parent.mkdir(parents=True, exist_ok=True)
-        with theirs, start.console.open("ab") as console:
+        with theirs, output as console:
             try:
                 self._process = subprocess.Popen(
                     [start.python, "-c", _BOOTSTRAP, str(theirs.fileno())],
@@ -153,6 +153,17 @@ class Worker:
         self._process.wait()
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RD)
+
+
+def _opened(console: Path) -> io.BufferedWriter:
+    try:
+        console.parent.mkdir(parents=True, exist_ok=True)
+        return console.open("ab")
+    except OSError as error:
+        raise EngineError(
+            f"the log {console} cannot be written ({error.strerror}); "
+            "make room, or give this user the right to"
+        ) from error
 
 
 def _lines(stream: io.BufferedReader) -> Iterator[bytes]:

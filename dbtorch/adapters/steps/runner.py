@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -145,11 +146,15 @@ class StepRunner:
         self._emit(Finished(attempt, outcome))
 
     def _outcome(self, attempt: Attempt, process: Process) -> Outcome:
-        path = self._log_path(attempt)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path = self._log_path(attempt)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        except OSError as error:
+            return _unwritable("the log", error)
         outcome = self._executed(attempt, process, path)
         if outcome.state is not State.SUCCESS:
-            with path.open("a", encoding="utf-8") as file:
+            with contextlib.suppress(OSError), path.open("a", encoding="utf-8") as file:
                 file.write(f"{outcome.state.value}: {outcome.message}\n")
         return outcome
 
@@ -160,12 +165,20 @@ class StepRunner:
             return failed(str(error), FailureClass.CODE)
         if isinstance(prepared, Outcome):
             return prepared
-        self._work_dir.mkdir(parents=True, exist_ok=True)
         # A private folder: the context holds what the user put into params.
         prefix = re.sub(r"[^\w.-]+", "_", f"{attempt.node_id}-{attempt.number}-")
-        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=self._work_dir))
         try:
-            return self._in_process(attempt, prepared, process, folder, path)
+            self._work_dir.mkdir(parents=True, exist_ok=True)
+            folder = Path(tempfile.mkdtemp(prefix=prefix, dir=self._work_dir))
+        except OSError as error:
+            return _unwritable("its folder", error)
+        try:
+            files = _files(folder, prepared.told)
+        except OSError as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            return _unwritable("its context", error)
+        try:
+            return self._in_process(attempt, prepared, process, files, path)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -194,13 +207,14 @@ class StepRunner:
         return _Prepared(told=told, command=command, env={**env, **command.env})
 
     def _in_process(
-        self, attempt: Attempt, prepared: _Prepared, process: Process, folder: Path, path: Path
+        self,
+        attempt: Attempt,
+        prepared: _Prepared,
+        process: Process,
+        files: Mapping[str, Path],
+        path: Path,
     ) -> Outcome:
         command = prepared.command
-        files = {name: folder / f"{name.lower()}.json" for name in ("CONTEXT", "OUTPUT", "RESULT")}
-        private = os.open(files["CONTEXT"], os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(private, "w", encoding="utf-8") as out:
-            json.dump(prepared.told, out)
         env = {
             **self._environ,
             "PYTHONUNBUFFERED": "1",  # or a command's prints come when it is over
@@ -236,6 +250,21 @@ class _Prepared:
     told: Mapping[str, Any]
     command: Command
     env: Mapping[str, str]
+
+
+def _files(folder: Path, told: Mapping[str, Any]) -> dict[str, Path]:
+    """What a process is told, written, and where it may answer. Raises `OSError`."""
+    files = {name: folder / f"{name.lower()}.json" for name in ("CONTEXT", "OUTPUT", "RESULT")}
+    private = os.open(files["CONTEXT"], os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(private, "w", encoding="utf-8") as out:
+        json.dump(told, out)
+    return files
+
+
+def _unwritable(what: str, error: OSError) -> Outcome:
+    where = f" in {error.filename}" if error.filename else ""
+    reason = f"{what} of the attempt cannot be written{where} ({error.strerror})"
+    return failed(reason, _class_of(error))
 
 
 def _class_of(error: OSError) -> FailureClass:

@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from datetime import datetime, timezone
+from typing import TextIO
 
 
 class AttemptLog:
@@ -20,7 +21,7 @@ class AttemptLog:
     _open: set[AttemptLog] = set()
 
     def __init__(self, path: str) -> None:
-        self._file = open(path, "a", encoding="utf-8", buffering=1 << 16)  # noqa: SIM115
+        self._file = _opened(path)
         self._lock = threading.Lock()
         self._open.add(self)
 
@@ -52,6 +53,14 @@ class AttemptLog:
                     log.flush()
 
         threading.Thread(target=flush, name="dbtorch-logs", daemon=True).start()
+
+
+def _opened(path: str) -> TextIO:
+    """The file, or one that takes everything: a log that cannot be written must not fail a node."""
+    try:
+        return open(path, "a", encoding="utf-8", buffering=1 << 16)
+    except OSError:
+        return open(os.devnull, "w", encoding="utf-8")
 
 
 def scrub(text: str) -> str:
