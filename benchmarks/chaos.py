@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -34,6 +35,8 @@ def main() -> int:
     options.add_argument("--lane", choices=LANES, action="append", help="default: in turns")
     options.add_argument("--keep", type=Path, default=Path("chaos"), help="for what went wrong")
     given = options.parse_args()
+    for number in (signal.SIGINT, signal.SIGTERM):  # also in the background of a shell
+        signal.signal(number, signal.default_int_handler)
     print(f"seed {given.seed}", flush=True)
     rounds = []
     with ExitStack() as stack:
