@@ -298,3 +298,24 @@ def doctor(**given: Any) -> int:
     from dbtorch.cli.doctor import doctor
 
     return doctor(_options(given), given["format"])
+
+
+@click.command("check-idempotent")
+@click.argument("node", metavar="STEP|MODEL")
+@_PROJECT
+@click.option("--pipeline", "-p", help="Pipeline the two runs are of; its name is in the key.")
+@click.option("--logical-date", type=_Moment(), help="What they stand for; now by default.")
+@click.option(
+    "--ignore", multiple=True, metavar="COLUMN", help="Column not to compare; * is any text."
+)
+@_PLAN_FORMAT
+@profile_options
+def check_idempotent(node: str, ignore: tuple[str, ...], format: str, **given: Any) -> int:
+    """Run a step or model twice on a scratch copy or schema, and compare what it leaves.
+
+    Exits with 0 when the second run changed nothing, with 1 when it did or failed, and with 2
+    when that cannot be told.
+    """
+    from dbtorch.cli.check import check_idempotent
+
+    return check_idempotent(_options(given), node, ignore, format)

@@ -25,6 +25,7 @@ COMMANDS = {
     "graph": ("dbtorch.cli.commands", "Draw the graph as text, Mermaid or DOT."),
     "init": ("dbtorch.cli.commands", "Write a commented dbtorch.yml for this project."),
     "validate": ("dbtorch.cli.commands", "Check dbtorch.yml, meta.dbtorch and the graph."),
+    "check-idempotent": ("dbtorch.cli.commands", "Run a step or model twice and compare."),
     "doctor": ("dbtorch.cli.commands", "Check the installation, and say what to do."),
 }
 
@@ -39,7 +40,7 @@ class _LazyGroup(click.Group):
         if name not in COMMANDS:
             return None
         module = importlib.import_module(COMMANDS[name][0])
-        command = getattr(module, name)
+        command = getattr(module, name.replace("-", "_"))
         assert isinstance(command, click.Command)
         return command
 

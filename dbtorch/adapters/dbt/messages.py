@@ -102,6 +102,11 @@ class _Finished(_Result, kw_only=True):
     attempt: _Number
 
 
+class _Answer(_Anything):
+    found: Any = None
+    error: str | None = None
+
+
 #: Type of a message -> what it must hold; more than that may be in it.
 _TYPES: Mapping[str, type[_Anything]] = {
     "warning": _Warning,
@@ -112,6 +117,7 @@ _TYPES: Mapping[str, type[_Anything]] = {
     "started": _Started,
     "finished": _Finished,
     "hook": _Result,
+    "answer": _Answer,
     "released": _Anything,
     "closed": _Anything,
 }

@@ -36,6 +36,8 @@ class SessionEngine:
         self._worker: Worker | None = None
         self._answers: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._released = threading.Event()
+        self._told_us: queue.SimpleQueue[Message] = queue.SimpleQueue()  # answers to `ask`
+        self._asking = False
         self._texts: tuple[str, ...] = ()
         self._in_flight: dict[str, Attempt] = {}
         self._backlog: list[Batch] = []  # came while a replacement was not ready
@@ -181,6 +183,21 @@ class SessionEngine:
             worker.send("release")
             self._released.wait(60)
 
+    def ask(self, question: str, **fields: Any) -> Any:
+        """What the session, which is open, finds in the warehouse; `questions.py` has them all.
+
+        Raises `EngineError` with what the warehouse says.
+        """
+        with self._lock:
+            if self._worker is None or not self._ready or not self._begun:
+                raise EngineError("the dbt session is not open")
+            self._asking = True
+            self._worker.send("ask", question=question, **fields)
+        answer = self._told_us.get()
+        if answer.get("error") is not None:
+            raise EngineError(answer["error"])
+        return answer["found"]
+
     def close(self) -> None:
         """End the worker, whatever it does."""
         with self._lock:
@@ -207,6 +224,10 @@ class SessionEngine:
         if worker is not None:
             worker.leaving = True
             worker.kill()
+
+    def leave_out_start_hooks(self) -> None:
+        """Open the session without on-run-start hooks."""
+        self._start_hooks = False
 
     def leave_out_end_hooks(self) -> None:
         """Close the session without on-run-end hooks, as dbt does when it is interrupted."""
@@ -352,6 +373,10 @@ class SessionEngine:
         outcome = outcome_of(message, self._request.failure_classes)
         self._emit(Finished(Attempt(id, 1), outcome))
 
+    def _on_answer(self, message: Message) -> None:
+        self._asking = False
+        self._told_us.put(message)
+
     def _on_released(self, message: Message) -> None:
         self._released.set()
 
@@ -369,6 +394,9 @@ class SessionEngine:
     def _died(self, worker: Worker, how: str) -> None:
         with self._lock:
             self._released.set()  # nothing is open in a process that is gone
+            if self._asking:
+                self._asking = False
+                self._told_us.put({"error": f"the dbt worker died ({how})"})
             if worker is not self._worker or worker.leaving:
                 return
             if not self._opened:

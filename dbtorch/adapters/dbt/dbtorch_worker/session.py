@@ -10,6 +10,7 @@ from typing import Any
 
 from .attempt_log import AttemptLog
 from .channel import Channel, Message, leave
+from .questions import answer
 from .results import describe, failure, told, typed_status
 from .rows import count_rows
 from .selection import describe_selection
@@ -132,6 +133,8 @@ class Session:
                 self.running[message["node"]] = message["attempt"]
                 job = self.execute if kind == "execute" else self.execute_sql
                 pool.apply_async(job, (task, pool, message))
+            elif kind == "ask":
+                pool.apply_async(self.ask, (task, message))
             elif kind == "skip":
                 self.skip(task, message)
             elif kind == "cancel":
@@ -238,6 +241,10 @@ class Session:
         if log is not None:
             log.close()
         self.channel.send("finished", node=uid, attempt=number, **answer)
+
+    def ask(self, task: Any, message: Message) -> None:
+        """Look something up in the warehouse."""
+        self.channel.send("answer", **answer(task, message))
 
     def skip(self, task: Any, message: Message) -> None:
         """Let dbt note that a node does not run, and why."""

@@ -1,0 +1,129 @@
+"""What the supervisor may ask an open session about the warehouse, through dbt's own connection.
+
+Relations are read whole and hashed here, so that every adapter can answer and no row leaves this
+process.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from .channel import Message
+from .results import failure
+
+#: Bytes of a hash.
+_DIGEST = 16
+
+#: Rows that are fetched at once.
+_ROWS = 5000
+
+
+def answer(task: Any, message: Message) -> Message:
+    """The answer to a question, or what went wrong."""
+    from dbt.adapters.factory import get_adapter
+
+    try:
+        adapter = get_adapter(task.config)
+        with adapter.connection_named("dbtorch-question"):
+            return {"found": _QUESTIONS[message["question"]](adapter, message)}
+    except BaseException as error:
+        return {"error": failure(error)["message"]}
+
+
+def content(adapter: Any, message: Message) -> Message:
+    """Rows, columns and hashes of a relation; the hashes of its rows go to a file."""
+    names, rows = _read(adapter, f"select * from {message['relation']}")
+    patterns = [pattern.lower() for pattern in message["ignore"]]
+    left_out = [name for name in names if _matches(name, patterns)]
+    # By name: a column that moved to another place holds what it held.
+    places = sorted((name.lower(), place) for place, name in enumerate(names))
+    places = [(name, place) for name, place in places if not _matches(name, patterns)]
+    sums = [0] * len(places)
+    count = 0
+    with Path(message["file"]).open("wb") as file:
+        for row in rows:
+            cells = [hashed(row[place]) for _, place in places]
+            for at, cell in enumerate(cells):
+                sums[at] += int.from_bytes(cell, "big")
+            file.write(_hash(b"".join(cells)))
+            count += 1
+    columns = {
+        name: f"{total % 2 ** (8 * _DIGEST):x}"
+        for (name, _), total in zip(places, sums)  # noqa: B905  # Python 3.9
+    }
+    return {"rows": count, "columns": columns, "left_out": left_out}
+
+
+def tables(adapter: Any, _: Message) -> list[str]:
+    """The tables of the DuckDB database, each as SQL names it."""
+    query = (
+        "select table_schema, table_name from information_schema.tables "
+        "where table_type = 'BASE TABLE' and table_catalog = current_database() order by all"
+    )
+    return [f"{_quoted(schema)}.{_quoted(name)}" for schema, name in _read(adapter, query)[1]]
+
+
+def drop_schemas(adapter: Any, message: Message) -> list[str]:
+    """Drop the schemas whose names begin with a prefix; answers which."""
+    dropped = []
+    for database in message["databases"]:
+        for schema in adapter.list_schemas(database):
+            if schema.lower().startswith(message["prefix"].lower()):
+                relation = adapter.Relation.create(database=database, schema=schema)
+                adapter.drop_schema(relation)
+                dropped.append(schema)
+    return dropped
+
+
+_QUESTIONS = {"content": content, "tables": tables, "drop_schemas": drop_schemas}
+
+
+def hashed(value: Any) -> bytes:
+    """The hash of one value.
+
+    Floating point numbers count to 12 digits: sums that a warehouse adds up in parallel differ in
+    the last ones.
+    """
+    if value is None:
+        text = "null"
+    elif isinstance(value, float):
+        text = f"float {value:.12g}"
+    elif isinstance(value, (bytes, bytearray, memoryview)):
+        text = f"bytes {bytes(value).hex()}"
+    else:
+        text = f"{type(value).__name__} {value}"
+    return _hash(text.encode("utf-8", "surrogatepass"))
+
+
+def _hash(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=_DIGEST).digest()
+
+
+def _matches(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name.lower(), pattern) for pattern in patterns)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _read(adapter: Any, sql: str) -> tuple[list[str], Iterator[Any]]:
+    """Names of the columns, and the rows one by one."""
+    add_query = getattr(adapter.connections, "add_query", None)
+    if add_query is None:  # BigQuery has no cursor
+        _, table = adapter.execute(sql, fetch=True)
+        return list(table.column_names), iter(table.rows)
+    _, cursor = add_query(sql)
+    return [column[0] for column in cursor.description], _fetched(cursor)
+
+
+def _fetched(cursor: Any) -> Iterator[Any]:
+    while True:
+        rows = cursor.fetchmany(_ROWS)
+        if not rows:
+            return
+        yield from rows
