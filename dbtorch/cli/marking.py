@@ -61,12 +61,11 @@ def mark(
 
 
 def _what_now(run: RunRecord, state: RunState) -> str:
-    if state is RunState.SUCCESS:
-        return f"the run is a {state} now" if state is not run.state else "the run stays a success"
-    now = "is" if state is not run.state else "stays"
+    goes_on = f"`dbtorch retry {run.run_id}` goes on with it"
     if state is RunState.RUNNING:
-        return f"the run was interrupted; `dbtorch retry {run.run_id}` goes on with it"
-    return f"the run {now} {state}; `dbtorch retry {run.run_id}` goes on with it"
+        return f"the run was interrupted; {goes_on}"
+    how = f"stays {state}" if state is run.state else f"is {state} now"
+    return f"the run {how}" if state is RunState.SUCCESS else f"the run {how}; {goes_on}"
 
 
 def _hold(store: Store, run: RunRecord, clock: Clock, stack: ExitStack) -> None:

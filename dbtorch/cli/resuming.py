@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -119,11 +119,11 @@ class Asked:
             if text in opening.selected.unreadable:
                 why = opening.selected.unreadable[text]
                 raise UsageError(f"dbt cannot read the selection {text!r}: {why}")
-            if text.startswith(_STEP):
-                name = text.removeprefix(_STEP)
-                ids = {config.steps[name].id} if name in config.steps else set()
-            else:
-                ids = set(opening.selected.resolved.get(text, frozenset()))
+            ids = set(opening.selected.resolved.get(text, frozenset()))
+            name = text.removeprefix(_STEP)
+            if not ids and name in config.steps:
+                ids = {config.steps[name].id}
+            ids |= _producers(ids, config, opening.selected.resolved)
             inside = ids & graph.nodes.keys()
             if not inside:
                 raise UsageError(_no_match(earlier, text, ids, graph))
@@ -246,6 +246,15 @@ def _refuse_other_code(earlier: RunRecord, graph: Graph) -> None:
             f"the code is not what run {earlier.run_id} used: {_listed(found)}; without"
             " --same-code the retry goes on with it as it is now"
         )
+
+
+def _producers(ids: set[str], config: Config, resolved: Mapping[str, frozenset[str]]) -> set[str]:
+    """Steps that come along with the sources they produce, as in `dbtorch run --select`."""
+    return {
+        spec.id
+        for spec in config.steps.values()
+        if any(ids & resolved.get(text, frozenset()) for text in spec.produces)
+    }
 
 
 def _no_match(earlier: RunRecord, text: str, ids: set[str], graph: Graph) -> str:
