@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -94,12 +95,14 @@ def build_steps(
     grace: float = GRACE,
 ) -> StepRunner:
     """The runner of all steps that are no SQL."""
+    work_dir = files.root / "steps"
+    shutil.rmtree(work_dir, ignore_errors=True)  # an earlier supervisor and its guard were killed
     runner = StepRunner(
         emit,
         project.config.steps,
         context,
         log_path=lambda attempt: files.log(attempt.node_id, attempt.number),
-        work_dir=files.root / "steps",
+        work_dir=work_dir,
         python=project.python,
         failure_classes=project.config.failure_classes,
         grace=grace,

@@ -22,7 +22,9 @@ SUPERVISOR = """
     from dbtorch.adapters.steps.guard import MARK, Guard
     from dbtorch.adapters.steps.process import Process
 
-    guard = Guard(grace={grace})
+    Path("scratch").mkdir()
+    Path("scratch/told").touch()
+    guard = Guard(grace={grace}, scratch=Path("scratch"))
     {before}
     env = {{"PATH": "/usr/bin:/bin", MARK: guard.mark, "TEST_MARK": sys.argv[1]}}
     process = Process(grace=1, guard=guard)
@@ -108,6 +110,10 @@ def test_what_a_killed_supervisor_started_ends(mark: str, tmp_path: Path, comman
     kill(process)
 
     assert gone(mark, within=5)
+    until = time.monotonic() + 5
+    while (tmp_path / "scratch").exists():  # what steps were told goes too
+        assert time.monotonic() < until
+        time.sleep(0.02)
 
 
 def test_it_is_asked_first_and_has_a_grace(mark: str, tmp_path: Path) -> None:
@@ -151,7 +157,7 @@ def test_a_supervisor_that_ends_properly_leaves_what_was_sent_into_the_backgroun
 
 
 def test_a_guard_outlives_the_signals_of_its_terminal(mark: str, tmp_path: Path) -> None:
-    told = Guard(grace=1)
+    told = Guard(grace=1, scratch=tmp_path / "scratch")
     told.prepare()
     assert told._process is not None
     time.sleep(0.3)

@@ -13,6 +13,10 @@ import signal
 import sys
 import time
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+
 #: Variable that every process of a supervisor's steps inherits, unlike those of its successor.
 MARK = "DBTORCH_SUPERVISOR"
 
@@ -33,14 +37,18 @@ _LATECOMERS = 0.5
 class Guard:
     """The supervisor's side. Started with the first group it is told of."""
 
-    def __init__(self, *, grace: float) -> None:
-        """``grace`` is how many seconds lie between asking a group to end and killing it."""
+    def __init__(self, *, grace: float, scratch: Path) -> None:
+        """``grace`` is how many seconds lie between asking a group to end and killing it.
+
+        The folder ``scratch`` goes with the groups: what steps were told is in it.
+        """
         import secrets
         import subprocess
         import threading
 
         self.mark = f"{os.getpid()}-{secrets.token_hex(8)}"
         self._grace = grace
+        self._scratch = scratch
         self._lock = threading.Lock()
         self._groups: set[int] = set()
         self._process: subprocess.Popen[bytes] | None = None
@@ -82,7 +90,7 @@ class Guard:
 
         words = [sys.executable, "-I", "-S", __file__]
         self._process = subprocess.Popen(
-            [*words, f"{MARK}={self.mark}", str(self._grace)],
+            [*words, f"{MARK}={self.mark}", str(self._grace), str(self._scratch.absolute())],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -214,6 +222,9 @@ def main() -> None:
         change = groups.add if word[:1] == b"+" else groups.discard
         change(int(word[1:]))
     end(groups, mark, grace, latecomers=_LATECOMERS)
+    import shutil
+
+    shutil.rmtree(sys.argv[3], ignore_errors=True)
 
 
 if __name__ == "__main__":

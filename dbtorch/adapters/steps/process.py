@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from dbtorch.adapters.steps.guard import Guard, lives
+from dbtorch.adapters.steps.output import Output
 
 
 class Process:
@@ -36,26 +37,30 @@ class Process:
         log: Path,
         stdin: str | None,
         started: Callable[[], None],
+        secrets: Sequence[str] = (),
     ) -> int | None:
         """Start it, tell ``started``, wait; its exit status, or None when cancelled before.
 
-        Output goes to the log through the file itself, as it happens. Nothing of the process
+        Output goes to the log as it happens, without the ``secrets``. Nothing of the process
         group is left when this returns.
         """
         with self._lock:
             if self.cancelled:
                 return None
             self._guard.prepare()
-            with log.open("ab") as out:
+            output = Output(log, secrets)
+            try:
                 self._popen = subprocess.Popen(
                     argv,
                     cwd=cwd,
                     env=env,
                     stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
-                    stdout=out,
+                    stdout=output.fd,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
                 )
+            finally:
+                output.handed_over()
             self._guard.add(self._popen.pid)
         popen = self._popen
         try:
@@ -64,6 +69,7 @@ class Process:
             return popen.wait()
         finally:
             self._sweep(popen)
+            output.drain()
 
     def cancel(self) -> None:
         """Ask the group to end, and kill it after the grace; returns at once."""

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,13 @@ from dbtorch.adapters.steps.base import Call, Command, StepError
 from dbtorch.adapters.steps.context import describe, environment, plain, run_of
 from dbtorch.adapters.steps.guard import MARK, Guard
 from dbtorch.adapters.steps.outcome import failed, last_line, of_exit, of_result
+from dbtorch.adapters.steps.output import hidden, secrets_of
 from dbtorch.adapters.steps.process import Process
 from dbtorch.adapters.template import TemplateError, render
 from dbtorch.core.config import GRACE, StepSpec
 from dbtorch.core.events import Attempt, Batch, Finished, Outcome, Started
 from dbtorch.core.evidence import Rule
+from dbtorch.core.scrub import scrubber
 from dbtorch.core.state import FailureClass, State
 from dbtorch.ports import Emit, StepContext
 
@@ -70,7 +72,7 @@ class StepRunner:
         self._environ = environ
         self._grace = grace
         self._rules = failure_classes
-        self._guard = Guard(grace=grace)
+        self._guard = Guard(grace=grace, scratch=work_dir)
         self._lock = threading.Lock()
         self._running: dict[Attempt, Process] = {}
         self._threads: set[threading.Thread] = set()
@@ -132,6 +134,7 @@ class StepRunner:
             outcome = failed(f"{type(error).__name__}: {error}", FailureClass.UNKNOWN)
         if process.cancelled:
             outcome = failed(TERMINATED, FailureClass.UNKNOWN)
+        outcome = self._without_secrets(outcome)
         if outcome.state is State.SUCCESS:
             self.outputs[attempt.node_id.removeprefix("step.")] = outcome.output
         try:
@@ -139,6 +142,16 @@ class StepRunner:
         finally:
             with self._lock:
                 self._threads.discard(threading.current_thread())
+
+    def _without_secrets(self, outcome: Outcome) -> Outcome:
+        """The outcome as it may be written and shown."""
+        secrets = secrets_of(self._environ)
+        return replace(
+            outcome,
+            message=scrubber(secrets)(outcome.message),
+            output=hidden(outcome.output, secrets),
+            details=hidden(outcome.details, secrets),
+        )
 
     def _end(self, attempt: Attempt, outcome: Outcome) -> None:
         with self._lock:
@@ -152,7 +165,7 @@ class StepRunner:
             path.touch()
         except OSError as error:
             return _unwritable("the log", error)
-        outcome = self._executed(attempt, process, path)
+        outcome = self._without_secrets(self._executed(attempt, process, path))
         if outcome.state is not State.SUCCESS:
             with contextlib.suppress(OSError), path.open("a", encoding="utf-8") as file:
                 file.write(f"{outcome.state.value}: {outcome.message}\n")
@@ -231,6 +244,7 @@ class StepRunner:
                 log=path,
                 stdin=command.stdin,
                 started=lambda: self._emit(Started(attempt)),
+                secrets=secrets_of(env),
             )
         except OSError as error:
             reason = f"{error.strerror or error}: {error.filename or command.argv[0]}"
