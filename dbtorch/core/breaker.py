@@ -22,13 +22,15 @@ class Circuit:
     """Counts transient failures, and says whether a node may start (M. Nygard, "Release It!").
 
     Closed until enough different nodes have failed within the window. Then open: nothing starts,
-    but after every pause one node, the probe. A probe that does not fail transiently closes it.
+    but after every pause one node, the probe. A probe that does not fail transiently closes it. One
+    that does is forgiven its try while the patience lasts, so an outage costs no node its retries.
     """
 
     def __init__(self, breaker: Breaker | None) -> None:
         self._breaker = breaker
         self._failures: deque[tuple[datetime, str]] = deque()
         self.pause: Pause | None = None  # while it is open
+        self._forgives_until: datetime | None = None
         self._due = False  # nothing was there to probe with when the pause was over
 
     def holds(self, now: datetime) -> bool:
@@ -47,15 +49,19 @@ class Circuit:
         if self.pause is not None:
             self.pause = Pause(self.pause.reason, self.pause.until, probe=id)
 
-    def ended(self, id: str, now: datetime, *, transient: bool) -> None:
-        """Take note of the end of an attempt."""
+    def ended(self, id: str, now: datetime, *, transient: bool) -> bool:
+        """Take note of the end of an attempt; answer whether its failure is forgiven."""
         if self._breaker is None:
-            return
-        if self.pause is not None:
-            if id == self.pause.probe:
-                self._probed(now, transient=transient)
-        elif transient:
-            self._count(id, now, self._breaker)
+            return False
+        if self.pause is None:
+            if transient:
+                self._count(id, now, self._breaker)
+            return False
+        if id != self.pause.probe:
+            return False
+        self._probed(now, transient=transient)
+        assert self._forgives_until is not None
+        return transient and now <= self._forgives_until
 
     def _probed(self, now: datetime, *, transient: bool) -> None:
         assert self._breaker is not None
@@ -77,4 +83,5 @@ class Circuit:
         self._failures.clear()
         reason = f"{len(different)} nodes failed for a moment's reason within {breaker.window:g} s"
         self.pause = Pause(reason, now + timedelta(seconds=breaker.pause))
+        self._forgives_until = now + timedelta(seconds=breaker.patience)
         self._due = False

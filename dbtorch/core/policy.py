@@ -89,6 +89,7 @@ class Breaker:
     failures: int = 5  # different nodes that fail transiently ...
     window: float = 60.0  # ... within this many seconds
     pause: float = 30.0  # seconds between probes
+    patience: float = 3600.0  # seconds of an outage in which a probe that fails costs no try
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

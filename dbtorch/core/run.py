@@ -234,7 +234,9 @@ class Run:
         outcome = self._stopping.judge(id, outcome, called_off=self._is_called_off(id))
         if self._is_covered(id):
             transient = outcome.failure_class is FailureClass.TRANSIENT and not outcome.lost
-            self._circuit.ended(id, now, transient=transient and outcome.state is State.FAILED)
+            transient = transient and outcome.state is State.FAILED
+            if self._circuit.ended(id, now, transient=transient):
+                outcome = replace(outcome, innocent=True)
         again = self._next_try(id, outcome, now) if outcome.state is State.FAILED else None
         if again is None:
             again, outcome = self._pass_gate(id, outcome, now)

@@ -308,4 +308,9 @@ def test_a_plan_shows_the_policy() -> None:
     assert mart["retries"] == {"transient": 5, "timeout": 1, "unknown": 1, "data": 1}
     assert (mart["retry_limit"], mart["retry_jitter"], mart["retry_budget"]) == (None, False, 1800)
     assert mart["on_failure"] == "block"
-    assert found["circuit_breaker"] == {"failures": 5, "window": 60.0, "pause": 30.0}
+    assert found["circuit_breaker"] == {
+        "failures": 5,
+        "window": 60.0,
+        "pause": 30.0,
+        "patience": 3600.0,
+    }

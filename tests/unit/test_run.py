@@ -477,7 +477,7 @@ def paused_run():
         "abcds",
         policies={**slots, "s": Policy(slots={STEPS: 1})},
         pools={THREADS: 2},
-        breaker=Breaker(failures=2, window=60, pause=30),
+        breaker=Breaker(failures=2, window=60, pause=30, patience=0),
     )
     assert set(started(run.due(NOW))) == {"a", "b", "s"}
     finish(run, "a", fails())
@@ -508,6 +508,22 @@ def test_a_probe_that_fails_for_a_reason_of_its_own_shows_that_the_warehouse_ans
     finish(run, "c", fails(failure_class=DATA), now=later)
     assert run.pause is None
     assert started(run.due(later)) == ["d"]
+
+
+def test_an_outage_costs_no_retries_while_patience_lasts():
+    slots = {id: Policy(slots={THREADS: 1}, retry=Retry.times(1, delay=0)) for id in "ab"}
+    breaker = Breaker(failures=2, window=60, pause=30, patience=100)
+    run = a_run("ab", policies=slots, pools={THREADS: 2}, breaker=breaker)
+    run.due(NOW)
+    finish(run, "a", fails())
+    finish(run, "b", fails())  # each has one try left
+    now, probes = NOW, 0
+    while not run.finished:
+        now += timedelta(seconds=30)
+        (probe,) = started(run.due(now))
+        finish(run, probe, fails(), now=now)
+        probes += 1
+    assert probes == 3 + 2  # at 30, 60 and 90 s for nothing, then both lose their last try
 
 
 def test_failures_that_lie_far_apart_are_no_outage():

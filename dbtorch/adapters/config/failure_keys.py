@@ -157,6 +157,13 @@ BREAKER = Section(
             default=durations.text(_BREAKER.pause),
             example="30s",
         ),
+        Key(
+            "patience",
+            TIMEOUT,
+            "So long into an outage a node that finds out that it lasts loses no try.",
+            default=durations.text(_BREAKER.patience),
+            example="1h",
+        ),
     ),
 )
 
@@ -172,6 +179,6 @@ KEYS = (
         Switch(BREAKER),
         "When dbt nodes stop starting because the warehouse is down; `false` for never.",
         default="on",
-        example="{failures: 5, window: 1m, pause: 30s}",
+        example="{failures: 5, window: 1m, pause: 30s, patience: 1h}",
     ),
 )
