@@ -46,7 +46,11 @@ FILES = {
           one: {command: &turn 'echo start >> turns.txt; sleep 0.3; echo end >> turns.txt', pool: crm_api, opens_database: false}
           two: {command: *turn, pool: crm_api, opens_database: false}
           three: {command: *turn, pool: crm_api, opens_database: false}
-          too_long: {command: sleep 60, timeout: 1s, retries: 0, opens_database: false}
+          too_long:  # and its child does not listen
+            command: "(trap '' TERM; while sleep 0.2; do echo alive; done) & wait"
+            timeout: 1s
+            retries: 0
+            opens_database: false
           hopeless: {python: tasks:hopeless, opens_database: false}
     """,
     "sql/grants.sql": "create table {{ target.schema }}.granted as select '{{ run.id }}' as run_id",
