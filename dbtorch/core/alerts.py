@@ -83,8 +83,12 @@ class Alert:
 
     @property
     def key(self) -> str:
-        """Names the event: the same however often it is found, in this process or a later one."""
-        parts = [self.run_id, self.event.value, self.node_id]
+        """Names the event: the same however often it is found, in this process or a later one.
+
+        A failure found again may have become a reminder meanwhile: that is the same event.
+        """
+        event = AlertEvent.FAILED if self.event is AlertEvent.REMINDER else self.event
+        parts = [self.run_id, event.value, self.node_id]
         parts += [str(self.attempt)] if self.attempt else []
         return "/".join(part for part in parts if part)
 

@@ -9,6 +9,7 @@ from typing import Any
 from dbtorch.core.deadline import DeadlineAction, DeadlineRule
 from dbtorch.core.evidence import Rule
 from dbtorch.core.policy import Breaker, OnFailure, Retry
+from dbtorch.core.routing import AlertsSpec
 from dbtorch.core.state import FailureClass
 
 #: Seconds from asking a step or a query to end to killing what runs it. With it a run that gets
@@ -127,6 +128,7 @@ class PipelineSpec:
     settings: Settings = field(default_factory=Settings)  # of nodes that say nothing of their own
     deadline: DeadlineRule | None = None
     deadline_action: DeadlineAction = DeadlineAction.ALERT
+    owner: str = ""  # of its runs, and of nodes that nobody else owns
     description: str = ""
     origin: Origin = field(default_factory=Origin)
 
@@ -154,4 +156,5 @@ class Config:
     grace: float = GRACE
     failure_classes: tuple[Rule, ...] = ()  # looked at before the built-in table
     circuit_breaker: Breaker | None = field(default_factory=Breaker)
+    alerts: AlertsSpec | None = None  # None: nobody is told
     origin: Origin = field(default_factory=Origin)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from dbtorch.adapters.config import durations, failure_keys
+from dbtorch.adapters.config import alert_keys, durations, failure_keys
 from dbtorch.adapters.config.http_keys import HTTP, POLL
 from dbtorch.adapters.config.kinds import (
     CRON,
@@ -141,6 +141,13 @@ PIPELINE = Section(
             default=PipelineSpec(name="").deadline_action.value,
             example="cancel",
         ),
+        Key(
+            "owner",
+            TEXT,
+            "Who is told of its runs, and of nodes that nobody else owns.",
+            default="that of `defaults`",
+            example="data-eng",
+        ),
         Key("description", FREE_TEXT, "What it is for.", example="Every morning."),
     ),
 )
@@ -193,6 +200,7 @@ ROOT = Section(
             example="20s",
         ),
         *failure_keys.KEYS,
+        alert_keys.KEY,
         Key(
             "step_modules",
             Several(MODULE),
@@ -224,6 +232,7 @@ SECTIONS = (
     RETRY_ON,
     failure_keys.RULE,
     failure_keys.BREAKER,
+    *alert_keys.SECTIONS,
     STEP,
     HTTP,
     POLL,

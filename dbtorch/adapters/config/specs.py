@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from dbtorch.adapters.config import alert_keys
 from dbtorch.adapters.config.setting_keys import LONG_NAMES
 from dbtorch.adapters.config.step_keys import KNOWN, TYPES
 from dbtorch.core.config import (
@@ -21,7 +22,7 @@ from dbtorch.core.policy import Breaker
 
 _SETTINGS = Settings.__dataclass_fields__.keys()
 _PIPELINE = (
-    "select", "exclude", "selector", "target", "deadline", "deadline_action", "description"
+    "select", "exclude", "selector", "target", "deadline", "deadline_action", "owner", "description"
 )  # fmt: skip
 _STEP_FIELDS = ("produces", "after", "when", "params", "env", "opens_database", "description")
 
@@ -83,6 +84,7 @@ def config(
         pipelines=pipelines,
         failure_classes=tuple(rule(part) for part in said.get("failure_classes", ())),
         circuit_breaker=breaker(said.get("circuit_breaker", {})),
+        alerts=alert_keys.spec(said["alerts"]) if "alerts" in said else None,
         origin=origin,
         **_only(said, ("pools", "max_steps", "step_modules", "database_url", "grace")),
     )

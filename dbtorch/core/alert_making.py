@@ -1,0 +1,202 @@
+"""From what changed in a run to what an alert says about it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cached_property
+
+from dbtorch.core.alerts import SEVERITIES, Alert, AlertEvent
+from dbtorch.core.events import Changed
+from dbtorch.core.graph import Graph, Kind, Node
+from dbtorch.core.incidents import Incident
+from dbtorch.core.message import tidy
+from dbtorch.core.naming import short_name
+from dbtorch.core.plan import SESSION_CLOSE, Plan
+from dbtorch.core.policy import OnFailure
+from dbtorch.core.routing import AlertsSpec, owner_by_folder
+from dbtorch.core.run_card import RunCard
+from dbtorch.core.sql_line import sql_line
+from dbtorch.core.state import FailureClass
+from dbtorch.core.summary import by_importance
+
+#: Names of blocked nodes that an alert lists.
+LISTED = 5
+
+#: "Database Error in model fct_orders (models/marts/fct_orders.sql)": said elsewhere already.
+_DBT_HEADING = re.compile(r"\A\s*[A-Z]\w+ Error in .+ \(.+\)\n(?=\s*\S)")
+
+_TESTS = (Kind.TEST, Kind.UNIT_TEST)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """What the alerts of one run have in common."""
+
+    project: str
+    target: str
+    pipeline: str
+    run_id: str
+    logical_date: datetime
+    started_at: datetime
+    plan: Plan
+    spec: AlertsSpec
+    nodes: tuple[Node, ...] = ()  # of the whole project, for owners and exposures
+    edges: tuple[tuple[str, str], ...] = ()
+    pipeline_owner: str = ""
+    default_owner: str = ""
+    log_path: Callable[[str, int], str] = lambda _id, _attempt: ""
+    scrub: Callable[[str], str] = lambda text: text
+
+    @property
+    def command(self) -> str:
+        """How the run goes on."""
+        return f"dbtorch retry {self.run_id}"
+
+    def card(self) -> RunCard:
+        """The run before anything is known of it."""
+        return RunCard(
+            project=self.project,
+            target=self.target,
+            pipeline=self.pipeline,
+            run_id=self.run_id,
+            logical_date=self.logical_date,
+            started_at=self.started_at,
+            command=self.command,
+        )
+
+    def failed(self, change: Changed) -> Alert:
+        """A node failed, for good."""
+        blocked, names = self._blocked(change.node_id)
+        alert = self._attempt(AlertEvent.FAILED, change)
+        return replace(alert, blocked=blocked, blocked_names=names, command=self.command)
+
+    def retrying(self, change: Changed) -> Alert:
+        """An attempt failed, and another one will follow."""
+        return replace(self._attempt(AlertEvent.RETRYING, change), retry_at=change.retry_at)
+
+    def recovered(self, change: Changed, incident: Incident) -> Alert:
+        """A node that had failed ended well."""
+        alert = self._node(AlertEvent.RECOVERED, change.node_id, change.at)
+        return replace(
+            alert,
+            attempt=change.attempt,
+            in_a_row=incident.in_a_row,
+            since=incident.opened_at,
+        )
+
+    def of_run(
+        self, event: AlertEvent, at: datetime, facts: Iterable[tuple[str, str]] = ()
+    ) -> Alert:
+        """Something about the run as a whole."""
+        owner = self.pipeline_owner or self.default_owner
+        return Alert(
+            event=event,
+            severity=SEVERITIES[event],
+            at=at,
+            project=self.project,
+            target=self.target,
+            pipeline=self.pipeline,
+            run_id=self.run_id,
+            logical_date=self.logical_date,
+            owner=owner,
+            mention=self.spec.route(owner).mention if owner else (),
+            facts=tuple(facts),
+        )
+
+    def owner(self, node_id: str) -> str:
+        """Whose node it is: its own word, the exposure it feeds, the folder, the pipeline."""
+        node = self._found(node_id)
+        if node.owner:
+            return node.owner
+        tested = self._tested(node)
+        owners = [self._found(id).owner for id in tested]
+        owners += [exposure.owner for exposure in self._exposures({node_id, *tested})]
+        owners += [owner_by_folder(self._found(id).path, self.spec.folders) for id in tested]
+        owners += [owner_by_folder(node.path, self.spec.folders)]
+        owners += [self.pipeline_owner, self.default_owner]
+        return next(filter(None, owners), "")
+
+    @cached_property
+    def project_graph(self) -> Graph:
+        """All of dbt's resources, whatever this run is about."""
+        return Graph(self.nodes, self.edges)
+
+    def _attempt(self, event: AlertEvent, change: Changed) -> Alert:
+        outcome = change.outcome
+        written = self.scrub((outcome.message if outcome is not None else "") or change.reason)
+        message, more = tidy(_DBT_HEADING.sub("", written))
+        failure_class = outcome.failure_class if outcome is not None else None
+        return replace(
+            self._node(event, change.node_id, change.at),
+            attempt=change.attempt,
+            attempts=self._attempts(change.node_id, failure_class),
+            failure_class=failure_class,
+            message=message,
+            more_lines=more,
+            sql_line=sql_line(written),
+            log=self.log_path(change.node_id, change.attempt) if change.attempt else "",
+        )
+
+    def _node(self, event: AlertEvent, node_id: str, at: datetime) -> Alert:
+        node = self._found(node_id)
+        owner = self.owner(node_id)
+        return replace(
+            self.of_run(event, at),
+            node_id=node_id,
+            kind=node.kind.value,
+            name=_name(node),
+            path=node.path,
+            owner=owner,
+            mention=self.spec.route(owner).mention if owner else (),
+            runbook=self.spec.runbook(node.runbook),
+        )
+
+    def _attempts(self, node_id: str, failure_class: FailureClass | None) -> int:
+        """How many there may be after a failure of this class."""
+        retry = self.plan.policy(node_id).retry
+        retries = retry.retries.get(failure_class, 0) if failure_class is not None else 0
+        return 1 + (retries if retry.limit is None else min(retries, retry.limit))
+
+    def _blocked(self, node_id: str) -> tuple[int, tuple[str, ...]]:
+        """How many nodes do not run because of one, and the names of the most important."""
+        graph = self.plan.graph
+        if self.plan.policy(node_id).on_failure is OnFailure.CONTINUE:
+            return 0, ()
+        behind = graph.descendants(node_id)
+        kinds = (Kind.SESSION, Kind.OPERATION, *_TESTS)
+        blocked = {id for id in behind if graph.nodes[id].kind not in kinds}
+        own = set() if graph.nodes[node_id].kind in _TESTS else {node_id}
+        exposures = [node.name for node in self._exposures(blocked | own)]
+        names = list(dict.fromkeys([*exposures, *by_importance(blocked, graph)]))
+        return len(set(exposures)) + len(blocked), tuple(names[:LISTED])
+
+    def _exposures(self, ids: Iterable[str]) -> list[Node]:
+        graph = self.project_graph
+        known = [id for id in ids if id in graph.nodes]
+        reached = {*graph.descendants(*known), *known}
+        return [node for id, node in graph.nodes.items() if _is_exposure(node) and id in reached]
+
+    def _tested(self, node: Node) -> list[str]:
+        if node.kind not in _TESTS or node.id not in self.project_graph.nodes:
+            return []
+        return list(self.project_graph.parents(node.id))
+
+    def _found(self, node_id: str) -> Node:
+        return self._known.get(node_id) or self.plan.graph.nodes[node_id]
+
+    @cached_property
+    def _known(self) -> Mapping[str, Node]:
+        return {node.id: node for node in self.nodes}
+
+
+def _is_exposure(node: Node) -> bool:
+    return node.kind is Kind.EXPOSURE
+
+
+def _name(node: Node) -> str:
+    if node.kind is not Kind.SESSION:
+        return short_name(node.id, node.name)
+    return "dbt session, closing" if node.id == SESSION_CLOSE else "dbt session"

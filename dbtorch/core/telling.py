@@ -1,0 +1,332 @@
+"""What a run's changes come to in messages. Told events, it answers what to keep in the outbox."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from dbtorch.core.alert_making import Scene
+from dbtorch.core.alert_text import when
+from dbtorch.core.alerts import Alert, AlertEvent, to_json
+from dbtorch.core.events import Changed, Outcome
+from dbtorch.core.graph import Kind
+from dbtorch.core.history import NodeRecord
+from dbtorch.core.incidents import Incident, Verdict
+from dbtorch.core.outbox import Delivery, Entry, EntryKind, Style
+from dbtorch.core.plan import SESSION_CLOSE
+from dbtorch.core.routing import Destination, destinations, wanted
+from dbtorch.core.run_card import (
+    LISTED,
+    RETRIES_LISTED,
+    RunCard,
+    card_from_json,
+    card_key,
+    card_to_json,
+)
+from dbtorch.core.state import RunState, State
+
+#: Answers a message that was written before; None when there is none.
+Known = Callable[[Destination, str], Delivery | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A notifier that is on."""
+
+    style: Style
+    address: str = ""  # of what no owner claims
+
+
+class Telling:
+    """One run as people are told of it."""
+
+    def __init__(
+        self,
+        scene: Scene,
+        places: Mapping[str, Place],
+        incidents: Iterable[Incident],
+        known: Known,
+        *,
+        written: Iterable[Delivery] = (),
+        states: Mapping[str, State] | None = None,
+    ) -> None:
+        """``written`` has the messages of an earlier stretch of the run, ``states`` its nodes."""
+        self._scene = scene
+        self._places = places
+        self._addresses = {name: place.address for name, place in places.items()}
+        self._incidents = {incident.node_id: incident for incident in incidents}
+        self._known = known
+        self._states = dict.fromkeys(scene.plan.graph.nodes, State.PENDING) | dict(states or {})
+        self._retrying: dict[str, str] = {}
+        self._wants_retrying = wanted(AlertEvent.RETRYING, scene.spec, scene.pipeline)
+        self._state = RunState.RUNNING
+        self._finished_at: datetime | None = None
+        self._cards: dict[Destination, RunCard] = {}
+        for delivery in written:
+            entry = delivery.entry
+            if entry.kind is EntryKind.CARD and entry.notifier in places:
+                place = Destination(entry.notifier, entry.address)
+                self._cards[place] = card_from_json(entry.body["card"])
+        self._notes: list[Entry] = []
+        self._changed: set[Destination] = set()  # cards that are to be told now
+        self._old_cards: dict[tuple[Destination, str], RunCard] = {}
+        self._touched: dict[str, Incident] = {}
+        self.dirty = bool(self._cards)  # cards that may be told at leisure
+
+    # ---------------------------------------------------------------- what happens
+
+    def begin(self, at: datetime, earlier: Sequence[NodeRecord] = ()) -> None:
+        """The run begins, or goes on: what failed before is told if nobody has told it yet."""
+        alert = self._scene.of_run(AlertEvent.SUCCEEDED, at)
+        for place in self._places_of(alert):
+            if self._style(place) is Style.THREADS:
+                self._card(place)  # whoever wants to know how it ends may watch it
+        for node in earlier:
+            if node.state is State.FAILED and node.id in self._scene.plan.graph.nodes:
+                self._failed(_again(node, at))
+
+    def changed(self, changes: Iterable[Changed]) -> None:
+        """Nodes changed."""
+        for change in changes:
+            self._states[change.node_id] = change.state
+            if self._retrying.pop(change.node_id, None) is not None:
+                self.dirty = True
+            if change.state is State.UP_FOR_RETRY:
+                self._tried_again(change)
+            elif change.state is State.FAILED:
+                self._failed(change)
+            elif change.state.ok and change.node_id in self._incidents:
+                self._recovered(change)
+            self.dirty = self.dirty or (change.state.final and bool(self._cards))
+
+    def late(self, at: datetime, deadline: datetime) -> None:
+        """The deadline has passed, and the run goes on."""
+        fact = ("Deadline", when(deadline))
+        alert = self._scene.of_run(AlertEvent.DEADLINE_MISSED, at, [fact])
+        for place in self._places_of(alert):
+            if self._style(place) is Style.THREADS:
+                card = self._card(place)
+                text = f"missed its deadline, {when(deadline)}"
+                self._set(place, replace(card, notes=tuple(dict.fromkeys((*card.notes, text)))))
+                self._note(place, alert, thread=card.key)
+            else:
+                self._note(place, alert)
+
+    def ended(self, state: RunState, at: datetime) -> None:
+        """The run is over."""
+        self._state, self._finished_at = state, at
+        self._retrying.clear()
+        self._changed |= self._cards.keys()
+        if state is not RunState.SUCCESS:
+            return
+        alert = self._scene.of_run(AlertEvent.SUCCEEDED, at)
+        for place in self._places_of(alert):
+            if self._style(place) is Style.THREADS:
+                self._card(place)
+            else:
+                self._note(place, alert, loud=False)
+
+    def take(self, *, all_cards: bool = False) -> tuple[list[Entry], list[Incident]]:
+        """What is to be kept since the last time, cards before what is in their threads."""
+        if all_cards and self.dirty:
+            self._changed |= self._cards.keys()
+        if self._changed:
+            self.dirty = False
+        cards = [self._card_entry(place, self._now(place)) for place in _sorted(self._changed)]
+        cards += [self._card_entry(place, card) for (place, _), card in self._old_cards.items()]
+        entries = [*cards, *self._notes]
+        incidents = list(self._touched.values())
+        self._notes, self._changed, self._old_cards, self._touched = [], set(), {}, {}
+        return entries, incidents
+
+    # ---------------------------------------------------------------- single events
+
+    def _tried_again(self, change: Changed) -> None:
+        alert = self._scene.retrying(change)
+        attempt = f"attempt {change.attempt + 1} of {max(alert.attempts, change.attempt + 1)}"
+        at = f" at {when(change.retry_at, seconds=True)}" if change.retry_at is not None else ""
+        self._retrying[change.node_id] = f"{alert.name} is tried again{at}, {attempt}"
+        self.dirty = True
+        if not self._wants_retrying:
+            return
+        for place in self._places_of(alert):
+            if self._style(place) is Style.THREADS:
+                self._note(place, alert, thread=self._card(place).key, loud=False)
+            else:
+                self._note(place, alert, loud=False)
+
+    def _failed(self, change: Changed) -> None:
+        if change.node_id == SESSION_CLOSE and self._a_hook_failed():
+            return  # the hook that failed says it better
+        alert = self._scene.failed(change)
+        incident, verdict = self._incident(alert)
+        self._incidents[change.node_id] = self._touched[change.node_id] = incident
+        event = AlertEvent.REMINDER if verdict is Verdict.REMINDER else AlertEvent.FAILED
+        alert = replace(alert, event=event, in_a_row=incident.in_a_row, since=incident.opened_at)
+        for place in self._places_of(alert):
+            self._tell_of_failure(place, alert, incident, verdict)
+
+    def _tell_of_failure(
+        self, place: Destination, alert: Alert, incident: Incident, verdict: Verdict
+    ) -> None:
+        style, mine = self._style(place), incident.opened_run == self._scene.run_id
+        if style is Style.STREAM:
+            self._note(place, alert, loud=verdict is not Verdict.AGAIN)
+            return
+        thread = card_key(incident.opened_run)
+        told = place in self._cards if mine else self._known(place, thread) is not None
+        if verdict is Verdict.FIRST or not told:
+            card = self._card(place).failing(alert)
+            self._set(place, card)
+            if style is Style.THREADS and card.failed <= LISTED:
+                self._note(place, alert, thread=card.key, follows=True)
+            return
+        if place in self._cards:
+            self._set(place, self._cards[place].failing(alert))
+        if verdict is Verdict.REMINDER:
+            self._note(place, alert, thread=thread, broadcast=True)
+        elif style is Style.THREADS:
+            self._note(place, alert, thread=thread, loud=False)
+
+    def _recovered(self, change: Changed) -> None:
+        incident = self._incidents.pop(change.node_id)
+        self._touched[change.node_id] = incident.over(change.at)
+        alert = self._scene.recovered(change, incident)
+        thread = card_key(incident.opened_run)
+        for place in self._places_of(alert):
+            if self._style(place) is Style.STREAM:
+                self._note(place, alert, loud=False)
+                continue
+            card = self._card_of(place, incident.opened_run)
+            if card is None:
+                continue  # nobody there has heard of the failure
+            card = card.well_again(alert.name, self._scene.run_id)
+            if incident.opened_run == self._scene.run_id:
+                self._set(place, card)
+            else:
+                self._old_cards[place, thread] = card
+                if place in self._cards:
+                    self._set(place, self._cards[place])
+            self._note(place, alert, thread=thread, loud=False)
+
+    def _incident(self, alert: Alert) -> tuple[Incident, Verdict]:
+        scene, found = self._scene, self._incidents.get(alert.node_id)
+        if found is not None:
+            return found.again(
+                run_id=scene.run_id,
+                failure_class=alert.failure_class,
+                now=alert.at,
+                remind_after=scene.spec.remind_after,
+            )
+        opened = Incident(
+            project=scene.project,
+            target=scene.target,
+            pipeline=scene.pipeline,
+            node_id=alert.node_id,
+            failure_class=alert.failure_class,
+            opened_run=scene.run_id,
+            opened_at=alert.at,
+            last_run=scene.run_id,
+            told_at=alert.at,
+        )
+        return opened, Verdict.FIRST
+
+    def _a_hook_failed(self) -> bool:
+        nodes = self._scene.plan.graph.nodes
+        return any(
+            state is State.FAILED and id in nodes and nodes[id].kind is Kind.OPERATION
+            for id, state in self._states.items()
+        )
+
+    # ---------------------------------------------------------------- cards and notes
+
+    def _places_of(self, alert: Alert) -> tuple[Destination, ...]:
+        found = destinations(alert, self._scene.spec, self._addresses)
+        return tuple(place for place in found if place.notifier in self._places)
+
+    def _style(self, place: Destination) -> Style:
+        return self._places[place.notifier].style
+
+    def _card(self, place: Destination) -> RunCard:
+        """The card of this run, which from now on there is."""
+        if place not in self._cards:
+            self._set(place, self._scene.card())
+        return self._cards[place]
+
+    def _set(self, place: Destination, card: RunCard) -> None:
+        self._cards[place] = card
+        self._changed.add(place)
+
+    def _card_of(self, place: Destination, run_id: str) -> RunCard | None:
+        if run_id == self._scene.run_id:
+            return self._cards.get(place)
+        if (place, card_key(run_id)) in self._old_cards:
+            return self._old_cards[place, card_key(run_id)]
+        found = self._known(place, card_key(run_id))
+        return None if found is None else card_from_json(found.entry.body["card"])
+
+    def _now(self, place: Destination) -> RunCard:
+        """A card with what is known of the run at this moment."""
+        nodes = self._scene.plan.graph.nodes
+        counts: dict[str, int] = {}
+        for id, state in self._states.items():
+            if id not in nodes or nodes[id].kind is not Kind.SESSION:
+                counts[state.value] = counts.get(state.value, 0) + 1
+        return replace(
+            self._cards[place],
+            state=self._state,
+            finished_at=self._finished_at,
+            counts=counts,
+            retrying=tuple(self._retrying.values())[:RETRIES_LISTED],
+        )
+
+    def _card_entry(self, place: Destination, card: RunCard) -> Entry:
+        return Entry(
+            key=card.key,
+            notifier=place.notifier,
+            address=place.address,
+            kind=EntryKind.CARD,
+            run_id=card.run_id,
+            body={"card": card_to_json(card)},
+        )
+
+    def _note(
+        self, place: Destination, alert: Alert, *, thread: str = "", loud: bool = True, **more: Any
+    ) -> None:
+        self._notes.append(
+            Entry(
+                key=alert.key,
+                notifier=place.notifier,
+                address=place.address,
+                kind=EntryKind.NOTE,
+                run_id=alert.run_id,
+                thread=thread,
+                body={"alert": to_json(alert), "loud": loud, **more},
+            )
+        )
+
+
+def _sorted(places: Iterable[Destination]) -> list[Destination]:
+    """Destinations in an order that is always the same."""
+    return sorted(places, key=str)
+
+
+def _again(node: NodeRecord, now: datetime) -> Changed:
+    """The change that made a node what the history says it is."""
+    last = node.attempts[-1] if node.attempts else None
+    outcome = None
+    if last is not None:
+        outcome = Outcome(
+            state=State.FAILED, message=last.message, failure_class=last.failure_class
+        )
+    return Changed(
+        node_id=node.id,
+        attempt=last.number if last is not None else 0,
+        before=State.RUNNING,
+        state=State.FAILED,
+        at=node.updated_at or now,
+        reason=node.reason,
+        outcome=outcome,
+    )
