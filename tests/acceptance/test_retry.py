@@ -168,7 +168,8 @@ def test_results_of_a_retried_run_are_complete(story: Story) -> None:
 
 def test_there_is_nothing_to_retry_in_a_run_that_succeeded(story: Story) -> None:
     assert story.nothing.err == (
-        f"Error: run {story.failed_run.id} succeeded; there is nothing to retry\n"
+        f"Error: run {story.failed_run.id} succeeded; there is nothing to retry (`dbtorch rerun"
+        f" {story.failed_run.id} --select …` runs a part of it again)\n"
     )
 
 
