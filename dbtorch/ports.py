@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from dbtorch.core.events import Attempt, Batch, Changed, Event
+from dbtorch.core.freshness import Thresholds
 from dbtorch.core.graph import Node
 from dbtorch.core.history import Action, AttemptRecord, Lease, RunRecord, RunSummary
 from dbtorch.core.incidents import Incident
@@ -60,6 +61,7 @@ class Selected:
     target_path: Path
     manifest_hash: str  # of the project's code, the same for two parses of the same code
     unreadable: Mapping[str, str] = field(default_factory=dict)  # selection text -> why
+    freshness: Mapping[str, Thresholds] = field(default_factory=dict)  # of sources that have it
     watched: tuple[str, ...] = ()  # files and folders the answer depends on
     env_vars: tuple[str, ...] = ()  # names of environment variables it depends on
 
@@ -177,8 +179,11 @@ class Outbox(Protocol):
 
         Only messages whose next try is not after ``due`` and that were written since then. What
         belongs to a thread waits for the message that begins it. One that somebody claimed and
-        neither delivered nor gave back in time comes with ``unsure``.
+        neither delivered nor gave back in time, or whose process is gone, comes with ``unsure``.
         """
+
+    def hurry(self) -> None:
+        """Let everything that waits for its next try be due at once."""
 
     def delivered(self, delivery: Delivery, receipt: Mapping[str, Any], at: datetime) -> None:
         """Write that this version was sent, and where it is."""

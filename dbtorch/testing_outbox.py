@@ -73,6 +73,12 @@ class MemoryOutbox:
                     return claimed
         return None
 
+    def hurry(self) -> None:
+        """Let everything that waits for its next try be due at once."""
+        with self._outbox_lock:
+            for name in self._messages:
+                self._change(name, next_try_at=None)
+
     def delivered(self, delivery: Delivery, receipt: Mapping[str, Any], at: datetime) -> None:
         """Write that a version was sent, and where it is."""
         self._change(

@@ -85,7 +85,8 @@ class Alerting:
 
     def __call__(self, changes: Sequence[Changed]) -> None:
         """Take note; returns at once."""
-        self._queue.put(changes)
+        if self._couriers:
+            self._queue.put(changes)
 
     def ended(self, state: RunState | None) -> None:
         """The run is over; None when another plan goes on with it."""

@@ -23,6 +23,7 @@ from dbtorch.adapters.git import Checkout, checkout
 from dbtorch.adapters.run_files import RunFiles
 from dbtorch.adapters.steps.guard import end_left_behind
 from dbtorch.adapters.steps.runner import StepRunner
+from dbtorch.app.alerting import Alerting
 from dbtorch.app.lease import LeaseKeeper
 from dbtorch.app.planning import Planned, texts_to_resolve
 from dbtorch.app.recorder import Recorder
@@ -37,7 +38,15 @@ from dbtorch.cli.render import View, make_view
 from dbtorch.cli.resuming import Asked, latest_record, notes
 from dbtorch.cli.signals import Signals
 from dbtorch.cli.timing import deadline_of
-from dbtorch.cli.wiring import Occasion, build_engine, build_steps, build_store, prepare
+from dbtorch.cli.wiring import (
+    Occasion,
+    Subject,
+    build_alerting,
+    build_engine,
+    build_steps,
+    build_store,
+    prepare,
+)
 from dbtorch.core.breaker import Pause
 from dbtorch.core.deadline import Deadline, DeadlineAction
 from dbtorch.core.events import Attempt, Batch, Finished
@@ -226,6 +235,7 @@ class Stretch:
         engine.adopt(resumed.results)
         self._signals.route(self._inbox, leave=partial(_leave, engine, steps), grace=self._grace)
         began = self._clock.now()
+        alerts = self._alerts(store, view, record, opening, resumed)
         view.start(planned.plan, replace(record, nodes=resumed.before), self._files.path)
         try:
             Runner(
@@ -236,7 +246,7 @@ class Stretch:
                 inbox=self._inbox,
                 clock=self._clock,
                 recorder=Recorder(store, record.run_id, lease),
-                listeners=[view.changed],
+                listeners=[view.changed, alerts],
                 on_pause=lambda pause: view.note(_told_of(pause), level="warning"),
                 deadline=self._deadline,
                 on_late=partial(self._late, store, view),
@@ -248,11 +258,38 @@ class Stretch:
             steps.close()
         if run.finished:
             store.end(record.run_id, run.state, self._clock.now(), lease=lease)
+        alerts.ended(run.state if run.finished else None)
+        if run.finished:
             finished = store.run(record.run_id)
             assert finished is not None
             since = began if self._earlier is not None else None
             view.finish(summarize(finished, log_path=self._files.path, since=since))
         return run
+
+    def _alerts(
+        self, store: Store, view: View, record: RunRecord, opening: Opening, resumed: Resumption
+    ) -> Alerting:
+        """What tells people about this stretch; at the very end it is waited for, but not long."""
+        deadline = self._deadline
+        subject = Subject(
+            record=record,
+            plan=opening.planned.plan,
+            pipeline=pipeline_of(self._project.config, self._options),
+            nodes=opening.selected.nodes,
+            edges=opening.selected.edges,
+            states=resumed.before,
+            earlier=self._earlier,
+        )
+        alerting = build_alerting(
+            self._project,
+            store,
+            subject,
+            self._files,
+            self._clock,
+            deadline=deadline.at if deadline is not None and not deadline.told else None,
+            note=partial(view.note, level="warning"),
+        )
+        return self._stack.enter_context(alerting)
 
     def _resumption(self, opening: Opening, view: View) -> Resumption:
         """What this stretch goes on with. Raises `UsageError`."""

@@ -1,5 +1,7 @@
 """What every store promises about messages to people, and about failures that last."""
 
+import subprocess
+import sys
 import threading
 from datetime import timedelta
 
@@ -128,6 +130,34 @@ def test_a_refused_message_waits_for_its_next_try(store):
     assert found.error.startswith("invalid_auth")
     assert claimed(store, 29) is None
     assert claimed(store, 29, due=30) is not None  # somebody who does not want to wait
+
+
+def test_somebody_in_a_hurry_waits_for_no_next_try(store):
+    store.alert([a_note("a"), a_note("b")], at=NOON)
+    store.not_delivered(claimed(store), "down", after(3600))
+    store.hurry()
+    first = claimed(store, 1)
+    assert first.entry.key == "a"
+    store.not_delivered(first, "still down", after(3600))
+    assert claimed(store, 1).entry.key == "b"  # each is tried once
+    assert claimed(store, 1) is None
+
+
+def test_what_a_dead_process_was_sending_is_free_at_once(tmp_path, database_url):
+    store = open_store(database_url, tmp_path)
+    store.alert([a_note()], at=NOON)
+    code = f"""
+from datetime import timedelta
+from pathlib import Path
+from dbtorch.adapters.store import open_store
+from tests.stores import NOON
+store = open_store({database_url!r}, Path({str(tmp_path)!r}))
+hour = timedelta(hours=1)
+assert store.claim("slack", now=NOON, until=NOON + hour, due=NOON, since=NOON) is not None
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    assert claimed(store, 1).unsure
+    store.close()
 
 
 def test_doubt_is_kept_with_the_next_try(store):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from dbtorch.adapters.processes import lives
 from dbtorch.adapters.store.database import Database, Row, Transaction
 from dbtorch.adapters.store.rows import clean, dumped, moment
 from dbtorch.core.incidents import Incident
@@ -46,7 +49,7 @@ _DUE = """
 _CLAIM = f"""
     UPDATE dbtorch_outbox SET
         unsure = CASE WHEN claimed_until IS NULL THEN unsure ELSE 1 END,
-        claimed_until = :until
+        claimed_until = :until, claimed_by = :claimant
     WHERE {_NAME} AND sent_version < version
         AND (claimed_until IS NULL OR claimed_until <= :now)
 """
@@ -61,6 +64,18 @@ _NOT_DELIVERED = f"""
     UPDATE dbtorch_outbox SET tries = tries + 1, next_try_at = :next_try_at, error = :error,
         unsure = :unsure, claimed_until = NULL
     WHERE {_NAME}
+"""
+
+_HURRY = "UPDATE dbtorch_outbox SET next_try_at = NULL WHERE sent_version < version"
+
+_CLAIMANTS = """
+    SELECT DISTINCT claimed_by FROM dbtorch_outbox
+    WHERE notifier = :notifier AND sent_version < version AND claimed_until > :now
+"""
+
+_FREE = """
+    UPDATE dbtorch_outbox SET claimed_until = :now
+    WHERE claimed_by = :claimant AND claimed_until > :now
 """
 
 _GET = f"SELECT * FROM dbtorch_outbox WHERE {_NAME}"
@@ -131,16 +146,31 @@ class SqlOutbox:
         """The next message to send, which nobody else will send until then; None for none."""
         asked = {"notifier": notifier, "now": moment(now), "due": moment(due)}
         asked["since"] = moment(since)
+        self._free_what_the_dead_hold(notifier, now)
         while True:
             row = self._database.read(lambda transaction: transaction.one(_DUE, asked))
             if row is None:
                 return None
             found = _delivery(row)
             values = {**_name(found.entry), "now": moment(now), "until": moment(until)}
+            values["claimant"] = f"{os.getpid()}@{socket.gethostname()}"
             claim = lambda transaction, values=values: transaction.run(_CLAIM, values)
             if self._database.write(claim) == 1:
                 unsure = found.unsure or found.claimed_until is not None
                 return replace(found, unsure=unsure, claimed_until=until)
+
+    def _free_what_the_dead_hold(self, notifier: str, now: datetime) -> None:
+        asked = {"notifier": notifier, "now": moment(now)}
+        found = self._database.read(lambda transaction: transaction.all(_CLAIMANTS, asked))
+        for claimant in (row["claimed_by"] for row in found):
+            if _is_gone(claimant):
+                values = {"claimant": claimant, "now": moment(now)}
+                free = lambda transaction, values=values: transaction.run(_FREE, values)
+                self._database.write(free)
+
+    def hurry(self) -> None:
+        """Let everything that waits for its next try be due at once."""
+        self._database.write(lambda transaction: transaction.run(_HURRY))
 
     def delivered(self, delivery: Delivery, receipt: Mapping[str, Any], at: datetime) -> None:
         """Write that a version was sent, and where it is."""
@@ -155,6 +185,12 @@ class SqlOutbox:
         values = {"error": clean(error), "next_try_at": moment(next_try_at), "unsure": int(unsure)}
         values |= _name(delivery.entry)
         self._database.write(lambda transaction: transaction.run(_NOT_DELIVERED, values))
+
+
+def _is_gone(claimant: str) -> bool:
+    """Whether ``pid@host`` is known to be no more; nothing is known about other machines."""
+    pid, _, host = claimant.partition("@")
+    return pid.isdecimal() and not lives(host, int(pid))
 
 
 def _name(entry: Entry) -> dict[str, Any]:

@@ -20,6 +20,7 @@ CREATE TABLE dbtorch_outbox (
     error TEXT NOT NULL DEFAULT '',
     unsure INTEGER NOT NULL DEFAULT 0,
     claimed_until TEXT,
+    claimed_by TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (notifier, address, message_key)
 );
 
