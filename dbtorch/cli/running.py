@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import secrets
 import socket
 import threading
@@ -22,6 +23,7 @@ from dbtorch.adapters.dbt.session import SessionEngine
 from dbtorch.adapters.git import Checkout, checkout
 from dbtorch.adapters.run_files import RunFiles
 from dbtorch.adapters.steps.guard import end_left_behind
+from dbtorch.adapters.steps.output import secrets_of
 from dbtorch.adapters.steps.runner import StepRunner
 from dbtorch.app.alerting import Alerting
 from dbtorch.app.lease import LeaseKeeper
@@ -53,6 +55,7 @@ from dbtorch.core.events import Attempt, Batch, Finished
 from dbtorch.core.history import Action, Lease, RunRecord, Verb
 from dbtorch.core.plan import SESSION_CLOSE, SESSION_OPEN
 from dbtorch.core.run import Run
+from dbtorch.core.scrub import scrubber
 from dbtorch.core.state import RunState, State
 from dbtorch.core.summary import summarize
 from dbtorch.ports import EngineError, LeaseHeld, Selected, StepContext, Store
@@ -400,7 +403,7 @@ class Stretch:
             data_interval_end=occasion.data_interval_end,
             state=RunState.RUNNING,
             started_at=self._started_at,
-            command=self._options.command,
+            command=_without_secrets(self._options.command),
             dbt_args=self._options.dbt_args_for(self._project.config),
             dbtorch_version=version("dbtorch"),
             dbt_version=selected.dbt_version,
@@ -416,6 +419,12 @@ class Stretch:
                 **(self._deadline.record() if self._deadline is not None else {}),
             },
         )
+
+
+def _without_secrets(words: Sequence[str]) -> tuple[str, ...]:
+    """A command line as it may be kept: passwords in URLs may hold anything."""
+    hide = scrubber(secrets_of(os.environ))
+    return tuple(hide(re.sub(r"://\S*@", "://*****@", word)) for word in words)
 
 
 def _told_of(pause: Pause | None) -> str:
