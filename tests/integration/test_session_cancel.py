@@ -11,7 +11,9 @@ import pytest
 
 from dbtorch.app.runner import Requested
 from dbtorch.core.config import Settings, StepSpec
+from dbtorch.core.events import Attempt, Batch, Finished, Outcome, Started
 from dbtorch.core.history import Action, Verb
+from dbtorch.core.plan import SESSION_CLOSE, SESSION_OPEN
 from dbtorch.core.state import FailureClass, RunState, State
 from tests.parity.artifacts import invalid
 from tests.sessions import Session, Shop, on_postgres, session
@@ -282,3 +284,44 @@ def test_at_the_end_of_a_run_such_a_model_is_left_to_itself(tmp_path: Path) -> N
     assert results == {"model.shop.stubborn": "error", "model.shop.after": "skipped"}
     assert invalid(found.shop.dir / "target") == []
     assert not Path(f"/proc/{workers[0]}").exists()
+
+
+def test_a_model_that_ends_after_it_was_left_to_itself_is_not_heard(tmp_path: Path) -> None:
+    files = {
+        "models/late.py": """
+            import pathlib, time
+
+            def model(dbt, session):
+                while not pathlib.Path("go").exists():
+                    time.sleep(0.05)
+                return session.sql("select 1 as id")
+        """
+    }
+    shop = Shop(tmp_path / "shop", files)
+    opening, late, closing = (
+        Attempt(id, 1) for id in (SESSION_OPEN, "model.shop.late", SESSION_CLOSE)
+    )
+    with session(shop, grace=0.1) as found:
+        found.open()
+        found.engine.accept()
+        for number, attempt in enumerate((opening, late), 1):
+            found.engine.start(Batch(number, (attempt,)))
+            found.until(lambda attempt=attempt: Started(attempt) in found.heard)
+        worker = found.worker
+        found.engine.leave_out_end_hooks()
+        found.engine.cancel(late)
+        found.until(lambda: ended(found, late))
+        (shop.dir / "go").touch()
+        time.sleep(2)  # it ends now, and says so
+        found.engine.start(Batch(3, (closing,)))
+        found.until(lambda: ended(found, closing))
+        (outcome,) = ended(found, late)
+        assert outcome.message == "did not end when it was cancelled"
+        assert ended(found, closing)[0].state is State.SUCCESS
+        assert found.worker == worker
+    assert [status for status, _ in found.shop.results().values()] == ["error"]
+
+
+def ended(found: Session, attempt: Attempt) -> list[Outcome]:
+    heard = [event for event in found.heard if isinstance(event, Finished)]
+    return [event.outcome for event in heard if event.attempt == attempt]

@@ -40,6 +40,7 @@ class SessionEngine:
         self._asking = False
         self._texts: tuple[str, ...] = ()
         self._in_flight: dict[str, Attempt] = {}
+        self._forsaken: set[Attempt] = set()  # did not stop, and the run is ending
         self._backlog: list[Batch] = []  # came while a replacement was not ready
         self._ledger = Ledger()
         self._hooks: set[str] = set()
@@ -170,6 +171,7 @@ class SessionEngine:
     def _forsake(self, worker: Worker, attempt: Attempt) -> None:
         why = "did not end when it was cancelled"
         worker.send("forsake", node=attempt.node_id)
+        self._forsaken.add(attempt)
         del self._in_flight[attempt.node_id]
         self._ledger.lost(attempt.node_id, why)
         self._emit(Finished(attempt, lost(why)))
@@ -346,10 +348,13 @@ class SessionEngine:
                 self._emit(Finished(attempt, outcome))
 
     def _on_started(self, message: Message) -> None:
-        self._emit(Started(self._under_way(message)))
+        if (attempt := self._under_way(message)) is not None:
+            self._emit(Started(attempt))
 
     def _on_finished(self, message: Message) -> None:
         attempt = self._under_way(message)
+        if attempt is None:
+            return
         said = {k: v for k, v in message.items() if k not in ("node", "attempt", "type")}
         outcome = outcome_of(said, self._request.failure_classes)
         del self._in_flight[attempt.node_id]
@@ -357,9 +362,14 @@ class SessionEngine:
         self._ledger.ended(attempt.node_id, {**outcome.details, "message": outcome.message})
         self._emit(Finished(attempt, outcome))
 
-    def _under_way(self, message: Message) -> Attempt:
-        """The attempt a message is about. Raises `Garbled` when it is none of the worker's."""
+    def _under_way(self, message: Message) -> Attempt | None:
+        """The attempt a message is about, None for one that nobody waits for any more.
+
+        Raises `Garbled` when it is none of the worker's.
+        """
         attempt = Attempt(message["node"], message["attempt"])
+        if attempt in self._forsaken:
+            return None
         if self._in_flight.get(attempt.node_id) != attempt:
             what = f"{attempt.node_id} #{attempt.number}"
             raise Garbled(f"{message['type']}: {what} is not under way")
