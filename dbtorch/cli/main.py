@@ -22,6 +22,7 @@ COMMANDS = {
     "runs": ("dbtorch.cli.reading", "List runs."),
     "show": ("dbtorch.cli.reading", "Show one run."),
     "logs": ("dbtorch.cli.reading", "Show the log of a node."),
+    "alerts": ("dbtorch.cli.alerts", "Try out, list and deliver alerts."),
     "graph": ("dbtorch.cli.commands", "Draw the graph as text, Mermaid or DOT."),
     "init": ("dbtorch.cli.commands", "Write a commented dbtorch.yml for this project."),
     "validate": ("dbtorch.cli.commands", "Check dbtorch.yml, meta.dbtorch and the graph."),

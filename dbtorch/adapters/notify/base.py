@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from dbtorch.core.outbox import Delivery
 from dbtorch.ports import Notifier
 
 
@@ -13,10 +14,13 @@ class NotifierError(Exception):
 
 
 class NotifierType(Protocol):
-    """Two functions; ``settings`` are the keys under its name in ``alerts``, rendered."""
+    """Three functions; ``settings`` are the keys under its name in ``alerts``, rendered."""
 
     def place(self, settings: Mapping[str, Any]) -> str:
         """Where it tells what no owner claims; empty where it has only one place."""
+
+    def preview(self, delivery: Delivery) -> str:
+        """What would be sent, as text to read."""
 
     def open(self, settings: Mapping[str, Any]) -> Notifier:
         """A notifier; nothing is sent and nothing is slow. Raises `NotifierError`."""

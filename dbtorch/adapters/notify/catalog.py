@@ -54,7 +54,7 @@ def _load(entry: EntryPoint) -> NotifierType:
         raise NotifierError(
             f"{source} cannot be loaded: {type(error).__name__}: {error}"
         ) from error
-    for function in ("place", "open"):
+    for function in ("place", "preview", "open"):
         if not callable(getattr(found, function, None)):
             raise NotifierError(f"{source} has no function {function!r}")
     return found

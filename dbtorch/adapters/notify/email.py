@@ -49,6 +49,16 @@ def open(settings: Mapping[str, Any]) -> Notifier:
     )
 
 
+def preview(delivery: Delivery) -> str:
+    """Subject and text."""
+    body = delivery.entry.body
+    if delivery.entry.kind is EntryKind.CARD:
+        subject, text = card_mail(card_from_json(body["card"]))
+    else:
+        subject, text = note_mail(from_json(body["alert"]))
+    return f"Subject: {subject}\n\n{text}"
+
+
 class Mail:
     """Implements `Notifier` over SMTP."""
 

@@ -63,6 +63,15 @@ def open(settings: Mapping[str, Any]) -> Notifier:
     raise NotifierError("alerts.slack needs a token or a webhook_url")
 
 
+def preview(delivery: Delivery) -> str:
+    """The blocks as text; mail addresses are not looked up."""
+    body = delivery.entry.body
+    if delivery.entry.kind is EntryKind.CARD:
+        return blocks.as_text(blocks.card(card_from_json(body["card"]), _mention))
+    loud = bool(body.get("loud"))
+    return blocks.as_text(blocks.note(from_json(body["alert"]), _mention, loud=loud))
+
+
 class SlackBot:
     """Implements `Notifier` over Slack's Web API."""
 

@@ -72,6 +72,16 @@ def card_text(run: RunCard) -> str:
     return cut(f"{inline(card_headline(run))}{f': {names}' if names else ''}", FALLBACK)
 
 
+def as_text(blocks: Sequence[dict[str, Any]]) -> str:
+    """Blocks as a person reads them who has no Slack at hand."""
+    texts = []
+    for block in blocks:
+        parts = [block["text"]] if "text" in block else block.get("elements", [])
+        texts.append("\n".join(part["text"] for part in parts) or "-" * 40)
+    text = "\n".join(texts)
+    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+
+
 def _note(alert: Alert, mention: Mention, *, loud: bool) -> Iterator[dict[str, Any]]:
     sign = _SIGNS[alert.event] if alert.severity is not Severity.WARNING else ":warning:"
     people = f" {mention(alert.mention)}" if loud and alert.mention else ""

@@ -44,6 +44,13 @@ def open(settings: Mapping[str, Any]) -> Notifier:
     return Webhook(url, settings.get("secret", ""), timeout=settings.get("timeout", TIMEOUT))
 
 
+def preview(delivery: Delivery) -> str:
+    """The body; nothing is sent for a card."""
+    if delivery.entry.kind is EntryKind.CARD:
+        return ""
+    return json.dumps(json.loads(body_of(delivery.entry.body)), indent=2, ensure_ascii=False)
+
+
 def signature(secret: str, timestamp: str, body: bytes) -> str:
     """``sha256=`` and the HMAC of time stamp, dot and body in hex."""
     signed = timestamp.encode() + b"." + body

@@ -1,0 +1,136 @@
+"""An example of every alert, for trying out where they go and what they look like."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from dbtorch.core.alerts import SEVERITIES, Alert, AlertEvent
+from dbtorch.core.routing import AlertsSpec
+from dbtorch.core.run_card import RunCard
+from dbtorch.core.state import FailureClass
+
+_MESSAGE = 'Binder Error: column "amont" not found\nLINE 12: select amont\n               ^'
+
+
+def example_card(
+    spec: AlertsSpec, *, project: str, pipeline: str, owner: str, now: datetime
+) -> RunCard:
+    """A run that is under way with one failure."""
+    alert = example(
+        AlertEvent.FAILED, spec, project=project, pipeline=pipeline, owner=owner, now=now
+    )
+    assert alert.logical_date is not None
+    card = RunCard(
+        project=project,
+        target=alert.target,
+        pipeline=pipeline,
+        run_id=alert.run_id,
+        logical_date=alert.logical_date,
+        started_at=now - timedelta(minutes=4),
+        counts={"failed": 1, "upstream_failed": 12, "success": 34, "running": 2},
+        command=alert.command,
+    )
+    return card.failing(alert)
+
+
+def examples(
+    spec: AlertsSpec, *, project: str, pipeline: str, owner: str, now: datetime
+) -> Iterator[Alert]:
+    """One alert of each event."""
+    for event in AlertEvent:
+        yield example(event, spec, project=project, pipeline=pipeline, owner=owner, now=now)
+
+
+def example(
+    event: AlertEvent,
+    spec: AlertsSpec,
+    *,
+    project: str,
+    pipeline: str,
+    owner: str,
+    now: datetime,
+) -> Alert:
+    """An alert that says it is an example."""
+    alert = Alert(
+        event=event,
+        severity=SEVERITIES[event],
+        at=now,
+        project=project,
+        target="example",
+        pipeline=pipeline,
+        run_id=f"example-{now:%Y%m%dT%H%M%SZ}",
+        logical_date=now.replace(minute=0, second=0, microsecond=0),
+        owner=owner,
+        mention=spec.route(owner).mention if owner else (),
+    )
+    more = _MORE[event](alert)
+    facts = (*more.get("facts", ()), ("Example", "nothing happened"))
+    return replace(alert, **{**more, "facts": facts})
+
+
+_MODEL: dict[str, Any] = {
+    "node_id": "model.example.fct_orders",
+    "kind": "model",
+    "name": "fct_orders",
+    "path": "models/marts/fct_orders.sql",
+}
+
+
+def _failure(alert: Alert) -> dict[str, Any]:
+    return {
+        **_MODEL,
+        "attempt": 1,
+        "attempts": 1,
+        "failure_class": FailureClass.CODE,
+        "message": _MESSAGE,
+        "sql_line": "line 12: select amont",
+        "blocked": 12,
+        "blocked_names": ("weekly_kpis", "fct_kpis"),
+        "log": f".dbtorch/runs/{alert.run_id}/nodes/model.example.fct_orders/1.log",
+        "command": f"dbtorch retry {alert.run_id}",
+    }
+
+
+def _lasting(alert: Alert, runs: int) -> dict[str, Any]:
+    return {"in_a_row": runs, "since": alert.at - timedelta(days=runs)}
+
+
+def _retrying(alert: Alert) -> dict[str, Any]:
+    return {
+        **_MODEL,
+        "attempt": 1,
+        "attempts": 3,
+        "failure_class": FailureClass.TRANSIENT,
+        "message": "server closed the connection unexpectedly",
+        "retry_at": alert.at + timedelta(seconds=30),
+    }
+
+
+_STALE: dict[str, Any] = {
+    "node_id": "source.example.shop.orders",
+    "kind": "source",
+    "name": "shop.orders",
+    "facts": (("Age", "31h 00m, allowed 24h 00m"),),
+}
+
+_CHECK: dict[str, Any] = {**_MODEL, "facts": (("row_count", "0 rows, usually about 12,000"),)}
+
+
+def _deadline(alert: Alert) -> dict[str, Any]:
+    return {"facts": (("Deadline", f"{alert.at:%Y-%m-%d %H:%M} UTC"),)}
+
+
+_MORE: dict[AlertEvent, Callable[[Alert], dict[str, Any]]] = {
+    AlertEvent.FAILED: _failure,
+    AlertEvent.RECOVERED: lambda alert: {**_MODEL, **_lasting(alert, 3)},
+    AlertEvent.RETRYING: _retrying,
+    AlertEvent.STALE: lambda _: _STALE,
+    AlertEvent.CHECK: lambda _: _CHECK,
+    AlertEvent.DEADLINE_AT_RISK: _deadline,
+    AlertEvent.DEADLINE_MISSED: _deadline,
+    AlertEvent.SUCCEEDED: lambda _: {},
+    AlertEvent.REMINDER: lambda alert: {**_failure(alert), **_lasting(alert, 9)},
+}
