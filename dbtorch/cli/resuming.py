@@ -193,8 +193,8 @@ def notes(resumed: Resumption, earlier: RunRecord) -> list[str]:
     lost = sum(bool(change.outcome and change.outcome.lost) for change in resumed.changes)
     if lost:
         found.append(
-            f"{lost} attempt{'s' * (lost > 1)} under way when the supervisor"
-            f" (pid {earlier.pid} on {earlier.host}) was lost"
+            f"{lost} attempt{'s' * (lost > 1)} lost: the supervisor"
+            f" (pid {earlier.pid} on {earlier.host}) was gone"
         )
     return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -139,7 +139,7 @@ def summarize(
         retried=tuple(
             Retried(id=node.id, kind=node.kind, name=_name(node), attempts=len(node.attempts))
             for node in nodes
-            if node.state.ok and len(node.attempts) > 1
+            if node.state.ok and _in_the_end(node.attempts)
         ),
         slowest=tuple(timed[node.id] for node in slowest),
         critical_path=tuple(timed[id] for id in path),
@@ -221,6 +221,11 @@ def _failure(
         blocked=len(blocked),
         blocked_names=tuple(blocked[:LISTED]),
     )
+
+
+def _in_the_end(attempts: Sequence[AttemptRecord]) -> bool:
+    """Whether the last attempt succeeded after one that had not."""
+    return len(attempts) > 1 and attempts[-1].state.ok and not attempts[-2].state.ok
 
 
 def _name(node: NodeRecord) -> str:

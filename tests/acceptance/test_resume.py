@@ -90,7 +90,7 @@ def test_a_killed_run_goes_on_and_nothing_that_succeeded_is_done_again(
     broken_off_again(workspace, history)
     let_go(workspace)
     retried = workspace.dbtorch("retry", *history)
-    assert "2 attempts under way when the supervisor (pid " in retried.out
+    assert "2 attempts lost: the supervisor (pid " in retried.out
 
     shown = Shown(workspace.dbtorch("show", *history, "--format", "json").json())
     assert (shown.id, shown.state) == (dead.id, "success")
