@@ -65,8 +65,7 @@ class Stand:
 
     @classmethod
     def of(cls, lane: Lane) -> Stand:
-        """Build once to parse, and once more for what is to be expected."""
-        lane.undisturbed()
+        """Build once, for what is to be expected."""
         expected, seconds = lane.undisturbed()
         return cls(lane, expected, seconds)
 
