@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
+import shutil
 import tempfile
 from contextlib import ExitStack
 from dataclasses import replace
@@ -75,6 +77,9 @@ def _opened(
     project: Project, options: Options, occasion: Occasion, folder: Path, text: str
 ) -> Opening:
     """What dbt says of the whole project and its real target, which it does not connect to."""
+    (folder / "real").mkdir()
+    with contextlib.suppress(OSError):  # dbt's last parse saves it time, and is only read there
+        shutil.copy(project.dir / "target" / "partial_parse.msgpack", folder / "real")
     args = (*options.dbt_args, "--target-path", str(folder / "real"), "--write-json")
     engine = build_engine(
         project,
