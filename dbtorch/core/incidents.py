@@ -8,8 +8,9 @@ from enum import StrEnum
 
 from dbtorch.core.state import FailureClass
 
-#: Seconds, a day: after this a failure that goes on is told as loudly as at first.
-REMIND_AFTER = 86_400.0
+#: Seconds, three days: after this a failure that goes on is told as loudly as at first. Longer
+#: than the time between two runs of a daily pipeline, which must not page every morning.
+REMIND_AFTER = 259_200.0
 
 
 class Verdict(StrEnum):

@@ -17,8 +17,8 @@ OWNER = "owner"
 USUAL = frozenset(AlertEvent) - {AlertEvent.RETRYING, AlertEvent.SUCCEEDED}
 
 _EMAIL = re.compile(r"[^\s@,;<>|]+@[^\s@,;<>|]+\.[^\s@,;<>|]+")
-_SLACK_PERSON = re.compile(r"[UWS][A-Z0-9]{6,}")  # a user, a user of a grid, a group
-_SLACK_CHANNEL = re.compile(r"#\S+|[CGD][A-Z0-9]{6,}")
+_SLACK_PERSON = re.compile(r"(?=[A-Z]*[0-9])[UWS][A-Z0-9]{6,}")  # a user, a user of a grid, a group
+_SLACK_CHANNEL = re.compile(r"#\S+|(?=[A-Z]*[0-9])[CGD][A-Z0-9]{6,}")
 
 
 @dataclass(frozen=True, slots=True)
