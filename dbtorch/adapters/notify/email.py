@@ -140,12 +140,14 @@ class Mail:
             raise _refused(error.smtp_code, error.smtp_error) from error
         except TimeoutError as error:
             raise NotDelivered("the mail server did not answer in time", unsure=True) from error
+        except smtplib.SMTPServerDisconnected as error:
+            raise NotDelivered(f"the mail server hung up: {error}", unsure=True) from error
         except smtplib.SMTPNotSupportedError as error:
             text = f"the mail server cannot do what alerts.email asks for: {error}"
             raise NotDelivered(text, hopeless=True) from error
         except (OSError, smtplib.SMTPException) as error:
             text = f"the mail server {self._host}:{self._port} is not reached: {error}"
-            raise NotDelivered(text, unsure=isinstance(error, smtplib.SMTPException)) from error
+            raise NotDelivered(text) from error
 
     def _connect(self) -> smtplib.SMTP:
         if self._tls == "tls":

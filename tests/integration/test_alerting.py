@@ -1,0 +1,245 @@
+"""Alerts of a run, from the listener to Slack's server: exactly once, and never in the way."""
+
+import logging
+import time
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from dbtorch.adapters.clock import SystemClock
+from dbtorch.adapters.notify.slack import SlackBot
+from dbtorch.adapters.notify.webhook import Webhook
+from dbtorch.adapters.store import open_store
+from dbtorch.app.alerting import Alerting
+from dbtorch.core.alert_making import Scene
+from dbtorch.core.outbox import EntryKind
+from dbtorch.core.routing import AlertsSpec
+from dbtorch.core.state import RunState
+from dbtorch.core.telling import Place, Telling
+from dbtorch.ports import StoreError
+from dbtorch.testing_store import MemoryStore
+from tests.slack_server import (
+    TOKEN,
+    Slack,
+    arrives_and_drops,
+    broken,
+    rate_limited,
+    slack_server,
+    slow,
+)
+from tests.unit.loopback import serving
+from tests.unit.story import EDGES, SHOP, broken_shop
+
+
+@pytest.fixture
+def server():
+    with slack_server() as found:
+        yield found
+
+
+@pytest.fixture
+def store(tmp_path):
+    opened = open_store(f"sqlite:///{tmp_path}/runs.db", tmp_path)
+    yield opened
+    opened.close()
+
+
+class Watched:
+    """A run under the eyes of alerting: what it told, what was left, how long it took."""
+
+    def __init__(self, store, notifiers, *, deadline=None, patience=2.0, **scene):
+        self.told = broken_shop()
+        self.left = []
+        self.seconds = {}
+        clock = SystemClock()
+        record = self.told.record
+        values = {
+            "project": "shop",
+            "target": "dev",
+            "pipeline": "daily",
+            "run_id": record.run_id,
+            "logical_date": record.logical_date,
+            "started_at": record.started_at,
+            "plan": self.told.plan,
+            "spec": AlertsSpec(),
+            "nodes": SHOP,
+            "edges": EDGES,
+        }
+        places = {
+            name: Place(style=notifier.style, address="C0000DATA" if name == "slack" else "")
+            for name, notifier in notifiers.items()
+        }
+
+        def make():
+            telling = Telling(
+                Scene(**{**values, **scene}),
+                places,
+                store.incidents("shop", "dev", "daily"),
+                lambda place, key: store.message(place.notifier, place.address, key),
+            )
+            telling.begin(clock.now())
+            return telling
+
+        self.alerting = Alerting(
+            make,
+            store,
+            notifiers,
+            clock,
+            run_id=record.run_id,
+            random=lambda: 0.0,
+            deadline=deadline,
+            on_left=self.left.extend,
+            patience=patience,
+        )
+
+    def run(self, *, pause=0.0, state=RunState.FAILED):
+        started = time.monotonic()
+        with self.alerting:
+            for _, changes in self.told.turns:
+                self.alerting(changes)
+            self.seconds["changes"] = time.monotonic() - started
+            time.sleep(pause)
+            if state is not None:
+                self.alerting.ended(state)
+            started = time.monotonic()
+        self.seconds["end"] = time.monotonic() - started
+        return self
+
+
+def a_bot(server: Slack, timeout=1.0):
+    return SlackBot(TOKEN, api_url=server.url, timeout=timeout)
+
+
+def test_a_run_tells_slack_and_leaves_nothing(store, server):
+    watched = Watched(store, {"slack": a_bot(server)}).run()
+    (card,) = server.top_level()
+    assert "pipeline daily failed" in card["text"]
+    assert len(server.thread(card["ts"])) == 1
+    assert watched.left == []
+    assert watched.seconds["changes"] < 0.05
+    assert all(not one.pending for one in store.outbox())
+
+
+def test_a_server_that_does_not_answer_costs_a_run_next_to_nothing(store, server):
+    server.always = slow(3.0)
+    watched = Watched(store, {"slack": a_bot(server, timeout=20.0)}).run(pause=1.2)
+    assert watched.seconds["changes"] < 0.05
+    assert watched.seconds["end"] < 0.5  # it is known to be slow by then
+    assert [one.entry.kind for one in watched.left] == [EntryKind.CARD, EntryKind.NOTE]
+
+
+def test_at_the_end_a_moment_is_waited_and_no_longer(store, server):
+    server.always = slow(3.0)
+    watched = Watched(store, {"slack": a_bot(server, timeout=20.0)}, patience=0.4).run()
+    assert watched.seconds["end"] < 0.8
+    assert watched.left
+
+
+def test_one_notifier_that_hangs_holds_up_no_other(store, server):
+    server.always = slow(3.0)
+    with serving() as other:
+        other.says("/in", 204)
+        hook = Webhook(f"{other.url}/in")
+        Watched(store, {"slack": a_bot(server, timeout=20.0), "webhook": hook}, patience=1.5).run()
+        assert len(other.requests) == 1
+
+
+@pytest.mark.parametrize("trouble", [rate_limited(1), broken], ids=["rate limited", "500"])
+def test_what_could_not_be_delivered_is_delivered_later(store, server, trouble):
+    server.trouble = [trouble]
+    Watched(store, {"slack": a_bot(server)}).run(pause=1.6)
+    (card,) = server.top_level()
+    assert len(server.thread(card["ts"])) == 1
+    assert server.calls[0][0] == "chat.postMessage"
+
+
+def test_slack_is_left_alone_for_as_long_as_it_asks(store, server):
+    server.always = rate_limited(30)
+    watched = Watched(store, {"slack": a_bot(server)}).run(pause=0.5)
+    assert len(server.calls) == 1
+    assert "ratelimited" in watched.left[0].error
+    wait = watched.left[0].next_try_at - watched.left[0].created_at
+    assert wait >= timedelta(seconds=29)
+    assert watched.seconds["end"] < 0.5
+
+
+def test_the_next_run_delivers_what_the_last_one_left(store, server):
+    wrong = SlackBot("xoxb-wrong", api_url=server.url, timeout=1.0)
+    left = Watched(store, {"slack": wrong}).run().left
+    assert "invalid_auth" in left[0].error
+    store.hurry()
+    Watched(store, {"slack": a_bot(server)}).run(state=None)
+    (card,) = server.top_level()
+    assert len(server.thread(card["ts"])) == 1
+
+
+def test_an_answer_that_is_lost_makes_no_second_message(store, server):
+    server.trouble = [arrives_and_drops]
+    Watched(store, {"slack": a_bot(server)}).run(pause=1.5)
+    (card,) = server.top_level()
+    assert len(server.thread(card["ts"])) == 1
+
+
+def test_a_process_that_dies_between_sending_and_noting_sends_once(store, server):
+    class Dying(MemoryStore):
+        """Cannot note what was sent, as if the process were gone by then."""
+
+        def delivered(self, delivery, receipt, at):
+            raise StoreError("gone")
+
+    dying = Dying()
+    Watched(dying, {"slack": a_bot(server)}).run()
+    assert len(server.messages) == 1
+    for name, one in dying._messages.items():  # its claims run out
+        dying._messages[name] = replace(one, claimed_until=one.created_at)
+    survivor = MemoryStore()
+    survivor.__dict__.update(dying.__dict__)
+    Watched(survivor, {"slack": a_bot(server)}).run()
+    (card,) = server.top_level()
+    assert len(server.thread(card["ts"])) == 1
+
+
+def test_a_deadline_is_told_when_it_is_missed(store, server):
+    soon = SystemClock().now() + timedelta(seconds=0.3)
+    watched = Watched(store, {"slack": a_bot(server)}, deadline=soon)
+    watched.told.turns = watched.told.turns[:1]
+    with watched.alerting:
+        time.sleep(1.0)
+        (card,) = server.top_level()
+        assert "is running" in card["text"]
+        (reply,) = server.thread(card["ts"])
+        assert "has missed its deadline" in reply["text"]
+
+
+def test_a_run_that_is_over_in_time_misses_no_deadline(store, server):
+    soon = SystemClock().now() + timedelta(seconds=60)
+    Watched(store, {"slack": a_bot(server)}, deadline=soon).run()
+    assert "deadline" not in str(server.messages)
+
+
+def test_a_store_that_fails_costs_alerts_and_nothing_else(server, caplog):
+    class Broken(MemoryStore):
+        def alert(self, entries, incidents=(), *, at):
+            raise StoreError("the disk is full")
+
+    with caplog.at_level(logging.WARNING):
+        Watched(Broken(), {"slack": a_bot(server)}).run()
+    assert server.calls == []
+    assert "the disk is full" in caplog.text
+
+
+def test_a_notifier_with_a_bug_costs_its_messages_and_nothing_else(store, caplog):
+    class Buggy:
+        style = SlackBot.style
+
+        def deliver(self, delivery, thread):
+            raise ZeroDivisionError("oh")
+
+    watched = Watched(store, {"slack": Buggy()}).run()
+    assert "ZeroDivisionError: oh" in watched.left[0].error
+
+
+def test_without_notifiers_nothing_happens(store):
+    Watched(store, {}).run()
+    assert store.outbox() == []
