@@ -97,6 +97,7 @@ def same(one: Selected, other: Selected) -> bool:
         and set(one.edges) == set(other.edges)
         and one.selected_sources == other.selected_sources
         and one.resolved == other.resolved
+        and one.freshness == other.freshness
         and (one.threads, one.fail_fast) == (other.threads, other.fail_fast)
         and (one.target, one.exclusive_file) == (other.target, other.exclusive_file)
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from dbtorch.adapters.dbt.manifest import read_manifest
 from dbtorch.core.events import Outcome
 from dbtorch.core.evidence import Rule
 from dbtorch.core.failure import asked_delay, classify
+from dbtorch.core.freshness import Thresholds, told
 from dbtorch.core.graph import Kind
 from dbtorch.core.state import FailureClass, State
 from dbtorch.ports import Hook, Selected
@@ -61,6 +63,45 @@ def _failure_class(
     return classify(errors, text, rules)
 
 
+def freshness_of(source: str, message: Mapping[str, Any], rules: Sequence[Rule] = ()) -> Outcome:
+    """What the check of a source comes to; ``source`` is its unique id."""
+    found = message.get("source") or {}
+    criteria = found.get("criteria") or {}
+    limits = Thresholds(
+        warn_after=_seconds(criteria.get("warn_after")),
+        error_after=_seconds(criteria.get("error_after")),
+        filter=criteria.get("filter") or "",
+    )
+    age = found.get("max_loaded_at_time_ago_in_s")
+    status = str(found.get("status")) if age is not None else "runtime error"
+    name = ".".join(source.split(".")[2:])
+    outcome = outcome_of(message, rules)
+    state = _FRESHNESS.get(status, State.FAILED)
+    failure_class = None
+    if state is State.FAILED:
+        stale = status == "error"
+        failure_class = FailureClass.DATA if stale else outcome.failure_class
+    return replace(
+        outcome,
+        state=state,
+        failure_class=failure_class or (FailureClass.UNKNOWN if state is State.FAILED else None),
+        message=told(name, status, age, limits, _HEADING.sub("", outcome.message)),
+    )
+
+
+#: dbt names the source, which the sentence has named already.
+_HEADING = re.compile(r"\A\w+ Error in source .*\n\s*")
+
+_FRESHNESS = {"pass": State.SUCCESS, "warn": State.WARN}
+
+_PERIODS = {"minute": 60, "hour": 3600, "day": 86_400}
+
+
+def _seconds(limit: Mapping[str, Any] | None) -> float | None:
+    count, period = (limit or {}).get("count"), (limit or {}).get("period")
+    return float(count * _PERIODS[period]) if count is not None and period in _PERIODS else None
+
+
 def failed(message: Mapping[str, Any], rules: Sequence[Rule] = ()) -> Outcome:
     """The outcome of opening or closing a session that dbt could not open or close."""
     text = str(message["message"])
@@ -100,6 +141,7 @@ def selected_of(answer: Mapping[str, Any]) -> Selected:
         selected_sources=frozenset(answer["selected_sources"]),
         resolved={text: frozenset(found) for text, found in answer["resolved"].items()},
         unreadable=answer["unreadable"],
+        freshness={id: Thresholds(**found) for id, found in answer.get("freshness", {}).items()},
         hooks=tuple(
             Hook(id=node.id, name=node.name)
             for node in manifest.nodes

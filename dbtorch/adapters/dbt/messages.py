@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -29,6 +29,18 @@ class _Warning(_Anything):
     message: str
 
 
+_Seconds = Annotated[float, msgspec.Meta(ge=0)]
+
+
+class _Thresholds(msgspec.Struct, forbid_unknown_fields=True):
+    """dbt's ``freshness`` of a source."""
+
+    warn_after: _Seconds | None
+    error_after: _Seconds | None
+    filter: str
+    checkable: bool
+
+
 class _Opened(_Anything):
     selected: list[str]
     edges: list[tuple[str, str]]
@@ -50,6 +62,7 @@ class _Opened(_Anything):
     checksums: dict[str, str]
     watched: list[str]
     env_vars: list[str]
+    freshness: dict[str, _Thresholds] = {}
 
 
 class _Link(msgspec.Struct):
@@ -77,6 +90,31 @@ class _Batches(msgspec.Struct):
     failed: list[Any] | None = None
 
 
+class _Threshold(msgspec.Struct):
+    count: int | None = None
+    period: str | None = None
+
+
+class _Criteria(msgspec.Struct):
+    """The limits of a source."""
+
+    warn_after: _Threshold | None = None
+    error_after: _Threshold | None = None
+    filter: str | None = None
+
+
+class _Source(msgspec.Struct):
+    """What a check of a source found: its entry in sources.json."""
+
+    unique_id: str
+    status: Literal["pass", "warn", "error", "runtime error"]
+    error: str | int | None = None
+    max_loaded_at: str | None = None
+    snapshotted_at: str | None = None
+    max_loaded_at_time_ago_in_s: float | None = None
+    criteria: _Criteria | None = None
+
+
 class _Result(_Anything):
     """dbt's result of a node or hook."""
 
@@ -91,6 +129,7 @@ class _Result(_Anything):
     failures: _Number | None = None
     batch_results: _Batches | None = None
     compiled_path: str | None = None
+    source: _Source | None = None
 
 
 class _Started(_Anything):
@@ -100,6 +139,10 @@ class _Started(_Anything):
 
 class _Finished(_Result, kw_only=True):
     attempt: _Number
+
+
+class _Checked(_Anything):
+    checks: list[_Finished]
 
 
 class _Answer(_Anything):
@@ -118,6 +161,7 @@ _TYPES: Mapping[str, type[_Anything]] = {
     "finished": _Finished,
     "hook": _Result,
     "answer": _Answer,
+    "checked": _Checked,
     "released": _Anything,
     "closed": _Anything,
 }

@@ -10,7 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from dbtorch.adapters.dbt.answers import failed, lost, opened, outcome_of, selected_of
+from dbtorch.adapters.dbt.answers import (
+    failed,
+    freshness_of,
+    lost,
+    opened,
+    outcome_of,
+    selected_of,
+)
 from dbtorch.adapters.dbt.ledger import Ledger
 from dbtorch.adapters.dbt.messages import Garbled
 from dbtorch.adapters.dbt.request import SessionRequest, SqlStep
@@ -200,6 +207,23 @@ class SessionEngine:
             raise EngineError(answer["error"])
         return answer["found"]
 
+    def check(self, sources: Sequence[str]) -> list[Outcome]:
+        """Check the freshness of sources, before anything of a run has begun, by their unique ids.
+
+        Writes sources.json. Raises `EngineError` when dbt cannot check anything.
+        """
+        with self._lock:
+            if self._worker is None or not self._known:
+                raise EngineError("the dbt session is not open")
+            self._asking = True
+            self._worker.send("check", nodes=list(sources))
+        answer = self._told_us.get()
+        if answer.get("error") is not None:
+            raise EngineError(answer["error"])
+        found = {check["node"]: check for check in answer.get("checks", ())}
+        rules = self._request.failure_classes
+        return [freshness_of(id, found.get(id, {}), rules) for id in sources]
+
     def close(self) -> None:
         """End the worker, whatever it does."""
         with self._lock:
@@ -263,7 +287,7 @@ class SessionEngine:
                 return
             self._in_flight[id] = attempt
             if step is None:
-                self._worker.send("execute", **fields)
+                self._worker.send("freshness" if _is_source(id) else "execute", **fields)
             else:
                 self._worker.send("sql", **fields, sql=step.text, run=self._request.run)
 
@@ -356,7 +380,8 @@ class SessionEngine:
         if attempt is None:
             return
         said = {k: v for k, v in message.items() if k not in ("node", "attempt", "type")}
-        outcome = outcome_of(said, self._request.failure_classes)
+        id, rules = attempt.node_id, self._request.failure_classes
+        outcome = freshness_of(id, said, rules) if _is_source(id) else outcome_of(said, rules)
         del self._in_flight[attempt.node_id]
         self._deaths = 0
         self._ledger.ended(attempt.node_id, {**outcome.details, "message": outcome.message})
@@ -386,6 +411,9 @@ class SessionEngine:
     def _on_answer(self, message: Message) -> None:
         self._asking = False
         self._told_us.put(message)
+
+    def _on_checked(self, message: Message) -> None:
+        self._on_answer(message)
 
     def _on_released(self, message: Message) -> None:
         self._released.set()
@@ -461,3 +489,8 @@ class SessionEngine:
         backlog, self._backlog = self._backlog, []
         for batch in backlog:
             self._emit_lost(batch, why, found)
+
+
+def _is_source(id: str) -> bool:
+    """Whether a node is a source, by dbt's ids: what is asked of it is a check."""
+    return id.startswith("source.")

@@ -14,6 +14,25 @@ TESTED = ("1.10", "1.11", "1.12")
 SEAMS = (
     ("dbt.task.base", "BaseRunner", "safe_run", ("self", "manifest")),
     ("dbt.task.base", "BaseRunner", "handle_exception", ("self", "e", "ctx")),
+    ("dbt.task.base", "BaseRunner", "run_with_hooks", ("self", "manifest")),
+    (
+        "dbt.task.freshness",
+        "FreshnessRunner",
+        "__init__",
+        ("self", "config", "adapter", "node", "node_index", "num_nodes"),
+    ),
+    (
+        "dbt.task.freshness",
+        "FreshnessRunner",
+        "set_metadata_freshness_cache",
+        ("self", "metadata_freshness_cache"),
+    ),
+    (
+        "dbt.task.freshness",
+        "FreshnessTask",
+        "populate_metadata_freshness_cache",
+        ("self", "adapter", "selected_uids"),
+    ),
     ("dbt.task.runnable", "GraphRunnableTask", "_runtime_initialize", ("self",)),
     ("dbt.task.runnable", "GraphRunnableTask", "execute_nodes", ("self",)),
     ("dbt.task.runnable", "GraphRunnableTask", "get_runner", ("self", "node")),

@@ -9,6 +9,7 @@ from typing import Any
 
 from .channel import Message
 from .checksums import checksums, digest
+from .freshness import thresholds
 
 
 def describe_selection(task: Any, request: Message) -> Message:
@@ -29,6 +30,7 @@ def describe_selection(task: Any, request: Message) -> Message:
         ),
         "edges": sorted({*build_order(graph), *unit_test_edges(graph, unit_tests)}),
         "selected_sources": sorted(selected_sources(task)),
+        "freshness": thresholds(task),
         "resolved": resolved,
         "unreadable": unreadable,
         "threads": config.threads,

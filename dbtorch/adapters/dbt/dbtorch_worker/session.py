@@ -10,6 +10,7 @@ from typing import Any
 
 from .attempt_log import AttemptLog
 from .channel import Channel, Message, leave
+from .freshness import check, check_all, describe_check, not_checked, write_sources
 from .questions import answer
 from .results import describe, failure, told, typed_status
 from .rows import count_rows
@@ -29,6 +30,7 @@ class Session:
         self.begun = False
         self.blocked = False  # a failed on-run-start hook keeps nodes from running
         self.results: dict[str, Any] = {}  # the last result of each node, in order of ending
+        self.sources: dict[str, Message] = {}  # the last check of each source, for sources.json
         self.errors: dict[str, BaseException] = {}
         self.logs: dict[str, AttemptLog] = {}
         self.running: dict[str, int] = {}
@@ -58,6 +60,8 @@ class Session:
                 self.channel.send("released")
             elif message["type"] == "close":
                 leave(0)
+            elif message["type"] == "check":
+                self.check_sources(message["nodes"])
             elif message["type"] in ("begin", "finish"):
                 self.first_command = message
                 return
@@ -110,6 +114,15 @@ class Session:
                 self.hooks_done.add(uid)
                 self.channel.send("hook", node=uid, **describe(result, None))
 
+    def check_sources(self, uids: list[str]) -> None:
+        """Check sources as `dbt source freshness` does, before anything of a run has begun."""
+        try:
+            checks = check_all(self.task, uids, self.errors)
+        except Exception as error:
+            self.channel.send("answer", error=failure(error)["message"])
+        else:
+            self.channel.send("checked", checks=checks)
+
     def serve_without_nodes(self, task: Any) -> None:
         """Execute steps although dbt, with nothing selected, would go home; it runs no hooks."""
         if self.first_command["type"] == "begin":
@@ -126,12 +139,13 @@ class Session:
         threads = task.config.threads
         pool = DbtThreadPool(threads, task._pool_thread_initializer, [get_invocation_context()])
         task.num_nodes += len(task.selected_unit_tests)
+        began = time.time()
         while True:
             message = self.deferred.pop(0) if self.deferred else self.channel.incoming.get()
             kind = message["type"]
-            if kind in ("execute", "sql"):
+            if kind in ("execute", "freshness", "sql"):
                 self.running[message["node"]] = message["attempt"]
-                job = self.execute if kind == "execute" else self.execute_sql
+                job = self.execute_sql if kind == "sql" else self.execute
                 pool.apply_async(job, (task, pool, message))
             elif kind == "ask":
                 pool.apply_async(self.ask, (task, message))
@@ -155,6 +169,7 @@ class Session:
             pool.join()
         for adopted in message["adopt"]:
             self.adopt(task, adopted)
+        write_sources(task, list(self.sources.values()), time.time() - began)
         # dbt leaves ephemeral models out of its results, of artifacts and hooks alike.
         task.node_results.extend(
             result for result in self.results.values() if not result.node.is_ephemeral_model
@@ -169,7 +184,10 @@ class Session:
         try:
             log = self.logs[uid] = AttemptLog(message["log"])
             self.channel.send("started", node=uid, attempt=number)
-            answer = self.attempt(task, pool, message)
+            if message["type"] == "freshness":
+                answer = self.check_source(task, uid)
+            else:
+                answer = self.attempt(task, pool, message)
         except BaseException as error:
             answer = {"status": "error", **failure(error)}
             if log is not None:
@@ -210,6 +228,18 @@ class Session:
         if error is not None:
             self.logs[uid].write(f"evidence: {told(error)}")
         return describe(result, error)
+
+    def check_source(self, task: Any, uid: str) -> Message:
+        """Check the freshness of a source the way `dbt source freshness` would."""
+        self.errors.pop(uid, None)
+        result = check(task, uid)
+        error = self.errors.pop(uid, None)
+        if error is not None:
+            self.logs[uid].write(f"evidence: {told(error)}")
+        answer = describe_check(result, error)
+        if uid not in self.forsaken:
+            self.sources[uid] = answer["source"]
+        return answer
 
     def execute_sql(self, task: Any, pool: Any, message: Message) -> None:
         """One attempt at a ``sql:`` step: compiled by dbt, run on a connection of its adapter."""
@@ -330,6 +360,12 @@ class Session:
         from dbt.artifacts.schemas.run import RunResult
 
         uid = message["node"]
+        if uid in task.manifest.sources:
+            if message["status"] == "skipped":
+                return  # nobody has checked it
+            found = message.get("source") or not_checked(uid, message.get("message") or "")
+            self.sources.setdefault(uid, found)
+            return
         if uid in self.results or uid in {result.node.unique_id for result in task.node_results}:
             return
         try:
