@@ -123,13 +123,19 @@ def _deadline(alert: Alert) -> dict[str, Any]:
     return {"facts": (("Deadline", f"{alert.at:%Y-%m-%d %H:%M} UTC"),)}
 
 
+def _at_risk(alert: Alert) -> dict[str, Any]:
+    expected = ("Expected end", f"{alert.at + timedelta(minutes=20):%Y-%m-%d %H:%M} UTC")
+    costs = ("Costs the most", "model fct_orders, 48m 00s")
+    return {"facts": (*_deadline(alert)["facts"], expected, costs)}
+
+
 _MORE: dict[AlertEvent, Callable[[Alert], dict[str, Any]]] = {
     AlertEvent.FAILED: _failure,
     AlertEvent.RECOVERED: lambda alert: {**_MODEL, **_lasting(alert, 3)},
     AlertEvent.RETRYING: _retrying,
     AlertEvent.STALE: lambda _: _STALE,
     AlertEvent.CHECK: lambda _: _CHECK,
-    AlertEvent.DEADLINE_AT_RISK: _deadline,
+    AlertEvent.DEADLINE_AT_RISK: _at_risk,
     AlertEvent.DEADLINE_MISSED: _deadline,
     AlertEvent.SUCCEEDED: lambda _: {},
     AlertEvent.REMINDER: lambda alert: {**_failure(alert), **_lasting(alert, 9)},

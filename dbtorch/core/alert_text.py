@@ -29,7 +29,7 @@ _RUN_STATES = {
 def headline(alert: Alert) -> str:
     """One line: what, and how often."""
     what = subject(alert)
-    in_a_row = f", {nth_run(alert.in_a_row)} in a row" if alert.in_a_row > 1 else ""
+    in_a_row = f", for the {nth_run(alert.in_a_row)} in a row" if alert.in_a_row > 1 else ""
     return {
         AlertEvent.FAILED: f"{what} failed{in_a_row}",
         AlertEvent.RECOVERED: f"{what} works again",
@@ -115,7 +115,7 @@ def progress(card: RunCard) -> str:
 
 def failure_line(alert: Alert) -> str:
     """A failure within a list."""
-    in_a_row = f", {nth_run(alert.in_a_row)} in a row" if alert.in_a_row > 1 else ""
+    in_a_row = f", for the {nth_run(alert.in_a_row)} in a row" if alert.in_a_row > 1 else ""
     kind = f" ({alert.failure_class})" if alert.failure_class else ""
     return f"{subject(alert)}{kind}{in_a_row}"
 

@@ -93,10 +93,14 @@ def _note(alert: Alert, mention: Mention, *, loud: bool) -> Iterator[dict[str, A
     lines = [f"*{inline(name)}*  {inline(text)}" for name, text in facts(alert)]
     owner = mention(alert.mention) if alert.mention and loud else inline(alert.owner)
     lines += [f"*Owner*  {owner}"] if alert.owner else []
-    lines += [f"*Runbook*  {link(alert.runbook, alert.runbook)}"] if alert.runbook else []
+    lines += [f"*Runbook*  {_runbook(alert.runbook)}"] if alert.runbook else []
     lines += [f"*Log*  `{inline(alert.log)}`"] if alert.log else []
     lines += [f"*Continue*  `{inline(alert.command)}`"] if alert.command else []
     yield from _sections(lines)
+
+
+def _runbook(written: str) -> str:
+    return link(written, written.rstrip("/").rpartition("/")[2] or written)
 
 
 def _card(run: RunCard, mention: Mention) -> Iterator[dict[str, Any]]:
@@ -107,7 +111,7 @@ def _card(run: RunCard, mention: Mention) -> Iterator[dict[str, Any]]:
     rest = run.failed - len(run.failures)
     lines += [f"\u2022 and {rest} more"] if rest > 0 else []
     yield from _sections(lines)
-    yield from _sections([f":large_green_circle: {inline(text)}" for text in run.recovered])
+    yield from _sections([f":large_green_circle: works again: {inline(t)}" for t in run.recovered])
     yield from _sections([f":arrows_counterclockwise: {inline(text)}" for text in run.retrying])
     yield from _sections([f":alarm_clock: {inline(text)}" for text in run.notes])
     if run.counts:
