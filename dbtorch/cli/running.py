@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import random
-import re
 import secrets
-import socket
 import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from importlib.metadata import version
 from typing import Any
 
 from dbtorch.adapters.actor import actor
@@ -22,20 +18,17 @@ from dbtorch.adapters.cron import interval
 from dbtorch.adapters.dbt.session import SessionEngine
 from dbtorch.adapters.git import Checkout, checkout
 from dbtorch.adapters.run_files import RunFiles
-from dbtorch.adapters.steps.guard import end_left_behind
-from dbtorch.adapters.steps.output import secrets_of
 from dbtorch.adapters.steps.runner import StepRunner
 from dbtorch.app.alerting import Alerting
-from dbtorch.app.lease import LeaseKeeper
-from dbtorch.app.planning import Planned, texts_to_resolve
+from dbtorch.app.planning import texts_to_resolve
 from dbtorch.app.recorder import Recorder
 from dbtorch.app.resume import Resumption, Wish, resume, start
 from dbtorch.app.runner import Inbox, Interrupt, Outdated, Requested, Runner
 from dbtorch.app.watch import ActionWatch
-from dbtorch.cli.errors import NODE_FAILED, OK, USAGE, UsageError
+from dbtorch.cli.errors import NODE_FAILED, OK, USAGE
 from dbtorch.cli.head_start import HeadStart, same
 from dbtorch.cli.opening import Opening, Options, pipeline_of
-from dbtorch.cli.project import Project, configured_store, lease_lifetime, open_project
+from dbtorch.cli.project import Project, configured_store, open_project
 from dbtorch.cli.render import View, make_view
 from dbtorch.cli.resuming import Asked, latest_record, notes
 from dbtorch.cli.signals import Signals
@@ -55,13 +48,9 @@ from dbtorch.core.events import Attempt, Batch, Finished
 from dbtorch.core.history import Action, Lease, RunRecord, Verb
 from dbtorch.core.plan import SESSION_CLOSE, SESSION_OPEN
 from dbtorch.core.run import Run
-from dbtorch.core.scrub import scrubber
 from dbtorch.core.state import RunState, State
 from dbtorch.core.summary import summarize
-from dbtorch.ports import EngineError, LeaseHeld, Selected, StepContext, Store
-
-#: Seconds that what an earlier run left behind has to end by itself.
-_GRACE = 5.0
+from dbtorch.ports import EngineError, Selected, Store
 
 
 def run(options: Options) -> int:
@@ -141,7 +130,15 @@ class Stretch:
         self._stack.callback(store.close)
         view = make_view(self._options.log_format, self._clock)
         self._stack.callback(view.close)
-        lease = self._hold_lease(store, view)
+        lease = hold_lease(
+            self._stack,
+            store,
+            self._clock,
+            name=f"{self._project.name}/{self._occasion.pipeline}",
+            run_id=self._occasion.run_id,
+            on_lost=lambda why: self._inbox.put(Interrupt(why)),
+            note=partial(view.note, level="warning"),
+        )
         if self._asked is not None:
             run_id, outputs = self._occasion.run_id, self._occasion.outputs
             self._earlier = latest_record(store, run_id, self._asked, outputs)
@@ -220,7 +217,14 @@ class Stretch:
         commit: Checkout,
     ) -> Run:
         planned = opening.planned
-        record = self._record(opening.selected, planned, commit)
+        record = replace(
+            describe_run(self._occasion, self._options, self._project, opening, commit),
+            started_at=self._started_at,
+            options={
+                **self._options.to_record(),
+                **(self._deadline.record() if self._deadline is not None else {}),
+            },
+        )
         resumed = self._resumption(opening, view)
         action = self._act(store, resumed)
         store.begin(record, resumed.nodes, resumed.changes, lease=lease)
@@ -228,7 +232,7 @@ class Stretch:
             store.handled(record.run_id, action, self._clock.now())
         steps = build_steps(
             self._project,
-            self._context(opening.selected),
+            step_context(self._occasion, self._project, opening.selected),
             self._files,
             self._occasion,
             self._inbox.put,
@@ -352,80 +356,6 @@ class Stretch:
         store.act(self._occasion.run_id, action)
         view.note(what, level="warning")
 
-    def _hold_lease(self, store: Store, view: View) -> Lease:
-        """Take the lease, and end what the one who had it, or drove this run, left behind."""
-        now = self._clock.now()
-        lease = Lease(
-            name=f"{self._project.name}/{self._occasion.pipeline}",
-            run_id=self._occasion.run_id,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            acquired_at=now,
-            expires_at=now + lease_lifetime(),
-        )
-        keeper = LeaseKeeper(
-            store, lease, self._clock, on_lost=lambda why: self._inbox.put(Interrupt(why))
-        )
-        held_before = store.holder(lease.name)
-        try:
-            self._stack.enter_context(keeper)
-        except LeaseHeld as held:
-            raise UsageError(_who_holds(held.lease)) from held
-        runs = {lease.run_id} | ({held_before.run_id} if held_before is not None else set())
-        ended = sum(end_left_behind(run_id, grace=_GRACE) for run_id in runs)
-        if ended:
-            view.note(f"ended {ended} processes that an earlier run left behind", level="warning")
-        return lease
-
-    def _context(self, selected: Selected) -> StepContext:
-        occasion = self._occasion
-        return StepContext(
-            run_id=occasion.run_id,
-            project=self._project.name,
-            pipeline=occasion.pipeline,
-            logical_date=occasion.logical_date,
-            data_interval_start=occasion.data_interval_start,
-            data_interval_end=occasion.data_interval_end,
-            project_dir=self._project.dir,
-            target=selected.target,
-            vars=selected.vars,
-        )
-
-    def _record(self, selected: Selected, planned: Planned, commit: Checkout) -> RunRecord:
-        occasion = self._occasion
-        return RunRecord(
-            run_id=occasion.run_id,
-            pipeline=occasion.pipeline,
-            project=selected.project,
-            target=str(selected.target["name"]),
-            logical_date=occasion.logical_date,
-            data_interval_start=occasion.data_interval_start,
-            data_interval_end=occasion.data_interval_end,
-            state=RunState.RUNNING,
-            started_at=self._started_at,
-            command=_without_secrets(self._options.command),
-            dbt_args=self._options.dbt_args_for(self._project.config),
-            dbtorch_version=version("dbtorch"),
-            dbt_version=selected.dbt_version,
-            adapter=selected.adapter,
-            manifest_hash=selected.manifest_hash,
-            git_commit=commit.commit,
-            git_dirty=commit.dirty,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            edges=tuple(planned.plan.graph.edges()),
-            options={
-                **self._options.to_record(),
-                **(self._deadline.record() if self._deadline is not None else {}),
-            },
-        )
-
-
-def _without_secrets(words: Sequence[str]) -> tuple[str, ...]:
-    """A command line as it may be kept: passwords in URLs may hold anything."""
-    hide = scrubber(secrets_of(os.environ))
-    return tuple(hide(re.sub(r"://\S*@", "://*****@", word)) for word in words)
-
 
 def _told_of(pause: Pause | None) -> str:
     if pause is None:
@@ -453,15 +383,6 @@ def _exit_code(run: Run, signum: int | None) -> int:
 def _nothing_selected(view: View, options: Options) -> int:
     view.note("the selection matches no nodes; nothing was run", level="warning")
     return USAGE if options.fail_on_empty else OK
-
-
-def _who_holds(lease: Lease) -> str:
-    since = lease.acquired_at.astimezone()
-    return (
-        f"{lease.name} is already being run by {lease.run_id} "
-        f"(pid {lease.pid} on {lease.host}, since {since:%Y-%m-%d %H:%M:%S}); "
-        "wait for it to end, or stop it there with Ctrl-C"
-    )
 
 
 def _in_background(work: Any) -> Any:
