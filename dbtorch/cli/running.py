@@ -25,8 +25,10 @@ from dbtorch.app.recorder import Recorder
 from dbtorch.app.resume import Resumption, Wish, resume, start
 from dbtorch.app.runner import Inbox, Interrupt, Outdated, Requested, Runner
 from dbtorch.app.watch import ActionWatch
+from dbtorch.cli.describing import describe_run, step_context
 from dbtorch.cli.errors import NODE_FAILED, OK, USAGE
 from dbtorch.cli.head_start import HeadStart, same
+from dbtorch.cli.leasing import hold_lease
 from dbtorch.cli.opening import Opening, Options, pipeline_of
 from dbtorch.cli.project import Project, configured_store, open_project
 from dbtorch.cli.render import View, make_view

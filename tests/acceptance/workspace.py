@@ -24,6 +24,9 @@ PATIENCE = 180.0
 #: How a user starts dbtorch.
 COMMAND = (sys.executable, "-m", "dbtorch")
 
+#: How a user starts dbt.
+DBT = (sys.executable, "-m", "dbt.cli.main")
+
 _TRACEBACK = "Traceback (most recent call last)"
 
 #: Finds the processes of one workspace, however they were started.

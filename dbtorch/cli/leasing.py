@@ -1,0 +1,63 @@
+"""Taking the lease of a pipeline: one run at a time, and nothing of the one before goes on."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from dbtorch.adapters.steps.guard import end_left_behind
+from dbtorch.app.lease import LeaseKeeper
+from dbtorch.cli.errors import UsageError
+from dbtorch.cli.project import lease_lifetime
+from dbtorch.core.history import Lease
+from dbtorch.ports import Clock, LeaseHeld, Store
+
+#: Seconds that what an earlier run left behind has to end by itself.
+_GRACE = 5.0
+
+
+def hold_lease(
+    stack: ExitStack,
+    store: Store,
+    clock: Clock,
+    *,
+    name: str,
+    run_id: str,
+    on_lost: Callable[[str], None],
+    note: Callable[[str], None],
+) -> Lease:
+    """Take the lease, keep it while ``stack`` is open, and end what an earlier run left behind.
+
+    ``on_lost`` is told when somebody else has taken it over, ``note`` what was ended. Raises
+    `UsageError` naming who holds it.
+    """
+    now = clock.now()
+    lease = Lease(
+        name=name,
+        run_id=run_id,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        acquired_at=now,
+        expires_at=now + lease_lifetime(),
+    )
+    held_before = store.holder(name)
+    try:
+        stack.enter_context(LeaseKeeper(store, lease, clock, on_lost=on_lost))
+    except LeaseHeld as held:
+        raise UsageError(_who_holds(held.lease)) from held
+    runs = {run_id} | ({held_before.run_id} if held_before is not None else set())
+    ended = sum(end_left_behind(id, grace=_GRACE) for id in runs)
+    if ended:
+        note(f"ended {ended} processes that an earlier run left behind")
+    return lease
+
+
+def _who_holds(lease: Lease) -> str:
+    since = lease.acquired_at.astimezone()
+    return (
+        f"{lease.name} is already being run by {lease.run_id} "
+        f"(pid {lease.pid} on {lease.host}, since {since:%Y-%m-%d %H:%M:%S}); "
+        "wait for it to end, or stop it there with Ctrl-C"
+    )
