@@ -59,5 +59,5 @@ def _who_holds(lease: Lease) -> str:
     return (
         f"{lease.name} is already being run by {lease.run_id} "
         f"(pid {lease.pid} on {lease.host}, since {since:%Y-%m-%d %H:%M:%S}); "
-        "wait for it to end, or stop it there with Ctrl-C"
+        f"wait for it to end, or end it with `dbtorch cancel {lease.run_id}`"
     )
