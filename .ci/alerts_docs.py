@@ -1,4 +1,4 @@
-"""Writes the examples of ``docs/alerts.md`` with the code's own words; ``--check`` only compares."""
+"""Writes the examples of ``docs/alerts.md`` in the code's own words; ``--check`` compares."""
 
 from __future__ import annotations
 

@@ -89,8 +89,13 @@ class Alerting:
             self._queue.put(changes)
 
     def ended(self, state: RunState | None) -> None:
-        """The run is over; None when another plan goes on with it."""
+        """The run is over; None when another plan, told by another listener, goes on with it."""
         self._queue.put(_Ended(state, self._clock.now()))
+        if state is None:
+            couriers, self._couriers = self._couriers, []
+            self._queue.put(None)
+            for courier in couriers:
+                courier.stop()  # what waits in the outbox is the other listener's
 
     def __enter__(self) -> Self:
         if self._couriers:

@@ -257,10 +257,10 @@ def build_alerting(
 
 def left_in_outbox(left: Sequence[Delivery]) -> str:
     """What is said of messages that could not be delivered so far."""
-    places = {
-        str(Destination(one.entry.notifier, one.entry.address)): one.error or "on its way"
-        for one in left
-    }
+    places: dict[str, str] = {}
+    for one in sorted(left, key=lambda one: not one.error):
+        place = str(Destination(one.entry.notifier, one.entry.address))
+        places.setdefault(place, one.error or "on its way")
     count = "1 alert waits" if len(left) == 1 else f"{len(left)} alerts wait"
     told = "; ".join(f"{place}: {why}" for place, why in list(places.items())[:3])
     return f"{count} in the outbox ({told}); `dbtorch alerts flush` tries again at once"

@@ -169,9 +169,10 @@ class Scene:
         kinds = (Kind.SESSION, Kind.OPERATION, *_TESTS)
         blocked = {id for id in behind if graph.nodes[id].kind not in kinds}
         own = set() if graph.nodes[node_id].kind in _TESTS else {node_id}
-        exposures = [node.name for node in self._exposures(blocked | own)]
-        names = list(dict.fromkeys([*exposures, *by_importance(blocked, graph)]))
-        return len(set(exposures)) + len(blocked), tuple(names[:LISTED])
+        exposures = self._exposures(blocked | own)
+        names = [node.name for node in exposures] + by_importance(blocked, graph)
+        count = len(blocked | {node.id for node in exposures})
+        return count, tuple(list(dict.fromkeys(names))[:LISTED])
 
     def _exposures(self, ids: Iterable[str]) -> list[Node]:
         graph = self.project_graph

@@ -319,7 +319,9 @@ def _again(node: NodeRecord, now: datetime) -> Changed:
     outcome = None
     if last is not None:
         outcome = Outcome(
-            state=State.FAILED, message=last.message, failure_class=last.failure_class
+            state=State.FAILED,
+            message=last.message,
+            failure_class=last.failure_class,
         )
     return Changed(
         node_id=node.id,

@@ -93,15 +93,14 @@ class Watched:
             patience=patience,
         )
 
-    def run(self, *, pause=0.0, state=RunState.FAILED):
+    def run(self, *, pause=0.0):
         started = time.monotonic()
         with self.alerting:
             for _, changes in self.told.turns:
                 self.alerting(changes)
             self.seconds["changes"] = time.monotonic() - started
             time.sleep(pause)
-            if state is not None:
-                self.alerting.ended(state)
+            self.alerting.ended(RunState.FAILED)
             started = time.monotonic()
         self.seconds["end"] = time.monotonic() - started
         return self
@@ -169,7 +168,7 @@ def test_the_next_run_delivers_what_the_last_one_left(store, server):
     left = Watched(store, {"slack": wrong}).run().left
     assert "invalid_auth" in left[0].error
     store.hurry()
-    Watched(store, {"slack": a_bot(server)}).run(state=None)
+    Watched(store, {"slack": a_bot(server)}).run()
     (card,) = server.top_level()
     assert len(server.thread(card["ts"])) == 1
 
@@ -238,6 +237,17 @@ def test_a_notifier_with_a_bug_costs_its_messages_and_nothing_else(store, caplog
 
     watched = Watched(store, {"slack": Buggy()}).run()
     assert "ZeroDivisionError: oh" in watched.left[0].error
+
+
+def test_a_run_that_another_plan_goes_on_with_is_left_to_its_listener(store, server):
+    server.always = slow(3.0)
+    first = Watched(store, {"slack": a_bot(server, timeout=20.0)}, patience=5.0)
+    with first.alerting:
+        first.alerting(first.told.turns[0][1])
+        first.alerting.ended(None)
+        started = time.monotonic()
+    assert time.monotonic() - started < 0.5
+    assert first.left == []
 
 
 def test_without_notifiers_nothing_happens(store):
