@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from dbtorch.app.gating import Gates, GatingError, find_gates
 from dbtorch.core.config import Config, Settings, StepSpec
+from dbtorch.core.freshness import GateSettings
+from dbtorch.core.gate import Require
 from dbtorch.core.graph import CycleError, Graph, Kind, Node
 from dbtorch.core.plan import STEPS, THREADS, Plan, with_session
 from dbtorch.core.policy import OnFailure, Policy
@@ -37,6 +40,7 @@ class Choice:
     steps: bool = True
     everything: bool = True  # no selection was given, so every step takes part
     fail_fast: bool = False
+    freshness: bool = True  # sources are checked
 
 
 def texts_to_resolve(config: Config) -> tuple[str, ...]:
@@ -61,9 +65,14 @@ def make_plan(
     steps = wiring.chosen(choice) if choice.steps else {}
     members = [node for node in selected.nodes if node.id in selected.selected]
     hooks = [node for node in selected.nodes if node.kind is Kind.OPERATION] if members else []
-    nodes = [*(wiring.nodes[spec.id] for spec in steps.values()), *members, *hooks]
-    edges = [*selected.selected_edges, *wiring.edges_of(steps)]
-    on_engine = {node.id for node in members} | {s.id for s in steps.values() if s.type == "sql"}
+    gates = _gates(selected, config, choice)
+    nodes = [
+        *(wiring.nodes[spec.id] for spec in steps.values()), *gates.nodes, *members, *hooks
+    ]  # fmt: skip
+    produced = {spec.id: wiring.produces[spec.id] for spec in steps.values()}
+    edges = [*selected.selected_edges, *wiring.edges_of(steps), *gates.edges(produced)]
+    on_engine = {node.id for node in (*members, *gates.nodes)}
+    on_engine |= {s.id for s in steps.values() if s.type == "sql"}
     opens = frozenset(s.id for s in steps.values() if _opens_database(s, selected))
     policies = {
         node.id: _policy(
@@ -87,9 +96,17 @@ def make_plan(
         expected=durations,
         fail_fast=choice.fail_fast or selected.fail_fast,
         breaker=config.circuit_breaker,
+        limits=gates.limits or {},
     )
     ends = {node.id for node in graph.nodes.values() if node.kind is Kind.SESSION}
     return Planned(plan=plan, on_engine=frozenset(on_engine | ends), opens_database=opens)
+
+
+def _gates(selected: Selected, config: Config, choice: Choice) -> Gates:
+    try:
+        return find_gates(selected, config, wanted=choice.freshness)
+    except GatingError as error:
+        raise PlanError(str(error)) from error
 
 
 def step_node(spec: StepSpec) -> Node:
@@ -280,6 +297,12 @@ def _settings(
         said = steps[node.name].settings
     else:
         said = settings.get(node.id, Settings()).over(_said_to_dbt(node))
+    if node.kind is Kind.SOURCE and config.freshness is not None:
+        gate = (said.gate or GateSettings()).over(config.freshness.of(node.name))
+        said = replace(said, gate=gate)
+    elif config.freshness is not None:
+        require = said.require or config.freshness.require
+        said = replace(said, gate=None, require=require)
     return choice.overrides.over(said).over(choice.pipeline).over(config.defaults)
 
 
@@ -301,4 +324,6 @@ def _policy(said: Settings, *, engine: bool, whole: int) -> Policy:
         priority=said.priority or 0,
         slots=slots,
         on_failure=OnFailure(said.on_failure or OnFailure.BLOCK),
+        gate=said.gate.gate() if said.gate is not None else None,
+        require=said.require or Require.ANY,
     )

@@ -22,7 +22,7 @@ LEFT_OUT = "no longer part of the run"
 CHANGED = "changed since it succeeded"
 
 #: Kinds that build nothing: those after them need not run again because of them.
-_ONLY_LOOKS = frozenset({Kind.TEST, Kind.UNIT_TEST, Kind.EXPOSURE, *EVERY_TIME})
+_ONLY_LOOKS = frozenset({Kind.TEST, Kind.UNIT_TEST, Kind.EXPOSURE, Kind.SOURCE, *EVERY_TIME})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +152,13 @@ def _again(
         why = _why(node, known.get(id), wish) if id not in wish.never else None
         parents = plan.graph.parents(id)
         builder = next((builders[parent] for parent in parents if parent in builders), None)
+        if node.kind is Kind.SOURCE:
+            if id in wish.again:
+                again[id] = why or ""
+                builders[id] = id
+            elif builder is not None:
+                builders[id] = builder
+            continue
         if why is None and builder is not None and not _must_stay(known.get(id), wish):
             why = f"{builder} runs again"
         if why is None and (id not in known or id in open_ends):
@@ -167,7 +174,20 @@ def _again(
             builders[id] = id
         elif builder is not None:
             builders[id] = builder
+    _check_anew(plan.graph, known, again)
     return again, blocked
+
+
+def _check_anew(graph: Graph, known: Mapping[str, NodeRecord], again: dict[str, str]) -> None:
+    """A source is as fresh as it is now: it is checked before whatever runs, in each stretch."""
+    for id, node in graph.nodes.items():
+        marked = id in known and known[id].state.ok and is_marked(known[id])
+        if (
+            node.kind is Kind.SOURCE
+            and not marked
+            and not again.keys().isdisjoint(graph.children(id))
+        ):
+            again.setdefault(id, "")
 
 
 def _why(node: Node, before: NodeRecord | None, wish: Wish) -> str | None:
@@ -202,8 +222,8 @@ def _barrier(
             return blocked[parent]
         if parent in again or parent not in known:
             continue
-        if plan.graph.nodes[parent].kind in EVERY_TIME:
-            continue
+        if plan.graph.nodes[parent].kind in (*EVERY_TIME, Kind.SOURCE):
+            continue  # it is checked anew
         state = known[parent].state
         forgiven = plan.policy(parent).on_failure is OnFailure.CONTINUE and state is State.FAILED
         if not state.ok and not forgiven:

@@ -107,6 +107,10 @@ def _timing(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+_FRESHNESS = click.option(
+    "--freshness/--no-freshness", default=True, help="Check sources before what reads them."
+)
+
 _LOG_FORMAT = click.option(
     "--log-format",
     type=click.Choice(["text", "json"]),
@@ -133,6 +137,7 @@ def _options(given: dict[str, Any]) -> Any:
             timeout=given.get("timeout"),
         ),
         steps=given.get("steps", True),
+        freshness=given.get("freshness", True),
         database_url=given.get("database_url"),
         log_format=given.get("log_format", "text"),
         logical_date=given.get("logical_date"),
@@ -151,6 +156,7 @@ _WHY = click.option("--reason", default="", help="Why; it is kept in the history
 @_PROJECT
 @_PIPELINE
 @click.option("--steps/--no-steps", default=True, help="Leave out everything that is not dbt's.")
+@_FRESHNESS
 @_overrides
 @_timing
 @click.option("--logical-date", type=_Moment(), help="What the run stands for; now by default.")
@@ -240,6 +246,7 @@ _PLAN_FORMAT = click.option(
 @_PROJECT
 @_PIPELINE
 @click.option("--steps/--no-steps", default=True, help="Leave out everything that is not dbt's.")
+@_FRESHNESS
 @_overrides
 @_PLAN_FORMAT
 @_STORE
@@ -255,6 +262,7 @@ def plan(**given: Any) -> int:
 @_PROJECT
 @_PIPELINE
 @click.option("--steps/--no-steps", default=True, help="Leave out everything that is not dbt's.")
+@_FRESHNESS
 @click.option(
     "--format", "format", type=click.Choice(["text", "mermaid", "dot", "json"]), default="text"
 )

@@ -31,6 +31,7 @@ class Options:
     narrowed: bool = False  # --select, --exclude or --selector was given
     overrides: Settings = field(default_factory=Settings)
     steps: bool = True
+    freshness: bool = True  # sources are checked
     database_url: str | None = None
     log_format: str = "text"
     logical_date: datetime | None = None
@@ -66,6 +67,7 @@ class Options:
             "narrowed": self.narrowed,
             "overrides": asdict(self.overrides),
             "steps": self.steps,
+            "freshness": self.freshness,
             "grace": self.grace,
             "cwd": str(self.cwd),
         }
@@ -85,6 +87,7 @@ class Options:
             narrowed=kept["narrowed"],
             overrides=Settings(**kept["overrides"]),
             steps=kept["steps"],
+            freshness=kept.get("freshness", True),
             grace=kept.get("grace"),
         )
 
@@ -153,6 +156,7 @@ class Opening:
             pipeline=pipeline_of(config, options).settings,
             steps=options.steps,
             everything=options.everything(config),
+            freshness=options.freshness,
         )
         planned = make_plan(selected, config, settings, durations, choice)
         return cls(selected=selected, planned=planned)

@@ -12,6 +12,7 @@ from dbtorch.cli.render.forecast import Forecast, forecast, is_shown
 from dbtorch.cli.render.progress import label
 from dbtorch.cli.render.table import table
 from dbtorch.cli.render.words import and_more, calm, many, took
+from dbtorch.core.gate import Gate, OnStale, Require
 from dbtorch.core.graph import Kind, Node
 from dbtorch.core.naming import short_name
 from dbtorch.core.plan import STEPS, THREADS, Plan
@@ -80,10 +81,10 @@ class _PlanView:
         node = self._nodes[id]
         parents = self._shown(self._plan.graph.parents(id))
         why = "after " + listed(parents) if parents else ""
-        if node.kind is Kind.STEP:
+        if node.kind in (Kind.STEP, Kind.SOURCE):
             children = self._shown(self._plan.graph.children(id))
             feeds = "feeds " + listed(children) if children else ""
-            return "; ".join(filter(None, (why, feeds))) or "step"
+            return "; ".join(filter(None, (why, feeds))) or node.kind.value
         return why or "selected"
 
     def _how(self, id: str) -> str:
@@ -98,6 +99,8 @@ class _PlanView:
                 (f"retries {_retries(policy.retry)}", special),
                 (f"timeout {_span(policy.timeout)}", policy.timeout != self._timeout),
                 ("blocks nothing if it fails", policy.on_failure is OnFailure.CONTINUE),
+                (f"{self._plan.limits.get(id)}: {_gate(policy.gate)}", policy.gate is not None),
+                ("held back when all its sources are stale", self._waits_for_all(id)),
             )
             if wanted
         )
@@ -156,7 +159,14 @@ class _PlanView:
             "retry_jitter": policy.retry.jitter,
             "retry_budget": policy.retry.budget,
             "on_failure": policy.on_failure.value,
+            "gate": asdict(policy.gate) if policy.gate is not None else None,
+            "freshness": asdict(self._plan.limits[id]) if id in self._plan.limits else None,
+            "require": policy.require.value,
         }
+
+    def _waits_for_all(self, id: str) -> bool:
+        behind_gates = any(parent in self._plan.limits for parent in self._plan.graph.parents(id))
+        return behind_gates and self._plan.policy(id).require is Require.ALL
 
     def _shown(self, ids: Iterable[str]) -> list[Node]:
         return [self._nodes[id] for id in ids if is_shown(self._nodes[id].kind)]
@@ -206,6 +216,19 @@ def _retries(retry: Retry) -> str:
     when += [] if retry.jitter else ["exactly"]
     when += [] if retry.budget is None else [f"none later than {_span(retry.budget)}"]
     return f"{times} ({', '.join(when)})"
+
+
+def _gate(gate: Gate | None) -> str:
+    """What happens behind a source: ``late: warn, stale: skip``."""
+    if gate is None:
+        return "none"
+    return f"late: {_action(gate.on_warn, gate)}, stale: {_action(gate.on_error, gate)}"
+
+
+def _action(on: OnStale, gate: Gate) -> str:
+    if on is not OnStale.WAIT:
+        return on.value
+    return f"wait {_span(gate.patience)} (every {_span(gate.every)}), then {gate.then.value}"
 
 
 def _breaker(breaker: Breaker | None) -> str:

@@ -59,7 +59,7 @@ class Asked:
         """Raise `UsageError` when there is nothing to do, or a node is none of the run's."""
         for text in self.start_from:
             find_node(earlier, text)
-        done = earlier.state is RunState.SUCCESS
+        done = earlier.state is RunState.SUCCESS and not earlier.gated
         if done and self.verb is Verb.RETRY and not self.start_from:
             raise UsageError(
                 f"run {earlier.run_id} succeeded; there is nothing to retry"

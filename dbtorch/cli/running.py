@@ -26,7 +26,7 @@ from dbtorch.app.resume import Resumption, Wish, resume, start
 from dbtorch.app.runner import Inbox, Interrupt, Outdated, Requested, Runner
 from dbtorch.app.watch import ActionWatch
 from dbtorch.cli.describing import describe_run, step_context
-from dbtorch.cli.errors import NODE_FAILED, OK, USAGE
+from dbtorch.cli.errors import GATED, NODE_FAILED, OK, USAGE
 from dbtorch.cli.head_start import HeadStart, same
 from dbtorch.cli.leasing import hold_lease
 from dbtorch.cli.opening import Opening, Options, pipeline_of
@@ -376,7 +376,7 @@ def _exit_code(run: Run, signum: int | None) -> int:
     if signum is not None:
         return 128 + signum
     if run.state is RunState.SUCCESS:
-        return OK
+        return GATED if run.gated else OK
     never_opened = run.states.get(SESSION_OPEN) is State.FAILED
     executed = any(count for id, count in run.attempts.items() if not id.startswith("session."))
     return USAGE if never_opened and not executed else NODE_FAILED

@@ -8,6 +8,8 @@ from typing import Any
 
 from dbtorch.core.deadline import DeadlineAction, DeadlineRule
 from dbtorch.core.evidence import Rule
+from dbtorch.core.freshness import FreshnessSpec, GateSettings
+from dbtorch.core.gate import Require
 from dbtorch.core.policy import Breaker, OnFailure, Retry
 from dbtorch.core.routing import AlertsSpec
 from dbtorch.core.state import FailureClass
@@ -36,6 +38,8 @@ class Settings:
     priority: int | None = None
     owner: str | None = None
     runbook: str | None = None
+    gate: GateSettings | None = None  # of a source
+    require: Require | None = None  # how many of the sources before it must be fresh
 
     def over(self, base: Settings) -> Settings:
         """These settings, with ``base`` where they say nothing.
@@ -51,6 +55,8 @@ class Settings:
             merged["retry_on"] = self.retry_on
         elif self.retry_on and base.retry_on:
             merged["retry_on"] = {**base.retry_on, **self.retry_on}
+        if self.gate is not None:
+            merged["gate"] = self.gate.over(base.gate)
         return Settings(**merged)
 
     def retry(self) -> Retry:
@@ -156,5 +162,6 @@ class Config:
     grace: float = GRACE
     failure_classes: tuple[Rule, ...] = ()  # looked at before the built-in table
     circuit_breaker: Breaker | None = field(default_factory=Breaker)
+    freshness: FreshnessSpec | None = field(default_factory=FreshnessSpec)  # None: no gates
     alerts: AlertsSpec | None = None  # None: nobody is told
     origin: Origin = field(default_factory=Origin)

@@ -130,6 +130,17 @@ class RunRecord:
     transitions: tuple[Transition, ...] = ()
     actions: tuple[Action, ...] = ()  # empty when given to Store.begin
 
+    @property
+    def gated(self) -> bool:
+        """Whether a source that is not fresh held nodes back."""
+        stale = {
+            node.id
+            for node in self.nodes
+            if node.kind is Kind.SOURCE and node.state is State.SKIPPED and node.attempts
+        }
+        behind = {after for before, after in self.edges if before in stale}
+        return any(node.state is State.SKIPPED for node in self.nodes if node.id in behind)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSummary:

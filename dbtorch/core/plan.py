@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from dbtorch.core.freshness import Thresholds
 from dbtorch.core.graph import Graph, Kind, Node
 from dbtorch.core.policy import Breaker, Policy, Retry, Trigger
 from dbtorch.core.state import FailureClass
@@ -32,6 +33,7 @@ class Plan:
     expected: Mapping[str, float] = field(default_factory=dict)  # id -> seconds, from history
     fail_fast: bool = False
     breaker: Breaker | None = None
+    limits: Mapping[str, Thresholds] = field(default_factory=dict)  # of the sources it checks
 
     def policy(self, id: str) -> Policy:
         """Policy of a node; the default one when nothing was said about it."""

@@ -124,7 +124,8 @@ class Run:
     @property
     def gated(self) -> bool:
         """Whether a gate kept nodes from running."""
-        return any(self.states[id] is State.SKIPPED for id in self._stale)
+        held_back = (id for id in self._stale if self.plan.policy(id).gate is None)
+        return any(self.states[id] is State.SKIPPED for id in held_back)
 
     @property
     def pause(self) -> Pause | None:

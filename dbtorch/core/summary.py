@@ -88,6 +88,7 @@ class Summary:
     pipeline: str
     target: str
     state: RunState
+    gated: bool  # a source that is not fresh held nodes back
     started_at: datetime
     finished_at: datetime | None
     seconds: float | None  # wall time
@@ -128,6 +129,7 @@ def summarize(
         pipeline=run.pipeline,
         target=run.target,
         state=run.state,
+        gated=run.gated,
         started_at=since,
         finished_at=run.finished_at,
         seconds=wall,
@@ -175,7 +177,7 @@ def left_out(nodes: Iterable[NodeRecord], graph: Graph) -> list[LeftOut]:
     groups: dict[tuple[State, str], list[str]] = {}
     by_id = {node.id: node for node in nodes}
     for node in by_id.values():
-        shown = node.kind is not Kind.SESSION
+        shown = node.kind is not Kind.SESSION and not _is_gate(node, graph, by_id)
         if shown and node.state in (State.SKIPPED, State.UPSTREAM_FAILED, State.CANCELLED):
             reason = tidy(_run_wide(node, by_id))[0]
             groups.setdefault((node.state, reason), []).append(node.id)
@@ -189,6 +191,13 @@ def left_out(nodes: Iterable[NodeRecord], graph: Graph) -> list[LeftOut]:
         for (state, reason), ids in groups.items()
     ]
     return sorted(found, key=lambda group: -group.count)
+
+
+def _is_gate(node: NodeRecord, graph: Graph, nodes: Mapping[str, NodeRecord]) -> bool:
+    """Whether a node is a source that says why those after it did not run: they are counted."""
+    if node.kind is not Kind.SOURCE or not node.attempts:
+        return False
+    return any(nodes[id].state is node.state for id in graph.children(node.id) if id in nodes)
 
 
 def _run_wide(node: NodeRecord, nodes: Mapping[str, NodeRecord]) -> str:

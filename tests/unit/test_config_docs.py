@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dbtorch.adapters.config import load, settings_of
+from dbtorch.adapters.config import freshness_keys, load, settings_of
 from dbtorch.adapters.config.document import parse
 from dbtorch.adapters.config.failure_keys import BREAKER, CLASSES, RULE
 from dbtorch.adapters.config.http_keys import HTTP, POLL
@@ -28,6 +28,7 @@ from dbtorch.adapters.config.step_keys import TYPES
 from dbtorch.adapters.steps import http_step
 from dbtorch.core.config import Config, EngineSpec, PipelineSpec, Schedule, Settings, StepSpec
 from dbtorch.core.evidence import Rule
+from dbtorch.core.freshness import FreshnessSpec
 from dbtorch.core.policy import Breaker, Retry
 from dbtorch.core.state import FailureClass
 
@@ -90,12 +91,15 @@ def test_every_value_has_a_key_and_every_key_a_value():
     assert names(ROOT) - {"version"} == fields(Config)
     assert names(ENGINE) == fields(EngineSpec)
     only_in_retry = {"retry_on", "retry_budget", "retry_jitter"}
-    assert names(DEFAULTS) == names(META) == fields(Settings) - only_in_retry | {"retry"}
+    freshness = {"gate", "require"}
+    assert names(DEFAULTS) == fields(Settings) - only_in_retry - freshness | {"retry"}
+    assert names(META) == names(DEFAULTS) | names(freshness_keys.META)
+    assert names(freshness_keys.FRESHNESS) | {"require"} == fields(FreshnessSpec)
     assert {LONG_NAMES[name] for name in names(RETRY)} < fields(Settings)
     assert names(RETRY_ON) == set(CLASSES)
     assert names(RULE) - {"class"} == fields(Rule) - {"failure_class", "meaning", "source"}
     assert names(BREAKER) == fields(Breaker)
-    assert names(STEP) == fields(StepSpec) | names(META) | types
+    assert names(STEP) == fields(StepSpec) | names(DEFAULTS) | types
     assert names(PIPELINE) == fields(PipelineSpec) | {"retry"}
     assert names(SCHEDULE) == fields(Schedule)
     assert names(HTTP) == {*http_step._REQUEST, "poll"}

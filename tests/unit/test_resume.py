@@ -326,3 +326,31 @@ def test_outputs_are_those_of_steps_that_succeeded():
     assert outputs(replace(run, nodes=(load, *run.nodes[1:]))) == {"load": {"rows": 1}}
     failed = replace(load, attempts=(replace(load.attempts[0], state=State.FAILED),))
     assert outputs(replace(run, nodes=(failed, *run.nodes[1:]))) == {}  # marked, nothing returned
+
+
+#: load -> raw (a source) -> orders -> report.
+OVER_A_SOURCE = {
+    "edges": (("load", "raw"), ("load", "orders"), ("raw", "orders"), ("orders", "report")),
+    "kinds": {"load": Kind.STEP, "raw": Kind.SOURCE, "orders": Kind.MODEL, "report": Kind.MODEL},
+}
+
+
+@pytest.mark.parametrize(
+    ("source", "orders", "report", "again"),
+    [
+        ("skipped", "skipped", "skipped", {"raw", "orders", "report"}),  # it was stale
+        ("success", "failed", "upstream_failed", {"raw", "orders", "report"}),
+        # nothing that reads it runs, and its check makes nothing run
+        ("success", "success", "failed", {"report"}),
+    ],
+)
+def test_a_source_is_checked_anew_before_what_runs_again(source, orders, report, again):
+    earlier = a_run(t="success", orders=orders, report=report)
+    checked = AttemptRecord(number=1, state=State(source), queued_at=NOON)
+    raw = NodeRecord(
+        id="raw", kind=Kind.SOURCE, name="raw", state=State(source), attempts=(checked,)
+    )
+    earlier = replace(earlier, nodes=(*earlier.nodes, raw))
+    resumed = resume(earlier, a_plan(**OVER_A_SOURCE), Wish(), NOON)
+    back = {change.node_id for change in resumed.changes if change.state is State.PENDING}
+    assert {id for id in back if not id.startswith("session.")} == again

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from dbtorch.adapters.config import alert_keys, durations, failure_keys
+from dbtorch.adapters.config import alert_keys, durations, failure_keys, freshness_keys
 from dbtorch.adapters.config.http_keys import HTTP, POLL
 from dbtorch.adapters.config.kinds import (
     CRON,
@@ -200,6 +200,7 @@ ROOT = Section(
             example="20s",
         ),
         *failure_keys.KEYS,
+        freshness_keys.KEY,
         alert_keys.KEY,
         Key(
             "step_modules",
@@ -223,7 +224,7 @@ ROOT = Section(
     ),
 )
 
-#: In the order of the documentation; ``meta.dbtorch`` has the keys of ``defaults``.
+#: In the order of the documentation; ``meta.dbtorch`` has the keys of ``defaults``, too.
 SECTIONS = (
     ROOT,
     ENGINE,
@@ -232,6 +233,8 @@ SECTIONS = (
     RETRY_ON,
     failure_keys.RULE,
     failure_keys.BREAKER,
+    *freshness_keys.SECTIONS,
+    freshness_keys.META,
     *alert_keys.SECTIONS,
     STEP,
     HTTP,

@@ -69,7 +69,13 @@ def _config(document: Document, environ: Mapping[str, str]) -> Config:
     }
     if report.problems:
         raise ConfigError(_sentences(document, report))
-    return specs.config(said, steps, pipelines, origin)
+    return specs.config(
+        said,
+        steps,
+        pipelines,
+        origin,
+        where=lambda name: str(_origin(document, ("freshness", "sources", name))),
+    )
 
 
 def _steps(

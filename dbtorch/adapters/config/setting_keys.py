@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from dbtorch.adapters.config import durations
+from dbtorch.adapters.config import durations, freshness_keys
 from dbtorch.adapters.config.kinds import (
     BOOLEAN,
     DURATION,
@@ -169,5 +169,5 @@ def said_twice(written: Mapping[str, Any], at: Path, report: Report) -> None:
             report.wrong((*at, long), f"says the same as retry.{key}; keep one of them")
 
 
-META = Section(title="meta.dbtorch", keys=SETTINGS, check=said_twice)
+META = Section(title="meta.dbtorch", keys=(*SETTINGS, *freshness_keys.META.keys), check=said_twice)
 DEFAULTS = Section(title="defaults", keys=SETTINGS, check=said_twice)

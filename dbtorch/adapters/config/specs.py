@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from dbtorch.adapters.config import alert_keys
+from dbtorch.adapters.config import alert_keys, freshness_keys
 from dbtorch.adapters.config.setting_keys import LONG_NAMES
 from dbtorch.adapters.config.step_keys import KNOWN, TYPES
 from dbtorch.core.config import (
@@ -30,7 +30,8 @@ _STEP_FIELDS = ("produces", "after", "when", "params", "env", "opens_database", 
 def settings(said: Mapping[str, Any]) -> Settings:
     """Settings, with ``retry: {…}`` taken apart."""
     short = {LONG_NAMES[key]: value for key, value in said.get("retry", {}).items()}
-    return Settings(**short, **_only(said, _SETTINGS))
+    gate = freshness_keys.gate_settings(said)
+    return Settings(**short, gate=gate, **_only(said, _SETTINGS))
 
 
 def step(name: str, said: Mapping[str, Any], origin: Origin) -> StepSpec:
@@ -75,8 +76,9 @@ def config(
     steps: Mapping[str, StepSpec],
     pipelines: Mapping[str, PipelineSpec],
     origin: Origin,
+    where: Callable[[str], str] = lambda _: "",
 ) -> Config:
-    """All of it."""
+    """All of it; ``where`` a source stands under ``freshness.sources``."""
     return Config(
         engine=EngineSpec(**said.get("engine", {})),
         defaults=settings(said.get("defaults", {})),
@@ -84,6 +86,7 @@ def config(
         pipelines=pipelines,
         failure_classes=tuple(rule(part) for part in said.get("failure_classes", ())),
         circuit_breaker=breaker(said.get("circuit_breaker", {})),
+        freshness=freshness_keys.spec(said.get("freshness", {}), where),
         alerts=alert_keys.spec(said["alerts"]) if "alerts" in said else None,
         origin=origin,
         **_only(said, ("pools", "max_steps", "step_modules", "database_url", "grace")),

@@ -42,7 +42,8 @@ class Ledger:
         why = ""
         if change.state is State.SKIPPED:
             because = self._skips.get(change.cause, {})
-            why = because.get("message", "") if change.cause else change.reason
+            told = not change.cause or change.cause.startswith("source.")  # a gate says it all
+            why = change.reason if told else because.get("message", "")
         message = {"node": change.node_id, "because": change.cause, "message": why}
         self._skips[change.node_id] = message
         return message

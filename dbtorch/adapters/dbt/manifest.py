@@ -44,6 +44,7 @@ class _Resource(msgspec.Struct):
     group: str | None = None
     owner: _Owner | None = None
     source_name: str = ""
+    source_meta: dict[str, Any] = {}
 
 
 class _Group(msgspec.Struct):
@@ -136,7 +137,9 @@ def _resources(manifest: _Manifest) -> Iterator[_Resource]:
 
 def _node(resource: _Resource, owners: dict[str, str]) -> Node:
     meta = {**resource.meta, **resource.config.meta}
-    own = meta.get("dbtorch")
+    own, whole = meta.get("dbtorch"), resource.source_meta.get("dbtorch")
+    if isinstance(own, dict) and isinstance(whole, dict):
+        own = meta["dbtorch"] = {**whole, **own}  # dbt lets a table's replace its source's
     said = own if isinstance(own, dict) else {}
     group = resource.config.group or resource.group or ""
     owner = said.get("owner") or owners.get(group, "")

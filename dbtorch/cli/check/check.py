@@ -99,4 +99,4 @@ def _opened(
     finally:
         engine.close()
     # The whole project: what a pipeline selects decides nothing here.
-    return Opening.of(project, selected, replace(options, pipeline=None), None)
+    return Opening.of(project, selected, replace(options, pipeline=None, freshness=False), None)

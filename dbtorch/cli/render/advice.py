@@ -17,6 +17,9 @@ def next_steps(summary: Summary) -> list[tuple[str, str]]:
     """Commands, and what each one is for."""
     where = _kept(summary.command, _WHERE)
     show = (f"dbtorch show latest{where}", "every node and attempt of this run")
+    if summary.gated and summary.state is RunState.SUCCESS:
+        again = (f"dbtorch retry{where}", "check the sources again, and run what waits for them")
+        return [again, show]
     if summary.state is RunState.SUCCESS:
         graph = f"dbtorch graph{_kept(summary.command, _WHERE_AND_DBT)}"
         return [show, (graph, "what comes before what")]

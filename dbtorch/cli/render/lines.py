@@ -75,6 +75,8 @@ class Lines:
         started = change.outcome is not None or change.before.active
         if not left_out or started:
             return ""
+        if self._progress.is_source(change.cause):
+            return change.reason  # that of the source, which has a line of its own
         reason = self._run_wide.get(change.cause, "") if change.cause else change.reason
         if reason:
             self._run_wide[change.node_id] = reason

@@ -61,6 +61,10 @@ class Progress:
         """Whether this is an end of the session, which is no node to anybody else."""
         return id not in self.nodes
 
+    def is_source(self, id: str) -> bool:
+        """Whether this is a source that is checked."""
+        return id in self.nodes and self.nodes[id].kind is Kind.SOURCE
+
     def label(self, id: str) -> str:
         """``model stg_orders``; what the session does has words of its own."""
         if id in self.nodes:

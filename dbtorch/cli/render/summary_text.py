@@ -161,7 +161,9 @@ def _label(node: Timed) -> str:
 
 
 def _headline(summary: Summary, colours: Colours) -> str:
-    text = f"Run {summary.run_id} {_HEADLINES[summary.state]}"
+    gated = summary.gated and summary.state is RunState.SUCCESS
+    what = "succeeded but for what waits for its sources" if gated else _HEADLINES[summary.state]
+    text = f"Run {summary.run_id} {what}"
     in_time = f" in {took(summary.seconds)}" if summary.seconds is not None else ""
     return colours(f"{text}{in_time}", OF_STATE.get(summary.state.value, "bold"))
 

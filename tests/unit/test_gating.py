@@ -1,0 +1,80 @@
+"""Which sources a run checks, and before what."""
+
+from dataclasses import replace
+
+import pytest
+
+from dbtorch.app.planning import PlanError
+from dbtorch.core.freshness import FreshnessSpec, GateSettings, SourceGates, Thresholds
+from dbtorch.core.gate import Gate, OnStale, Require
+from dbtorch.core.plan import SESSION_CLOSE, SESSION_OPEN
+from tests.unit.test_planning import INGEST, config, plan_of, selected
+
+ORDERS, VISITS = "source.shop.orders", "source.shop.visits"
+DAY = Thresholds(error_after=86_400.0)
+ENDS = {SESSION_OPEN, SESSION_CLOSE}
+
+
+def found(ids=None, limits=None):
+    limits = {ORDERS: DAY, VISITS: DAY} if limits is None else limits
+    return replace(selected(ids), freshness=limits)
+
+
+def spec(pattern, **said):
+    gates = SourceGates(pattern=pattern, settings=GateSettings(**said), where="dbtorch.yml:3")
+    return FreshnessSpec(sources=(gates,))
+
+
+def test_a_check_comes_after_the_producer_and_before_exactly_what_reads_the_source():
+    planned = plan_of(config(INGEST), found())
+    graph = planned.plan.graph
+    assert set(graph.parents(ORDERS)) - ENDS == {"step.ingest"}
+    assert set(graph.children(ORDERS)) - ENDS == {"model.stg_orders"}
+    assert set(graph.children(VISITS)) - ENDS == {"model.stg_visits"}
+    assert {ORDERS, VISITS} <= planned.on_engine
+    assert planned.plan.policy(ORDERS).gate == Gate()
+    assert planned.plan.limits == {ORDERS: DAY, VISITS: DAY}
+
+
+def test_what_is_read_through_nodes_that_do_not_run_is_checked_for_those_that_do():
+    graph = plan_of(config(), found(["model.mart", "test.mart"])).plan.graph
+    assert set(graph.children(ORDERS)) - ENDS == {"model.mart"}
+    assert VISITS not in graph
+
+
+def test_a_test_alone_checks_nothing():
+    assert ORDERS not in plan_of(config(), found(["test.mart"])).plan.graph
+
+
+@pytest.mark.parametrize(
+    ("configuration", "choice", "limits"),
+    [
+        (config(freshness=None), {}, None),  # freshness: false
+        (config(), {"freshness": False}, None),  # --no-freshness
+        (config(), {}, {}),  # dbt has no freshness for it
+        (config(), {}, {ORDERS: replace(DAY, checkable=False)}),  # nor a way to tell
+    ],
+)
+def test_no_gate_no_node(configuration, choice, limits):
+    assert ORDERS not in plan_of(configuration, found(limits=limits), **choice).plan.graph
+
+
+def test_what_is_said_of_a_source_is_its_gate_and_what_it_requires_a_models():
+    said = replace(spec("shop.*", on_error=OnStale.FAIL), require=Require.ALL)
+    plan = plan_of(config(freshness=said), found()).plan
+    assert plan.policy(ORDERS).gate == Gate(on_error=OnStale.FAIL)
+    assert plan.policy("model.mart").require is Require.ALL
+
+
+@pytest.mark.parametrize(
+    ("pattern", "limits", "why"),
+    [
+        ("shop.ordres", None, 'names no source; did you mean "shop.orders"?'),
+        ("crm.*", None, "names no source"),
+        ("shop.orders", {}, "dbt does not check source shop.orders: give it freshness"),
+    ],
+)
+def test_a_gate_that_would_never_close_is_an_error(pattern, limits, why):
+    with pytest.raises(PlanError, match=r"dbtorch\.yml:3: ") as error:
+        plan_of(config(freshness=spec(pattern)), found(limits=limits))
+    assert why in str(error.value)
