@@ -12,7 +12,14 @@ import click
 if TYPE_CHECKING:
     from dbtorch.core.deadline import DeadlineRule
 
-from dbtorch.cli.options import DbtCommand, dbt_args, dbt_options, profile_options, selects
+from dbtorch.cli.options import (
+    DbtCommand,
+    dbt_args,
+    dbt_options,
+    freshness_options,
+    profile_options,
+    selects,
+)
 
 _PROJECT = click.option("--project-dir", help="Folder of the dbt project.")
 _PIPELINE = click.option("--pipeline", "-p", help="Pipeline of dbtorch.yml; everything without.")
@@ -283,6 +290,27 @@ def validate(**given: Any) -> int:
     from dbtorch.cli.planning import validate
 
     return validate(_options(given))
+
+
+@click.command(cls=DbtCommand)
+@_PROJECT
+@click.option(
+    "--fail-on",
+    type=click.Choice(["warn", "error"]),
+    default="error",
+    help="From which of dbt's thresholds on a source is stale.",
+)
+@_PLAN_FORMAT
+@freshness_options
+def freshness(fail_on: str, format: str, **given: Any) -> int:
+    """Check the selected sources by dbt's own rules, and write sources.json.
+
+    Exits with 0 when all are fresh, with 3 when one is stale, and with 1 when one could not be
+    checked. Runs nothing.
+    """
+    from dbtorch.cli.freshness import freshness
+
+    return freshness(_options(given), format, fail_on)
 
 
 @click.command()

@@ -23,6 +23,7 @@ COMMANDS = {
     "show": ("dbtorch.cli.reading", "Show one run."),
     "logs": ("dbtorch.cli.reading", "Show the log of a node."),
     "alerts": ("dbtorch.cli.alerts", "Try out, list and deliver alerts."),
+    "freshness": ("dbtorch.cli.commands", "Check sources; exit with 3 when one is stale."),
     "graph": ("dbtorch.cli.commands", "Draw the graph as text, Mermaid or DOT."),
     "init": ("dbtorch.cli.commands", "Write a commented dbtorch.yml for this project."),
     "validate": ("dbtorch.cli.commands", "Check dbtorch.yml, meta.dbtorch and the graph."),

@@ -71,6 +71,12 @@ DBT_OPTIONS = (
 #: Options that decide which connection dbt opens.
 PROFILE_OPTIONS = ("--target", "--profile", "--profiles-dir", "--vars")
 
+#: Options that decide which sources are checked, and how.
+FRESHNESS_OPTIONS = (
+    *("--select", "--exclude", "--selector", "--state"),
+    *(*PROFILE_OPTIONS, "--target-path", "--threads", "--partial-parse", "--write-json"),
+)
+
 _SELECTING = ("dbt_select", "dbt_exclude", "dbt_selector")
 
 
@@ -107,10 +113,19 @@ def dbt_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def freshness_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add those of dbt's options that `dbt source freshness` takes."""
+    return _some_options(command, FRESHNESS_OPTIONS)
+
+
 def profile_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add those of dbt's options that say which profile and target."""
+    return _some_options(command, PROFILE_OPTIONS)
+
+
+def _some_options(command: Callable[..., Any], names: tuple[str, ...]) -> Callable[..., Any]:
     for option in reversed(DBT_OPTIONS):
-        if option.names[0] in PROFILE_OPTIONS:
+        if option.names[0] in names:
             command = _click_option(option)(command)
     return command
 

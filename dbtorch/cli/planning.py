@@ -11,6 +11,7 @@ import click
 
 from dbtorch.adapters.clock import SystemClock
 from dbtorch.adapters.cron import interval
+from dbtorch.adapters.dbt.session import SessionEngine
 from dbtorch.adapters.run_files import RunFiles
 from dbtorch.app.planning import texts_to_resolve
 from dbtorch.app.runner import Inbox
@@ -18,11 +19,11 @@ from dbtorch.cli.errors import OK
 from dbtorch.cli.graph_text import graph_text
 from dbtorch.cli.opening import Opening, Options, pipeline_of
 from dbtorch.cli.plan_text import plan_text
-from dbtorch.cli.project import configured_store, open_project
+from dbtorch.cli.project import Project, configured_store, open_project
 from dbtorch.cli.signals import Signals
 from dbtorch.cli.wiring import Occasion, build_engine, build_store
 from dbtorch.core.graph import Kind
-from dbtorch.ports import Store, StoreError
+from dbtorch.ports import Selected, Store, StoreError
 
 
 def plan(options: Options, format: str) -> int:
@@ -53,7 +54,13 @@ def validate(options: Options) -> int:
 
 
 @contextmanager
-def _opened(options: Options) -> Iterator[Opening]:
+def open_session(
+    options: Options, args: tuple[str, ...] | None = None
+) -> Iterator[tuple[Project, SessionEngine, Selected]]:
+    """A session that touches nothing yet, with what dbt selects.
+
+    ``args`` are options for dbt, those of the run that is asked for by default.
+    """
     project = open_project(options.project_dir)
     pipeline = pipeline_of(project.config, options)
     now = SystemClock().now()
@@ -69,18 +76,24 @@ def _opened(options: Options) -> Iterator[Opening]:
         stack.enter_context(Signals())
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dbtorch-")))
         files = RunFiles(scratch, occasion.run_id)
-        args = options.dbt_args_for(project.config)
+        args = options.dbt_args_for(project.config) if args is None else args
         engine = build_engine(project, args, files, occasion, Inbox().put, cwd=options.cwd)
         stack.callback(engine.close)
-        engine.launch()
-        url = configured_store(options.database_url, project.dir)
-        store = _history(project.dir, url)
-        if store is not None:
-            stack.callback(store.close)
         selected = engine.open(texts_to_resolve(project.config))
         for warning in engine.warnings:
             click.echo(f"Warning: {warning}", err=True)
-        yield Opening.of(project, selected, options, store)
+        yield project, engine, selected
+
+
+@contextmanager
+def _opened(options: Options) -> Iterator[Opening]:
+    with open_session(options) as (project, _, selected):
+        store = _history(project.dir, configured_store(options.database_url, project.dir))
+        try:
+            yield Opening.of(project, selected, options, store)
+        finally:
+            if store is not None:
+                store.close()
 
 
 def _history(project_dir: Path, url: str | None) -> Store | None:

@@ -207,3 +207,30 @@ def test_where_nothing_is_held_back_the_run_is_fine(gates: Workspace, warehouse:
 
     gates.dbtorch("run", "--no-freshness", "--select", "tag:stale")
     assert set(gates.show().states.values()) == {"success"}
+
+
+def test_the_gate_for_scripts(gates: Workspace, warehouse: Warehouse) -> None:
+    """`dbtorch freshness` checks all that is selected, and starts nothing."""
+    done = gates.dbtorch("freshness", "--format", "json", code=1)  # some could not be checked
+    found = {one["name"]: one for one in done.json()["sources"]}
+    assert {name.removeprefix("raw."): one["status"] for name, one in found.items()} == statuses(
+        CASES
+    )
+    assert written(gates) == statuses(CASES)
+    assert found["raw.stale_skip"]["message"] == (
+        "source raw.stale_skip is stale: 31 h, allowed 24 h"
+    )
+    assert found["raw.stale_skip"]["depends_on_it"] == len(MODELS)
+    assert gates.runs() == []
+    assert not (gates.dir / "target/run_results.json").exists()
+
+    select = ("freshness", "--select", "source:raw.late_*", "source:raw.fresh_*")
+    gates.dbtorch(*select)
+    done = gates.dbtorch(*select, "--fail-on", "warn", code=3)
+    row = next(line.split() for line in done.out.splitlines() if "late_warn" in line)
+    assert row[:8] == ["raw.late_warn", "warn", "13", "h", "warn", "after", "12", "h,"]
+    assert set(written(gates).values()) == {"pass", "warn"}
+    gates.dbtorch("freshness", "--select", "source:raw.stale_skip", code=3)
+    said = gates.refused("freshness", "--select", "source:raw.nowhere")
+    assert "matches no source" in said
+    del warehouse
