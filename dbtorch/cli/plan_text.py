@@ -12,6 +12,8 @@ from dbtorch.cli.render.forecast import Forecast, forecast, is_shown
 from dbtorch.cli.render.progress import label
 from dbtorch.cli.render.table import table
 from dbtorch.cli.render.words import and_more, calm, many, took
+from dbtorch.core.freshness import Thresholds
+from dbtorch.core.freshness import span as age
 from dbtorch.core.gate import Gate, OnStale, Require
 from dbtorch.core.graph import Kind, Node
 from dbtorch.core.naming import short_name
@@ -99,7 +101,7 @@ class _PlanView:
                 (f"retries {_retries(policy.retry)}", special),
                 (f"timeout {_span(policy.timeout)}", policy.timeout != self._timeout),
                 ("blocks nothing if it fails", policy.on_failure is OnFailure.CONTINUE),
-                (f"{self._plan.limits.get(id)}: {_gate(policy.gate)}", policy.gate is not None),
+                (_gate(policy.gate, self._plan.limits.get(id)), policy.gate is not None),
                 ("held back when all its sources are stale", self._waits_for_all(id)),
             )
             if wanted
@@ -218,11 +220,17 @@ def _retries(retry: Retry) -> str:
     return f"{times} ({', '.join(when)})"
 
 
-def _gate(gate: Gate | None) -> str:
-    """What happens behind a source: ``late: warn, stale: skip``."""
-    if gate is None:
-        return "none"
-    return f"late: {_action(gate.on_warn, gate)}, stale: {_action(gate.on_error, gate)}"
+def _gate(gate: Gate | None, limits: Thresholds | None) -> str:
+    """What happens behind a source: ``warn after 12 h: warn; error after 24 h: skip``."""
+    if gate is None or limits is None:
+        return ""
+    ages = (
+        ("warn after", limits.warn_after, gate.on_warn),
+        ("error after", limits.error_after, gate.on_error),
+    )
+    return "; ".join(
+        f"{name} {age(limit)}: {_action(on, gate)}" for name, limit, on in ages if limit is not None
+    )
 
 
 def _action(on: OnStale, gate: Gate) -> str:

@@ -15,7 +15,7 @@ from tests.acceptance.workspace import COMMAND, Done, Shown, Workspace
 
 COMMANDS = (
     *("run", "plan", "retry", "runs", "show", "logs"),
-    *("graph", "init", "validate", "doctor"),
+    *("freshness", "graph", "init", "validate", "doctor"),
 )
 
 FILES = {

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from dbtorch.app.planning import PlanError
+from dbtorch.cli.plan_text import plan_text
 from dbtorch.core.freshness import FreshnessSpec, GateSettings, SourceGates, Thresholds
 from dbtorch.core.gate import Gate, OnStale, Require
 from dbtorch.core.plan import SESSION_CLOSE, SESSION_OPEN
@@ -78,3 +79,12 @@ def test_a_gate_that_would_never_close_is_an_error(pattern, limits, why):
     with pytest.raises(PlanError, match=r"dbtorch\.yml:3: ") as error:
         plan_of(config(freshness=spec(pattern)), found(limits=limits))
     assert why in str(error.value)
+
+
+def test_a_plan_shows_what_happens_behind_each_source():
+    said = spec("shop.orders", on_error=OnStale.WAIT, patience=7200.0)
+    limits = {ORDERS: Thresholds(warn_after=43_200.0, error_after=86_400.0)}
+    text = plan_text(plan_of(config(INGEST, freshness=said), found(limits=limits)).plan)
+    row = next(line for line in text.splitlines() if "source shop.orders" in line)
+    assert "after ingest; feeds stg_orders" in row
+    assert "warn after 12 h: warn; error after 24 h: wait 2h 00m (every 1m 00s), then skip" in row

@@ -96,6 +96,8 @@ class Lines:
                 return f"attempt {change.attempt}" if change.attempt > 1 else ""
             case State.UP_FOR_RETRY:
                 wait = ((change.retry_at or change.at) - change.at).total_seconds()
+                if self._progress.is_source(change.node_id):
+                    return f"checked again in {calm(wait)}: {message}"
                 return f"{tried}, next in {calm(wait)}: {message}"
             case State.FAILED:
                 return f"{tried}: {message}"
