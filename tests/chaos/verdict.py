@@ -13,7 +13,7 @@ from tests.chaos.lane import Built
 from tests.parity.compare import STATES, warehouse_differences
 
 #: Run anew with every stretch of a run.
-_EVERY_TIME = (Kind.SESSION, Kind.OPERATION)
+_EVERY_TIME = (Kind.SESSION, Kind.OPERATION, Kind.SOURCE)  # sources are checked anew
 
 _FINAL = {state for state in State if state.final}
 _ENDS = {State.SUCCESS, State.WARN, State.FAILED, State.SKIPPED, State.CANCELLED}
@@ -123,7 +123,8 @@ def _artifact_problems(found: Built) -> Iterator[str]:
     states = _states(found.record)
     for node in found.record.nodes:
         listed = node.id in found.statuses
-        dbts = node.kind not in (Kind.STEP, Kind.SESSION) and node.materialized != "ephemeral"
+        none = (Kind.STEP, Kind.SESSION, Kind.SOURCE)
+        dbts = node.kind not in none and node.materialized != "ephemeral"
         if dbts and not listed:
             yield f"{node.id}: missing in run_results.json"
     for id, status in sorted(found.statuses.items()):
