@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from dbtorch.core.config import Config
+from dbtorch.core.config import Config, Settings
 from dbtorch.core.freshness import FreshnessSpec, Thresholds
 from dbtorch.core.graph import Graph, Kind, Node
 from dbtorch.ports import Selected
@@ -40,8 +40,17 @@ class Gates:
                     yield step, source
 
 
-def find_gates(selected: Selected, config: Config, *, wanted: bool = True) -> Gates:
+def find_gates(
+    selected: Selected,
+    config: Config,
+    settings: Mapping[str, Settings] | None = None,
+    *,
+    wanted: bool = True,
+) -> Gates:
     """Sources with freshness that are read by what runs: by the nearest of those that run.
+
+    Without ``freshness`` in dbtorch.yml only those whose own ``settings`` have a gate: a run that
+    nobody has said anything about builds what `dbt build` would.
 
     Raises `GatingError`.
     """
@@ -52,7 +61,12 @@ def find_gates(selected: Selected, config: Config, *, wanted: bool = True) -> Ga
         return Gates()
     graph = Graph(selected.nodes, selected.edges)
     among = {id for id in selected.selected if graph.nodes[id].kind not in _LOOKS}
-    limits = {id: found for id, found in selected.freshness.items() if found.checkable}
+    gated = {id for id, said in (settings or {}).items() if said.gate is not None}
+    limits = {
+        id: found
+        for id, found in selected.freshness.items()
+        if found.checkable and (config.freshness.everywhere or id in gated)
+    }
     readers = {id: frozenset(graph.nearest(id, among)) for id in sorted(limits)}
     readers = {id: found for id, found in readers.items() if found}
     return Gates(

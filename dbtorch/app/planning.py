@@ -65,7 +65,7 @@ def make_plan(
     steps = wiring.chosen(choice) if choice.steps else {}
     members = [node for node in selected.nodes if node.id in selected.selected]
     hooks = [node for node in selected.nodes if node.kind is Kind.OPERATION] if members else []
-    gates = _gates(selected, config, choice)
+    gates = _gates(selected, config, settings, choice)
     nodes = [
         *(wiring.nodes[spec.id] for spec in steps.values()), *gates.nodes, *members, *hooks
     ]  # fmt: skip
@@ -102,9 +102,11 @@ def make_plan(
     return Planned(plan=plan, on_engine=frozenset(on_engine | ends), opens_database=opens)
 
 
-def _gates(selected: Selected, config: Config, choice: Choice) -> Gates:
+def _gates(
+    selected: Selected, config: Config, settings: Mapping[str, Settings], choice: Choice
+) -> Gates:
     try:
-        return find_gates(selected, config, wanted=choice.freshness)
+        return find_gates(selected, config, settings, wanted=choice.freshness)
     except GatingError as error:
         raise PlanError(str(error)) from error
 

@@ -162,6 +162,6 @@ class Config:
     grace: float = GRACE
     failure_classes: tuple[Rule, ...] = ()  # looked at before the built-in table
     circuit_breaker: Breaker | None = field(default_factory=Breaker)
-    freshness: FreshnessSpec | None = field(default_factory=FreshnessSpec)  # None: no gates
+    freshness: FreshnessSpec | None = FreshnessSpec(everywhere=False)  # None: no gates
     alerts: AlertsSpec | None = None  # None: nobody is told
     origin: Origin = field(default_factory=Origin)

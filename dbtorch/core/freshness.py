@@ -79,6 +79,7 @@ class FreshnessSpec:
     default: GateSettings = field(default_factory=GateSettings)
     require: Require = Require.ANY
     sources: tuple[SourceGates, ...] = ()
+    everywhere: bool = True  # False: only sources that say something in their own meta.dbtorch
 
     def of(self, source: str) -> GateSettings:
         """What is said about one source: its name wins over patterns, a later one over others."""

@@ -171,8 +171,7 @@ def test_show_has_the_documented_shape(shop: Shop) -> None:
     offsets = {datetime.fromisoformat(moment).utcoffset() for moment in moments if moment}
     assert None not in offsets
     assert {node["kind"] for node in said["nodes"]} == {
-        *("model", "seed", "snapshot", "test", "unit_test", "exposure", "operation", "step"),
-        "source",
+        *("model", "seed", "snapshot", "test", "unit_test", "exposure", "operation", "step")
     }
 
 
@@ -180,8 +179,7 @@ def test_ids_are_dbts_unless_they_are_steps(shop: Shop) -> None:
     content = json.loads(
         (shop.workspace.dir / "sample_project" / "target" / "manifest.json").read_text()
     )
-    kinds = ("nodes", "sources", "exposures", "unit_tests")
-    known = {id for kind in kinds for id in content[kind]}
+    known = {*content["nodes"], *content["exposures"], *content["unit_tests"]}
     steps = {
         *("ingest_orders", "ingest_customers", "ingest_payments", "ingest_web_events"),
         *("ingest_exchange_rates", "analyze", "export_weekly_kpis", "prune_exports"),
@@ -197,11 +195,11 @@ def test_dbts_own_artifacts_are_complete(shop: Shop) -> None:
         (shop.workspace.dir / "sample_project" / "target" / "run_results.json").read_text()
     )
     listed = {result["unique_id"] for result in content["results"]}
-    # dbt gives neither steps nor checks of sources nor ephemeral models a result
+    # dbt gives neither steps nor ephemeral models a result
     expected = {
         node["id"]
         for node in shop.second_run.said["nodes"]
-        if node["kind"] not in ("step", "source") and node["materialized"] != "ephemeral"
+        if node["kind"] != "step" and node["materialized"] != "ephemeral"
     }
     assert listed == expected
 

@@ -93,7 +93,7 @@ def dbt_build(project: Project, args: Sequence[str] = ()) -> BuildResult:
 def dbtorch_run(project: Project, args: Sequence[str] = ()) -> RunResult:
     """Run `dbtorch run` with the same arguments, and ask it what came of it."""
     _forget_results(project)
-    command = [sys.executable, "-m", "dbtorch", "run", "--no-freshness"]  # dbt build has no gates
+    command = [sys.executable, "-m", "dbtorch", "run"]
     started_at = datetime.now(UTC)
     ended = _call(project, [*command, *_where(project), *args])
     record = _latest(project, since=started_at)

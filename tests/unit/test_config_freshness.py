@@ -17,13 +17,13 @@ def loaded(tmp_path):
     return write
 
 
-def test_gates_are_on_by_default(tmp_path):
-    assert load(tmp_path).freshness == FreshnessSpec()
+def test_gates_are_for_those_who_ask_for_them(tmp_path):
+    assert load(tmp_path).freshness == FreshnessSpec(everywhere=False)
 
 
 @pytest.mark.parametrize(("text", "on"), [("false", False), ("true", True), ("{}", True)])
 def test_gates_can_be_turned_off(loaded, text, on):
-    assert (loaded(f"freshness: {text}").freshness is not None) is on
+    assert loaded(f"freshness: {text}").freshness == (FreshnessSpec() if on else None)
 
 
 def test_everything_there_is_to_say(loaded):

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from dbtorch.app.planning import PlanError
+from dbtorch.app.planning import Choice, PlanError, make_plan
 from dbtorch.cli.plan_text import plan_text
+from dbtorch.core.config import Settings
 from dbtorch.core.freshness import FreshnessSpec, GateSettings, SourceGates, Thresholds
 from dbtorch.core.gate import Gate, OnStale, Require
 from dbtorch.core.plan import SESSION_CLOSE, SESSION_OPEN
@@ -27,7 +28,7 @@ def spec(pattern, **said):
 
 
 def test_a_check_comes_after_the_producer_and_before_exactly_what_reads_the_source():
-    planned = plan_of(config(INGEST), found())
+    planned = plan_of(config(INGEST, freshness=FreshnessSpec()), found())
     graph = planned.plan.graph
     assert set(graph.parents(ORDERS)) - ENDS == {"step.ingest"}
     assert set(graph.children(ORDERS)) - ENDS == {"model.stg_orders"}
@@ -38,22 +39,32 @@ def test_a_check_comes_after_the_producer_and_before_exactly_what_reads_the_sour
 
 
 def test_what_is_read_through_nodes_that_do_not_run_is_checked_for_those_that_do():
-    graph = plan_of(config(), found(["model.mart", "test.mart"])).plan.graph
+    everywhere = config(freshness=FreshnessSpec())
+    graph = plan_of(everywhere, found(["model.mart", "test.mart"])).plan.graph
     assert set(graph.children(ORDERS)) - ENDS == {"model.mart"}
     assert VISITS not in graph
 
 
 def test_a_test_alone_checks_nothing():
-    assert ORDERS not in plan_of(config(), found(["test.mart"])).plan.graph
+    everywhere = config(freshness=FreshnessSpec())
+    assert ORDERS not in plan_of(everywhere, found(["test.mart"])).plan.graph
+
+
+def test_without_a_word_only_sources_with_a_gate_of_their_own_are_checked():
+    said = {ORDERS: Settings(gate=GateSettings(on_error=OnStale.FAIL))}
+    plan = make_plan(found(), config(), said, {}, Choice()).plan
+    assert plan.policy(ORDERS).gate == Gate(on_error=OnStale.FAIL)
+    assert VISITS not in plan.graph
+    assert ORDERS not in plan_of(config(), found()).plan.graph
 
 
 @pytest.mark.parametrize(
     ("configuration", "choice", "limits"),
     [
         (config(freshness=None), {}, None),  # freshness: false
-        (config(), {"freshness": False}, None),  # --no-freshness
-        (config(), {}, {}),  # dbt has no freshness for it
-        (config(), {}, {ORDERS: replace(DAY, checkable=False)}),  # nor a way to tell
+        (config(freshness=FreshnessSpec()), {"freshness": False}, None),  # --no-freshness
+        (config(freshness=FreshnessSpec()), {}, {}),  # dbt has no freshness for it
+        (config(freshness=FreshnessSpec()), {}, {ORDERS: replace(DAY, checkable=False)}),
     ],
 )
 def test_no_gate_no_node(configuration, choice, limits):

@@ -112,7 +112,7 @@ KEY = Key(
     "freshness",
     Switch(FRESHNESS),
     "What happens behind sources that are not fresh by dbt's rules; `false`: none is checked.",
-    default="on",
+    default="only sources with a gate in `meta.dbtorch`",
     example="{default: {on_stale: wait, for: 2h}}",
 )
 
@@ -129,8 +129,12 @@ def gate_settings(said: Mapping[str, Any]) -> GateSettings | None:
     return GateSettings(**found) if found else None
 
 
-def spec(said: Mapping[str, Any] | bool, where: Callable[[str], str]) -> FreshnessSpec | None:
+def spec(
+    said: Mapping[str, Any] | bool | None, where: Callable[[str], str]
+) -> FreshnessSpec | None:
     """What ``freshness`` comes to, None when it is turned off; ``where`` a pattern stands."""
+    if said is None:
+        return FreshnessSpec(everywhere=False)
     if not isinstance(said, Mapping):
         return None
     default = said.get("default", {})

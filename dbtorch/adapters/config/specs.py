@@ -86,7 +86,7 @@ def config(
         pipelines=pipelines,
         failure_classes=tuple(rule(part) for part in said.get("failure_classes", ())),
         circuit_breaker=breaker(said.get("circuit_breaker", {})),
-        freshness=freshness_keys.spec(said.get("freshness", {}), where),
+        freshness=freshness_keys.spec(said.get("freshness"), where),
         alerts=alert_keys.spec(said["alerts"]) if "alerts" in said else None,
         origin=origin,
         **_only(said, ("pools", "max_steps", "step_modules", "database_url", "grace")),
