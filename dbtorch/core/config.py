@@ -147,6 +147,9 @@ class EngineSpec:
     profiles_dir: str | None = None  # relative to the project
 
 
+_OWN_GATES_ONLY = FreshnessSpec(everywhere=False)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """Everything in ``dbtorch.yml``; the defaults are what a project without one gets."""
@@ -162,6 +165,6 @@ class Config:
     grace: float = GRACE
     failure_classes: tuple[Rule, ...] = ()  # looked at before the built-in table
     circuit_breaker: Breaker | None = field(default_factory=Breaker)
-    freshness: FreshnessSpec | None = FreshnessSpec(everywhere=False)  # None: no gates
+    freshness: FreshnessSpec | None = _OWN_GATES_ONLY  # None: no gates
     alerts: AlertsSpec | None = None  # None: nobody is told
     origin: Origin = field(default_factory=Origin)
