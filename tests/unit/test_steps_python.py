@@ -116,6 +116,7 @@ def test_a_function_is_told_everything_and_returns_its_output(bench: Bench, tmp_
         "key": env["DBTORCH_IDEMPOTENCY_KEY"],
     }
     assert len(env.pop("DBTORCH_IDEMPOTENCY_KEY")) == 64
+    assert env.pop("DBTORCH_SUPERVISOR")  # who started it, for whoever ends what is left behind
     for file in ("CONTEXT", "OUTPUT", "RESULT"):
         assert not Path(env.pop(f"DBTORCH_{file}")).exists()  # gone with the attempt
     assert env == {
