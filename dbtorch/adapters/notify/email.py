@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Mapping
 from email.headerregistry import Address
 from email.message import EmailMessage
+from email.policy import SMTP
 from email.utils import format_datetime, getaddresses
 from typing import Any
 
@@ -24,6 +25,9 @@ TIMEOUT = 10.0
 
 _PORTS = {"tls": 465, "starttls": 587, "none": 25}
 _LONGEST_SUBJECT = 200
+
+#: A folded subject may begin with a blank. RFC 5322 allows 998 characters a line.
+_ONE_LINE = SMTP.clone(max_line_length=998)
 
 
 def place(settings: Mapping[str, Any]) -> str:
@@ -106,7 +110,7 @@ class Mail:
         self, delivery: Delivery, part: str, subject: str, text: str, *, follows: str
     ) -> EmailMessage:
         address = delivery.entry.address
-        message = EmailMessage()
+        message = EmailMessage(policy=_ONE_LINE)
         try:
             message["From"] = self._sender
             message["To"] = [
