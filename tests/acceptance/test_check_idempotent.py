@@ -289,7 +289,6 @@ def test_what_is_not(
     assert f"{name} is not idempotent: a second run changes " in done.out
 
 
-@pytest.mark.thorough
 def test_what_depends_on_the_time_of_a_run_is_found_and_may_be_left_out(shop: Shop) -> None:
     said = shop.check("bad_clock", "--format", "json", code=1).json()
     assert said["node"] == "model.shop.bad_clock"
@@ -305,7 +304,6 @@ def test_what_depends_on_the_time_of_a_run_is_found_and_may_be_left_out(shop: Sh
     assert "Not compared: 3 columns of shop.bad_clock: built_at, started_at, dice" in done.out
 
 
-@pytest.mark.thorough
 def test_a_step_without_produces_answers_for_every_table_that_it_changes(shop: Shop) -> None:
     done = shop.check("append_silently", code=1)
     assert "not idempotent: a second run changes shop_raw.bad." in done.out
@@ -319,21 +317,18 @@ def test_a_second_run_that_fails_is_told(shop: Shop) -> None:
     assert "its second run failed: ValueError: there is something already" in done.out
 
 
-@pytest.mark.thorough
 def test_a_step_that_opens_the_real_file_fails_and_does_not_write(shop: Shop) -> None:
     said = shop.check("elsewhere", code=2).err
     assert "elsewhere failed in its first run on a copy of warehouse.duckdb" in said
     assert "Could not set lock on file" in said
 
 
-@pytest.mark.thorough
 def test_a_step_that_makes_the_real_file_is_told_on(shop: Shop) -> None:
     (shop.dir / "warehouse.duckdb").unlink()
     said = shop.dbtorch("check-idempotent", "elsewhere", code=2).err
     assert "warehouse.duckdb and not to the copy it was told of" in said
 
 
-@pytest.mark.thorough
 def test_a_step_that_does_not_write_where_it_is_told(server: OnServer) -> None:
     said = server.check("absent", code=2).err
     assert "absent ran, but" in said
@@ -341,7 +336,6 @@ def test_a_step_that_does_not_write_where_it_is_told(server: OnServer) -> None:
     assert "schema somewhere is the same whatever" in server.check("fixed", code=2).err
 
 
-@pytest.mark.thorough
 def test_hooks_of_the_project_do_not_run_on_a_server(server: OnServer) -> None:
     file = server.dir / "dbt_project.yml"
     file.write_text(file.read_text() + 'on-run-start: "create table shop.started (id integer)"\n')
@@ -351,7 +345,6 @@ def test_hooks_of_the_project_do_not_run_on_a_server(server: OnServer) -> None:
     assert "Not compared: 1 column of " in done.out
 
 
-@pytest.mark.thorough
 def test_both_runs_have_the_key_of_the_real_one(shop: Shop) -> None:
     keys = shop.home / "keys"
     shop.env["KEYS"] = str(keys)
@@ -363,7 +356,6 @@ def test_both_runs_have_the_key_of_the_real_one(shop: Shop) -> None:
     assert one.endswith(" 2026-01-12T00:00:00+00:00")
 
 
-@pytest.mark.thorough
 def test_nothing_is_left_when_it_is_interrupted(server: OnServer) -> None:
     server.write(
         {
@@ -388,7 +380,6 @@ def test_nothing_is_left_when_it_is_interrupted(server: OnServer) -> None:
     assert server.listing() == files
 
 
-@pytest.mark.thorough
 def test_a_warehouse_that_is_not_there_yet_is_empty(shop: Shop) -> None:
     (shop.dir / "warehouse.duckdb").unlink()
     assert "countries is idempotent." in shop.check("countries", code=0).out

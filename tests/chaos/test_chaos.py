@@ -34,9 +34,7 @@ def on_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
         yield Stand.of(Lane(folder, server=server, history=True))
 
 
-@pytest.mark.parametrize(
-    "kind", [Kind.SUPERVISOR, pytest.param(Kind.STEP, marks=pytest.mark.thorough)]
-)
+@pytest.mark.parametrize("kind", [Kind.SUPERVISOR, Kind.STEP])
 def test_a_disturbed_run_comes_to_what_an_undisturbed_one_does_on_duckdb(
     on_duckdb: Stand, kind: Kind
 ) -> None:
@@ -44,9 +42,7 @@ def test_a_disturbed_run_comes_to_what_an_undisturbed_one_does_on_duckdb(
     assert not played.deviations, f"CHAOS_SEED={SEED} {played.line()}"
 
 
-@pytest.mark.parametrize(
-    "kind", [Kind.POSTGRES, pytest.param(Kind.WORKER, marks=pytest.mark.thorough)]
-)
+@pytest.mark.parametrize("kind", [Kind.POSTGRES, Kind.WORKER])
 def test_and_on_postgres(on_postgres: Stand, kind: Kind) -> None:
     played = play(on_postgres, 1, f"{SEED}-{kind}", kind)
     assert not played.deviations, f"CHAOS_SEED={SEED} {played.line()}"
