@@ -239,7 +239,7 @@ def test_what_ignores_being_asked_is_killed_after_the_grace(bench: Bench, tmp_pa
     assert time.monotonic() - asked < 0.3  # nobody waits in cancel
     assert it.outcome(attempt).message == "terminated"
     assert time.monotonic() - asked >= 0.3
-    assert not alive(pid)
+    eventually(lambda: not alive(pid))
 
 
 def test_children_have_the_grace_too_when_their_parent_is_gone(

@@ -170,32 +170,19 @@ def test_a_guard_outlives_the_signals_of_its_terminal(mark: str, tmp_path: Path)
 
 def test_what_an_earlier_supervisor_left_behind_is_found_by_its_run() -> None:
     run_id = f"run-{uuid.uuid4().hex}"
+    environ = {"PATH": "/usr/bin:/bin", guard.RUN: run_id}
     # started by a process that has gone, as after a kill
-    script = "setsid sh -c 'echo $$; sleep 100 & wait' & exit 0"
-    orphan = subprocess.run(
-        ["/bin/sh", "-c", script],
-        env={"PATH": "/usr/bin:/bin", guard.RUN: run_id},
-        stdout=(pipe := _Pipe()).write,
-        check=True,
-    )
-    assert orphan.returncode == 0
-    pipe.line()
-    mine = subprocess.Popen(["sleep", "100"], env={"PATH": "/usr/bin:/bin", guard.RUN: run_id})
-
-    assert guard.end_left_behind(run_id, grace=2) == 2
-    assert guard.end_left_behind(run_id, grace=2) == 0
-    assert mine.poll() is None  # what this process has started itself
-    mine.kill()
-    mine.wait()
-
-
-class _Pipe:
-    """A pipe to read the first line from."""
-
-    def __init__(self) -> None:
-        self._read, self.write = os.pipe()
-
-    def line(self) -> str:
-        os.close(self.write)
-        with os.fdopen(self._read) as file:
-            return file.readline()
+    script = "setsid sh -c 'sleep 100 & wait' & exit 0"
+    subprocess.run(["/bin/sh", "-c", script], env=environ, check=True)
+    until = time.monotonic() + 20
+    while len(guard.marked(f"{guard.RUN}={run_id}".encode())) < 2:  # the shell, its sleep
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    mine = subprocess.Popen(["sleep", "100"], env=environ)
+    try:
+        assert guard.end_left_behind(run_id, grace=2) == 2
+        assert guard.end_left_behind(run_id, grace=2) == 0
+        assert mine.poll() is None  # what this process has started itself
+    finally:
+        mine.kill()
+        mine.wait()
