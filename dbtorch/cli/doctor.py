@@ -16,7 +16,7 @@ from pathlib import Path
 
 import click
 
-from dbtorch.cli.errors import OK, USAGE, expected_errors
+from dbtorch.cli.errors import OK, USAGE, UsageError, expected_errors
 from dbtorch.cli.opening import Options
 from dbtorch.cli.options import PROFILE_OPTIONS
 from dbtorch.cli.project import Project, configured_store, open_project
@@ -164,11 +164,14 @@ def _is_adapter(name: str) -> bool:
 def _connection(project: Project, options: Options) -> Finding:
     """Let dbt connect with the profile, by its own `dbt debug`."""
     args = [project.python, "-c", "from dbt.cli.main import cli; cli()", "debug", "--connection"]
-    args += ["--project-dir", str(project.dir), *_profile_args(project, options)]
+    args += ["--project-dir", str(project.dir)]
     args += ["--no-use-colors", "--log-level-file", "none"]
     advice = "check profiles.yml and --target; `dbt debug` shows all of it"
     try:
+        args += _profile_args(project, options)
         done = subprocess.run(args, capture_output=True, text=True, check=False, timeout=300)
+    except UsageError as error:
+        return Finding("connection", False, *str(error).split("; ", 1))
     except subprocess.TimeoutExpired:
         return Finding("connection", False, "no answer within 5 minutes", advice)
     lines = [_STAMP.sub("", line).strip() for line in done.stdout.splitlines()]
@@ -192,9 +195,9 @@ def _profile_args(project: Project, options: Options) -> list[str]:
     for name in PROFILE_OPTIONS:
         if name in words:
             kept += [name, words[words.index(name) + 1]]
-    folder = project.profiles_dir(os.environ, Path.cwd())
-    if "--profiles-dir" not in kept and folder is not None:
-        kept += ["--profiles-dir", str(folder)]
+    if "--profiles-dir" not in kept:
+        folder = project.profiles_dir(os.environ, Path.cwd())
+        kept += [] if folder is None else ["--profiles-dir", str(folder)]
     return kept
 
 

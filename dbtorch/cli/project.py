@@ -42,11 +42,18 @@ class Project:
 
         dbt looks at --profiles-dir, DBT_PROFILES_DIR, the current folder and ~/.dbt, in this
         order; dbtorch.yml and the project's own folder come between the second and the third.
+        Raises `UsageError` when dbtorch.yml names a folder that is not there.
         """
         if "DBT_PROFILES_DIR" in environ:
             return None
         if self.config.engine.profiles_dir is not None:
-            return (self.dir / self.config.engine.profiles_dir).resolve()
+            folder = (self.dir / self.config.engine.profiles_dir).resolve()
+            if not folder.is_dir():
+                raise UsageError(
+                    f"dbtorch.yml: engine.profiles_dir: there is no folder {folder}; name the one"
+                    " that holds profiles.yml, relative to the project"
+                )
+            return folder
         here = (cwd / "profiles.yml").exists()
         return self.dir if not here and (self.dir / "profiles.yml").exists() else None
 

@@ -66,9 +66,9 @@ def build_engine(
 ) -> SessionEngine:
     """The session engine of a project; relative paths in ``dbt_args`` count from ``cwd``."""
     args = ["--project-dir", str(project.dir), *dbt_args]
-    profiles_dir = project.profiles_dir(environ, cwd)
-    if "--profiles-dir" not in dbt_args and profiles_dir is not None:
-        args += ["--profiles-dir", str(profiles_dir)]
+    if "--profiles-dir" not in dbt_args:
+        folder = project.profiles_dir(environ, cwd)
+        args += [] if folder is None else ["--profiles-dir", str(folder)]
     if "--log-level-file" not in dbt_args and "DBT_LOG_LEVEL_FILE" not in environ:
         args += ["--log-level-file", "none"]  # every attempt has a log of its own instead
     if not {"--debug", "--log-level"} & set(dbt_args):

@@ -179,6 +179,11 @@ def test_meta_dbtorch_that_is_wrong(workspace: Workspace, meta: str, said: tuple
             [],
             ("engine.python", "bin/nope"),
         ),
+        (
+            {"dbtorch.yml": f"engine: {{profiles_dir: ../nope}}\n{TRAP}"},
+            [],
+            ("dbtorch.yml: engine.profiles_dir: there is no folder ", "/nope; name the one"),
+        ),
     ],
 )
 def test_what_cannot_be_run(
