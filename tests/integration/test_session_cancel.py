@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,15 @@ SLOW_TO_COMPILE = """
 
 #: Seconds after which nobody would call it a cancellation. The queries would take hours.
 AT_ONCE = 25
+
+
+#: A statement before a query, by which DuckDB says from outside that it has come so far.
+SAYS = "copy (select 1 as id) to 'begun.csv'"
+
+
+def has_said(shop: Shop) -> bool:
+    """Whether `SAYS` has run."""
+    return (shop.dir / "begun.csv").exists()
 
 
 def interrupted(tmp_path: Path, endless: str, **more: Any) -> tuple[Session, float]:
@@ -123,8 +133,10 @@ def test_queries_on_duckdb_are_cancelled(tmp_path: Path) -> None:
     assert "Interrupted" in found.log("overdue")
 
 
-def one_cancelled(tmp_path: Path, endless: str, **more: Any) -> Session:
-    """Cancel one of two queries, and let the other one end when that is over."""
+def one_cancelled(
+    tmp_path: Path, endless: str, begun: Callable[[Shop], bool], **more: Any
+) -> Session:
+    """Cancel one of two queries once it has begun; the other one ends when that is over."""
     shop = Shop(
         tmp_path / "shop",
         {
@@ -146,7 +158,7 @@ def one_cancelled(tmp_path: Path, endless: str, **more: Any) -> Session:
     )
 
     def request() -> None:
-        time.sleep(1)  # let the query begin
+        found.until(lambda: begun(shop))
         found.inbox.put(Requested(action))
 
     with session(shop, settings={"cancelled": Settings(retries=3)}) as found:
@@ -175,15 +187,20 @@ def assert_one_cancelled(found: Session) -> None:
 
 def test_one_query_on_postgres_is_cancelled(tmp_path: Path, postgres_database: str) -> None:
     target = on_postgres(postgres_database)
-    found = one_cancelled(tmp_path, "select 1 as id from pg_sleep(7100)", target=target)
+    runs = "query like '%pg_sleep(7100)%' and state = 'active' and pid <> pg_backend_pid()"
+
+    def begun(shop: Shop) -> bool:
+        return bool(shop.query(f"select query from pg_stat_activity where {runs}"))
+
+    found = one_cancelled(tmp_path, "select 1 as id from pg_sleep(7100)", begun, target=target)
     assert_one_cancelled(found)
-    left = "query like '%pg_sleep(7100)%' and state = 'active' and pid <> pg_backend_pid()"
-    assert found.shop.query(f"select query from pg_stat_activity where {left}") == []
+    assert not begun(found.shop)
 
 
 def test_one_query_on_duckdb_is_cancelled(tmp_path: Path) -> None:
+    hook = f"{{{{ config(pre_hook=[{SAYS!r}]) }}}} "
     endless = "select sum(hash(a.n + b.n)) as id from range(9999999) a(n), range(9999999) b(n)"
-    found = one_cancelled(tmp_path, endless)
+    found = one_cancelled(tmp_path, hook + endless, has_said)
     assert_one_cancelled(found)
     assert found.shop.query("select id from second") == [(1,)]
 
@@ -193,12 +210,12 @@ def test_hooks_are_cancelled_too(tmp_path: Path) -> None:
     shop = Shop(
         tmp_path / "shop",
         {"models/orders.sql": "select 1 as id"},
-        project=f"on-run-start: ['{endless}', 'select 1']",
+        project=f"on-run-start: [{SAYS!r}, '{endless}', 'select 1']",
     )
     asked: list[float] = []
 
     def interrupt() -> None:
-        time.sleep(1)  # let the query begin
+        found.until(lambda: has_said(shop))
         asked.append(time.monotonic())
         found.interrupt()
 
@@ -210,9 +227,10 @@ def test_hooks_are_cancelled_too(tmp_path: Path) -> None:
     assert found.run.state is RunState.CANCELLED
     assert found.states["orders"] == "cancelled"
     assert found.states["session.close"] == "success"
-    assert found.states["shop-on-run-start-0"] == "failed"
+    assert found.states["shop-on-run-start-0"] == "success"
+    assert found.states["shop-on-run-start-1"] == "failed"
     results = {id: status for id, (status, _) in found.shop.results().items()}
-    assert results["operation.shop.shop-on-run-start-0"] == "error"
+    assert results["operation.shop.shop-on-run-start-1"] == "error"
     assert results["model.shop.orders"] == "skipped"
     assert invalid(found.shop.dir / "target") == []
 
