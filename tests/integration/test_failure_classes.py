@@ -408,13 +408,13 @@ def test_a_warehouse_that_is_down_is_probed_by_one_node(
     with psycopg.connect(postgres_database, autocommit=True) as connection:
         connection.execute(_DOWN.replace("$schema", schema))
 
-    # down for six calls: three open the circuit, at most one more is under way, then probes
-    each = Settings(retry_on={T: 10}, retry_delay=0.01)
-    found = driven(shop, each=each, breaker=Breaker(failures=3, window=60, pause=0.3))
+    # down for eight calls: three nodes open the circuit, one more may be under way, then probes
+    each = Settings(retry_on={T: 10}, retry_delay=3)
+    found = driven(shop, each=each, breaker=Breaker(failures=3, window=600, pause=0.3))
 
     assert {found.states[name] for name in names} == {"success"}
     failures = [c for c in found.changes if c.outcome is not None and c.outcome.failure_class is T]
-    assert len(failures) == 6
+    assert len(failures) == 8
     probes = [change.at for change in failures[4:]]
     gaps = [(later - earlier).total_seconds() for earlier, later in pairwise(probes)]
     assert all(gap >= 0.3 for gap in gaps)
@@ -425,7 +425,7 @@ _DOWN = """
     create sequence $schema.calls;
     create function $schema.asks() returns int language plpgsql as $$
     begin
-        if nextval('$schema.calls') <= 6 then
+        if nextval('$schema.calls') <= 8 then
             raise exception using errcode = '57P03', message = 'not now';
         end if;
         return 1;
