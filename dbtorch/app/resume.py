@@ -99,20 +99,23 @@ def take_over(earlier: RunRecord) -> Iterator[Changed]:
 
 
 def differences(earlier: RunRecord, graph: Graph) -> list[str]:
-    """What is not as it was when the run was planned, as a person would name it."""
+    """What is not as it was when the run was planned, as a person would name it.
+
+    Sorted, as a graph's nodes are in no order: dbt parses changed files in that of a set.
+    """
     known = {node.id: node for node in earlier.nodes}
-    found = [
+    changed = {
         _where(node)
         for id, node in graph.nodes.items()
         if id in known and _differs(known[id], node)
-    ]
-    found += [
+    }
+    new = {
         f"{_where(node)} (new)"
         for id, node in graph.nodes.items()
         if id not in known and node.kind not in EVERY_TIME
-    ]
-    found += [f"{_where(node)} (gone)" for node in known.values() if _is_gone(node, graph)]
-    return list(dict.fromkeys(found))
+    }
+    gone = {f"{_where(node)} (gone)" for node in known.values() if _is_gone(node, graph)}
+    return [*sorted(changed), *sorted(new), *sorted(gone)]
 
 
 def outputs(earlier: RunRecord) -> dict[str, Any]:

@@ -250,7 +250,7 @@ def test_what_has_gone_is_left_alone_and_said(story: Story) -> None:
 def test_the_same_code_is_insisted_on(story: Story) -> None:
     assert "1 failed" in story.same_code.out  # the code was the same, so it went on
     assert story.refused == (
-        f"the code is not what run {story.failed.id} used: models/orders.sql, models/broken.sql,"
+        f"the code is not what run {story.failed.id} used: models/broken.sql, models/orders.sql,"
         " models/fresh.sql (new), models/doomed.sql (gone); without --same-code the retry goes on"
         " with it as it is now"
     )
