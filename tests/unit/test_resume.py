@@ -200,15 +200,15 @@ def test_new_nodes_run_and_those_that_have_gone_are_left_alone():
     assert gone["bystander"] == (State.SKIPPED, "no longer part of the run")
     assert differences(a_run(), plan.graph) == [
         "models/fresh.sql (new)",
-        "models/report.sql (gone)",
         "models/bystander.sql (gone)",
+        "models/report.sql (gone)",
     ]
 
 
 def test_code_is_the_same_or_is_named():
     assert differences(a_run(orders="failed", **BLOCKED), a_plan().graph) == []
     found = differences(a_run(orders="failed", **BLOCKED), a_plan(orders="2", load="2").graph)
-    assert found == ["step load", "models/orders.sql"]
+    assert found == ["models/orders.sql", "step load"]
 
 
 # ---------------------------------------------------------------- asked for
