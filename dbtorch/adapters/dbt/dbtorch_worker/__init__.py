@@ -7,6 +7,7 @@ the other end of the socket).
 
 from __future__ import annotations
 
+import gc
 import sys
 
 from .attempt_log import scrub
@@ -24,8 +25,11 @@ def main(fd: int) -> None:
     channel = Channel(fd)
     channel.listen()
     try:
+        gc.disable()  # nothing of what an import makes is garbage, and looking costs a tenth of it
         from dbt.cli.main import dbtRunner
 
+        gc.freeze()
+        gc.enable()
         for warning in check_seams():
             channel.send("warning", message=warning)
         session = Session(channel, channel.incoming.get())
