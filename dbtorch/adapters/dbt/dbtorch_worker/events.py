@@ -18,6 +18,7 @@ def route_events(session: Session) -> None:
     from dbt_common.events.contextvars import get_node_info
     from dbt_common.events.event_manager import EventManager
 
+    own = _dbts_own_callbacks()
     fire_event = EventManager.fire_event
     unheard = {EventLevel.DEBUG: 0, EventLevel.TEST: 0, EventLevel.INFO: 1}
 
@@ -29,13 +30,21 @@ def route_events(session: Session) -> None:
                 log.write(e.message())
         if (
             rank == 2
-            or manager.callbacks
+            or any(callback not in own for callback in manager.callbacks)
             or any(unheard.get(logger.level, 2) <= rank for logger in manager.loggers)
         ):
             fire_event(manager, e, level, *args, **kwargs)
 
     EventManager.fire_event = fire
     build_messages_late()
+
+
+def _dbts_own_callbacks() -> tuple[Any, ...]:
+    """Callbacks of dbt itself that are about warnings only."""
+    import dbt.tracking
+
+    found = getattr(dbt.tracking, "track_behavior_change_warn", None)  # since 1.10
+    return () if found is None else (found,)
 
 
 #: Debug events that say nothing a person looks for in the log of an attempt.

@@ -8,7 +8,7 @@ from typing import Any
 
 from .attempt_log import AttemptLog
 from .events import route_events
-from .savings import make_macros_quickly
+from .savings import make_macros_quickly, match_relations_quickly
 from .session import Session
 
 
@@ -66,3 +66,4 @@ def install(session: Session) -> None:
     MicrobatchBatchRunner._build_failed_run_batch_result = keep_batch_exception
     route_events(session)
     make_macros_quickly()
+    match_relations_quickly()
