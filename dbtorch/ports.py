@@ -287,8 +287,10 @@ class Store(Outbox, Protocol):
     def attempts(self, run_id: str, node_id: str) -> list[AttemptRecord]:
         """Attempts of a node, in order."""
 
-    def durations(self, project: str, target: str, *, last: int = 10) -> dict[str, float]:
-        """Median seconds of each node's last successes on this target."""
+    def durations(
+        self, project: str, target: str, *, last: int = 10
+    ) -> dict[str, tuple[float, ...]]:
+        """Seconds of each node's last successes on this target, the newest first."""
 
     def acquire(self, lease: Lease, *, now: datetime) -> None:
         """Take the lease or raise `LeaseHeld`. One that has expired may be taken over."""

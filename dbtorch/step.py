@@ -109,6 +109,8 @@ def step(
     priority: int | None = None,
     owner: str | None = None,
     runbook: str | None = None,
+    deadline: float | str | None = None,
+    max_age: float | str | None = None,
     opens_database: bool | None = None,
 ) -> Callable[[_Function], _Function]: ...
 

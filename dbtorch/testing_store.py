@@ -10,7 +10,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from statistics import median
 from typing import Any
 
 from dbtorch.core.events import Changed, Outcome
@@ -160,8 +159,10 @@ class MemoryStore(MemoryOutbox):
             kept = self._runs.get(run_id)
             return _ordered(kept.attempts.get(node_id, {})) if kept is not None else []
 
-    def durations(self, project: str, target: str, *, last: int = 10) -> dict[str, float]:
-        """Median seconds of each node's last successes on this target."""
+    def durations(
+        self, project: str, target: str, *, last: int = 10
+    ) -> dict[str, tuple[float, ...]]:
+        """Seconds of each node's last successes on this target, the newest first."""
         found: defaultdict[str, list[tuple[datetime, float]]] = defaultdict(list)
         with self._lock:
             for kept in self._runs.values():
@@ -169,7 +170,7 @@ class MemoryStore(MemoryOutbox):
                     for node_id, attempts in kept.attempts.items():
                         found[node_id] += _successes(attempts.values())
         newest = {id: sorted(times, reverse=True)[:last] for id, times in found.items() if times}
-        return {id: median(seconds for _, seconds in times) for id, times in newest.items()}
+        return {id: tuple(seconds for _, seconds in times) for id, times in newest.items()}
 
     # ---------------------------------------------------------------- leases
 

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from dbtorch.app.courier import Courier
+from dbtorch.core.deadline import Late
 from dbtorch.core.events import Changed
 from dbtorch.core.incidents import Incident
 from dbtorch.core.outbox import Delivery, Entry
@@ -43,7 +44,7 @@ class _Ended:
     at: datetime
 
 
-_Item = Sequence[Changed] | _Ended | None
+_Item = Sequence[Changed] | Late | _Ended | None
 
 
 class Alerting:
@@ -58,20 +59,17 @@ class Alerting:
         *,
         run_id: str,
         random: Callable[[], float],
-        deadline: datetime | None = None,
         on_left: Callable[[Sequence[Delivery]], None] = lambda _: None,
         patience: float = PATIENCE,
     ) -> None:
         """``make`` reads what is known of the run; it is called in the thread.
 
-        ``deadline`` is when the run is late, None when it has been told. ``on_left`` is told of
-        messages that could not be delivered so far.
+        ``on_left`` is told of messages that could not be delivered so far.
         """
         self._make = make
         self._store = store
         self._clock = clock
         self._run_id = run_id
-        self._deadline = deadline
         self._on_left = on_left
         self._patience = patience
         self._queue: queue.SimpleQueue[_Item] = queue.SimpleQueue()
@@ -87,6 +85,11 @@ class Alerting:
         """Take note; returns at once."""
         if self._couriers:
             self._queue.put(changes)
+
+    def late(self, late: Late) -> None:
+        """A deadline was missed or is at risk; returns at once."""
+        if self._couriers:
+            self._queue.put(late)
 
     def ended(self, state: RunState | None) -> None:
         """The run is over; None when another plan, told by another listener, goes on with it."""
@@ -164,30 +167,21 @@ class Alerting:
         """Wait for something to happen, or for the time to say something."""
         items: list[_Item] = []
         try:
-            items.append(self._queue.get(timeout=self._wait()))
+            items.append(self._queue.get(timeout=PROGRESS_EVERY))
             while True:
                 items.append(self._queue.get_nowait())
         except queue.Empty:
             return items
 
-    def _wait(self) -> float:
-        if self._deadline is None:
-            return PROGRESS_EVERY
-        left = (self._deadline - self._clock.now()).total_seconds()
-        return max(0.0, min(PROGRESS_EVERY, left))
-
     def _tell(self, telling: Telling, items: Sequence[_Item]) -> None:
         for item in items:
-            if isinstance(item, _Ended):
-                self._deadline = None
+            if isinstance(item, Late):
+                telling.late(item)
+            elif isinstance(item, _Ended):
                 if item.state is not None:
                     telling.ended(item.state, item.at)
             elif item is not None:
                 telling.changed(item)
-        now = self._clock.now()
-        if self._deadline is not None and now >= self._deadline:
-            telling.late(now, self._deadline)
-            self._deadline = None
         self._keep(telling)
 
     def _keep(self, telling: Telling) -> None:

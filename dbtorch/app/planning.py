@@ -328,4 +328,5 @@ def _policy(said: Settings, *, engine: bool, whole: int) -> Policy:
         on_failure=OnFailure(said.on_failure or OnFailure.BLOCK),
         gate=said.gate.gate() if said.gate is not None else None,
         require=said.require or Require.ANY,
+        deadline=said.deadline,
     )

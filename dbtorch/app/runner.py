@@ -6,17 +6,18 @@ import contextlib
 import logging
 import queue
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from dbtorch.app.planning import Planned
 from dbtorch.core.breaker import Pause
-from dbtorch.core.deadline import Deadline, DeadlineAction
+from dbtorch.core.deadline import Deadlines, Late
 from dbtorch.core.events import Attempt, Batch, Changed, Event
 from dbtorch.core.graph import Kind
 from dbtorch.core.history import Action
 from dbtorch.core.run import Run
 from dbtorch.core.state import State
+from dbtorch.core.timekeeper import Timekeeper
 from dbtorch.ports import Clock, Engine, Listener, Steps
 
 log = logging.getLogger(__name__)
@@ -91,14 +92,15 @@ class Runner:
         recorder: Listener,
         listeners: Sequence[Listener] = (),
         on_pause: Callable[[Pause | None], None] = lambda _: None,
-        deadline: Deadline | None = None,
-        on_late: Callable[[Deadline], None] = lambda _: None,
+        timekeeper: Timekeeper | None = None,
+        on_late: Callable[[Late], None] = lambda _: None,
         on_answered: Callable[[Action], None] = lambda _: None,
     ) -> None:
         """``recorder`` is told first, and what it raises ends the run; other listeners may fail.
 
         ``on_pause`` is told when the circuit breaker opens, and None when it closes; ``on_late``
-        when the deadline has passed; ``on_answered`` when what was requested has been written.
+        of a deadline that is missed or at risk; ``on_answered`` when what was requested has been
+        written.
         What these raise ends the run.
         """
         self._run = run
@@ -110,7 +112,7 @@ class Runner:
         self._recorder = recorder
         self._listeners = tuple(listeners)
         self._on_pause = on_pause
-        self._deadline = deadline
+        self._timekeeper = timekeeper or Timekeeper(Deadlines())
         self._on_late = on_late
         self._on_answered = on_answered
         self._asked: list[Interrupt | Requested] = []
@@ -146,27 +148,28 @@ class Runner:
         if wake_at is None and self._run.idle and not self._run.finished:
             stuck = [id for id, state in self._run.states.items() if not state.final]
             raise RuntimeError(f"the run is stuck, nothing is under way before: {stuck[:10]}")
-        late_at = self._deadline.wakes_at() if self._deadline is not None else None
+        now = self._clock.now()
+        late_at = self._timekeeper.wakes_at(now)
         times = [time for time in (wake_at, late_at, self._over_by) if time is not None]
-        return max(0.0, (min(times) - self._clock.now()).total_seconds()) if times else None
+        return max(0.0, (min(times) - now).total_seconds()) if times else None
 
     def _look_at_the_clock(self) -> list[Changed]:
-        """Say that the deadline has passed, once, and do what it says; leave a dbt that hangs."""
-        deadline, now = self._deadline, self._clock.now()
+        """Say what is late, once, and do what its deadline says; leave a dbt that hangs."""
+        now = self._clock.now()
         if self._over_by is not None and now >= self._over_by:
             self._over_by = None
             self._engine.abandon("dbt did not end in time after the run was cancelled")
-        if deadline is None or not deadline.missed(now):
-            return []
-        self._deadline = replace(deadline, told=True)
-        self._on_late(deadline)
-        if deadline.action is not DeadlineAction.CANCEL:
-            return []
-        return self._record(Interrupt(MISSED))
+        changes: list[Changed] = []
+        for late in self._timekeeper.look(now):
+            self._on_late(late)
+            if self._timekeeper.cancels(late):
+                changes += self._record(Interrupt(MISSED))
+        return changes
 
     def _cancel_run(self, reason: str, now: datetime, within: float = PATIENCE) -> list[Changed]:
         over_by = now + timedelta(seconds=within)
         self._over_by = min(self._over_by or over_by, over_by)
+        self._timekeeper.rest()
         self._engine.leave_out_end_hooks()
         return self._run.cancel(reason, now)
 
@@ -208,6 +211,7 @@ class Runner:
         if not changes:
             return
         self._recorder(changes)
+        self._timekeeper.note(changes)
         left_out = [change for change in changes if self._never_ran(change)]
         if left_out:
             self._engine.skip(left_out)

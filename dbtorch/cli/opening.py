@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -126,6 +127,7 @@ class Opening:
 
     selected: Selected
     planned: Planned
+    durations: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # of the past
 
     @property
     def empty(self) -> bool:
@@ -148,6 +150,8 @@ class Opening:
     ) -> Opening:
         """Plan with what dbt answered. Raises `ConfigError` and `PlanError`."""
         config = project.config
+        from statistics import median  # takes a while to import, and few commands ask
+
         settings = settings_for(selected.nodes, config, project.dir)
         target = str(selected.target["name"])
         durations = store.durations(selected.project, target) if store is not None else {}
@@ -158,5 +162,6 @@ class Opening:
             everything=options.everything(config),
             freshness=options.freshness,
         )
-        planned = make_plan(selected, config, settings, durations, choice)
-        return cls(selected=selected, planned=planned)
+        expected = {id: median(seconds) for id, seconds in durations.items()}
+        planned = make_plan(selected, config, settings, expected, choice)
+        return cls(selected=selected, planned=planned, durations=durations)

@@ -12,6 +12,7 @@ from dbtorch.cli.render.forecast import Forecast, forecast, is_shown
 from dbtorch.cli.render.progress import label
 from dbtorch.cli.render.table import table
 from dbtorch.cli.render.words import and_more, calm, many, took
+from dbtorch.core.deadline import DeadlineRule
 from dbtorch.core.freshness import Thresholds
 from dbtorch.core.freshness import span as age
 from dbtorch.core.gate import Gate, OnStale, Require
@@ -100,6 +101,7 @@ class _PlanView:
                 (slots, slots),
                 (f"retries {_retries(policy.retry)}", special),
                 (f"timeout {_span(policy.timeout)}", policy.timeout != self._timeout),
+                (f"deadline {_deadline(policy.deadline)}", policy.deadline is not None),
                 ("blocks nothing if it fails", policy.on_failure is OnFailure.CONTINUE),
                 (_gate(policy.gate, self._plan.limits.get(id)), policy.gate is not None),
                 ("held back when all its sources are stale", self._waits_for_all(id)),
@@ -164,6 +166,7 @@ class _PlanView:
             "gate": asdict(policy.gate) if policy.gate is not None else None,
             "freshness": asdict(self._plan.limits[id]) if id in self._plan.limits else None,
             "require": policy.require.value,
+            "deadline": _deadline(policy.deadline) or None,
         }
 
     def _waits_for_all(self, id: str) -> bool:
@@ -231,6 +234,12 @@ def _gate(gate: Gate | None, limits: Thresholds | None) -> str:
     return "; ".join(
         f"{name} {age(limit)}: {_action(on, gate)}" for name, limit, on in ages if limit is not None
     )
+
+
+def _deadline(rule: DeadlineRule | None) -> str:
+    if rule is None:
+        return ""
+    return f"{rule.by:%H:%M}" if rule.by is not None else _span(rule.within)
 
 
 def _action(on: OnStale, gate: Gate) -> str:

@@ -34,7 +34,7 @@ from dbtorch.cli.project import Project, configured_store, open_project
 from dbtorch.cli.render import View, make_view
 from dbtorch.cli.resuming import Asked, latest_record, notes
 from dbtorch.cli.signals import Signals
-from dbtorch.cli.timing import deadline_of
+from dbtorch.cli.timing import deadline_of, deadlines_of, found_earlier, told
 from dbtorch.cli.wiring import (
     Occasion,
     Subject,
@@ -45,13 +45,15 @@ from dbtorch.cli.wiring import (
     prepare,
 )
 from dbtorch.core.breaker import Pause
-from dbtorch.core.deadline import Deadline, DeadlineAction
+from dbtorch.core.deadline import Deadlines, Late
 from dbtorch.core.events import Attempt, Batch, Finished
+from dbtorch.core.forecast import Forecast
 from dbtorch.core.history import Action, Lease, RunRecord, Verb
-from dbtorch.core.plan import SESSION_CLOSE, SESSION_OPEN
+from dbtorch.core.plan import SESSION_CLOSE, SESSION_OPEN, Plan
 from dbtorch.core.run import Run
 from dbtorch.core.state import RunState, State
 from dbtorch.core.summary import summarize
+from dbtorch.core.timekeeper import Timekeeper
 from dbtorch.ports import EngineError, Selected, Store
 
 
@@ -109,7 +111,7 @@ class Stretch:
         self._deadline = deadline_of(
             pipeline_of(project.config, options),
             options,
-            self._clock.now() if earlier is not None else started_at,
+            self._clock.now() if earlier is not None else occasion.planned_at or started_at,
             earlier,
         )
 
@@ -219,12 +221,13 @@ class Stretch:
         commit: Checkout,
     ) -> Run:
         planned = opening.planned
+        deadlines = self._deadlines(opening)
         record = replace(
             describe_run(self._occasion, self._options, self._project, opening, commit),
             started_at=self._started_at,
             options={
                 **self._options.to_record(),
-                **(self._deadline.record() if self._deadline is not None else {}),
+                **deadlines.record(),
             },
         )
         resumed = self._resumption(opening, view)
@@ -241,6 +244,7 @@ class Stretch:
             grace=self._grace,
         )
         run = Run(planned.plan, random=random.random, prior=resumed.prior)
+        timekeeper = _timekeeper(deadlines, opening, run)
         engine.adopt(resumed.results)
         self._signals.route(self._inbox, leave=partial(_leave, engine, steps), grace=self._grace)
         began = self._clock.now()
@@ -257,8 +261,8 @@ class Stretch:
                 recorder=Recorder(store, record.run_id, lease),
                 listeners=[view.changed, alerts],
                 on_pause=lambda pause: view.note(_told_of(pause), level="warning"),
-                deadline=self._deadline,
-                on_late=partial(self._late, store, view),
+                timekeeper=timekeeper,
+                on_late=partial(self._late, store, view, alerts, timekeeper, planned.plan),
                 on_answered=lambda action: store.handled(
                     record.run_id, action.ordinal, self._clock.now()
                 ),
@@ -279,7 +283,6 @@ class Stretch:
         self, store: Store, view: View, record: RunRecord, opening: Opening, resumed: Resumption
     ) -> Alerting:
         """What tells people about this stretch; at the very end it is waited for, but not long."""
-        deadline = self._deadline
         subject = Subject(
             record=record,
             plan=opening.planned.plan,
@@ -295,7 +298,7 @@ class Stretch:
             subject,
             self._files,
             self._clock,
-            deadline=deadline.at if deadline is not None and not deadline.told else None,
+            late=found_earlier(self._earlier) if self._earlier is not None else (),
             note=partial(view.note, level="warning"),
         )
         return self._stack.enter_context(alerting)
@@ -347,16 +350,51 @@ class Stretch:
         )
         self._stack.enter_context(watch)
 
-    def _late(self, store: Store, view: View, deadline: Deadline) -> None:
-        """Write and say that the deadline has passed, once in all stretches."""
-        self._deadline = replace(deadline, told=True)
-        what = f"the run is late, its deadline was {deadline.at.astimezone():%Y-%m-%d %H:%M:%S}"
-        if deadline.action is DeadlineAction.CANCEL:
-            what += "; it is cancelled"
-        now = self._clock.now()
-        action = Action(action=Verb.DEADLINE, at=now, actor="dbtorch", reason=what, handled_at=now)
+    def _deadlines(self, opening: Opening) -> Deadlines:
+        """Deadlines of the run and of its nodes."""
+        if self._deadline is not None and self._earlier is not None:
+            found = found_earlier(self._earlier)
+            same = [late for late in found if late.missed and late.deadline == self._deadline.at]
+            told = any(not late.node_id for late in same)
+            self._deadline = replace(self._deadline, told=told or self._deadline.told)
+        return deadlines_of(
+            self._deadline,
+            opening.planned.plan,
+            pipeline_of(self._project.config, self._options),
+            self._occasion.planned_at or self._started_at,
+            self._earlier,
+        )
+
+    def _late(
+        self,
+        store: Store,
+        view: View,
+        alerts: Alerting,
+        timekeeper: Timekeeper,
+        plan: Plan,
+        late: Late,
+    ) -> None:
+        """Write and say what is late or will be, once in all stretches."""
+        what = told(late, plan, cancels=timekeeper.cancels(late))
+        action = Action(
+            action=Verb.DEADLINE if late.missed else Verb.AT_RISK,
+            at=late.at,
+            actor="dbtorch",
+            node_id=late.node_id,
+            reason=what,
+            handled_at=late.at,
+        )
         store.act(self._occasion.run_id, action)
         view.note(what, level="warning")
+        alerts.late(late)
+
+
+def _timekeeper(deadlines: Deadlines, opening: Opening, run: Run) -> Timekeeper:
+    """What watches the deadlines; the forecast is made only where there are any."""
+    if deadlines.run is None and not deadlines.nodes:
+        return Timekeeper(deadlines)
+    forecast = Forecast(opening.planned.plan, opening.durations, run.states)
+    return Timekeeper(deadlines, forecast if opening.durations else None, run.states)
 
 
 def _told_of(pause: Pause | None) -> str:

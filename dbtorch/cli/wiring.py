@@ -21,6 +21,7 @@ from dbtorch.app.alerting import Alerting
 from dbtorch.cli.project import Project
 from dbtorch.core.alert_making import Scene
 from dbtorch.core.config import GRACE, PipelineSpec, StepSpec
+from dbtorch.core.deadline import Late
 from dbtorch.core.graph import Node
 from dbtorch.core.history import NodeRecord, RunRecord
 from dbtorch.core.outbox import Delivery
@@ -40,6 +41,7 @@ class Occasion:
     logical_date: datetime
     data_interval_start: datetime
     data_interval_end: datetime
+    planned_at: datetime | None = None  # when a schedule wanted it to start; None by hand
     outputs: dict[str, Any] = field(default_factory=dict)  # of steps, by name
 
     def template(self) -> dict[str, Any]:
@@ -205,10 +207,13 @@ def build_alerting(
     files: RunFiles,
     clock: Clock,
     *,
-    deadline: datetime | None,
+    late: Sequence[Late] = (),
     note: Callable[[str], None],
 ) -> Alerting:
-    """What tells people about a run; ``note`` is told what cannot be. Never raises."""
+    """What tells people about a run; ``note`` is told what cannot be. Never raises.
+
+    ``late`` is what an earlier stretch found out about deadlines.
+    """
     spec, record = project.config.alerts or AlertsSpec(), subject.record
     notifiers = build_notifiers(spec)
     for name, why in notifiers.off.items():
@@ -241,6 +246,8 @@ def build_alerting(
             states={node.id: node.state for node in subject.states},
         )
         telling.begin(clock.now(), earlier.nodes if earlier is not None else ())
+        for one in late:
+            telling.late(one)
         return telling
 
     return Alerting(
@@ -250,7 +257,6 @@ def build_alerting(
         clock,
         run_id=record.run_id,
         random=random.random,
-        deadline=deadline,
         on_left=lambda left: note(left_in_outbox(left)),
     )
 

@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 
+from dbtorch.core.alert_text import took, when
 from dbtorch.core.alerts import SEVERITIES, Alert, AlertEvent
+from dbtorch.core.deadline import Late
 from dbtorch.core.events import Changed
 from dbtorch.core.graph import Graph, Kind, Node
 from dbtorch.core.incidents import Incident
@@ -86,6 +88,23 @@ class Scene:
             in_a_row=incident.in_a_row,
             since=incident.opened_at,
         )
+
+    def late(self, late: Late) -> Alert:
+        """A deadline was missed or is at risk."""
+        event = AlertEvent.DEADLINE_MISSED if late.missed else AlertEvent.DEADLINE_AT_RISK
+        facts = [("Deadline", when(late.deadline))]
+        if late.expected is not None:
+            facts.append(("Expected end", when(late.expected)))
+        if late.costliest:
+            facts.append(("Costs the most", f"{self.label(late.costliest)}, {took(late.costs)}"))
+        if not late.node_id:
+            return self.of_run(event, late.at, facts)
+        return replace(self._node(event, late.node_id, late.at), facts=tuple(facts))
+
+    def label(self, node_id: str) -> str:
+        """A node in a sentence: ``model fct_orders``."""
+        node = self._found(node_id)
+        return _name(node) if node.kind is Kind.SESSION else f"{node.kind} {_name(node)}"
 
     def of_run(
         self, event: AlertEvent, at: datetime, facts: Iterable[tuple[str, str]] = ()

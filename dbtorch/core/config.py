@@ -40,6 +40,8 @@ class Settings:
     runbook: str | None = None
     gate: GateSettings | None = None  # of a source
     require: Require | None = None  # how many of the sources before it must be fresh
+    deadline: DeadlineRule | None = None
+    max_age: float | None = None  # seconds since the last success
 
     def over(self, base: Settings) -> Settings:
         """These settings, with ``base`` where they say nothing.
@@ -134,6 +136,7 @@ class PipelineSpec:
     settings: Settings = field(default_factory=Settings)  # of nodes that say nothing of their own
     deadline: DeadlineRule | None = None
     deadline_action: DeadlineAction = DeadlineAction.ALERT
+    max_age: float | None = None  # seconds since the start of its last run that succeeded
     owner: str = ""  # of its runs, and of nodes that nobody else owns
     description: str = ""
     origin: Origin = field(default_factory=Origin)

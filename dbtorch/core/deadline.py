@@ -1,9 +1,9 @@
-"""By when a run is to be over, and what happens when it is not."""
+"""By when a run, or a node of it, is to be over, and what happens when it is not."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, time
 from enum import StrEnum
 from typing import Any
@@ -20,8 +20,8 @@ class DeadlineAction(StrEnum):
 class DeadlineRule:
     """What a user says: one of the two."""
 
-    within: float | None = None  # seconds after the run started
-    by: time | None = None  # the first such time after the run started
+    within: float | None = None  # seconds after the run was planned to start, or started
+    by: time | None = None  # the first such time after that
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,10 +44,38 @@ class Deadline:
             return None
         return cls(at=datetime.fromisoformat(kept["at"]), action=DeadlineAction(kept["action"]))
 
-    def wakes_at(self) -> datetime | None:
-        """When there is something to say; None when it has been said."""
-        return None if self.told else self.at
 
-    def missed(self, now: datetime) -> bool:
-        """Whether there is something to say now."""
-        return not self.told and now >= self.at
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Late:
+    """A deadline that was missed, or that by the history will be."""
+
+    node_id: str = ""  # empty for the run as a whole
+    deadline: datetime
+    at: datetime  # when that was found out
+    missed: bool
+    expected: datetime | None = None  # when it will be over, where it is at risk
+    costliest: str = ""  # the node that holds it up most
+    costs: float = 0.0  # seconds that this one still takes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deadlines:
+    """Everything that is to be over by some time in one run; what was told is not told again."""
+
+    run: Deadline | None = None
+    nodes: Mapping[str, datetime] = field(default_factory=dict)
+    missed: frozenset[str] = frozenset()  # nodes of which it was told
+    at_risk: frozenset[str] = frozenset()  # the same; "" is the run
+
+    def record(self) -> dict[str, Any]:
+        """What the history keeps of them among a run's options."""
+        kept = self.run.record() if self.run is not None else {}
+        if self.nodes:
+            kept["node_deadlines"] = {id: at.isoformat() for id, at in self.nodes.items()}
+        return kept
+
+
+def node_deadlines(options: Mapping[str, Any]) -> dict[str, datetime]:
+    """What was kept among these options of nodes that are to be over by some time."""
+    kept = options.get("node_deadlines") or {}
+    return {id: datetime.fromisoformat(at) for id, at in kept.items()}

@@ -82,7 +82,8 @@ class Verb(StrEnum):
     MARK = "mark"  # give a node another final state by hand
     RERUN = "rerun"  # run nodes again that had ended
     RETRY = "retry"  # go on with what did not succeed
-    DEADLINE = "deadline"  # the run was told that it is late
+    DEADLINE = "deadline"  # the run, or a node of it, was told that it is late
+    AT_RISK = "deadline_at_risk"  # the same, that by the history it will be
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from dbtorch.core.deadline import DeadlineRule
 from dbtorch.core.gate import Gate, Require
 from dbtorch.core.state import FailureClass
 
@@ -104,3 +105,4 @@ class Policy:
     on_failure: OnFailure = OnFailure.BLOCK
     gate: Gate | None = None  # of a source: what its freshness means for those after it
     require: Require = Require.ANY  # how many of the sources before it must be fresh
+    deadline: DeadlineRule | None = None  # when it is late

@@ -10,6 +10,7 @@ from typing import Any
 from dbtorch.core.alert_making import Scene
 from dbtorch.core.alert_text import when
 from dbtorch.core.alerts import Alert, AlertEvent, to_json
+from dbtorch.core.deadline import Late
 from dbtorch.core.events import Changed, Outcome
 from dbtorch.core.graph import Kind
 from dbtorch.core.history import NodeRecord
@@ -29,6 +30,9 @@ from dbtorch.core.state import RunState, State
 
 #: Answers a message that was written before; None when there is none.
 Known = Callable[[Destination, str], Delivery | None]
+
+
+_WILL_MISS = "will probably miss its deadline"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,15 +105,19 @@ class Telling:
                 self._recovered(change)
             self.dirty = self.dirty or (change.state.final and bool(self._cards))
 
-    def late(self, at: datetime, deadline: datetime) -> None:
-        """The deadline has passed, and the run goes on."""
-        fact = ("Deadline", when(deadline))
-        alert = self._scene.of_run(AlertEvent.DEADLINE_MISSED, at, [fact])
+    def late(self, late: Late) -> None:
+        """A deadline has passed and what it is about goes on, or that will be so."""
+        if late.node_id and late.node_id not in self._scene.plan.graph.nodes:
+            return  # found out by an earlier stretch, and gone since
+        alert = self._scene.late(late)
+        what = f"{self._scene.label(late.node_id)} " if late.node_id else ""
+        foreseen = f"{what}{_WILL_MISS}, {when(late.deadline)}"
+        text = f"{what}missed its deadline, {when(late.deadline)}" if late.missed else foreseen
         for place in self._places_of(alert):
             if self._style(place) is Style.THREADS:
                 card = self._card(place)
-                text = f"missed its deadline, {when(deadline)}"
-                self._set(place, replace(card, notes=tuple(dict.fromkeys((*card.notes, text)))))
+                before = (note for note in card.notes if note != foreseen)
+                self._set(place, replace(card, notes=tuple(dict.fromkeys((*before, text)))))
                 self._note(place, alert, thread=card.key)
             else:
                 self._note(place, alert)
@@ -119,6 +127,9 @@ class Telling:
         self._state, self._finished_at = state, at
         self._retrying.clear()
         self._changed |= self._cards.keys()
+        for place, card in self._cards.items():
+            notes = tuple(note for note in card.notes if _WILL_MISS not in note)
+            self._cards[place] = replace(card, notes=notes)  # by now it is known whether it did
         if state is not RunState.SUCCESS:
             return
         alert = self._scene.of_run(AlertEvent.SUCCEEDED, at)

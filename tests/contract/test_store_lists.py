@@ -57,12 +57,11 @@ def finish(store, run_id, node_id, seconds, *, day, outcome=SUCCESS, **given):
     store.record(run_id, an_attempt(node_id, outcome, start=start, seconds=seconds))
 
 
-def test_a_duration_is_the_median_of_the_last_successes(store):
+def test_durations_are_those_of_the_last_successes(store):
     for day, seconds in enumerate([100, 100, 1, 2, 9]):
         finish(store, f"r{day}", "model.a", seconds, day=day)
-    assert store.durations("shop", "dev", last=3) == {"model.a": 2}
-    assert store.durations("shop", "dev", last=4) == {"model.a": 5.5}
-    assert store.durations("shop", "dev", last=10) == {"model.a": 9}
+    assert store.durations("shop", "dev", last=3) == {"model.a": (9, 2, 1)}
+    assert store.durations("shop", "dev", last=10) == {"model.a": (9, 2, 1, 100, 100)}
 
 
 def test_durations_are_told_apart_by_node_project_and_target(store):
@@ -70,9 +69,9 @@ def test_durations_are_told_apart_by_node_project_and_target(store):
     finish(store, "r2", "model.b", 2, day=2)
     finish(store, "r3", "model.a", 3, day=3, target="prod")
     finish(store, "r4", "model.a", 4, day=4, project="bank")
-    assert store.durations("shop", "dev") == {"model.a": 1, "model.b": 2}
-    assert store.durations("shop", "prod") == {"model.a": 3}
-    assert store.durations("bank", "dev") == {"model.a": 4}
+    assert store.durations("shop", "dev") == {"model.a": (1,), "model.b": (2,)}
+    assert store.durations("shop", "prod") == {"model.a": (3,)}
+    assert store.durations("bank", "dev") == {"model.a": (4,)}
 
 
 @pytest.mark.parametrize(
@@ -87,7 +86,7 @@ def test_durations_are_told_apart_by_node_project_and_target(store):
 )
 def test_only_successes_tell_how_long_a_node_takes(store, outcome, counts):
     finish(store, "r1", "model.a", 5, day=1, outcome=outcome)
-    assert store.durations("shop", "dev") == ({"model.a": 5} if counts else {})
+    assert store.durations("shop", "dev") == ({"model.a": (5,)} if counts else {})
 
 
 def test_an_attempt_that_was_never_seen_running_has_no_duration(store):

@@ -13,6 +13,7 @@ from dbtorch.adapters.notify.webhook import Webhook
 from dbtorch.adapters.store import open_store
 from dbtorch.app.alerting import Alerting
 from dbtorch.core.alert_making import Scene
+from dbtorch.core.deadline import Late
 from dbtorch.core.outbox import EntryKind
 from dbtorch.core.routing import AlertsSpec
 from dbtorch.core.state import RunState
@@ -48,7 +49,7 @@ def store(tmp_path):
 class Watched:
     """A run under the eyes of alerting: what it told, what was left, how long it took."""
 
-    def __init__(self, store, notifiers, *, deadline=None, patience=2.0, **scene):
+    def __init__(self, store, notifiers, *, patience=2.0, **scene):
         self.told = broken_shop()
         self.left = []
         self.seconds = {}
@@ -88,7 +89,6 @@ class Watched:
             clock,
             run_id=record.run_id,
             random=lambda: 0.0,
-            deadline=deadline,
             on_left=self.left.extend,
             patience=patience,
         )
@@ -200,21 +200,14 @@ def test_a_process_that_dies_between_sending_and_noting_sends_once(store, server
 
 
 def test_a_deadline_is_told_when_it_is_missed(store, server):
-    soon = SystemClock().now() + timedelta(seconds=0.3)
-    watched = Watched(store, {"slack": a_bot(server)}, deadline=soon)
-    watched.told.turns = watched.told.turns[:1]
+    now = SystemClock().now()
+    watched = Watched(store, {"slack": a_bot(server)})
     with watched.alerting:
-        time.sleep(1.0)
-        (card,) = server.top_level()
-        assert "is running" in card["text"]
-        (reply,) = server.thread(card["ts"])
-        assert "has missed its deadline" in reply["text"]
-
-
-def test_a_run_that_is_over_in_time_misses_no_deadline(store, server):
-    soon = SystemClock().now() + timedelta(seconds=60)
-    Watched(store, {"slack": a_bot(server)}, deadline=soon).run()
-    assert "deadline" not in str(server.messages)
+        watched.alerting.late(Late(deadline=now, at=now, missed=True))
+    (card,) = server.top_level()
+    assert "is running" in card["text"]
+    (reply,) = server.thread(card["ts"])
+    assert "has missed its deadline" in reply["text"]
 
 
 def test_a_store_that_fails_costs_alerts_and_nothing_else(server, caplog):

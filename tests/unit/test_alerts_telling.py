@@ -7,6 +7,7 @@ import pytest
 
 from dbtorch.core.alert_making import Scene
 from dbtorch.core.alerts import AlertEvent, from_json
+from dbtorch.core.deadline import Late
 from dbtorch.core.events import Outcome
 from dbtorch.core.graph import Kind, Node
 from dbtorch.core.outbox import EntryKind, Style
@@ -288,11 +289,52 @@ def test_whoever_wants_to_know_of_success_sees_the_run_go_on(store):
 
 def test_a_missed_deadline_is_told_while_the_run_goes_on(store):
     telling = tell(a_run(), store, until=2)
-    telling.late(NOON + MINUTE, NOON)
+    telling.late(Late(deadline=NOON, at=NOON + MINUTE, missed=True))
     keep(telling, store, NOON + MINUTE)
     assert said(store, SLACK) == [("deadline_missed", "", True, "run/run1")]
     assert card(store, SLACK).notes == ("missed its deadline, 2026-03-01 12:00 UTC",)
     assert said(store, MAIL) == [("deadline_missed", "", True, "")]
+
+
+def test_what_will_be_missed_is_told_with_what_costs_the_most(store):
+    telling = tell(a_run(), store, until=2)
+    risk = Late(
+        node_id="model.shop.fct_orders",
+        deadline=NOON + 2 * MINUTE,
+        at=NOON,
+        missed=False,
+        expected=NOON + 5 * MINUTE,
+        costliest="model.shop.stg_orders",
+        costs=180,
+    )
+    for _ in range(2):  # as after a crash: what was found out is told again, and kept once
+        telling.late(risk)
+        keep(telling, store, NOON)
+    assert said(store, SLACK) == [("deadline_at_risk", "fct_orders", True, "run/run1")]
+    text = "model fct_orders will probably miss its deadline, 2026-03-01 12:02 UTC"
+    assert card(store, SLACK).notes == (text,)
+    (note,) = [one for one in store.outbox() if "deadline" in one.entry.key][:1]
+    alert = from_json(note.entry.body["alert"])
+    assert alert.owner == "ana"
+    assert alert.facts == (
+        ("Deadline", "2026-03-01 12:02 UTC"),
+        ("Expected end", "2026-03-01 12:05 UTC"),
+        ("Costs the most", "model stg_orders, 3m 00s"),
+    )
+    telling.late(replace(risk, missed=True))
+    telling.late(replace(risk, node_id="model.shop.gone"))
+    keep(telling, store, NOON)
+    assert card(store, SLACK).notes == (
+        "model fct_orders missed its deadline, 2026-03-01 12:02 UTC",
+    )
+
+
+def test_a_run_that_ends_in_time_after_all_says_no_more_of_its_deadline(store):
+    telling = tell(a_run(), store, until=2)
+    telling.late(Late(deadline=NOON, at=NOON, missed=False))
+    telling.ended(RunState.SUCCESS, NOON)
+    keep(telling, store, NOON)
+    assert card(store, SLACK).notes == ()
 
 
 def test_owners_and_rules_choose_the_places(store):

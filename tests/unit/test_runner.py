@@ -6,7 +6,7 @@ import pytest
 
 from dbtorch.app.planning import Planned
 from dbtorch.app.runner import Inbox, Interrupt, Outdated, Requested, Runner
-from dbtorch.core.deadline import Deadline, DeadlineAction
+from dbtorch.core.deadline import Deadline, DeadlineAction, Deadlines
 from dbtorch.core.events import Attempt, Batch, Finished, Started
 from dbtorch.core.graph import Kind, Node
 from dbtorch.core.history import Action, Verb
@@ -14,6 +14,7 @@ from dbtorch.core.plan import Plan, with_session
 from dbtorch.core.policy import Policy, Retry
 from dbtorch.core.run import Run
 from dbtorch.core.state import RunState, State
+from dbtorch.core.timekeeper import Timekeeper
 from dbtorch.testing import FixedClock, MemoryEngine, MemorySteps, fails, scripted
 
 
@@ -220,9 +221,10 @@ def test_a_deadline_that_passes_is_told_once(action, state):
 
     late = []
     deadline = Deadline(at=FixedClock().advance(60), action=action)
-    stage = Stage(steps=Late, deadline=deadline, on_late=late.append)
+    keeper = Timekeeper(Deadlines(run=deadline))
+    stage = Stage(steps=Late, timekeeper=keeper, on_late=late.append)
     stage.drive()
-    assert late == [deadline]
+    assert [(one.node_id, one.deadline, one.missed) for one in late] == [("", deadline.at, True)]
     assert stage.run.state is state
 
 
@@ -252,6 +254,6 @@ def test_a_dbt_that_does_not_end_is_left_behind_in_time():
 def test_a_deadline_that_was_told_before_is_not_told_again():
     late = []
     deadline = Deadline(at=FixedClock().now(), action=DeadlineAction.CANCEL, told=True)
-    stage = Stage(deadline=deadline, on_late=late.append)
+    stage = Stage(timekeeper=Timekeeper(Deadlines(run=deadline)), on_late=late.append)
     assert set(stage.drive().values()) == {"success"}
     assert late == []

@@ -6,10 +6,13 @@ from datetime import UTC, datetime, time, timedelta
 import pytest
 
 from dbtorch.cli.opening import Options
-from dbtorch.cli.timing import deadline_of
+from dbtorch.cli.timing import deadline_of, deadlines_of, found_earlier, told
 from dbtorch.core.config import PipelineSpec, Schedule
-from dbtorch.core.deadline import Deadline, DeadlineAction, DeadlineRule
+from dbtorch.core.deadline import Deadline, DeadlineAction, DeadlineRule, Late, node_deadlines
+from dbtorch.core.graph import Graph, Kind, Node
 from dbtorch.core.history import Action, Verb
+from dbtorch.core.plan import Plan
+from dbtorch.core.policy import Policy
 from tests.stores import a_run
 
 NOW = datetime(2026, 3, 1, 5, tzinfo=UTC)
@@ -68,3 +71,49 @@ def test_a_retry_may_get_another_one():
     options = Options(deadline=DeadlineRule(within=60), deadline_action=CANCEL)
     found = deadline_of(pipeline(), options, NOW, earlier(NOW - HOUR, ALERT, LATE))
     assert found == Deadline(at=NOW + timedelta(seconds=60), action=CANCEL)
+
+
+def a_plan(**deadlines):
+    nodes = [Node(id=id, kind=Kind.MODEL, name=id) for id in ("m", "n")]
+    policies = {id: Policy(deadline=rule) for id, rule in deadlines.items()}
+    return Plan(graph=Graph(nodes, []), policies=policies)
+
+
+def test_a_node_s_counts_from_the_start_of_the_run_however_often_it_goes_on():
+    plan = a_plan(m=DeadlineRule(within=600), n=DeadlineRule(by=time(8)))
+    berlin = pipeline(schedule=Schedule(cron="0 6 * * *", timezone="Europe/Berlin"))
+    found = deadlines_of(None, plan, berlin, NOW, None)
+    assert found.nodes == {"m": NOW + timedelta(minutes=10), "n": NOW + 2 * HOUR}
+    assert node_deadlines(found.record()) == found.nodes
+
+
+def test_what_was_told_of_nodes_is_known_to_a_run_that_goes_on():
+    run = Deadline(at=NOW, action=ALERT)
+    plan = a_plan(m=DeadlineRule(within=600))
+    kept = deadlines_of(run, plan, pipeline(), NOW, None).record()
+    about = [(Verb.AT_RISK, "m"), (Verb.AT_RISK, ""), (Verb.DEADLINE, "m"), (Verb.DEADLINE, "")]
+    late = NOW + HOUR
+    actions = [Action(action=verb, at=late, actor="dbtorch", node_id=id) for verb, id in about]
+    moved = Action(action=Verb.DEADLINE, at=NOW - HOUR, actor="dbtorch")  # of another deadline
+    record = replace(a_run(options=kept), actions=(moved, *actions))
+    found = deadlines_of(run, plan, pipeline(), NOW, record)
+    assert found.at_risk == {"m", ""}
+    assert found.missed == {"m"}
+    assert [(one.node_id, one.missed) for one in found_earlier(record)] == [
+        ("m", False), ("", False), ("m", True), ("", True)
+    ]  # fmt: skip
+
+
+def test_what_is_said_names_the_node_and_what_costs_the_most():
+    risk = Late(
+        node_id="m", deadline=NOW, at=NOW, missed=False, expected=NOW + HOUR, costliest="n",
+        costs=2880,
+    )  # fmt: skip
+    assert told(risk, a_plan(), zone=UTC) == (
+        "model m will probably miss its deadline, 2026-03-01 05:00:00: expected end "
+        "2026-03-01 06:00:00, model n costs the most, 48m 00s"
+    )
+    missed = Late(deadline=NOW, at=NOW, missed=True)
+    assert told(missed, a_plan(), cancels=True, zone=UTC) == (
+        "the run is late, its deadline was 2026-03-01 05:00:00; it is cancelled"
+    )

@@ -18,6 +18,7 @@ from dbtorch.adapters.config.kinds import (
     FREE_TEXT,
     MODULE,
     TEXT,
+    TIMEOUT,
     TIMEZONE,
     VERSION,
     Key,
@@ -132,6 +133,7 @@ PIPELINE = Section(
             DEADLINE,
             "When a run of it is late: so long after its start, or at the first such time of day"
             " after it, by the clock of the schedule's time zone (without one, this machine's).",
+            default="none",
             example='"08:00"',
         ),
         Key(
@@ -140,6 +142,14 @@ PIPELINE = Section(
             "What a run does that is late: say so, in the history too, or be cancelled.",
             default=PipelineSpec(name="").deadline_action.value,
             example="cancel",
+        ),
+        Key(
+            "max_age",
+            TIMEOUT,
+            "How long ago its last run that succeeded may have started before `dbtorch status`"
+            " calls it stale.",
+            default="no limit",
+            example="26h",
         ),
         Key(
             "owner",

@@ -13,9 +13,12 @@ from dbtorch.adapters.config.locate import Locator
 from dbtorch.adapters.config.problems import ConfigError, Path, Problem, Report, dotted
 from dbtorch.adapters.config.setting_keys import META
 from dbtorch.core.config import Config, Settings
-from dbtorch.core.graph import Node
+from dbtorch.core.graph import Kind, Node
 
 _KEY = "dbtorch"
+_NOT_OF_SOURCES = (
+    "says nothing, nobody builds a source; give it freshness with warn_after or error_after"
+)
 _NODE = "\0"  # stands for the node in a sentence that several nodes share
 
 
@@ -69,7 +72,7 @@ def settings_for(nodes: Iterable[Node], config: Config, project_dir: File) -> di
         if _KEY not in node.meta:
             continue
         meta = _as_written(node.meta)
-        said, problems = _read(meta, config.pools)
+        said, problems = _read(meta, config.pools, node.kind)
         found[node.id] = said
         wrong += [
             _Wrong(node.id, node.patch_path or node.path, meta, problem) for problem in problems
@@ -79,9 +82,13 @@ def settings_for(nodes: Iterable[Node], config: Config, project_dir: File) -> di
     return found
 
 
-def _read(meta: Mapping[str, Any], pools: Collection[str] | None) -> tuple[Settings, list[Problem]]:
+def _read(
+    meta: Mapping[str, Any], pools: Collection[str] | None, kind: Kind | None = None
+) -> tuple[Settings, list[Problem]]:
     report = Report(name=_name)
     said = META.read(meta[_KEY], (), report) or {}
+    if kind is Kind.SOURCE and "max_age" in said:
+        report.wrong(("max_age",), _NOT_OF_SOURCES)
     pool = said.get("pool")
     if pools is not None and pool is not None and pool not in pools:
         report.wrong(("pool",), unknown_pool(pool, pools))

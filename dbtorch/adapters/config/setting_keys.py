@@ -9,6 +9,7 @@ from typing import Any
 from dbtorch.adapters.config import durations, freshness_keys
 from dbtorch.adapters.config.kinds import (
     BOOLEAN,
+    DEADLINE,
     DURATION,
     TEXT,
     TIMEOUT,
@@ -156,6 +157,24 @@ SETTINGS = (
         "Where it is written what to do when it fails.",
         example="docs/runbooks/orders.md",
     ),
+    Key(
+        "max_age",
+        TIMEOUT,
+        "How old its last success may be before `dbtorch status` calls it stale. `defaults` speak"
+        " of models, seeds, snapshots and steps; sources have dbt's own freshness.",
+        default="no limit",
+        example="26h",
+    ),
+)
+
+#: What a step or a node of dbt may say for itself alone.
+DEADLINE_KEY = Key(
+    "deadline",
+    DEADLINE,
+    "When it is late, as a pipeline's `deadline`: so long after the start of the run, or at the"
+    " first such time of day after it. It is told, and goes on.",
+    default="none",
+    example='"07:30"',
 )
 
 
@@ -169,5 +188,9 @@ def said_twice(written: Mapping[str, Any], at: Path, report: Report) -> None:
             report.wrong((*at, long), f"says the same as retry.{key}; keep one of them")
 
 
-META = Section(title="meta.dbtorch", keys=(*SETTINGS, *freshness_keys.META.keys), check=said_twice)
+META = Section(
+    title="meta.dbtorch",
+    keys=(*SETTINGS, DEADLINE_KEY, *freshness_keys.META.keys),
+    check=said_twice,
+)
 DEFAULTS = Section(title="defaults", keys=SETTINGS, check=said_twice)

@@ -22,7 +22,8 @@ from dbtorch.core.policy import Breaker
 
 _SETTINGS = Settings.__dataclass_fields__.keys()
 _PIPELINE = (
-    "select", "exclude", "selector", "target", "deadline", "deadline_action", "owner", "description"
+    "select", "exclude", "selector", "target", "deadline", "deadline_action", "max_age", "owner",
+    "description",
 )  # fmt: skip
 _STEP_FIELDS = ("produces", "after", "when", "params", "env", "opens_database", "description")
 

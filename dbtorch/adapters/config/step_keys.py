@@ -22,7 +22,7 @@ from dbtorch.adapters.config.kinds import (
     checked_later,
 )
 from dbtorch.adapters.config.problems import Path, Report
-from dbtorch.adapters.config.setting_keys import SETTINGS, said_twice
+from dbtorch.adapters.config.setting_keys import DEADLINE_KEY, SETTINGS, said_twice
 
 #: What dbt selects: one text or a list of them.
 SELECTION = Several(TEXT)
@@ -102,7 +102,7 @@ _KEYS = (
     Key("description", FREE_TEXT, "What it is for.", example="Lands the orders."),
 )
 
-KNOWN = frozenset(key.name for key in (*_KEYS, *SETTINGS))
+KNOWN = frozenset(key.name for key in (*_KEYS, *SETTINGS, DEADLINE_KEY))
 
 
 def types_in(written: Mapping[str, Any]) -> list[str]:
@@ -131,4 +131,6 @@ def _check(written: Mapping[str, Any], at: Path, report: Report) -> None:
         report.wrong(at, f"has {' and '.join(types)}; keep one, or make a step of each")
 
 
-STEP = Section(title="steps.<name>", keys=(*_KEYS, *SETTINGS), check=_check, more=_installed)
+STEP = Section(
+    title="steps.<name>", keys=(*_KEYS, *SETTINGS, DEADLINE_KEY), check=_check, more=_installed
+)

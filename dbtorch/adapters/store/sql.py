@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -118,12 +118,14 @@ class SqlStore(SqlOutbox):
         )
         return [rows.attempt_record(row) for row in found]
 
-    def durations(self, project: str, target: str, *, last: int = 10) -> dict[str, float]:
-        """Median seconds of each node's last successes on this target."""
+    def durations(
+        self, project: str, target: str, *, last: int = 10
+    ) -> dict[str, tuple[float, ...]]:
+        """Seconds of each node's last successes on this target, the newest first."""
         query = statements.successes(last)
         values = {"project": project, "target": target}
         found = self._database.read(lambda transaction: transaction.all(query, values))
-        return {row["node_id"]: _median(row, last) for row in found}
+        return {row["node_id"]: tuple(_seconds(row, last)) for row in found}
 
     # ---------------------------------------------------------------- leases
 
@@ -175,13 +177,9 @@ def _summaries(found: Sequence[Row]) -> list[RunSummary]:
     return [rows.summary(row, counts[run_id]) for run_id, row in first.items()]
 
 
-def _median(row: Row, last: int) -> float:
-    from statistics import median  # takes a while to import, and few commands ask
-
-    seconds = []
+def _seconds(row: Row, last: int) -> Iterator[float]:
     for place in range(last):
         interval = row[f"success_{place}"]
         if interval is not None:
             start, end = map(datetime.fromisoformat, interval.split("/"))
-            seconds.append((end - start).total_seconds())
-    return median(seconds)
+            yield (end - start).total_seconds()

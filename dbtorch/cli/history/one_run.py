@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime, tzinfo
 from typing import Any
 
@@ -34,9 +34,9 @@ from dbtorch.cli.render.words import (
     took,
     without_login,
 )
-from dbtorch.core.deadline import Deadline
+from dbtorch.core.deadline import Deadline, node_deadlines
 from dbtorch.core.graph import Kind
-from dbtorch.core.history import Action, AttemptRecord, NodeRecord, RunRecord
+from dbtorch.core.history import Action, AttemptRecord, NodeRecord, RunRecord, Verb
 from dbtorch.core.message import tidy
 from dbtorch.core.naming import short_name
 from dbtorch.core.state import RunState, State
@@ -124,6 +124,10 @@ def _header(
     deadline = Deadline.recorded(run.options)
     if deadline is not None:
         yield "deadline", _deadline(deadline, run, now, zone)
+    late = {action.node_id for action in run.actions if action.action == Verb.DEADLINE}
+    risky = {action.node_id for action in run.actions if action.action == Verb.AT_RISK}
+    for id, at in sorted(node_deadlines(run.options).items(), key=lambda one: (one[1], one[0])):
+        yield "deadline", f"{local(at, zone)} for {_named(id, run)}{_foretold(id, late, risky)}"
     if state == INTERRUPTED:
         yield "hint", "its process is gone; `dbtorch retry` goes on where it stopped"
     if run.command:
@@ -138,7 +142,18 @@ def _header(
 def _deadline(deadline: Deadline, run: RunRecord, now: datetime, zone: tzinfo | None) -> str:
     over = (run.finished_at or now) - deadline.at
     late = f", missed by {took(over.total_seconds())}" if over.total_seconds() > 0 else ""
-    return f"{local(deadline.at, zone)}{late}"
+    risky = {action.node_id for action in run.actions if action.action == Verb.AT_RISK}
+    return f"{local(deadline.at, zone)}{late or _foretold('', (), risky)}"
+
+
+def _foretold(id: str, late: Collection[str], risky: Collection[str]) -> str:
+    if id in late:
+        return ", missed"
+    return ", was at risk" if id in risky else ""
+
+
+def _named(id: str, run: RunRecord) -> str:
+    return next((f"{n.kind} {short_name(id, n.name)}" for n in run.nodes if n.id == id), id)
 
 
 def _action(action: Action, zone: tzinfo | None, *, running: bool) -> str:

@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from dbtorch.cli.render.words import without_login
-from dbtorch.core.deadline import Deadline
+from dbtorch.core.deadline import Deadline, node_deadlines
 from dbtorch.core.graph import Kind
-from dbtorch.core.history import Action, AttemptRecord, NodeRecord, RunRecord
+from dbtorch.core.history import Action, AttemptRecord, NodeRecord, RunRecord, Verb
 
 
 def run_json(run: RunRecord, state: str, now: datetime) -> dict[str, Any]:
@@ -39,11 +39,25 @@ def run_json(run: RunRecord, state: str, now: datetime) -> dict[str, Any]:
         "host": run.host or None,
         "deadline": _moment(deadline.at) if deadline is not None else None,
         "deadline_missed": deadline is not None and (run.finished_at or now) > deadline.at,
+        "deadline_at_risk": _told("", Verb.AT_RISK, run),
+        "node_deadlines": [
+            {
+                "node_id": id,
+                "deadline": at.isoformat(),
+                "missed": _told(id, Verb.DEADLINE, run),
+                "at_risk": _told(id, Verb.AT_RISK, run),
+            }
+            for id, at in node_deadlines(run.options).items()
+        ],
         "counts": dict(counts),
         "nodes": [_node(node) for node in nodes],
         "actions": [_action(action) for action in run.actions],
         "session": [_node(node) for node in run.nodes if node.kind is Kind.SESSION],
     }
+
+
+def _told(id: str, verb: Verb, run: RunRecord) -> bool:
+    return any(action.action == verb and action.node_id == id for action in run.actions)
 
 
 def _node(node: NodeRecord) -> dict[str, Any]:
