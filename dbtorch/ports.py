@@ -14,6 +14,7 @@ from dbtorch.core.graph import Node
 from dbtorch.core.history import Action, AttemptRecord, Lease, RunRecord, RunSummary
 from dbtorch.core.incidents import Incident
 from dbtorch.core.outbox import Delivery, Entry, Style
+from dbtorch.core.standing import Standing
 from dbtorch.core.state import RunState
 
 #: Told everything that changed in one turn of the loop, in order.
@@ -291,6 +292,9 @@ class Store(Outbox, Protocol):
         self, project: str, target: str, *, last: int = 10
     ) -> dict[str, tuple[float, ...]]:
         """Seconds of each node's last successes on this target, the newest first."""
+
+    def standing(self, project: str, target: str = "") -> Standing:
+        """How a project stands on a target; on that of its newest run when none is named."""
 
     def acquire(self, lease: Lease, *, now: datetime) -> None:
         """Take the lease or raise `LeaseHeld`. One that has expired may be taken over."""

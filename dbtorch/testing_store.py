@@ -23,6 +23,7 @@ from dbtorch.core.history import (
     RunSummary,
     Transition,
 )
+from dbtorch.core.standing import Standing
 from dbtorch.core.state import FailureClass, RunState, State
 from dbtorch.ports import LeaseHeld, LeaseLost, StoreError
 from dbtorch.testing_outbox import MemoryOutbox
@@ -171,6 +172,37 @@ class MemoryStore(MemoryOutbox):
                         found[node_id] += _successes(attempts.values())
         newest = {id: sorted(times, reverse=True)[:last] for id, times in found.items() if times}
         return {id: tuple(seconds for _, seconds in times) for id, times in newest.items()}
+
+    def standing(self, project: str, target: str = "") -> Standing:
+        """How a project stands on a target; on that of its newest run when none is named."""
+        with self._lock:
+            mine = [kept for kept in reversed(self._newest()) if kept.run.project == project]
+            target = target or (mine[-1].run.target if mine else "")
+            mine = [kept for kept in mine if kept.run.target == target]
+            last = {(kept.run.pipeline, kept.run.state): kept for kept in mine}
+            newest = {kept.run.pipeline: kept for kept in mine}
+            runs = sorted(last.values(), key=mine.index)
+            successes: dict[str, datetime] = {}
+            checks: list[tuple[str, AttemptRecord]] = []
+            for kept in mine:
+                for id, attempts in kept.attempts.items():
+                    ends = [at for at, _ in _successes(attempts.values())]
+                    if ends:
+                        successes[id] = max([*ends, *([successes[id]] if id in successes else [])])
+                    if id.startswith("source."):
+                        checks += [(id, one) for one in attempts.values() if one.finished_at]
+        checks.sort(key=lambda check: str(check[1].finished_at))
+        return Standing(
+            target=target,
+            runs=tuple(replace(_summary(kept), counts={}) for kept in runs),
+            successes=successes,
+            ends={
+                id: replace(node, attempts=())
+                for kept in sorted(newest.values(), key=mine.index)
+                for id, node in kept.nodes.items()
+            },
+            checks=dict(checks),
+        )
 
     # ---------------------------------------------------------------- leases
 

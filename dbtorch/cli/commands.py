@@ -313,6 +313,26 @@ def freshness(fail_on: str, format: str, **given: Any) -> int:
     return freshness(_options(given), format, fail_on)
 
 
+@click.command(cls=DbtCommand)
+@_PROJECT
+@click.option("--check", is_flag=True, help="Ask dbt how fresh the sources are now.")
+@click.option("--alert", is_flag=True, help="Tell the owners of what is stale, once.")
+@_PLAN_FORMAT
+@_STORE
+@profile_options
+def status(check: bool, alert: bool, format: str, **given: Any) -> int:
+    """Show how old pipelines, sources and marts are, healthy or not, and why.
+
+    Reads the history and dbt's last manifest.json. Exits with 0 when all is well and with 3 when
+    something is older than it may be or the last run of a pipeline failed. Runs nothing.
+    """
+    from dbtorch.cli.status import status
+
+    return status(
+        _options(given), check=check, alert=alert, format=format, target=given.get("target")
+    )
+
+
 @click.command()
 @_PROJECT
 @click.option("--force", is_flag=True, help="Replace the dbtorch.yml that is there.")

@@ -22,6 +22,7 @@ COMMANDS = {
     "runs": ("dbtorch.cli.reading", "List runs."),
     "show": ("dbtorch.cli.reading", "Show one run."),
     "logs": ("dbtorch.cli.reading", "Show the log of a node."),
+    "status": ("dbtorch.cli.commands", "Show how old pipelines, sources and marts are."),
     "alerts": ("dbtorch.cli.alerts", "Try out, list and deliver alerts."),
     "freshness": ("dbtorch.cli.commands", "Check sources; exit with 3 when one is stale."),
     "graph": ("dbtorch.cli.commands", "Draw the graph as text, Mermaid or DOT."),

@@ -151,6 +151,11 @@ def _name(folder: Path) -> str:
     return name
 
 
+def top_level(project_dir: Path, wanted: str) -> str:
+    """The text under a key of dbt_project.yml, which was read before; or nothing."""
+    return _top_level((project_dir / "dbt_project.yml").read_bytes(), wanted)
+
+
 def _top_level(content: bytes, wanted: str) -> str:
     """The text under a key of a YAML mapping, or nothing.
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import cached_property
 
 from dbtorch.core.alert_text import took, when
-from dbtorch.core.alerts import SEVERITIES, Alert, AlertEvent
+from dbtorch.core.alerts import SEVERITIES, Alert, AlertEvent, Severity
 from dbtorch.core.deadline import Late
 from dbtorch.core.events import Changed
 from dbtorch.core.graph import Graph, Kind, Node
@@ -88,6 +88,14 @@ class Scene:
             in_a_row=incident.in_a_row,
             since=incident.opened_at,
         )
+
+    def stale(
+        self, node_id: str, at: datetime, why: str, *, severity: Severity = Severity.ERROR
+    ) -> Alert:
+        """A source, or what is built, is older than it may be."""
+        found = FailureClass.DATA if severity is Severity.ERROR else None
+        alert = self._node(AlertEvent.STALE, node_id, at)
+        return replace(alert, severity=severity, failure_class=found, facts=(("Age", why),))
 
     def late(self, late: Late) -> Alert:
         """A deadline was missed or is at risk."""

@@ -52,7 +52,10 @@ def subject(alert: Alert) -> str:
 
 def facts(alert: Alert) -> Iterator[tuple[str, str]]:
     """What else there is to know: name and text. Owner, runbook, log and command come apart."""
-    yield "Pipeline", f"{alert.pipeline} ({alert.project}, target {alert.target})"
+    if alert.pipeline:
+        yield "Pipeline", f"{alert.pipeline} ({alert.project}, target {alert.target})"
+    else:
+        yield "Project", f"{alert.project}, target {alert.target}"
     if alert.logical_date is not None:
         yield "Logical date", when(alert.logical_date)
     if alert.attempt and alert.event is not AlertEvent.RECOVERED:

@@ -95,6 +95,14 @@ class Outlook:
         beyond = math.log(left)
         return sum(_NORMAL.cdf((one - beyond) / width) for one in logs) / len(logs)
 
+    def surely(self, chance: float) -> float:
+        """Seconds that it takes longer than with this probability, to a twentieth or so."""
+        low, high = _SHORTEST, max(self.seconds)
+        while high > 1.05 * low:
+            middle = math.sqrt(low * high)
+            low, high = (middle, high) if self.chance_after(middle) >= chance else (low, middle)
+        return low
+
 
 @dataclass(slots=True)
 class _Play:

@@ -9,12 +9,13 @@ from typing import Any
 
 from dbtorch.core.alert_making import Scene
 from dbtorch.core.alert_text import when
-from dbtorch.core.alerts import Alert, AlertEvent, to_json
+from dbtorch.core.alerts import Alert, AlertEvent, Severity, to_json
 from dbtorch.core.deadline import Late
 from dbtorch.core.events import Changed, Outcome
 from dbtorch.core.graph import Kind
 from dbtorch.core.history import NodeRecord
 from dbtorch.core.incidents import Incident, Verdict
+from dbtorch.core.message import tidy
 from dbtorch.core.outbox import Delivery, Entry, EntryKind, Style
 from dbtorch.core.plan import SESSION_CLOSE
 from dbtorch.core.routing import Destination, destinations, wanted
@@ -99,6 +100,8 @@ class Telling:
                 self.dirty = True
             if change.state is State.UP_FOR_RETRY:
                 self._tried_again(change)
+            elif status := self._not_fresh(change):
+                self._stale(change, status)
             elif change.state is State.FAILED:
                 self._failed(change)
             elif change.state.ok and change.node_id in self._incidents:
@@ -221,6 +224,44 @@ class Telling:
                 if place in self._cards:
                     self._set(place, self._cards[place])
             self._note(place, alert, thread=thread, loud=False)
+
+    def _not_fresh(self, change: Changed) -> str:
+        """What dbt calls a source whose gate has closed, or would have; empty for all else."""
+        node = self._scene.plan.graph.nodes.get(change.node_id)
+        if node is None or node.kind is not Kind.SOURCE or not change.state.final:
+            return ""
+        found = (change.outcome.details.get("source") if change.outcome is not None else None) or {}
+        status = str(found.get("status") or "")
+        return "" if status == "pass" or change.state is State.CANCELLED else status
+
+    def _stale(self, change: Changed, status: str) -> None:
+        """A source is stale: told once, until it is fresh again or long after."""
+        why = change.outcome.message if change.outcome is not None else change.reason
+        alert = self._scene.stale(
+            change.node_id,
+            change.at,
+            tidy(self._scene.scrub(why))[0],
+            severity=Severity.WARNING if status == "warn" else Severity.ERROR,
+        )
+        told: tuple[Destination, ...] = ()
+        if change.state is State.FAILED:
+            self._failed(change)
+            told = self._places_of(self._scene.failed(change))
+        else:
+            incident, _ = self._incident(alert)
+            self._incidents[change.node_id] = self._touched[change.node_id] = incident
+        if self._incidents[change.node_id].told_at != change.at:
+            return
+        for place in self._places_of(alert):
+            if place in told:
+                continue
+            if self._style(place) is Style.THREADS:
+                card = self._card(place)
+                notes = dict.fromkeys((*card.notes, alert.facts[0][1]))
+                self._set(place, replace(card, notes=tuple(notes)))
+                self._note(place, alert, thread=card.key)
+            else:
+                self._note(place, alert)
 
     def _incident(self, alert: Alert) -> tuple[Incident, Verdict]:
         scene, found = self._scene, self._incidents.get(alert.node_id)

@@ -15,8 +15,9 @@ from dbtorch.core.state import State
 #: rest is for what a forecast cannot know.
 SURE = 0.97
 
-#: Seconds from one forecast to the next: a twentieth of the time that is left, within these.
-_OFTEN, _SELDOM = 1.0, 30.0
+#: Seconds from one forecast to the next: a twentieth of the time that is left, within these. In the
+#: very last moment it is asked when it would be sure, and not more often than so.
+_OFTEN, _SELDOM, _LAST = 1.0, 30.0, 0.1
 
 
 class Timekeeper:
@@ -102,10 +103,14 @@ class Timekeeper:
         if not stake or not due or self._forecast is None:
             return []
         left = (min(stake.values()) - now).total_seconds()
-        self._next_forecast = now + timedelta(seconds=min(_SELDOM, max(_OFTEN, left / 20)))
+        pause = min(_SELDOM, max(_OFTEN, left / 20))
         found = []
         for id, outlook in self._forecast.outlook(now, stake).items():
-            if outlook.chance_after((stake[id] - now).total_seconds()) >= SURE:
+            left = (stake[id] - now).total_seconds()
+            if outlook.chance_after(left) < SURE:
+                if left <= 2 * pause:
+                    pause = min(pause, max(_LAST, left - outlook.surely(SURE)))
+            else:
                 expected = now + timedelta(seconds=outlook.expected)
                 found.append(
                     Late(
@@ -118,6 +123,7 @@ class Timekeeper:
                         costs=outlook.costs,
                     )
                 )
+        self._next_forecast = now + timedelta(seconds=pause)
         told = {late.node_id for late in found}
         self.deadlines = replace(self.deadlines, at_risk=self.deadlines.at_risk | told)
         return found

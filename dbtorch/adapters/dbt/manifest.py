@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from dbtorch.core.freshness import Thresholds
 from dbtorch.core.graph import Kind, Node
 from dbtorch.ports import EngineError
 
@@ -45,6 +46,7 @@ class _Resource(msgspec.Struct):
     owner: _Owner | None = None
     source_name: str = ""
     source_meta: dict[str, Any] = {}
+    freshness: Any = None
 
 
 class _Group(msgspec.Struct):
@@ -76,6 +78,7 @@ class Manifest:
 
     nodes: tuple[Node, ...]
     edges: tuple[tuple[str, str], ...]
+    freshness: Mapping[str, Thresholds]  # of sources that have it
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -106,7 +109,26 @@ def decode_manifest(content: bytes) -> Manifest:
         for resource in resources
         for parent in dict.fromkeys(_parents(resource.depends_on.nodes, known, links))
     )
-    return Manifest(nodes=nodes, edges=edges)
+    return Manifest(nodes=nodes, edges=edges, freshness=dict(_thresholds(manifest.sources)))
+
+
+#: Seconds of dbt's periods.
+_PERIODS = {"minute": 60, "hour": 3600, "day": 86_400}
+
+
+def _thresholds(sources: dict[str, _Resource]) -> Iterator[tuple[str, Thresholds]]:
+    for id, source in sources.items():
+        said = source.freshness if isinstance(source.freshness, dict) else {}
+        warn, error = _seconds(said.get("warn_after")), _seconds(said.get("error_after"))
+        if warn is not None or error is not None:
+            yield id, Thresholds(warn_after=warn, error_after=error)
+
+
+def _seconds(limit: Any) -> float | None:
+    """A threshold in seconds; None where there is none."""
+    said = limit if isinstance(limit, dict) else {}
+    count, period = said.get("count"), _PERIODS.get(str(said.get("period")))
+    return count * period if isinstance(count, int) and period is not None else None
 
 
 def _parents(ids: list[str], known: set[str], links: dict[str, _Link]) -> Iterator[str]:

@@ -182,6 +182,11 @@ def attempt_record(row: Row) -> AttemptRecord:
     )
 
 
+def attempt_of(row: Row) -> tuple[str, AttemptRecord]:
+    """A node's id, and an attempt at it."""
+    return row["node_id"], attempt_record(row)
+
+
 def transition(row: Row) -> Transition:
     """A transition from its row."""
     return Transition(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-from dbtorch.adapters.store import actions, leases, rows, statements
+from dbtorch.adapters.store import actions, leases, rows, standings, statements
 from dbtorch.adapters.store.beginning import begin_run
 from dbtorch.adapters.store.changes import write_changes
 from dbtorch.adapters.store.database import Database, Row, Transaction
@@ -15,6 +15,7 @@ from dbtorch.adapters.store.outbox import SqlOutbox
 from dbtorch.core.events import Changed
 from dbtorch.core.graph import Node
 from dbtorch.core.history import Action, AttemptRecord, Lease, RunRecord, RunSummary
+from dbtorch.core.standing import Standing
 from dbtorch.core.state import RunState, State
 from dbtorch.ports import StoreError
 
@@ -126,6 +127,10 @@ class SqlStore(SqlOutbox):
         values = {"project": project, "target": target}
         found = self._database.read(lambda transaction: transaction.all(query, values))
         return {row["node_id"]: tuple(_seconds(row, last)) for row in found}
+
+    def standing(self, project: str, target: str = "") -> Standing:
+        """How a project stands on a target; on that of its newest run when none is named."""
+        return self._database.read(lambda t: standings.standing(t, project, target))
 
     # ---------------------------------------------------------------- leases
 

@@ -197,6 +197,35 @@ def successes(last: int) -> str:
     """
 
 
+# ------------------------------------------------------------------ how a project stands
+
+NEWEST_TARGET = """
+    SELECT target FROM dbtorch_runs WHERE project = :project
+    ORDER BY started_at DESC, run_id DESC LIMIT 1
+"""
+
+LAST_RUNS = f"""
+    SELECT {_SUMMARY} FROM (
+        SELECT {_SUMMARY}, row_number() OVER (
+            PARTITION BY pipeline, state ORDER BY started_at DESC, run_id DESC
+        ) AS place
+        FROM dbtorch_runs WHERE project = :project AND target = :target
+    ) AS numbered
+    WHERE place = 1 ORDER BY started_at, run_id
+"""
+
+# Sources are checked by the run before what reads them; looking at its last runs is enough.
+LAST_CHECKS = """
+    SELECT a.* FROM dbtorch_attempts a
+    JOIN (
+        SELECT run_id FROM dbtorch_runs WHERE project = :project AND target = :target
+        ORDER BY started_at DESC, run_id DESC LIMIT 100
+    ) r ON r.run_id = a.run_id
+    WHERE substr(a.node_id, 1, 7) = 'source.' AND a.finished_at IS NOT NULL
+    ORDER BY a.finished_at
+"""
+
+
 # ------------------------------------------------------------------ leases
 
 ADD_LEASE = """
