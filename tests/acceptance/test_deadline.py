@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+
 from tests.acceptance.slow import MODELS, SLOW, set_slow, slow
-from tests.acceptance.workspace import Workspace
+from tests.acceptance.workspace import Shown, Workspace
+from tests.slack_server import TOKEN, slack_server
 
 PIPELINE = """
     pipelines:
@@ -37,6 +40,57 @@ def test_a_run_that_is_late_says_so_and_goes_on(workspace: Workspace) -> None:
     assert late["at"] >= shown.said["deadline"]
     text = workspace.dbtorch("show").out
     assert ", missed by " in next(line for line in text.splitlines() if "  deadline " in line)
+
+
+def test_what_will_be_late_is_told_once_also_where_the_run_goes_on(workspace: Workspace) -> None:
+    with slack_server() as server:
+        workspace.write(
+            {
+                "models/orders.sql": "select 1 as id",
+                "dbtorch.yml": f"""
+                    steps: {{load: {{command: "sleep 6", deadline: 2s, owner: data-eng}}}}
+                    alerts: {{slack: {{token: {TOKEN}, channel: C0000DATA, api_url: {server.url}}}}}
+                """,
+            }
+        )
+        workspace.dbtorch("run")
+        first = workspace.show()
+        assert told(first) == [("deadline", "step.load")]  # no history, so nobody foresaw it
+        (node,) = first.said["node_deadlines"]
+        assert (node["node_id"], node["missed"], node["at_risk"]) == ("step.load", True, False)
+        text = workspace.dbtorch("show").out
+        assert any(" deadline " in x and "for step load, missed" in x for x in text.splitlines())
+
+        with workspace.started("run", "--log-format", "json", "--deadline", "5s") as run:
+            said = run.wait_for("the run will probably miss its deadline")
+            assert "step load costs the most" in said
+            run.signal(signal.SIGKILL)
+            run.process.wait()
+        workspace.dbtorch("retry")
+        again = workspace.show()
+        assert again.state == "success"
+        assert sorted(told(again)) == [
+            ("deadline", ""),
+            ("deadline", "step.load"),
+            ("deadline_at_risk", ""),
+            ("deadline_at_risk", "step.load"),
+        ]
+        assert again.said["deadline_at_risk"] is True
+        times = {(a["action"], a["node_id"] or ""): a["at"] for a in again.said["actions"]}
+        assert times["deadline_at_risk", ""] < times["deadline", ""]
+        texts = [
+            reply["text"] for card in server.top_level() for reply in server.thread(card["ts"])
+        ]
+    for event in ("will probably miss its deadline", "has missed its deadline"):
+        for what in ("pipeline default", "step load"):
+            count = sum(f"{what} {event}" in text for text in texts)
+            assert count == 1 + (what == "step load" and event.startswith("has")), texts
+
+
+def told(run: Shown) -> list[tuple[str, str]]:
+    """What was said of deadlines, and of what."""
+    found = [(action["action"], action["node_id"] or "") for action in run.said["actions"]]
+    return [one for one in found if one[0].startswith("deadline")]
 
 
 def test_a_run_in_time_says_nothing(workspace: Workspace) -> None:

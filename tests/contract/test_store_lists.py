@@ -4,6 +4,7 @@ import pytest
 
 from dbtorch.core.events import Outcome
 from dbtorch.core.graph import Kind
+from dbtorch.core.standing import Standing
 from dbtorch.core.state import FailureClass, RunState, State
 from tests.stores import SUCCESS, a_node, a_run, after, an_attempt, change
 
@@ -94,3 +95,40 @@ def test_an_attempt_that_was_never_seen_running_has_no_duration(store):
     queued, _, ended = an_attempt("model.a", SUCCESS)
     store.record("r1", [queued, change("model.a", State.QUEUED, ended.state, 5, outcome=SUCCESS)])
     assert store.durations("shop", "dev") == {}
+
+
+def test_how_a_project_stands(store):
+    assert store.standing("shop") == Standing()
+    finish(store, "r1", "model.a", 60, day=1)
+    store.end("r1", RunState.SUCCESS, after(86_500))
+    finish(store, "r2", "model.a", 60, day=2, outcome=FAILED)
+    store.end("r2", RunState.FAILED, after(2 * 86_400 + 100))
+    finish(store, "r3", "model.b", 60, day=3, pipeline="hourly")
+    finish(store, "r4", "model.a", 60, day=4, project="bank")
+    finish(store, "r0", "model.c", 60, day=0, target="prod")
+    found = store.standing("shop")
+    assert found.target == "dev"
+    assert [(run.run_id, run.state) for run in found.runs] == [
+        ("r1", RunState.SUCCESS), ("r2", RunState.FAILED), ("r3", RunState.RUNNING)
+    ]  # fmt: skip
+    assert found.successes == {"model.a": after(86_460), "model.b": after(3 * 86_400 + 60)}
+    assert {id: end.state for id, end in found.ends.items()} == {
+        "model.a": State.FAILED, "model.b": State.SUCCESS
+    }  # fmt: skip
+    assert found.checks == {}
+    prod = store.standing("shop", "prod")
+    assert (prod.target, [run.run_id for run in prod.runs]) == ("prod", ["r0"])
+
+
+def test_the_last_check_of_a_source_counts_however_it_ended(store):
+    fresh = Outcome(state=State.SUCCESS, message="fresh", details={"source": {"status": "pass"}})
+    stale = Outcome(state=State.SKIPPED, message="stale", details={"source": {"status": "error"}})
+    finish(store, "r1", "source.shop.raw.a", 1, day=1, outcome=stale)
+    finish(store, "r2", "source.shop.raw.a", 1, day=2, outcome=fresh)
+    finish(store, "r3", "source.shop.raw.b", 1, day=3, outcome=stale)
+    checks = store.standing("shop").checks
+    assert {id: check.message for id, check in checks.items()} == {
+        "source.shop.raw.a": "fresh", "source.shop.raw.b": "stale"
+    }  # fmt: skip
+    assert checks["source.shop.raw.b"].details == {"source": {"status": "error"}}
+    assert checks["source.shop.raw.b"].finished_at == after(3 * 86_400 + 1)

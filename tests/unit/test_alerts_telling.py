@@ -9,8 +9,11 @@ from dbtorch.core.alert_making import Scene
 from dbtorch.core.alerts import AlertEvent, from_json
 from dbtorch.core.deadline import Late
 from dbtorch.core.events import Outcome
+from dbtorch.core.gate import Gate, OnStale
 from dbtorch.core.graph import Kind, Node
 from dbtorch.core.outbox import EntryKind, Style
+from dbtorch.core.plan import THREADS
+from dbtorch.core.policy import Policy, Retry
 from dbtorch.core.routing import AlertRule, AlertsSpec, Destination, OwnerRoute
 from dbtorch.core.run_card import card_from_json, card_key
 from dbtorch.core.state import FailureClass, RunState, State
@@ -387,3 +390,78 @@ def test_a_broken_shop_as_the_other_views_tell_it(store):
     tell(broken_shop(), store)
     assert len(said(store, SLACK)) == 1
     assert notes(store, SLACK)[0][0].blocked == 3
+
+
+ORDERS = Node(id="source.shop.raw.orders", kind=Kind.SOURCE, name="raw.orders", owner="ana")
+
+
+def gated(number, status, state, **more):
+    """A run whose source the gate leaves in a state."""
+    gate = Gate(
+        on_warn=OnStale.WARN,
+        on_error={State.SKIPPED: OnStale.SKIP, State.FAILED: OnStale.FAIL}.get(state, OnStale.WARN),
+    )
+    found = {"pass": State.SUCCESS, "warn": State.WARN}.get(status, State.FAILED)
+    outcome = Outcome(
+        state=found,
+        message="source raw.orders is stale: 31 h, allowed 24 h",
+        failure_class=FailureClass.DATA if found is State.FAILED else None,
+        details={"source": {"status": status}},
+    )
+    policy = Policy(retry=Retry.times(0), slots={THREADS: 1}, gate=gate)
+    return a_run(
+        number,
+        {ORDERS.id: [outcome]},
+        a_plan=plan((ORDERS, *SHOP), EDGES, policies={ORDERS.id: policy}),
+        **more,
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "events", "severity"),
+    [
+        ("pass", State.SUCCESS, [], None),
+        ("warn", State.WARN, ["stale"], "warning"),
+        ("error", State.WARN, ["stale"], "error"),
+        ("error", State.SKIPPED, ["stale"], "error"),
+        ("runtime error", State.SKIPPED, ["stale"], "error"),
+        ("error", State.FAILED, ["failed"], "error"),  # who is told of that needs nothing more
+    ],
+)
+def test_a_gate_that_finds_a_stale_source_says_so(store, status, state, events, severity):
+    told = gated(1, status, state)
+    assert told.run.states[ORDERS.id] is state
+    tell(told, store, nodes=(ORDERS, *SHOP, KPIS))
+    found = [alert for alert, _ in notes(store, SLACK) if alert.name == "raw.orders"]
+    assert [alert.event.value for alert in found] == events
+    assert [alert.severity.value for alert in found] == [severity] * len(events)
+    if events == ["stale"]:
+        assert found[0].facts == (("Age", "source raw.orders is stale: 31 h, allowed 24 h"),)
+        assert found[0].owner == "ana"
+        assert card(store, SLACK).notes == ("source raw.orders is stale: 31 h, allowed 24 h",)
+
+
+def test_a_source_that_stays_stale_is_told_once_until_it_is_fresh(store):
+    for number, status in enumerate(["error", "error", "pass", "error"], start=1):
+        tell(gated(number, status, State.SKIPPED), store, nodes=(ORDERS, *SHOP, KPIS))
+    told = [(alert.event.value, alert.run_id) for alert, _ in notes(store, HOOK)]
+    assert told == [("stale", "run1"), ("recovered", "run3"), ("stale", "run4")]
+
+
+def test_a_late_source_that_becomes_stale_is_told_again(store):
+    for number, status in enumerate(["warn", "warn", "error"], start=1):
+        tell(gated(number, status, State.SKIPPED), store, nodes=(ORDERS, *SHOP, KPIS))
+    told = [(alert.severity.value, alert.run_id) for alert, _ in notes(store, HOOK)]
+    assert told == [("warning", "run1"), ("error", "run3")]
+
+
+def test_whoever_is_not_told_of_failures_is_told_that_the_source_is_stale(store):
+    spec = AlertsSpec(
+        rules=(
+            AlertRule(events=frozenset({AlertEvent.STALE})),
+            AlertRule(events=frozenset({AlertEvent.FAILED}), to=("webhook",)),
+        )
+    )
+    tell(gated(1, "error", State.FAILED), store, spec, nodes=(ORDERS, *SHOP, KPIS))
+    assert [alert.event.value for alert, _ in notes(store, SLACK)] == ["stale"]
+    assert [alert.event.value for alert, _ in notes(store, HOOK)] == ["failed"]

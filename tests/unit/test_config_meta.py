@@ -1,12 +1,14 @@
 """meta.dbtorch of dbt's nodes, and where a mistake in it is said to be."""
 
 import textwrap
+from datetime import time
 from pathlib import Path
 
 import pytest
 
 from dbtorch.adapters.config import ConfigError, settings_for, settings_of
 from dbtorch.core.config import Config, Settings
+from dbtorch.core.deadline import DeadlineRule
 from dbtorch.core.graph import Kind, Node
 
 SCHEMA = """\
@@ -203,3 +205,36 @@ def test_a_mistake_that_many_inherit_is_told_once(project):
         "dbt_project.yml:7: meta.dbtorch.timeout of model.shop.m0 and 299 more is 0;"
     )
     assert second.startswith("models/x.yml: unknown key")
+
+
+def test_deadlines_and_ages(tmp_path):
+    meta = {"dbtorch": {"deadline": "07:30", "max_age": "26h"}}
+    found = settings_of(meta, node="model.shop.a", file="a.yml", project_dir=tmp_path)
+    assert found == Settings(deadline=DeadlineRule(by=time(7, 30)), max_age=26 * 3600.0)
+
+
+@pytest.mark.parametrize(
+    ("id", "said", "expected"),
+    [
+        ("model.shop.a", {"deadline": "25:00"}, "there is no such time of day"),
+        ("model.shop.a", {"deadline": 0}, "expected more than 0 seconds"),
+        (
+            "model.shop.a",
+            {"max_age": 0},
+            "meta.dbtorch.max_age of model.shop.a is 0; expected more",
+        ),
+        ("model.shop.a", {"max_age": "old"}, "a duration is a number of seconds"),
+        ("model.shop.a", {"maxage": "1h"}, 'did you mean "max_age"?'),
+        (
+            "source.shop.a",
+            {"max_age": "1h"},
+            "meta.dbtorch.max_age of source.shop.a says nothing, nobody builds a source; give it"
+            " freshness with warn_after or error_after",
+        ),
+    ],
+)
+def test_deadlines_and_ages_that_say_nothing(tmp_path, id, said, expected):
+    node = Node(id=id, kind=Kind(id.partition(".")[0]), name="a", meta={"dbtorch": said})
+    with pytest.raises(ConfigError) as caught:
+        settings_for([node], Config(), tmp_path)
+    assert expected in str(caught.value)

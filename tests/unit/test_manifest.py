@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from dbtorch.adapters.dbt.manifest import decode_manifest, read_manifest
+from dbtorch.core.freshness import Thresholds
 from dbtorch.core.graph import Kind
 
 
@@ -195,3 +196,26 @@ def test_on_error_is_a_models_config():
     assert only(resource("model.shop.a", **continues)).on_error == "continue"
     assert only(resource("test.shop.a.0a1b2c", **continues)).on_error == ""
     assert only(resource("model.shop.a", config={"on_error": 7})).on_error == ""
+
+
+@pytest.mark.parametrize(
+    ("freshness", "expected"),
+    [
+        (None, None),
+        ({"warn_after": None, "error_after": None, "filter": None}, None),
+        # what dbt writes of a threshold that nobody set
+        ({"warn_after": {"count": None, "period": None}}, None),
+        (
+            {"warn_after": {"count": 90, "period": "minute"}, "error_after": None},
+            Thresholds(warn_after=5400),
+        ),
+        (
+            {"error_after": {"count": 2, "period": "day"}, "warn_after": {"count": 1, "period": 7}},
+            Thresholds(error_after=172_800),
+        ),
+    ],
+)
+def test_thresholds_of_a_source(freshness, expected):
+    source = resource("source.shop.raw.orders", freshness=freshness)
+    found = decode(sources=[source]).freshness
+    assert found.get("source.shop.raw.orders") == expected

@@ -29,7 +29,7 @@ from dbtorch.adapters.config.kinds import (
     whole,
 )
 from dbtorch.adapters.config.problems import Path, Report
-from dbtorch.adapters.config.setting_keys import DEFAULTS, RETRY, RETRY_KEY, RETRY_ON
+from dbtorch.adapters.config.setting_keys import DEADLINE_KEY, DEFAULTS, RETRY, RETRY_KEY, RETRY_ON
 from dbtorch.adapters.config.step_keys import SELECTION, STEP
 from dbtorch.core import plan
 from dbtorch.core.config import Config, PipelineSpec, Schedule
@@ -244,7 +244,7 @@ SECTIONS = (
     failure_keys.RULE,
     failure_keys.BREAKER,
     *freshness_keys.SECTIONS,
-    freshness_keys.META,
+    replace(freshness_keys.META, keys=(DEADLINE_KEY, *freshness_keys.META.keys)),
     *alert_keys.SECTIONS,
     STEP,
     HTTP,

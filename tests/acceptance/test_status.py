@@ -1,0 +1,107 @@
+"""How a project stands, over one gated run and a good one: text, JSON, exit codes, alerts."""
+
+from __future__ import annotations
+
+import duckdb
+import pytest
+
+from tests.acceptance.workspace import Workspace
+from tests.slack_server import TOKEN, Slack, slack_server
+
+FILES = {
+    "models/stg_orders.sql": "select * from {{ source('raw', 'orders') }}",
+    "models/fct_orders.sql": "select * from {{ ref('stg_orders') }}",
+    "models/fct_visits.sql": "select 1 as id",
+    "models/schema.yml": """
+        sources:
+          - name: raw
+            schema: main
+            tables:
+              - name: orders
+                config:
+                  loaded_at_field: loaded_at
+                  freshness: {error_after: {count: 24, period: hour}}
+        models:
+          - name: fct_orders
+            config: {meta: {dbtorch: {max_age: 1d, owner: ana@example.com}}}
+    """,
+}
+
+
+def configure(shop: Workspace, server: Slack, *, max_age: str = "1d") -> None:
+    shop.write(
+        {
+            "dbtorch.yml": f"""
+                freshness: {{default: {{on_stale: skip}}}}
+                pipelines: {{daily: {{max_age: {max_age}, owner: data-eng}}}}
+                alerts: {{slack: {{token: {TOKEN}, channel: C0000DATA, api_url: {server.url}}}}}
+            """
+        }
+    )
+
+
+def load(shop: Workspace, hours: int) -> None:
+    with duckdb.connect(str(shop.dir / "warehouse.duckdb")) as warehouse:
+        warehouse.execute(
+            "create or replace table orders as "
+            f"select 1 as id, now()::timestamp - interval {hours} hour as loaded_at"
+        )
+
+
+def health(shop: Workspace, *args: str, code: int) -> dict[str, str]:
+    said = shop.dbtorch("status", "--format", "json", *args, code=code).json()
+    assert said["healthy"] is (code == 0)
+    found = [*said["pipelines"], *said["sources"], *said["nodes"]]
+    return {item["name"]: item["health"] for item in found}
+
+
+@pytest.mark.timeout(300)
+def test_a_project_over_a_gated_run_and_a_good_one(workspace: Workspace) -> None:
+    with slack_server() as server:
+        workspace.write(FILES)
+        configure(workspace, server)
+        assert "no run history yet" in workspace.refused("status")
+        load(workspace, hours=31)
+        workspace.dbtorch("run", "-p", "daily", code=3)
+        stale = {"daily": "ok", "raw.orders": "stale", "fct_orders": "stale", "fct_visits": "ok"}
+        assert health(workspace, code=3) == stale
+        text = workspace.dbtorch("status", code=3).out
+        assert "2 of 4 things not well" in text
+        (line,) = [line for line in text.splitlines() if line.startswith("source raw.orders")]
+        assert "source raw.orders is stale: 31 h, allowed 24 h" in line
+        (card,) = server.top_level()  # the gate of the run has told of the source
+        (reply,) = server.thread(card["ts"])
+        assert "source raw.orders is stale" in reply["text"]
+
+        told = workspace.dbtorch("status", "--alert", code=3)
+        assert "told of 1 thing" in told.err
+        assert "told of 0 things" in workspace.dbtorch("status", "--alert", code=3).err
+        (_, note) = server.top_level()
+        assert "model fct_orders is stale" in note["text"]
+        assert "<@U0000ANA>" in note["text"]
+
+        load(workspace, hours=1)
+        # nobody has looked since; whoever asks dbt knows better
+        assert health(workspace, code=3) == stale
+        assert health(workspace, "--check", code=3) == {**stale, "raw.orders": "ok"}
+        workspace.dbtorch("run", "-p", "daily")
+        assert health(workspace, "--alert", code=0) == dict.fromkeys(stale, "ok")
+        last = server.top_level()[-1]
+        assert "model fct_orders works again" in last["text"]
+        assert "<@" not in last["text"]
+        assert "source raw.orders works again" in server.thread(card["ts"])[-1]["text"]
+        assert "all is well" in workspace.dbtorch("status").out
+
+        (workspace.dir / "target" / "manifest.json").unlink()
+        configure(workspace, server, max_age="1s")
+        assert health(workspace, code=3) == {"daily": "stale", "raw.orders": "ok",
+                                             "stg_orders": "ok", "fct_orders": "ok",
+                                             "fct_visits": "ok"}  # fmt: skip
+
+
+def test_what_says_nothing_is_refused(workspace: Workspace) -> None:
+    workspace.write({"models/a.sql": "select 1 as id"})
+    assert "so --alert tells nobody" in workspace.refused("status", "--alert")
+    workspace.write({"dbtorch.yml": "pipelines: {default: {max_age: old}}"})
+    said = workspace.refused("status")
+    assert "dbtorch.yml:1: pipelines.default.max_age" in said
