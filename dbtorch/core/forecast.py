@@ -10,8 +10,8 @@ from __future__ import annotations
 import heapq
 import math
 import random
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from statistics import NormalDist, median
 
@@ -76,8 +76,8 @@ class Outlook:
     """When something will be over, in seconds from now, each way it may go."""
 
     seconds: tuple[float, ...]
-    costliest: str = ""  # of what holds it up, the node with the most time still to come
-    costs: float = 0.0  # seconds
+    #: Of what holds it up, the node with the most time still to come, and that time in seconds.
+    costliest: Callable[[], tuple[str, float]] = field(default=lambda: ("", 0.0), compare=False)
 
     @property
     def expected(self) -> float:
@@ -326,8 +326,7 @@ class Forecast:
         lasts = [place if id else next(reversed(play.ends)) for play in plays]
         seconds = [play.ends[last] for play, last in zip(plays, lasts, strict=True)]
         middle = sorted(range(len(plays)), key=seconds.__getitem__)[len(plays) // 2]
-        costliest, costs = self._costliest(plays[middle], lasts[middle])
-        return Outlook(tuple(seconds), costliest, costs)
+        return Outlook(tuple(seconds), lambda: self._costliest(plays[middle], lasts[middle]))
 
     def _costliest(self, play: _Play, last: int) -> tuple[str, float]:
         """Of the chain of nodes that had to end one after the other, the one that takes longest."""

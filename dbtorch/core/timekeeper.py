@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 
-from dbtorch.core.deadline import Deadline, DeadlineAction, Deadlines, Late
+from dbtorch.core.deadline import DeadlineAction, Deadlines, Late
 from dbtorch.core.events import Changed
-from dbtorch.core.forecast import Forecast
+from dbtorch.core.forecast import Forecast, Outlook
 from dbtorch.core.state import State
 
 #: How probable a miss is when somebody is told of it. One such alert in twenty may be wrong; the
@@ -30,45 +30,56 @@ class Timekeeper:
         states: Mapping[str, State] | None = None,
     ) -> None:
         """Without a ``forecast`` nothing is ever at risk; ``states`` are those of a run so far."""
-        self.deadlines = deadlines
+        run = deadlines.run
+        self._run = run
         self._forecast = forecast
-        self._over = {id for id, state in (states or {}).items() if state.final}
+        self._at = {**deadlines.nodes, **({"": run.at} if run is not None else {})}
+        self._missed = set(deadlines.missed) | ({""} if run is not None and run.told else set())
+        self._at_risk = set(deadlines.at_risk)
+        self._open: set[str] = set()  # what is neither over nor told to have been missed
+        self._queue: list[tuple[datetime, str]] = []  # of those, and of some that were open
         self._next_forecast: datetime | None = None  # None: at once
         self._resting = False
-
-    @property
-    def _run(self) -> Deadline | None:
-        return self.deadlines.run
+        over = {id for id, state in (states or {}).items() if state.final}
+        for id in self._at.keys() - over:
+            self._watch(id)
 
     def note(self, changes: Iterable[Changed]) -> None:
         """Take note of what changed."""
         changes = list(changes)
         for change in changes:
-            (self._over.add if change.state.final else self._over.discard)(change.node_id)
+            if change.state.final:
+                self._open.discard(change.node_id)
+            elif change.node_id in self._at and not self._resting:
+                self._watch(change.node_id)
         if self._forecast is not None and not self._resting:
             self._forecast.note(changes)
 
     def rest(self) -> None:
         """The run is being ended: only that the run as a whole is late is still told."""
         self._resting = True
+        self._open &= {""}
 
     def wakes_at(self, now: datetime) -> datetime | None:
         """When to look again even if nothing happens; None for never."""
-        times = [at for id, at in self._waiting().items() if self._unmissed(id)]
-        if self._at_stake(now):
+        while self._queue and self._queue[0][1] not in self._open:
+            heapq.heappop(self._queue)
+        times = [self._queue[0][0]] if self._queue else []
+        if self._may_be_at_risk:
             times.append(self._next_forecast or now)
         return min(times, default=None)
 
     def look(self, now: datetime) -> list[Late]:
         """What there is to say now; it is not said again."""
-        missed = [
-            Late(node_id=id, deadline=at, at=now, missed=True)
-            for id, at in self._waiting().items()
-            if now >= at and self._unmissed(id)
-        ]
-        for late in missed:
-            self._told_of_miss(late.node_id)
-        return [*missed, *self._foreseen(now)]
+        found = []
+        while self._queue and self._queue[0][0] <= now:
+            at, id = heapq.heappop(self._queue)
+            if id in self._open:
+                self._open.discard(id)
+                self._missed.add(id)
+                found.append(Late(node_id=id, deadline=at, at=now, missed=True))
+        due = self._next_forecast is None or now >= self._next_forecast
+        return [*found, *self._foreseen(now)] if due and self._may_be_at_risk else found
 
     def cancels(self, late: Late) -> bool:
         """Whether the run is to be cancelled because of it."""
@@ -76,60 +87,42 @@ class Timekeeper:
         whole = late.missed and not late.node_id
         return whole and run is not None and run.action is DeadlineAction.CANCEL
 
-    # ---------------------------------------------------------------- what is open
+    def _watch(self, id: str) -> None:
+        if id not in self._open and id not in self._missed:
+            self._open.add(id)
+            heapq.heappush(self._queue, (self._at[id], id))
 
-    def _waiting(self) -> dict[str, datetime]:
-        """Deadlines of what has not ended; "" is the run."""
-        found = {} if self._run is None else {"": self._run.at}
-        if not self._resting:
-            found |= {id: at for id, at in self.deadlines.nodes.items() if id not in self._over}
-        return found
-
-    def _unmissed(self, id: str) -> bool:
-        if id:
-            return id not in self.deadlines.missed
-        return self._run is not None and not self._run.told
-
-    def _at_stake(self, now: datetime) -> dict[str, datetime]:
-        """Deadlines that may yet be met or missed, and of which nothing was told."""
-        if self._forecast is None or self._resting:
-            return {}
-        told = self.deadlines.at_risk
-        return {id: at for id, at in self._waiting().items() if at > now and id not in told}
+    @property
+    def _may_be_at_risk(self) -> bool:
+        known = self._forecast is not None and not self._resting
+        return known and not self._open <= self._at_risk
 
     def _foreseen(self, now: datetime) -> list[Late]:
-        stake = self._at_stake(now)
-        due = self._next_forecast is None or now >= self._next_forecast
-        if not stake or not due or self._forecast is None:
+        """What will be missed by the forecast; with it is settled when the next one is made."""
+        if self._forecast is None:
             return []
-        left = (min(stake.values()) - now).total_seconds()
-        pause = min(_SELDOM, max(_OFTEN, left / 20))
+        stake = {id: self._at[id] for id in self._open - self._at_risk}
+        pause = min(_SELDOM, max(_OFTEN, (min(stake.values()) - now).total_seconds() / 20))
         found = []
         for id, outlook in self._forecast.outlook(now, stake).items():
             left = (stake[id] - now).total_seconds()
-            if outlook.chance_after(left) < SURE:
-                if left <= 2 * pause:
-                    pause = min(pause, max(_LAST, left - outlook.surely(SURE)))
-            else:
-                expected = now + timedelta(seconds=outlook.expected)
-                found.append(
-                    Late(
-                        node_id=id,
-                        deadline=stake[id],
-                        at=now,
-                        missed=False,
-                        expected=expected,
-                        costliest=outlook.costliest,
-                        costs=outlook.costs,
-                    )
-                )
+            if outlook.expected >= left and outlook.chance_after(left) >= SURE:
+                found.append(_at_risk(id, stake[id], outlook, now))
+            elif left <= 2 * pause:
+                pause = min(pause, max(_LAST, left - outlook.surely(SURE)))
         self._next_forecast = now + timedelta(seconds=pause)
-        told = {late.node_id for late in found}
-        self.deadlines = replace(self.deadlines, at_risk=self.deadlines.at_risk | told)
+        self._at_risk |= {late.node_id for late in found}
         return found
 
-    def _told_of_miss(self, id: str) -> None:
-        if id:
-            self.deadlines = replace(self.deadlines, missed=self.deadlines.missed | {id})
-        elif self._run is not None:
-            self.deadlines = replace(self.deadlines, run=replace(self._run, told=True))
+
+def _at_risk(id: str, deadline: datetime, outlook: Outlook, now: datetime) -> Late:
+    costliest, costs = outlook.costliest()
+    return Late(
+        node_id=id,
+        deadline=deadline,
+        at=now,
+        missed=False,
+        expected=now + timedelta(seconds=outlook.expected),
+        costliest=costliest,
+        costs=costs,
+    )
