@@ -215,6 +215,8 @@ class Telling:
                 continue
             card = self._card_of(place, incident.opened_run)
             if card is None:
+                if self._known(place, f"{incident.opened_run}/{AlertEvent.STALE}/{change.node_id}"):
+                    self._note(place, alert, loud=False)
                 continue  # nobody there has heard of the failure
             card = card.well_again(alert.name, self._scene.run_id)
             if incident.opened_run == self._scene.run_id:

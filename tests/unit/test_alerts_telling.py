@@ -444,8 +444,9 @@ def test_a_gate_that_finds_a_stale_source_says_so(store, status, state, events, 
 def test_a_source_that_stays_stale_is_told_once_until_it_is_fresh(store):
     for number, status in enumerate(["error", "error", "pass", "error"], start=1):
         tell(gated(number, status, State.SKIPPED), store, nodes=(ORDERS, *SHOP, KPIS))
-    told = [(alert.event.value, alert.run_id) for alert, _ in notes(store, HOOK)]
-    assert told == [("stale", "run1"), ("recovered", "run3"), ("stale", "run4")]
+    for place in (HOOK, MAIL, SLACK):
+        told = [(alert.event.value, alert.run_id) for alert, _ in notes(store, place)]
+        assert told == [("stale", "run1"), ("recovered", "run3"), ("stale", "run4")]
 
 
 def test_a_late_source_that_becomes_stale_is_told_again(store):
