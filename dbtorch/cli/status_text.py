@@ -34,9 +34,7 @@ def as_text(
 ) -> Iterator[str]:
     """A table. ``complete`` says whether dbt's manifest has named what there is."""
     target = f" on target {standing.target}" if standing.target else ""
-    bad = sum(item.healthy is False for item in items)
-    verdict = f"{bad} of {many(len(items), 'thing')} not well" if bad else "all is well"
-    yield f"Project {project}{target}: {verdict}"
+    yield f"Project {project}{target}: {_verdict(items)}"
     if not complete:
         yield "There is no manifest.json of dbt: shown is what the last runs were about."
     plain = [item for item in items if item.health is Health.OK and item.limit is None]
@@ -65,6 +63,16 @@ def as_text(
         yield f"\n{many(len(left_out), 'mart')} without max_age not shown; --format json has all"
 
 
+def _verdict(items: Sequence[Item]) -> str:
+    bad = sum(item.healthy is False for item in items)
+    unknown = sum(item.healthy is None for item in items)
+    nobody_knows = f", {unknown} unknown" if unknown else ""
+    if bad:
+        return f"{bad} of {many(len(items), 'thing')} not well{nobody_knows}"
+    good = many(len(items) - unknown, "thing")
+    return f"{good} well{nobody_knows}" if unknown else "all is well"
+
+
 def as_json(project: str, standing: Standing, items: Sequence[Item], now: datetime) -> str:
     """Everything, pipelines and sources apart from what is built."""
     kinds = {"pipelines": "pipeline", "sources": "source"}
@@ -73,12 +81,18 @@ def as_json(project: str, standing: Standing, items: Sequence[Item], now: dateti
         "project": project,
         "target": standing.target or None,
         "at": now.isoformat(),
-        "healthy": not any(item.healthy is False for item in items),
+        "healthy": _healthy(items),
     }
     for name, kind in kinds.items():
         said[name] = [_one(item) for item in items if item.kind == kind]
     said["nodes"] = [_one(item) for item in built]
     return json.dumps(said, indent=2)
+
+
+def _healthy(items: Sequence[Item]) -> bool | None:
+    """None when nothing is known to be wrong, and not everything is known."""
+    said = {item.healthy for item in items}
+    return False if False in said else None if None in said else True
 
 
 def _one(item: Item) -> dict[str, Any]:
