@@ -8,11 +8,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from dbtorch.core.checks import Watch
 from dbtorch.core.events import Attempt, Batch, Changed, Event
 from dbtorch.core.freshness import Thresholds
 from dbtorch.core.graph import Node
 from dbtorch.core.history import Action, AttemptRecord, Lease, RunRecord, RunSummary
 from dbtorch.core.incidents import Incident
+from dbtorch.core.measure import Measured, Rows
 from dbtorch.core.outbox import Delivery, Entry, Style
 from dbtorch.core.standing import Standing
 from dbtorch.core.state import RunState
@@ -82,6 +84,9 @@ class Engine(Protocol):
 
     def refuse(self, why: str) -> None:
         """Do not go on: what waits, and what is still started, fails for this reason."""
+
+    def watch(self, checks: Mapping[str, Watch]) -> None:
+        """What nodes look at that check a relation, by their ids; told before any is started."""
 
     def start(self, batch: Batch) -> None:
         """Execute a batch; returns at once. Opening and closing the session are batches too."""
@@ -295,6 +300,25 @@ class Store(Outbox, Protocol):
 
     def standing(self, project: str, target: str = "") -> Standing:
         """How a project stands on a target; on that of its newest run when none is named."""
+
+    def measured(
+        self,
+        project: str,
+        target: str,
+        node_id: str,
+        measure: str,
+        *,
+        last: int,
+        but: str = "",
+        settled: str = "",
+    ) -> list[Measured]:
+        """What the last runs on this target measured of a relation, the newest first.
+
+        The run ``but`` is left out, and so are runs in which the node ``settled`` failed.
+        """
+
+    def rows(self, run_id: str, node_id: str = "") -> dict[str, Rows]:
+        """Rows that a run wrote to each relation, or to one, and what was usual until then."""
 
     def acquire(self, lease: Lease, *, now: datetime) -> None:
         """Take the lease or raise `LeaseHeld`. One that has expired may be taken over."""

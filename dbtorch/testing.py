@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
+from dbtorch.core.checks import Watch
 from dbtorch.core.events import Attempt, Batch, Changed, Finished, Outcome, Started
 from dbtorch.core.state import FailureClass, State
 from dbtorch.ports import Emit, EngineError, Selected
@@ -89,6 +90,7 @@ class MemoryEngine(MemorySteps):
         self._waiting: list[Batch] | None = None  # None: nobody has to accept anything
         self._refused: str | None = None
         self.skipped: list[Changed] = []
+        self.checks: Mapping[str, Watch] = {}
         self.releases = 0
         self.end_hooks = True
 
@@ -98,6 +100,10 @@ class MemoryEngine(MemorySteps):
             raise self._selected
         self._waiting = []
         return self._selected
+
+    def watch(self, checks: Mapping[str, Watch]) -> None:
+        """Note what is to be looked at."""
+        self.checks = checks
 
     def start(self, batch: Batch) -> None:
         """Report each attempt as started and finished, once the engine was told to go on."""

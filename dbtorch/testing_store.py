@@ -24,6 +24,8 @@ from dbtorch.core.history import (
     Transition,
 )
 from dbtorch.core.standing import Standing
+from dbtorch.core.measure import LAST, ROW_COUNT, ROWS_AFFECTED, Measured, Rows, relation_of
+from dbtorch.core.measure import median as middle
 from dbtorch.core.state import FailureClass, RunState, State
 from dbtorch.ports import LeaseHeld, LeaseLost, StoreError
 from dbtorch.testing_outbox import MemoryOutbox
@@ -38,6 +40,7 @@ class _Kept:
     attempts: dict[str, dict[int, AttemptRecord]] = field(default_factory=dict)
     transitions: list[Transition] = field(default_factory=list)
     actions: list[Action] = field(default_factory=list)
+    measures: dict[tuple[str, str], Measured] = field(default_factory=dict)  # by relation, name
 
 
 class MemoryStore(MemoryOutbox):
@@ -204,6 +207,46 @@ class MemoryStore(MemoryOutbox):
             checks=dict(checks),
         )
 
+    def measured(
+        self,
+        project: str,
+        target: str,
+        node_id: str,
+        measure: str,
+        *,
+        last: int,
+        but: str = "",
+        settled: str = "",
+    ) -> list[Measured]:
+        """What the last runs measured, the newest first."""
+        with self._lock:
+            found = [
+                kept.measures[node_id, measure]
+                for kept in self._runs.values()
+                if (kept.run.project, kept.run.target) == (project, target)
+                and kept.run.run_id != but
+                and (node_id, measure) in kept.measures
+                and not (settled in kept.nodes and kept.nodes[settled].state is State.FAILED)
+            ]
+        return sorted(found, key=lambda one: one.measured_at, reverse=True)[:last]
+
+    def rows(self, run_id: str, node_id: str = "") -> dict[str, Rows]:
+        """Rows of each relation in a run, and what was usual until then."""
+        with self._lock:
+            kept = self._runs.get(run_id)
+            measures = kept.measures if kept is not None else {}
+        told: dict[str, Rows] = {}
+        for name in (ROW_COUNT, ROWS_AFFECTED):
+            for (relation, measure), one in measures.items():
+                if kept is not None and measure == name and node_id in ("", relation):
+                    series = self.measured(
+                        kept.run.project, kept.run.target, relation, name, last=10**6
+                    )
+                    before = [e.number for e in series if e.measured_at < one.measured_at]
+                    usual = middle([number for number in before if number is not None][:LAST])
+                    told[relation] = Rows(rows=int(one.number or 0), usual=usual)
+        return told
+
     # ---------------------------------------------------------------- leases
 
     def acquire(self, lease: Lease, *, now: datetime) -> None:
@@ -306,6 +349,13 @@ def _record(kept: _Kept, change: Changed) -> None:
             reason=change.reason,
         )
     )
+    for measure in change.outcome.measures if change.outcome is not None else ():
+        kept.measures[relation_of(change.node_id), measure.name] = Measured(
+            run_id=kept.run.run_id,
+            measured_at=change.at,
+            number=measure.number,
+            detail=_json(measure.detail),
+        )
     attempts = kept.attempts.setdefault(change.node_id, {})
     attempt = _attempt_after(attempts.get(change.attempt), change)
     if attempt is not None:

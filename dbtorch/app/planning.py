@@ -6,11 +6,14 @@ import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from dbtorch.app.checking import Checking, CheckingError, Remember, find_checks
 from dbtorch.app.gating import Gates, GatingError, find_gates
+from dbtorch.core.checks import History
 from dbtorch.core.config import Config, Settings, StepSpec
 from dbtorch.core.freshness import GateSettings
 from dbtorch.core.gate import Require
 from dbtorch.core.graph import CycleError, Graph, Kind, Node
+from dbtorch.core.measure import relation_of
 from dbtorch.core.plan import STEPS, THREADS, Plan, with_session
 from dbtorch.core.policy import OnFailure, Policy
 from dbtorch.ports import Selected
@@ -41,6 +44,7 @@ class Choice:
     everything: bool = True  # no selection was given, so every step takes part
     fail_fast: bool = False
     freshness: bool = True  # sources are checked
+    checks: bool = True  # and so is what has checks
 
 
 def texts_to_resolve(config: Config) -> tuple[str, ...]:
@@ -59,19 +63,27 @@ def make_plan(
     settings: Mapping[str, Settings],
     durations: Mapping[str, float],
     choice: Choice,
+    remember: Remember = lambda _: History(),
 ) -> Planned:
-    """Put everything together. Raises `PlanError`."""
+    """Put everything together; ``remember`` what checks compare with. Raises `PlanError`."""
     wiring = _Wiring(selected, config)
     steps = wiring.chosen(choice) if choice.steps else {}
     members = [node for node in selected.nodes if node.id in selected.selected]
     hooks = [node for node in selected.nodes if node.kind is Kind.OPERATION] if members else []
     gates = _gates(selected, config, settings, choice)
+    checking = _checking(selected, config, settings, choice, remember)
     nodes = [
-        *(wiring.nodes[spec.id] for spec in steps.values()), *gates.nodes, *members, *hooks
-    ]  # fmt: skip
+        *(wiring.nodes[spec.id] for spec in steps.values()),
+        *gates.nodes,
+        *members,
+        *hooks,
+    ]
     produced = {spec.id: wiring.produces[spec.id] for spec in steps.values()}
     edges = [*selected.selected_edges, *wiring.edges_of(steps), *gates.edges(produced)]
-    on_engine = {node.id for node in (*members, *gates.nodes)}
+    kinds = {node.id: node.kind for node in nodes}
+    edges += list(checking.edges(edges, kinds, produced))
+    nodes += checking.nodes
+    on_engine = {node.id for node in (*members, *gates.nodes, *checking.nodes)}
     on_engine |= {s.id for s in steps.values() if s.type == "sql"}
     opens = frozenset(s.id for s in steps.values() if _opens_database(s, selected))
     policies = {
@@ -97,6 +109,7 @@ def make_plan(
         fail_fast=choice.fail_fast or selected.fail_fast,
         breaker=config.circuit_breaker,
         limits=gates.limits or {},
+        checks=checking.watches,
     )
     ends = {node.id for node in graph.nodes.values() if node.kind is Kind.SESSION}
     return Planned(plan=plan, on_engine=frozenset(on_engine | ends), opens_database=opens)
@@ -108,6 +121,19 @@ def _gates(
     try:
         return find_gates(selected, config, settings, wanted=choice.freshness)
     except GatingError as error:
+        raise PlanError(str(error)) from error
+
+
+def _checking(
+    selected: Selected,
+    config: Config,
+    settings: Mapping[str, Settings],
+    choice: Choice,
+    remember: Remember,
+) -> Checking:
+    try:
+        return find_checks(selected, config, settings, remember, wanted=choice.checks)
+    except CheckingError as error:
         raise PlanError(str(error)) from error
 
 
@@ -298,13 +324,15 @@ def _settings(
     if node.kind is Kind.STEP:
         said = steps[node.name].settings
     else:
-        said = settings.get(node.id, Settings()).over(_said_to_dbt(node))
+        said = settings.get(relation_of(node.id), Settings()).over(_said_to_dbt(node))
     if node.kind is Kind.SOURCE and config.freshness is not None:
         gate = (said.gate or GateSettings()).over(config.freshness.of(node.name))
         said = replace(said, gate=gate)
     elif config.freshness is not None:
         require = said.require or config.freshness.require
         said = replace(said, gate=None, require=require)
+    if node.kind is Kind.CHECK:
+        said = replace(said, gate=None)
     return choice.overrides.over(said).over(choice.pipeline).over(config.defaults)
 
 

@@ -22,7 +22,9 @@ LEFT_OUT = "no longer part of the run"
 CHANGED = "changed since it succeeded"
 
 #: Kinds that build nothing: those after them need not run again because of them.
-_ONLY_LOOKS = frozenset({Kind.TEST, Kind.UNIT_TEST, Kind.EXPOSURE, Kind.SOURCE, *EVERY_TIME})
+_ONLY_LOOKS = frozenset(
+    {Kind.TEST, Kind.UNIT_TEST, Kind.EXPOSURE, Kind.SOURCE, Kind.CHECK, *EVERY_TIME}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -307,7 +309,7 @@ def _is_shown(node: NodeRecord) -> bool:
 
 
 def _has_result(node: NodeRecord) -> bool:
-    return node.kind is not Kind.STEP
+    return node.kind not in (Kind.STEP, Kind.CHECK)
 
 
 def _result(node: NodeRecord) -> dict[str, Any]:

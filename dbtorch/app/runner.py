@@ -51,6 +51,9 @@ class Requested:
 Message = Event | Interrupt | Outdated | Requested
 
 
+#: Kinds that are executed in dbt's session, and that dbt knows nothing of.
+_NOT_DBTS = (Kind.STEP, Kind.CHECK, Kind.SESSION)
+
 #: Why a run ends that was to be over by now.
 MISSED = "the run missed its deadline"
 
@@ -228,7 +231,7 @@ class Runner:
 
     def _never_ran(self, change: Changed) -> bool:
         node = self._run.plan.graph.nodes[change.node_id]
-        inside = node.id in self._planned.on_engine and node.kind not in (Kind.STEP, Kind.SESSION)
+        inside = node.id in self._planned.on_engine and node.kind not in _NOT_DBTS
         ended = change.state in (State.UPSTREAM_FAILED, State.SKIPPED, State.CANCELLED)
         return inside and ended and change.before is State.PENDING
 

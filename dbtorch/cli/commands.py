@@ -118,6 +118,10 @@ _FRESHNESS = click.option(
     "--freshness/--no-freshness", default=True, help="Check sources before what reads them."
 )
 
+_CHECKS = click.option(
+    "--checks/--no-checks", default=True, help="Look at what has `checks` in dbtorch.yml or meta."
+)
+
 _LOG_FORMAT = click.option(
     "--log-format",
     type=click.Choice(["text", "json"]),
@@ -145,6 +149,7 @@ def _options(given: dict[str, Any]) -> Any:
         ),
         steps=given.get("steps", True),
         freshness=given.get("freshness", True),
+        checks=given.get("checks", True),
         database_url=given.get("database_url"),
         log_format=given.get("log_format", "text"),
         logical_date=given.get("logical_date"),
@@ -164,6 +169,7 @@ _WHY = click.option("--reason", default="", help="Why; it is kept in the history
 @_PIPELINE
 @click.option("--steps/--no-steps", default=True, help="Leave out everything that is not dbt's.")
 @_FRESHNESS
+@_CHECKS
 @_overrides
 @_timing
 @click.option("--logical-date", type=_Moment(), help="What the run stands for; now by default.")
@@ -254,6 +260,7 @@ _PLAN_FORMAT = click.option(
 @_PIPELINE
 @click.option("--steps/--no-steps", default=True, help="Leave out everything that is not dbt's.")
 @_FRESHNESS
+@_CHECKS
 @_overrides
 @_PLAN_FORMAT
 @_STORE
@@ -270,6 +277,7 @@ def plan(**given: Any) -> int:
 @_PIPELINE
 @click.option("--steps/--no-steps", default=True, help="Leave out everything that is not dbt's.")
 @_FRESHNESS
+@_CHECKS
 @click.option(
     "--format", "format", type=click.Choice(["text", "mermaid", "dot", "json"]), default="text"
 )

@@ -11,7 +11,7 @@ from dbtorch.cli.render.forecast import is_shown
 from dbtorch.cli.render.table import table
 from dbtorch.cli.render.words import many
 from dbtorch.core.graph import Graph, Kind, Node
-from dbtorch.core.naming import short_name
+from dbtorch.core.naming import name_among, short_name
 from dbtorch.core.plan import Plan
 
 #: Parents that the text lists before it only counts.
@@ -25,6 +25,7 @@ _COLOURS = {
     Kind.SNAPSHOT: "#d5ccf5",
     Kind.TEST: "#eeeeee",
     Kind.UNIT_TEST: "#eeeeee",
+    Kind.CHECK: "#eeeeee",
     Kind.FUNCTION: "#f5efbf",
     Kind.SAVED_QUERY: "#f5efbf",
     Kind.EXPOSURE: "#f7cfb0",
@@ -88,7 +89,7 @@ def _mermaid(graph: Graph) -> str:
     lines = ["flowchart LR"]
     for id in graph.order():
         node = graph.nodes[id]
-        name = short_name(id, node.name).translate(_ENTITIES)
+        name = name_among(node).translate(_ENTITIES)
         lines.append(f'  {number[id]}["{name}"]:::{node.kind}')
     lines += [f"  {number[before]} --> {number[after]}" for before, after in graph.edges()]
     kinds = {node.kind for node in graph.nodes.values()}
@@ -104,7 +105,7 @@ def _dot(graph: Graph) -> str:
     lines = ["digraph dbtorch {", "  rankdir=LR;", '  node [shape=box, style="rounded,filled"];']
     for id in graph.order():
         node = graph.nodes[id]
-        label, kind = _quoted(short_name(id, node.name)), _quoted(node.kind.value)
+        label, kind = _quoted(name_among(node)), _quoted(node.kind.value)
         colour = _COLOURS.get(node.kind, "#ffffff")
         lines.append(
             f'  {_quoted(id)} [label={label}, class={kind}, tooltip={kind}, fillcolor="{colour}"];'

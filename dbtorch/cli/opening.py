@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from dbtorch.adapters.config import settings_for
+from dbtorch.app.checking import earlier
 from dbtorch.app.planning import Choice, Planned, make_plan
 from dbtorch.cli.errors import UsageError
 from dbtorch.cli.project import Project
+from dbtorch.core.checks import History, Watch
 from dbtorch.core.config import Config, PipelineSpec, Settings
 from dbtorch.core.deadline import DeadlineAction, DeadlineRule
 from dbtorch.core.graph import Kind
@@ -33,6 +35,7 @@ class Options:
     overrides: Settings = field(default_factory=Settings)
     steps: bool = True
     freshness: bool = True  # sources are checked
+    checks: bool = True
     database_url: str | None = None
     log_format: str = "text"
     logical_date: datetime | None = None
@@ -69,6 +72,7 @@ class Options:
             "overrides": asdict(self.overrides),
             "steps": self.steps,
             "freshness": self.freshness,
+            "checks": self.checks,
             "grace": self.grace,
             "cwd": str(self.cwd),
         }
@@ -89,6 +93,7 @@ class Options:
             overrides=Settings(**kept["overrides"]),
             steps=kept["steps"],
             freshness=kept.get("freshness", True),
+            checks=kept.get("checks", True),
             grace=kept.get("grace"),
         )
 
@@ -146,9 +151,15 @@ class Opening:
 
     @classmethod
     def of(
-        cls, project: Project, selected: Selected, options: Options, store: Store | None
+        cls,
+        project: Project,
+        selected: Selected,
+        options: Options,
+        store: Store | None,
+        *,
+        run_id: str = "",
     ) -> Opening:
-        """Plan with what dbt answered. Raises `ConfigError` and `PlanError`."""
+        """Plan with what dbt answered, for this run. Raises `ConfigError` and `PlanError`."""
         config = project.config
         from statistics import median  # takes a while to import, and few commands ask
 
@@ -161,7 +172,14 @@ class Opening:
             steps=options.steps,
             everything=options.everything(config),
             freshness=options.freshness,
+            checks=options.checks,
         )
         expected = {id: median(seconds) for id, seconds in durations.items()}
-        planned = make_plan(selected, config, settings, expected, choice)
+
+        def remember(watch: Watch) -> History:
+            if store is None:
+                return History()
+            return earlier(store, watch, selected.project, target, run_id)
+
+        planned = make_plan(selected, config, settings, expected, choice, remember)
         return cls(selected=selected, planned=planned, durations=durations)

@@ -17,7 +17,7 @@ from dbtorch.core.freshness import Thresholds
 from dbtorch.core.freshness import span as age
 from dbtorch.core.gate import Gate, OnStale, Require
 from dbtorch.core.graph import Kind, Node
-from dbtorch.core.naming import short_name
+from dbtorch.core.naming import name_among
 from dbtorch.core.plan import STEPS, THREADS, Plan
 from dbtorch.core.policy import Breaker, OnFailure, Policy, Retry
 
@@ -116,7 +116,7 @@ class _PlanView:
         known = sum(id in plan.expected for id in found.starts)
         named = {name: size for name, size in plan.pools.items() if name not in (THREADS, STEPS)}
         pools = "".join(f", {name} {size}" for name, size in named.items())
-        path = [short_name(id, self._nodes[id].name) for id in found.critical_path]
+        path = [name_among(self._nodes[id]) for id in found.critical_path]
         rest = len(path) - _ON_PATH
         more = f" > and {rest} more" if rest > 0 else ""
         kinds_text = ", ".join(
@@ -182,7 +182,7 @@ def listed(nodes: list[Node], at_most: int = _LISTED) -> str:
     others = [node for node in nodes if node.kind not in (Kind.TEST, Kind.UNIT_TEST)]
     tests = len(nodes) - len(others) if others else 0
     told = others or nodes
-    names = tuple(short_name(node.id, node.name) for node in told[:at_most])
+    names = tuple(name_among(node) for node in told[:at_most])
     counted = f", {many(tests, 'test')}" if tests else ""
     return f"{and_more(names, len(told))}{counted}"
 

@@ -203,7 +203,9 @@ class Stretch:
         self._inbox.put(Outdated())
 
     def _plan(self, selected: Selected, store: Store) -> Opening:
-        return Opening.of(self._project, selected, self._options, store)
+        return Opening.of(
+            self._project, selected, self._options, store, run_id=self._occasion.run_id
+        )
 
     def _words(self, args: tuple[str, ...]) -> list[str]:
         config = self._project.config
@@ -246,6 +248,7 @@ class Stretch:
         run = Run(planned.plan, random=random.random, prior=resumed.prior)
         timekeeper = _timekeeper(deadlines, opening, run)
         engine.adopt(resumed.results)
+        engine.watch(planned.plan.checks)
         self._signals.route(self._inbox, leave=partial(_leave, engine, steps), grace=self._grace)
         began = self._clock.now()
         alerts = self._alerts(store, view, record, opening, resumed)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from dbtorch.core.checks import CheckSettings, PatternChecks, over
 from dbtorch.core.deadline import DeadlineAction, DeadlineRule
 from dbtorch.core.evidence import Rule
 from dbtorch.core.freshness import FreshnessSpec, GateSettings
@@ -42,6 +43,7 @@ class Settings:
     require: Require | None = None  # how many of the sources before it must be fresh
     deadline: DeadlineRule | None = None
     max_age: float | None = None  # seconds since the last success
+    checks: CheckSettings | None = None  # of a source, model, seed or snapshot
 
     def over(self, base: Settings) -> Settings:
         """These settings, with ``base`` where they say nothing.
@@ -59,6 +61,7 @@ class Settings:
             merged["retry_on"] = {**base.retry_on, **self.retry_on}
         if self.gate is not None:
             merged["gate"] = self.gate.over(base.gate)
+        merged["checks"] = over(self.checks, base.checks)
         return Settings(**merged)
 
     def retry(self) -> Retry:
@@ -169,5 +172,6 @@ class Config:
     failure_classes: tuple[Rule, ...] = ()  # looked at before the built-in table
     circuit_breaker: Breaker | None = field(default_factory=Breaker)
     freshness: FreshnessSpec | None = _OWN_GATES_ONLY  # None: no gates
+    checks: tuple[PatternChecks, ...] = ()
     alerts: AlertsSpec | None = None  # None: nobody is told
     origin: Origin = field(default_factory=Origin)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from dbtorch.core.measure import Found, Measure
 from dbtorch.core.state import FailureClass, State
 
 
@@ -23,6 +24,8 @@ class Outcome:
     retry_after: float | None = None  # seconds the other side asked to wait
     output: Any = None  # what a step returned, JSON
     details: Mapping[str, Any] = field(default_factory=dict)  # the engine's own result, JSON
+    measures: tuple[Measure, ...] = ()  # of the node's relation, for the series
+    found: Found | None = None  # what a check saw, until it has been judged
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,8 +100,8 @@ def told(source: str, status: str, age: float | None, limits: Thresholds, error:
     if age > _NEVER:
         return f"source {source} is stale: it has no rows"
     if status == "error":
-        return f"source {source} is stale: {_beyond(age, late, 'allowed')}"
-    return f"source {source} is late: {_beyond(age, late, 'expected')}"
+        return f"source {source} is stale: {beyond(age, late, 'allowed')}"
+    return f"source {source} is late: {beyond(age, late, 'expected')}"
 
 
 def age_told(age: float | None) -> str:
@@ -111,7 +111,8 @@ def age_told(age: float | None) -> str:
     return "no rows" if age > _NEVER else span(age)
 
 
-def _beyond(age: float, limit: float | None, word: str) -> str:
+def beyond(age: float, limit: float | None, word: str) -> str:
+    """An age and its limit: ``31 h, allowed 24 h``; as finely as it takes to tell them apart."""
     if limit is None:
         return span(age)
     text = span(age)

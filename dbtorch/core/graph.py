@@ -23,6 +23,7 @@ class Kind(StrEnum):
     SOURCE = "source"
     OPERATION = "operation"  # an on-run-start or on-run-end hook; runs inside the session's ends
     STEP = "step"  # dbtorch's own: ingestion, downstream push, sensor
+    CHECK = "check"  # dbtorch's own: looks at the relation of a source or of a model
     SESSION = "session"  # opening or closing the dbt session; never shown among the nodes
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from dbtorch.core.checks import Watch
 from dbtorch.core.freshness import Thresholds
 from dbtorch.core.graph import Graph, Kind, Node
 from dbtorch.core.policy import Breaker, Policy, Retry, Trigger
@@ -34,6 +35,7 @@ class Plan:
     fail_fast: bool = False
     breaker: Breaker | None = None
     limits: Mapping[str, Thresholds] = field(default_factory=dict)  # of the sources it checks
+    checks: Mapping[str, Watch] = field(default_factory=dict)  # by the id of the checking node
 
     def policy(self, id: str) -> Policy:
         """Policy of a node; the default one when nothing was said about it."""
@@ -44,7 +46,7 @@ class Plan:
         return {id: self._cost(node) for id, node in self.graph.nodes.items()}
 
     def _cost(self, node: Node) -> float:
-        if node.kind in (Kind.SESSION, Kind.OPERATION, Kind.SOURCE, Kind.EXPOSURE):
+        if node.kind in (Kind.SESSION, Kind.OPERATION, Kind.SOURCE, Kind.EXPOSURE, Kind.CHECK):
             return self.expected.get(node.id, 0.0)
         return self.expected.get(node.id, UNKNOWN_DURATION)
 

@@ -233,6 +233,8 @@ class Run:
         self._slots.put_back(self.plan.policy(id).slots)
         del self._batch_of[id]
         outcome = self._stopping.judge(id, outcome, called_off=self._is_called_off(id))
+        if id in self.plan.checks:
+            outcome = self.plan.checks[id].judge(outcome, now)
         if self._is_covered(id):
             transient = outcome.failure_class is FailureClass.TRANSIENT and not outcome.lost
             transient = transient and outcome.state is State.FAILED

@@ -10,7 +10,7 @@ from datetime import datetime
 from dbtorch.core.graph import Graph, Kind, Node
 from dbtorch.core.history import AttemptRecord, NodeRecord, RunRecord
 from dbtorch.core.message import tidy
-from dbtorch.core.naming import short_name
+from dbtorch.core.naming import name_among, short_name
 from dbtorch.core.plan import SESSION_CLOSE
 from dbtorch.core.state import FailureClass, RunState, State
 from dbtorch.core.stopping import FAIL_FAST
@@ -267,7 +267,7 @@ def by_importance(ids: Iterable[str], graph: Graph) -> list[str]:
     place = {id: number for number, id in enumerate(graph.order())}
     nodes = [graph.nodes[id] for id in ids if graph.nodes[id].kind is not Kind.SESSION]
     nodes.sort(key=lambda node: (_importance(node, graph), place[node.id]))
-    return [short_name(node.id, node.name) for node in nodes]
+    return [name_among(node) for node in nodes]
 
 
 def _importance(node: Node, graph: Graph) -> int:
@@ -278,4 +278,6 @@ def _importance(node: Node, graph: Graph) -> int:
             return 1
         read = any(graph.nodes[id].kind is Kind.MODEL for id in graph.children(node.id))
         return 3 if read else 2
-    return {Kind.STEP: 1, Kind.TEST: 6, Kind.UNIT_TEST: 6, Kind.OPERATION: 7}.get(node.kind, 4)
+    return {Kind.STEP: 1, Kind.TEST: 6, Kind.UNIT_TEST: 6, Kind.CHECK: 6, Kind.OPERATION: 7}.get(
+        node.kind, 4
+    )

@@ -7,7 +7,7 @@ from typing import Any
 
 from dbtorch.adapters.config import durations
 from dbtorch.adapters.config.kinds import TIMEOUT, Key, Named, Scalar, Section, Switch, one_of
-from dbtorch.adapters.config.problems import Refused
+from dbtorch.adapters.config.problems import Path, Refused
 from dbtorch.core.freshness import FreshnessSpec, GateSettings, SourceGates
 from dbtorch.core.gate import Gate, OnStale, Require
 
@@ -130,7 +130,7 @@ def gate_settings(said: Mapping[str, Any]) -> GateSettings | None:
 
 
 def spec(
-    said: Mapping[str, Any] | bool | None, where: Callable[[str], str]
+    said: Mapping[str, Any] | bool | None, where: Callable[[Path], str]
 ) -> FreshnessSpec | None:
     """What ``freshness`` comes to, None when it is turned off; ``where`` a pattern stands."""
     if said is None:
@@ -143,7 +143,9 @@ def spec(
         require=default.get("require", Require.ANY),
         sources=tuple(
             SourceGates(
-                pattern=name, settings=gate_settings(part) or GateSettings(), where=where(name)
+                pattern=name,
+                settings=gate_settings(part) or GateSettings(),
+                where=where(("freshness", "sources", name)),
             )
             for name, part in said.get("sources", {}).items()
         ),

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from dbtorch.adapters.config import alert_keys, durations, failure_keys, freshness_keys
+from dbtorch.adapters.config import alert_keys, check_keys, durations, failure_keys, freshness_keys
 from dbtorch.adapters.config.http_keys import HTTP, POLL
 from dbtorch.adapters.config.kinds import (
     CRON,
@@ -211,6 +211,7 @@ ROOT = Section(
         ),
         *failure_keys.KEYS,
         freshness_keys.KEY,
+        check_keys.KEY,
         alert_keys.KEY,
         Key(
             "step_modules",
@@ -245,6 +246,7 @@ SECTIONS = (
     failure_keys.BREAKER,
     *freshness_keys.SECTIONS,
     replace(freshness_keys.META, keys=(DEADLINE_KEY, *freshness_keys.META.keys)),
+    *check_keys.SECTIONS,
     *alert_keys.SECTIONS,
     STEP,
     HTTP,

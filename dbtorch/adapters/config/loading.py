@@ -74,7 +74,7 @@ def _config(document: Document, environ: Mapping[str, str]) -> Config:
         steps,
         pipelines,
         origin,
-        where=lambda name: str(_origin(document, ("freshness", "sources", name))),
+        where=lambda at: str(_origin(document, at)),
     )
 
 

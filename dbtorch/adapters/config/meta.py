@@ -19,6 +19,7 @@ _KEY = "dbtorch"
 _NOT_OF_SOURCES = (
     "says nothing, nobody builds a source; give it freshness with warn_after or error_after"
 )
+_RELATIONS = (Kind.SOURCE, Kind.MODEL, Kind.SEED, Kind.SNAPSHOT)
 _NODE = "\0"  # stands for the node in a sentence that several nodes share
 
 
@@ -73,6 +74,8 @@ def settings_for(nodes: Iterable[Node], config: Config, project_dir: File) -> di
             continue
         meta = _as_written(node.meta)
         said, problems = _read(meta, config.pools, node.kind)
+        if said.checks and (why := _uncheckable(node)):
+            problems = [*problems, Problem(("checks",), f"{_name(('checks',))} {why}")]
         found[node.id] = said
         wrong += [
             _Wrong(node.id, node.patch_path or node.path, meta, problem) for problem in problems
@@ -93,6 +96,15 @@ def _read(
     if pools is not None and pool is not None and pool not in pools:
         report.wrong(("pool",), unknown_pool(pool, pools))
     return specs.settings({} if report.problems else said), report.problems
+
+
+def _uncheckable(node: Node) -> str:
+    """Why a node can have no checks; empty when it can."""
+    if node.kind not in _RELATIONS:
+        return "is for sources, models, seeds and snapshots"
+    if node.materialized == "ephemeral":
+        return "cannot be: an ephemeral model has no relation that could be checked"
+    return ""
 
 
 def _as_written(meta: Mapping[str, Any]) -> Mapping[str, Any]:

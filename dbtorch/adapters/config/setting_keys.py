@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from dbtorch.adapters.config import durations, freshness_keys
+from dbtorch.adapters.config import check_keys, durations, freshness_keys
 from dbtorch.adapters.config.kinds import (
     BOOLEAN,
     DEADLINE,
@@ -190,7 +190,7 @@ def said_twice(written: Mapping[str, Any], at: Path, report: Report) -> None:
 
 META = Section(
     title="meta.dbtorch",
-    keys=(*SETTINGS, DEADLINE_KEY, *freshness_keys.META.keys),
+    keys=(*SETTINGS, DEADLINE_KEY, *freshness_keys.META.keys, check_keys.META_KEY),
     check=said_twice,
 )
 DEFAULTS = Section(title="defaults", keys=SETTINGS, check=said_twice)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from dbtorch.adapters.config import alert_keys, freshness_keys
+from dbtorch.adapters.config import alert_keys, check_keys, freshness_keys
+from dbtorch.adapters.config.problems import Path
 from dbtorch.adapters.config.setting_keys import LONG_NAMES
 from dbtorch.adapters.config.step_keys import KNOWN, TYPES
 from dbtorch.core.config import (
@@ -32,7 +33,9 @@ def settings(said: Mapping[str, Any]) -> Settings:
     """Settings, with ``retry: {…}`` taken apart."""
     short = {LONG_NAMES[key]: value for key, value in said.get("retry", {}).items()}
     gate = freshness_keys.gate_settings(said)
-    return Settings(**short, gate=gate, **_only(said, _SETTINGS))
+    checks = check_keys.settings(said["checks"]) if "checks" in said else None
+    others = _only(said, _SETTINGS - {"checks"})
+    return Settings(**short, gate=gate, checks=checks, **others)
 
 
 def step(name: str, said: Mapping[str, Any], origin: Origin) -> StepSpec:
@@ -77,9 +80,9 @@ def config(
     steps: Mapping[str, StepSpec],
     pipelines: Mapping[str, PipelineSpec],
     origin: Origin,
-    where: Callable[[str], str] = lambda _: "",
+    where: Callable[[Path], str] = lambda _: "",
 ) -> Config:
-    """All of it; ``where`` a source stands under ``freshness.sources``."""
+    """All of it; ``where`` a key stands, for what is found wrong later."""
     return Config(
         engine=EngineSpec(**said.get("engine", {})),
         defaults=settings(said.get("defaults", {})),
@@ -88,6 +91,7 @@ def config(
         failure_classes=tuple(rule(part) for part in said.get("failure_classes", ())),
         circuit_breaker=breaker(said.get("circuit_breaker", {})),
         freshness=freshness_keys.spec(said.get("freshness"), where),
+        checks=check_keys.patterns(said.get("checks", {}), where),
         alerts=alert_keys.spec(said["alerts"]) if "alerts" in said else None,
         origin=origin,
         **_only(said, ("pools", "max_steps", "step_modules", "database_url", "grace")),

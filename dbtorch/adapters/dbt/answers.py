@@ -15,6 +15,7 @@ from dbtorch.core.evidence import Rule
 from dbtorch.core.failure import asked_delay, classify
 from dbtorch.core.freshness import Thresholds, told
 from dbtorch.core.graph import Kind
+from dbtorch.core.measure import ROW_COUNT, ROWS_AFFECTED, Found, Measure, relation_of
 from dbtorch.core.state import FailureClass, State
 from dbtorch.ports import Hook, Selected
 
@@ -52,6 +53,14 @@ def outcome_of(message: Mapping[str, Any], rules: Sequence[Rule] = ()) -> Outcom
         rows_affected=rows if isinstance(rows, int) and rows >= 0 else None,
         retry_after=retry_after,
         details=details,
+        measures=_rows(message.get("rows") or {}),
+    )
+
+
+def _rows(said: Mapping[str, int | None]) -> tuple[Measure, ...]:
+    names = ((ROWS_AFFECTED, "affected"), (ROW_COUNT, "count"))
+    return tuple(
+        Measure(name=name, number=said[key]) for name, key in names if said.get(key) is not None
     )
 
 
@@ -87,6 +96,39 @@ def freshness_of(source: str, message: Mapping[str, Any], rules: Sequence[Rule] 
         failure_class=failure_class or (FailureClass.UNKNOWN if state is State.FAILED else None),
         message=told(name, status, age, limits, _HEADING.sub("", outcome.message)),
     )
+
+
+def look_of(check: str, message: Mapping[str, Any], rules: Sequence[Rule] = ()) -> Outcome:
+    """What a look at a relation has found, to be judged; ``check`` is the checking node's id."""
+    outcome = outcome_of(message, rules)
+    found = message.get("found")
+    if found is None or not outcome.state.ok:
+        name = relation_of(check)
+        return replace(
+            outcome,
+            state=State.FAILED,
+            failure_class=outcome.failure_class or FailureClass.UNKNOWN,
+            message=f"the checks of {name} could not be evaluated: {outcome.message}".rstrip(": "),
+        )
+    errors = message.get("errors") or ()
+    text = "; ".join(found.get("errors", {}).values())
+    columns = found.get("columns")
+    return replace(
+        outcome,
+        details={key: value for key, value in outcome.details.items() if key != "found"},
+        found=Found(
+            rows=found.get("rows"),
+            nulls=found["nulls"],
+            newest={column: _moment(at) for column, at in found["newest"].items()},
+            columns=None if columns is None else tuple((name, type) for name, type in columns),
+            errors=found.get("errors", {}),
+            failure_class=classify(errors, text, rules) if text else None,
+        ),
+    )
+
+
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
 
 
 #: dbt names the source, which the sentence has named already.

@@ -16,6 +16,8 @@ MAX_BYTES = 512 * 1024 * 1024
 #: What a store takes for a number.
 _Number = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
 
 class Garbled(Exception):
     """It is no message; the text says why, in half a sentence."""
@@ -115,6 +117,23 @@ class _Source(msgspec.Struct):
     criteria: _Criteria | None = None
 
 
+class _Rows(msgspec.Struct, forbid_unknown_fields=True):
+    """Rows that were written, and that there are."""
+
+    affected: _Count | None = None
+    count: _Count | None = None
+
+
+class _Found(msgspec.Struct, forbid_unknown_fields=True):
+    """What a look at a relation found."""
+
+    nulls: dict[str, _Count]
+    newest: dict[str, str | None]
+    rows: _Count | None = None
+    columns: list[tuple[str, str]] | None = None
+    errors: dict[str, str] = {}
+
+
 class _Result(_Anything):
     """dbt's result of a node or hook."""
 
@@ -130,6 +149,8 @@ class _Result(_Anything):
     batch_results: _Batches | None = None
     compiled_path: str | None = None
     source: _Source | None = None
+    rows: _Rows | None = None
+    found: _Found | None = None
 
 
 class _Started(_Anything):

@@ -13,6 +13,7 @@ from typing import Any
 from dbtorch.adapters.dbt.answers import (
     failed,
     freshness_of,
+    look_of,
     lost,
     opened,
     outcome_of,
@@ -22,6 +23,7 @@ from dbtorch.adapters.dbt.ledger import Ledger
 from dbtorch.adapters.dbt.messages import Garbled
 from dbtorch.adapters.dbt.request import SessionRequest, SqlStep
 from dbtorch.adapters.dbt.worker_process import Message, Worker, last_words
+from dbtorch.core.checks import Watch
 from dbtorch.core.events import Attempt, Batch, Changed, Finished, Outcome, Started
 from dbtorch.core.plan import SESSION_CLOSE, SESSION_OPEN
 from dbtorch.core.state import FailureClass, State
@@ -50,6 +52,7 @@ class SessionEngine:
         self._forsaken: set[Attempt] = set()  # did not stop, and the run is ending
         self._backlog: list[Batch] = []  # came while a replacement was not ready
         self._ledger = Ledger()
+        self._watches: Mapping[str, Watch] = {}
         self._hooks: set[str] = set()
         self._opening: Attempt | None = None
         self._closing: Attempt | None = None
@@ -124,6 +127,10 @@ class SessionEngine:
     def adopt(self, results: Mapping[str, Mapping[str, Any]]) -> None:
         """Results of an earlier stretch of the same run, for complete artifacts."""
         self._ledger.adopt(results)
+
+    def watch(self, checks: Mapping[str, Watch]) -> None:
+        """What nodes look at that check a relation."""
+        self._watches = checks
 
     def start(self, batch: Batch) -> None:
         """Execute a node, or open or close the session."""
@@ -286,7 +293,10 @@ class SessionEngine:
                 self._emit(Finished(attempt, left_out))
                 return
             self._in_flight[id] = attempt
-            if step is None:
+            watch = self._watches.get(id)
+            if watch is not None:
+                self._worker.send("look", **fields, relation=watch.relation, asked=watch.asks())
+            elif step is None:
                 self._worker.send("freshness" if _is_source(id) else "execute", **fields)
             else:
                 self._worker.send("sql", **fields, sql=step.text, run=self._request.run)
@@ -381,10 +391,13 @@ class SessionEngine:
             return
         said = {k: v for k, v in message.items() if k not in ("node", "attempt", "type")}
         id, rules = attempt.node_id, self._request.failure_classes
-        outcome = freshness_of(id, said, rules) if _is_source(id) else outcome_of(said, rules)
-        del self._in_flight[attempt.node_id]
+        if id in self._watches:
+            outcome = look_of(id, said, rules)
+        else:
+            outcome = freshness_of(id, said, rules) if _is_source(id) else outcome_of(said, rules)
+            self._ledger.ended(id, {**outcome.details, "message": outcome.message})
+        del self._in_flight[id]
         self._deaths = 0
-        self._ledger.ended(attempt.node_id, {**outcome.details, "message": outcome.message})
         self._emit(Finished(attempt, outcome))
 
     def _under_way(self, message: Message) -> Attempt | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from dbtorch.adapters.store import rows, statements
+from dbtorch.adapters.store import measurements, rows, statements
 from dbtorch.adapters.store.database import Row, Transaction
 from dbtorch.core.events import Changed
 from dbtorch.core.state import FailureClass, State
@@ -21,6 +21,7 @@ def write_changes(transaction: Transaction, run_id: str, changes: Sequence[Chang
     transaction.many(statements.CHANGE_NODE, common)
     _write_transitions(transaction, run_id, common)
     _write_attempts(transaction, series, list(zip(changes, common, strict=True)))
+    measurements.put(transaction, run_id, series, changes)
 
 
 def _common(run_id: str, change: Changed) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from dbtorch.adapters.store import actions, leases, rows, standings, statements
 from dbtorch.adapters.store.beginning import begin_run
 from dbtorch.adapters.store.changes import write_changes
 from dbtorch.adapters.store.database import Database, Row, Transaction
+from dbtorch.adapters.store.measurements import SqlMeasurements
 from dbtorch.adapters.store.outbox import SqlOutbox
 from dbtorch.core.events import Changed
 from dbtorch.core.graph import Node
@@ -22,7 +23,7 @@ from dbtorch.ports import StoreError
 T = TypeVar("T")
 
 
-class SqlStore(SqlOutbox):
+class SqlStore(SqlMeasurements, SqlOutbox):
     """Implements `Store` over SQLite and Postgres alike."""
 
     def __init__(self, database: Database) -> None:

@@ -99,4 +99,6 @@ def _opened(
     finally:
         engine.close()
     # The whole project: what a pipeline selects decides nothing here.
-    return Opening.of(project, selected, replace(options, pipeline=None, freshness=False), None)
+    return Opening.of(
+        project, selected, replace(options, pipeline=None, freshness=False, checks=False), None
+    )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from dbtorch.adapters.processes import lives
 from dbtorch.cli.errors import UsageError
+from dbtorch.core.graph import Kind
 from dbtorch.core.history import NodeRecord, RunRecord
 from dbtorch.core.state import RunState
 from dbtorch.ports import Clock, Store
@@ -51,6 +52,8 @@ def find_node(run: RunRecord, text: str) -> NodeRecord:
         [node for node in run.nodes if node.id.endswith(f".{text}")],
         [node for node in run.nodes if node.id.endswith(text)],
     ):
+        if len(matches) > 1:  # who names a model means the model, not what checks it
+            matches = [node for node in matches if node.kind is not Kind.CHECK] or matches
         if len(matches) == 1:
             return matches[0]
         if matches:

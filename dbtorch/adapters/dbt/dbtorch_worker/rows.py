@@ -29,3 +29,44 @@ def count_rows(adapter_type: str) -> None:
         return response, table
 
     DuckDBConnectionManager.execute = counted
+
+
+#: Adapters whose CREATE TABLE AS says how many rows the table has. Snowflake's says 1.
+_SAY_SO = ("duckdb", "postgres", "bigquery")
+
+#: Materializations without rows of their own; what is external costs a scan to count.
+_NO_TABLE = ("view", "ephemeral", "materialized_view", "external")
+
+
+def rows_of(task: Any, result: Any) -> dict[str, int] | None:
+    """Rows a node has written, and rows of its table, each where it is known or cheap to know.
+
+    None for what leaves no table. Never raises: nothing fails because it cannot be counted.
+    """
+    node = result.node
+    materialized = str(node.config.materialized or "")
+    if str(node.resource_type) not in ("model", "seed", "snapshot") or materialized in _NO_TABLE:
+        return None
+    found: dict[str, int] = {}
+    affected = (result.adapter_response or {}).get("rows_affected")
+    if isinstance(affected, int) and not isinstance(affected, bool) and affected >= 0:
+        found["affected"] = affected
+    credentials = task.config.credentials
+    made_anew = materialized in ("table", "seed")
+    if made_anew and "affected" in found and credentials.type in _SAY_SO:
+        found["count"] = found["affected"]
+    elif credentials.type == "duckdb" and node.database == credentials.database:
+        with contextlib.suppress(Exception):
+            found["count"] = _counted(task, node)
+    return found
+
+
+def _counted(task: Any, node: Any) -> int:
+    """Rows of a table in DuckDB's own file, which knows them without reading it."""
+    from dbt.adapters.factory import get_adapter
+
+    adapter = get_adapter(task.config)
+    relation = adapter.Relation.create_from(task.config, node)
+    with adapter.connection_named(node.unique_id):
+        _, table = adapter.execute(f"select count(*) from {relation}", fetch=True)
+    return int(table.rows[0][0])

@@ -11,9 +11,10 @@ from typing import Any
 from .attempt_log import AttemptLog
 from .channel import Channel, Message, leave
 from .freshness import check, check_all, describe_check, not_checked, write_sources
+from .looking import look
 from .questions import answer
 from .results import describe, failure, told, typed_status
-from .rows import count_rows
+from .rows import count_rows, rows_of
 from .selection import describe_selection
 from .vanishing import end_queries_with_us, vanish
 
@@ -143,7 +144,7 @@ class Session:
         while True:
             message = self.deferred.pop(0) if self.deferred else self.channel.incoming.get()
             kind = message["type"]
-            if kind in ("execute", "freshness", "sql"):
+            if kind in ("execute", "freshness", "look", "sql"):
                 self.running[message["node"]] = message["attempt"]
                 job = self.execute_sql if kind == "sql" else self.execute
                 pool.apply_async(job, (task, pool, message))
@@ -186,6 +187,9 @@ class Session:
             self.channel.send("started", node=uid, attempt=number)
             if message["type"] == "freshness":
                 answer = self.check_source(task, uid)
+            elif message["type"] == "look":
+                found = look(task, uid, message["relation"], message["asked"], log.write)
+                answer = {"status": "success", **found}
             else:
                 answer = self.attempt(task, pool, message)
         except BaseException as error:
@@ -227,7 +231,12 @@ class Session:
         error = self.errors.pop(uid, None)
         if error is not None:
             self.logs[uid].write(f"evidence: {told(error)}")
-        return describe(result, error)
+        answer = describe(result, error)
+        if error is None and answer["status"] == "success":
+            rows = rows_of(task, result)
+            if rows is not None:
+                answer["rows"] = rows
+        return answer
 
     def check_source(self, task: Any, uid: str) -> Message:
         """Check the freshness of a source the way `dbt source freshness` would."""

@@ -1,0 +1,175 @@
+"""Which relations a run checks, and between what."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from dbtorch.core.checks import (
+    CheckSettings,
+    History,
+    PatternChecks,
+    RowCountChange,
+    Watch,
+    over,
+)
+from dbtorch.core.config import Config, Settings
+from dbtorch.core.graph import Graph, Kind, Node
+from dbtorch.core.measure import LAST, ROW_COUNT, SCHEMA, check_id
+from dbtorch.core.naming import short_name
+from dbtorch.ports import Selected, Store
+
+#: Kinds that leave a relation behind.
+BUILT = (Kind.MODEL, Kind.SEED, Kind.SNAPSHOT)
+
+#: Kinds that no check holds back: what looks at a relation is to see it as it is.
+_LOOKS = (Kind.TEST, Kind.UNIT_TEST, Kind.OPERATION, Kind.SESSION)
+
+#: Answers what earlier runs found.
+Remember = Callable[[Watch], History]
+
+
+class CheckingError(Exception):
+    """``checks`` names something that cannot be checked; one sentence with file and line."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checking:
+    """Nodes that check relations, with what they look at."""
+
+    nodes: tuple[Node, ...] = ()
+    watches: Mapping[str, Watch] = field(default_factory=dict)  # by the checking node
+    readers: Mapping[str, frozenset[str]] = field(default_factory=dict)  # by source
+
+    def edges(
+        self,
+        among: Iterable[tuple[str, str]],
+        kinds: Mapping[str, Kind],
+        producers: Mapping[str, Collection[str]],
+    ) -> Iterator[tuple[str, str]]:
+        """From a relation to its check, and from there to what needs the relation.
+
+        ``among`` are the edges of the run without checks; ``producers`` its steps, each with the
+        sources it produces.
+        """
+        checked = {watch.relation: id for id, watch in self.watches.items()}
+        for relation, id in checked.items():
+            if relation in self.readers:
+                yield from ((id, reader) for reader in sorted(self.readers[relation]))
+                yield from (
+                    (step, id) for step, produced in producers.items() if relation in produced
+                )
+            else:
+                yield relation, id
+        for before, after in among:
+            if before in checked and before not in self.readers and kinds[after] not in _LOOKS:
+                yield checked[before], after
+
+
+def find_checks(
+    selected: Selected,
+    config: Config,
+    settings: Mapping[str, Settings],
+    remember: Remember = lambda _: History(),
+    *,
+    wanted: bool = True,
+) -> Checking:
+    """Checks of what the run builds, and of the sources that it reads.
+
+    Raises `CheckingError`.
+    """
+    _check_names(selected, config.checks)
+    if not wanted or not (config.checks or any(said.checks for said in settings.values())):
+        return Checking()
+    graph = Graph(selected.nodes, selected.edges)
+    nodes: list[Node] = []
+    watches: dict[str, Watch] = {}
+    readers: dict[str, frozenset[str]] = {}
+    members = {id for id in selected.selected if graph.nodes[id].kind not in _LOOKS}
+    for node in selected.nodes:
+        is_source = node.kind is Kind.SOURCE
+        if not (is_source or (node.id in members and _has_relation(node))):
+            continue
+        own = settings.get(node.id, Settings()).checks
+        said = over(own, _of(node, config.checks)) or {}
+        checks = tuple(check for found in said.values() for check in found)
+        if not checks:
+            continue
+        if is_source:
+            found = frozenset(graph.nearest(node.id, members))
+            if not found:
+                continue
+            readers[node.id] = found
+        watch = Watch(relation=node.id, checks=checks)
+        checking = _node(node, watch)
+        nodes.append(checking)
+        watches[checking.id] = replace(watch, history=remember(watch))
+    return Checking(nodes=tuple(nodes), watches=watches, readers=readers)
+
+
+def _node(relation: Node, watch: Watch) -> Node:
+    """The node that checks a relation."""
+    return Node(
+        id=check_id(relation.id),
+        kind=Kind.CHECK,
+        name=short_name(relation.id, relation.name),
+        package=relation.package,
+        path=relation.path,
+        owner=relation.owner,
+        runbook=relation.runbook,
+        group=relation.group,
+        on_error=relation.on_error,
+        checksum=hashlib.sha256(repr(watch.checks).encode()).hexdigest(),
+    )
+
+
+def _of(node: Node, patterns: Iterable[PatternChecks]) -> CheckSettings:
+    """What dbtorch.yml says of a node: its name wins over patterns, a later one over others."""
+    about = [one for one in patterns if _is_about(one, node)]
+    said: CheckSettings = {}
+    for one in sorted(about, key=lambda one: one.exact):
+        said = {**said, **one.checks}
+    return said
+
+
+def _is_about(pattern: PatternChecks, node: Node) -> bool:
+    right_kind = node.kind is Kind.SOURCE if pattern.sources else node.kind in BUILT
+    return right_kind and pattern.names(short_name(node.id, node.name))
+
+
+def _has_relation(node: Node) -> bool:
+    return node.kind in BUILT and node.materialized != "ephemeral"
+
+
+def _check_names(selected: Selected, patterns: Iterable[PatternChecks]) -> None:
+    for pattern in patterns:
+        what = "sources" if pattern.sources else "models"
+        about = [node for node in selected.nodes if _is_about(pattern, node)]
+        where = f'{pattern.where}: checks.{what} has "{pattern.pattern}"'
+        if not about:
+            every = replace(pattern, pattern="*")
+            names = [short_name(n.id, n.name) for n in selected.nodes if _is_about(every, n)]
+            near = difflib.get_close_matches(pattern.pattern, names, n=1)
+            hint = f'; did you mean "{near[0]}"?' if near else ""
+            kinds = "source" if pattern.sources else "model, seed or snapshot"
+            raise CheckingError(f"{where}, which names no {kinds}{hint}")
+        if pattern.exact and not pattern.sources and not any(map(_has_relation, about)):
+            raise CheckingError(
+                f"{where}, which is ephemeral: there is no relation that could be checked"
+            )
+
+
+def earlier(store: Store, watch: Watch, project: str, target: str, run_id: str = "") -> History:
+    """What runs before this one found."""
+    last = max([LAST, *(check.last for check in watch.checks if isinstance(check, RowCountChange))])
+    asks = watch.asks()
+    series = partial(store.measured, project, target, watch.relation, but=run_id)
+    rows = series(ROW_COUNT, last=last) if asks["rows"] else []
+    schema = series(SCHEMA, last=1, settled=check_id(watch.relation)) if asks["columns"] else []
+    return History(
+        rows=tuple(one.number for one in rows if one.number is not None),
+        columns=tuple((name, type) for name, type in schema[0].detail) if schema else None,
+    )
