@@ -233,6 +233,7 @@ def build_alerting(
         default_owner=project.config.defaults.owner or "",
         log_path=lambda node, number: os.path.relpath(files.path(node, number), project.dir),
         scrub=scrubber(notifiers.secrets),
+        rows=lambda node: str(store.rows(record.run_id, node).get(node, "")),
     )
     earlier = subject.earlier
 

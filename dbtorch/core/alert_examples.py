@@ -116,7 +116,18 @@ _STALE: dict[str, Any] = {
     "facts": (("Age", "31h 00m, allowed 24h 00m"),),
 }
 
-_CHECK: dict[str, Any] = {**_MODEL, "facts": (("row_count", "0 rows, usually about 12,000"),)}
+_CHECK: dict[str, Any] = {
+    "node_id": "check.model.example.fct_orders",
+    "kind": "check",
+    "name": "check of model fct_orders",
+    "path": "models/marts/fct_orders.sql",
+    "attempt": 1,
+    "attempts": 1,
+    "failure_class": FailureClass.DATA,
+    "message": "row_count: 0 rows, usually about 12,000; at least 1 expected",
+    "blocked": 12,
+    "blocked_names": ("weekly_kpis", "fct_kpis"),
+}
 
 
 def _deadline(alert: Alert) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
@@ -14,6 +14,7 @@ from dbtorch.core.deadline import Late
 from dbtorch.core.events import Changed
 from dbtorch.core.graph import Graph, Kind, Node
 from dbtorch.core.incidents import Incident
+from dbtorch.core.measure import relation_of
 from dbtorch.core.message import tidy
 from dbtorch.core.naming import short_name
 from dbtorch.core.plan import SESSION_CLOSE, Plan
@@ -51,6 +52,7 @@ class Scene:
     default_owner: str = ""
     log_path: Callable[[str, int], str] = lambda _id, _attempt: ""
     scrub: Callable[[str], str] = lambda text: text
+    rows: Callable[[str], str] = lambda _id: ""  # of a relation in this run, and what is usual
 
     @property
     def command(self) -> str:
@@ -72,8 +74,25 @@ class Scene:
     def failed(self, change: Changed) -> Alert:
         """A node failed, for good."""
         blocked, names = self._blocked(change.node_id)
-        alert = self._attempt(AlertEvent.FAILED, change)
-        return replace(alert, blocked=blocked, blocked_names=names, command=self.command)
+        checks = self.is_check(change.node_id)
+        alert = self._attempt(AlertEvent.CHECK if checks else AlertEvent.FAILED, change)
+        return replace(
+            alert,
+            blocked=blocked,
+            blocked_names=names,
+            command=self.command,
+            facts=tuple(self._rows(change.node_id)),
+        )
+
+    def complains(self, change: Changed) -> Alert:
+        """A check complains, and what needs the relation runs all the same."""
+        alert = self._attempt(AlertEvent.CHECK, change)
+        return replace(alert, severity=Severity.WARNING)
+
+    def is_check(self, node_id: str) -> bool:
+        """Whether a node is a check beyond dbt's tests."""
+        nodes = self.plan.graph.nodes
+        return node_id in nodes and nodes[node_id].kind is Kind.CHECK
 
     def retrying(self, change: Changed) -> Alert:
         """An attempt failed, and another one will follow."""
@@ -174,12 +193,23 @@ class Scene:
             self.of_run(event, at),
             node_id=node_id,
             kind=node.kind.value,
-            name=_name(node),
+            name=self._name(node),
             path=node.path,
             owner=owner,
             mention=self.spec.route(owner).mention if owner else (),
             runbook=self.spec.runbook(node.runbook),
         )
+
+    def _rows(self, node_id: str) -> Iterator[tuple[str, str]]:
+        """Rows of what a test has refused."""
+        for id in self._tested(self._found(node_id)):
+            if text := self.rows(id):
+                yield f"Rows of {self._found(id).name}", text
+
+    def _name(self, node: Node) -> str:
+        if node.kind is not Kind.CHECK:
+            return _name(node)
+        return f"check of {self._found(relation_of(node.id)).kind} {_name(node)}"
 
     def _attempts(self, node_id: str, failure_class: FailureClass | None) -> int:
         """How many there may be after a failure of this class."""
@@ -193,9 +223,9 @@ class Scene:
         if self.plan.policy(node_id).on_failure is OnFailure.CONTINUE:
             return 0, ()
         behind = graph.descendants(node_id)
-        kinds = (Kind.SESSION, Kind.OPERATION, *_TESTS)
+        kinds = (Kind.SESSION, Kind.OPERATION, Kind.CHECK, *_TESTS)
         blocked = {id for id in behind if graph.nodes[id].kind not in kinds}
-        own = set() if graph.nodes[node_id].kind in _TESTS else {node_id}
+        own = set() if graph.nodes[node_id].kind in _TESTS else {relation_of(node_id)}
         exposures = self._exposures(blocked | own)
         names = [node.name for node in exposures] + by_importance(blocked, graph)
         count = len(blocked | {node.id for node in exposures})
@@ -208,6 +238,9 @@ class Scene:
         return [node for id, node in graph.nodes.items() if _is_exposure(node) and id in reached]
 
     def _tested(self, node: Node) -> list[str]:
+        """What a test or a check looks at."""
+        if node.kind is Kind.CHECK:
+            return [relation_of(node.id)]
         if node.kind not in _TESTS or node.id not in self.project_graph.nodes:
             return []
         return list(self.project_graph.parents(node.id))

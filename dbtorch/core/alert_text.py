@@ -35,7 +35,7 @@ def headline(alert: Alert) -> str:
         AlertEvent.RECOVERED: f"{what} works again",
         AlertEvent.RETRYING: f"{what} failed and is tried again",
         AlertEvent.STALE: f"{what} is stale",
-        AlertEvent.CHECK: f"a check of {what} complains",
+        AlertEvent.CHECK: f"{what} complains{in_a_row}",
         AlertEvent.DEADLINE_AT_RISK: f"{what} will probably miss its deadline",
         AlertEvent.DEADLINE_MISSED: f"{what} has missed its deadline",
         AlertEvent.SUCCEEDED: f"{what} succeeded",
@@ -43,11 +43,15 @@ def headline(alert: Alert) -> str:
     }[alert.event]
 
 
+#: Kinds whose nodes have names that say what they are.
+_NAMED = ("session", "check")
+
+
 def subject(alert: Alert) -> str:
     """The node, or the pipeline."""
     if not alert.name:
         return f"pipeline {alert.pipeline}"
-    return alert.name if alert.kind == "session" else f"{alert.kind} {alert.name}"
+    return alert.name if alert.kind in _NAMED else f"{alert.kind} {alert.name}"
 
 
 def facts(alert: Alert) -> Iterator[tuple[str, str]]:

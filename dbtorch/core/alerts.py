@@ -87,7 +87,9 @@ class Alert:
 
         A failure found again may have become a reminder meanwhile: that is the same event.
         """
-        event = AlertEvent.FAILED if self.event is AlertEvent.REMINDER else self.event
+        event = self.event
+        if event is AlertEvent.REMINDER:
+            event = AlertEvent.CHECK if self.kind == "check" else AlertEvent.FAILED
         parts = [self.run_id, event.value, self.node_id]
         parts += [str(self.attempt)] if self.attempt else []
         return "/".join(part for part in parts if part)

@@ -91,6 +91,8 @@ class Telling:
         for node in earlier:
             if node.state is State.FAILED and node.id in self._scene.plan.graph.nodes:
                 self._failed(_again(node, at))
+            elif node.state is State.WARN and self._scene.is_check(node.id):
+                self._complains(_again(node, at))
 
     def changed(self, changes: Iterable[Changed]) -> None:
         """Nodes changed."""
@@ -104,6 +106,8 @@ class Telling:
                 self._stale(change, status)
             elif change.state is State.FAILED:
                 self._failed(change)
+            elif change.state is State.WARN and self._scene.is_check(change.node_id):
+                self._complains(change)
             elif change.state.ok and change.node_id in self._incidents:
                 self._recovered(change)
             self.dirty = self.dirty or (change.state.final and bool(self._cards))
@@ -177,10 +181,29 @@ class Telling:
         alert = self._scene.failed(change)
         incident, verdict = self._incident(alert)
         self._incidents[change.node_id] = self._touched[change.node_id] = incident
-        event = AlertEvent.REMINDER if verdict is Verdict.REMINDER else AlertEvent.FAILED
+        event = AlertEvent.REMINDER if verdict is Verdict.REMINDER else alert.event
         alert = replace(alert, event=event, in_a_row=incident.in_a_row, since=incident.opened_at)
         for place in self._places_of(alert):
             self._tell_of_failure(place, alert, incident, verdict)
+
+    def _complains(self, change: Changed) -> None:
+        """A check complains and blocks nothing; in the next runs that is told quietly."""
+        alert = self._scene.complains(change)
+        incident, verdict = self._incident(alert)
+        self._incidents[change.node_id] = self._touched[change.node_id] = incident
+        alert = replace(alert, in_a_row=incident.in_a_row, since=incident.opened_at)
+        quiet, thread = verdict is Verdict.AGAIN, card_key(incident.opened_run)
+        for place in self._places_of(alert):
+            style = self._style(place)
+            if style is Style.THREADS and quiet and self._known(place, thread) is not None:
+                self._note(place, alert, thread=thread, loud=False)
+            elif style is Style.THREADS:
+                card = self._card(place)
+                told = dict.fromkeys((*card.notes, f"{alert.name} complains"))
+                self._set(place, replace(card, notes=tuple(told)))
+                self._note(place, alert, thread=card.key)
+            elif style is Style.STREAM or not quiet:
+                self._note(place, alert, loud=not quiet)
 
     def _tell_of_failure(
         self, place: Destination, alert: Alert, incident: Incident, verdict: Verdict

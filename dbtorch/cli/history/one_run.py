@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime, tzinfo
 from typing import Any
 
@@ -37,6 +37,7 @@ from dbtorch.cli.render.words import (
 from dbtorch.core.deadline import Deadline, node_deadlines
 from dbtorch.core.graph import Kind
 from dbtorch.core.history import Action, AttemptRecord, NodeRecord, RunRecord, Verb
+from dbtorch.core.measure import Rows, usually
 from dbtorch.core.message import tidy
 from dbtorch.core.naming import short_name
 from dbtorch.core.state import RunState, State
@@ -72,16 +73,18 @@ def show(
     if state == INTERRUPTED:
         record = without_running(record)
     if format == "json":
-        echo(json.dumps(run_json(record, state, clock.now())))
+        echo(json.dumps(run_json(record, state, clock.now(), store.rows(record.run_id))))
         return OK
     colours = colours or colours_for(sys.stdout, os.environ)
-    for line in _lines(record, state, all_nodes, clock.now(), colours, zone):
+    rows = store.rows(record.run_id)
+    for line in _lines(record, rows, state, all_nodes, clock.now(), colours, zone):
         echo(line)
     return OK
 
 
 def _lines(
     run: RunRecord,
+    rows: Mapping[str, Rows],
     state: str,
     all_nodes: bool,
     now: datetime,
@@ -97,7 +100,7 @@ def _lines(
     yield f"  {colours('nodes', 'dim')}      {counted(Counter(n.state for n in nodes), colours)}"
     if shown:
         yield ""
-        yield from _table(shown, colours)
+        yield from _table(shown, rows, colours)
     if len(shown) < len(nodes):
         hidden = many(len(nodes) - len(shown), "node")
         yield f"\n{hidden} without trouble not shown; --all shows all"
@@ -175,18 +178,22 @@ def _is_trouble(node: NodeRecord) -> bool:
     )
 
 
-def _table(nodes: Sequence[NodeRecord], colours: Colours) -> list[str]:
+def _table(nodes: Sequence[NodeRecord], rows: Mapping[str, Rows], colours: Colours) -> list[str]:
     def paint(row: int, column: int, text: str) -> str:
         return colours.state(text, nodes[row].state) if column == _STATE else text
 
-    return table(_HEAD, [_row(node) for node in nodes], right=_RIGHT, paint=paint)
+    return table(
+        _HEAD, [_row(node, rows.get(node.id)) for node in nodes], right=_RIGHT, paint=paint
+    )
 
 
-def _row(node: NodeRecord) -> list[str]:
+def _row(node: NodeRecord, counted: Rows | None) -> list[str]:
     last = node.attempts[-1] if node.attempts else None
     seconds = [a.seconds for a in node.attempts if a.seconds is not None]
     rows = last.rows_affected if last else None
-    quiet = node.state is State.SUCCESS and node.kind is not Kind.STEP
+    if rows is None and counted is not None and last is not None and last.state.ok:
+        rows = counted.rows
+    quiet = node.state is State.SUCCESS and node.kind not in (Kind.STEP, Kind.CHECK)
     return [
         _label(node),
         _state_of(node.state, last),
@@ -194,8 +201,14 @@ def _row(node: NodeRecord) -> list[str]:
         took(sum(seconds)) if seconds else "-",
         str(rows) if rows is not None else "",
         # "SELECT 100" of a model that went well is its log's business.
-        "" if quiet else gist(blamed(node.reason), 100),
+        _unusual(counted) if quiet else gist(blamed(node.reason), 100),
     ]
+
+
+def _unusual(counted: Rows | None) -> str:
+    if counted is None or counted.usual is None or not counted.unusual:
+        return ""
+    return usually(counted.usual)
 
 
 def _attempts(node: NodeRecord, colours: Colours, zone: tzinfo | None) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -10,9 +11,12 @@ from dbtorch.cli.render.words import without_login
 from dbtorch.core.deadline import Deadline, node_deadlines
 from dbtorch.core.graph import Kind
 from dbtorch.core.history import Action, AttemptRecord, NodeRecord, RunRecord, Verb
+from dbtorch.core.measure import Rows
 
 
-def run_json(run: RunRecord, state: str, now: datetime) -> dict[str, Any]:
+def run_json(
+    run: RunRecord, state: str, now: datetime, rows: Mapping[str, Rows] = {}
+) -> dict[str, Any]:
     """Everything about a run; ends of the dbt session are apart from its nodes."""
     nodes = [node for node in run.nodes if node.kind is not Kind.SESSION]
     deadline = Deadline.recorded(run.options)
@@ -50,7 +54,7 @@ def run_json(run: RunRecord, state: str, now: datetime) -> dict[str, Any]:
             for id, at in node_deadlines(run.options).items()
         ],
         "counts": dict(counts),
-        "nodes": [_node(node) for node in nodes],
+        "nodes": [_node(node, rows.get(node.id)) for node in nodes],
         "actions": [_action(action) for action in run.actions],
         "session": [_node(node) for node in run.nodes if node.kind is Kind.SESSION],
     }
@@ -60,7 +64,8 @@ def _told(id: str, verb: Verb, run: RunRecord) -> bool:
     return any(action.action == verb and action.node_id == id for action in run.actions)
 
 
-def _node(node: NodeRecord) -> dict[str, Any]:
+def _node(node: NodeRecord, rows: Rows | None = None) -> dict[str, Any]:
+    last = node.attempts[-1] if node.attempts and node.kind is Kind.CHECK else None
     return {
         "id": node.id,
         "kind": node.kind.value,
@@ -73,6 +78,9 @@ def _node(node: NodeRecord) -> dict[str, Any]:
         "runbook": node.runbook or None,
         "group": node.group or None,
         "retry_at": _moment(node.retry_at),
+        "rows": rows.rows if rows is not None else None,
+        "usual_rows": rows.usual if rows is not None else None,
+        "checks": list(last.details.get("checks") or ()) if last is not None else [],
         "attempts": [attempt_json(attempt) for attempt in node.attempts],
     }
 

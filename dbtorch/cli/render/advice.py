@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
+from dbtorch.core.graph import Kind
 from dbtorch.core.state import RunState
 from dbtorch.core.summary import Failure, Summary
 
@@ -33,7 +34,8 @@ def next_steps(summary: Summary) -> list[tuple[str, str]]:
 def _shortest(failure: Failure, summary: Summary) -> str:
     """The name where it says which node is meant, the id where it does not."""
     same = [other for other in summary.failures if other.name == failure.name]
-    return failure.name if len(same) == 1 and " " not in failure.name else failure.id
+    clear = len(same) == 1 and " " not in failure.name and failure.kind is not Kind.CHECK
+    return failure.name if clear else failure.id
 
 
 def _kept(command: Sequence[str], options: Sequence[str]) -> str:

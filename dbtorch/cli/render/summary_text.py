@@ -10,6 +10,7 @@ from pathlib import Path
 from dbtorch.cli.render.advice import next_steps
 from dbtorch.cli.render.colour import OF_STATE, PLAIN, Colours
 from dbtorch.cli.render.words import and_more, blamed, counted, first_line, many, took
+from dbtorch.core.graph import Kind
 from dbtorch.core.state import RunState, State
 from dbtorch.core.summary import Failure, LeftOut, Summary, Timed, Warned
 
@@ -150,7 +151,8 @@ def path_text(path: Sequence[Timed], *, listed: int = 8) -> str:
     words: list[str] = []
     for place, node in enumerate(path):
         if place in kept:
-            words.append(f"{node.name} ({took(node.seconds)})")
+            name = f"check {node.name}" if node.kind is Kind.CHECK else node.name
+            words.append(f"{name} ({took(node.seconds)})")
         elif words[-1] != "...":
             words.append("...")
     return " > ".join(words)
