@@ -104,6 +104,7 @@ class _PlanView:
                 (f"deadline {_deadline(policy.deadline)}", policy.deadline is not None),
                 ("blocks nothing if it fails", policy.on_failure is OnFailure.CONTINUE),
                 (_gate(policy.gate, self._plan.limits.get(id)), policy.gate is not None),
+                (self._checks(id), id in self._plan.checks),
                 ("held back when all its sources are stale", self._waits_for_all(id)),
             )
             if wanted
@@ -167,7 +168,14 @@ class _PlanView:
             "freshness": asdict(self._plan.limits[id]) if id in self._plan.limits else None,
             "require": policy.require.value,
             "deadline": _deadline(policy.deadline) or None,
+            "checks": [check.name for check in self._plan.checks[id].checks]
+            if id in self._plan.checks
+            else [],
         }
+
+    def _checks(self, id: str) -> str:
+        watch = self._plan.checks.get(id)
+        return ", ".join(check.name for check in watch.checks) if watch is not None else ""
 
     def _waits_for_all(self, id: str) -> bool:
         behind_gates = any(parent in self._plan.limits for parent in self._plan.graph.parents(id))

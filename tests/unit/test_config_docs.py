@@ -92,7 +92,7 @@ def test_every_value_has_a_key_and_every_key_a_value():
     assert names(ENGINE) == fields(EngineSpec)
     only_in_retry = {"retry_on", "retry_budget", "retry_jitter"}
     freshness = {"gate", "require"}
-    of_one = {"deadline"}  # not of all
+    of_one = {"deadline", "checks"}  # not of all
     assert names(DEFAULTS) == fields(Settings) - only_in_retry - freshness - of_one | {"retry"}
     assert names(META) == names(DEFAULTS) | names(freshness_keys.META) | of_one
     assert names(freshness_keys.FRESHNESS) | {"require"} == fields(FreshnessSpec) - {"everywhere"}

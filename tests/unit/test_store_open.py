@@ -227,7 +227,7 @@ def test_opening_a_store_again_changes_nothing(tmp_path, database_url):
     store = open_store(database_url, tmp_path)
     assert store.run("r1") == before
     migrator.migrate(store._database)
-    assert migrator.version(store._database) == 4
+    assert migrator.version(store._database) == 5
     store.close()
 
 
@@ -247,7 +247,7 @@ def test_a_store_of_the_first_dbtorch_is_upgraded_with_what_it_remembers(tmp_pat
     old.close()
 
     store = open_store(database_url, tmp_path, create=False)
-    assert migrator.version(store._database) == 4
+    assert migrator.version(store._database) == 5
     assert store.attempts("r1", "model.a") == before
     assert (store.run("r1").actions, store.run("r1").nodes[0].checksum) == ((), "")
     assert store.act("r1", Action(action="cancel", at=NOON, actor="ana@here")) == 1
@@ -274,7 +274,7 @@ def test_a_store_of_a_newer_dbtorch_is_refused(tmp_path, database_url):
     store._database.write(lambda tx: tx.run("INSERT INTO dbtorch_schema_version VALUES (99)"))
     store.close()
     text = refusal(database_url, tmp_path, create=False)
-    assert "written by a newer dbtorch (schema 99, this one knows 4)" in text
+    assert "written by a newer dbtorch (schema 99, this one knows 5)" in text
     assert "upgrade dbtorch" in text
 
 
