@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.acceptance.warehouses import warehouse
 from tests.acceptance.workspace import DBT, Workspace
+
+__all__ = ["parsed", "warehouse", "workspace"]
 
 PARTIAL_PARSE = Path("target", "partial_parse.msgpack")
 

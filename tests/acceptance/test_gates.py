@@ -8,18 +8,14 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from typing import Any
-from uuid import uuid4
 
-import duckdb
-import psycopg
 import pytest
 import yaml
 
+from tests.acceptance.warehouses import Warehouse
 from tests.acceptance.workspace import Shown, Workspace
-from tests.sessions import on_postgres
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -75,43 +71,6 @@ def project() -> dict[str, str]:
     files["models/sources.yml"] = yaml.safe_dump({"sources": [raw]})
     files["dbtorch.yml"] = "freshness: {default: {every: 1s, for: 4s}}\n"
     return files
-
-
-@dataclass
-class Warehouse:
-    """Where the sources are."""
-
-    execute: Callable[[str], None]
-    profile: dict[str, Any]
-    results: dict[str, str] = field(default_factory=dict)
-
-    def land(self, name: str, hours: int) -> None:
-        """A table whose newest row is so old."""
-        age = f"now() - interval '{hours} hours'"
-        self.execute(f"create table {self.profile['schema']}.{name} as select {age} as loaded_at")
-
-
-@pytest.fixture(params=["duckdb", pytest.param("postgres", marks=pytest.mark.postgres)])
-def warehouse(request: pytest.FixtureRequest, workspace: Workspace) -> Iterator[Warehouse]:
-    """An empty schema."""
-    if request.param == "duckdb":
-
-        def execute(sql: str) -> None:
-            with duckdb.connect(str(workspace.dir / "warehouse.duckdb")) as file:
-                file.execute(sql)
-
-        yield Warehouse(
-            execute, {"type": "duckdb", "path": "warehouse.duckdb", "schema": "main", "threads": 4}
-        )
-        return
-    url = request.getfixturevalue("postgres_database")
-    schema = f"gates_{uuid4().hex[:8]}"
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(f"create schema {schema}")
-        yield Warehouse(
-            lambda sql: connection.execute(sql) and None,  # type: ignore[arg-type, func-returns-value]
-            {**on_postgres(url), "schema": schema, "threads": 4},
-        )
 
 
 @pytest.fixture

@@ -1,12 +1,14 @@
 """What a worker's answers come to."""
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 
-from dbtorch.adapters.dbt.answers import failed, lost, opened, outcome_of, selected_of
+from dbtorch.adapters.dbt.answers import failed, look_of, lost, opened, outcome_of, selected_of
 from dbtorch.core.failure import classify
 from dbtorch.core.graph import Kind
+from dbtorch.core.measure import Found, Measure
 from dbtorch.core.state import FailureClass, State
 from dbtorch.ports import Hook
 
@@ -139,3 +141,50 @@ def test_a_selection_comes_with_the_manifest_of_the_same_parse(tmp_path):
     assert selected.selected_edges == (("model.shop.a", "test.shop.t"),)
     assert selected.resolved == {"a": {"model.shop.a"}, "nobody": set()}
     assert (selected.target_path, selected.watched) == (tmp_path / "target", ("models",))
+
+
+@pytest.mark.parametrize(
+    ("rows", "measures"),
+    [
+        ({}, ()),
+        ({"affected": 0}, (Measure(name="rows_affected", number=0),)),
+        (
+            {"affected": 3, "count": 50},
+            (Measure(name="rows_affected", number=3), Measure(name="row_count", number=50)),
+        ),
+        ({"affected": None, "count": 7}, (Measure(name="row_count", number=7),)),
+    ],
+)
+def test_rows_are_measures_of_a_node(rows, measures):
+    outcome = outcome_of({"status": "success", "rows": rows})
+    assert outcome.measures == measures
+    assert "rows" not in outcome.details  # they are kept once
+
+
+def test_a_look_at_a_relation_is_what_it_found():
+    found = {
+        "rows": 5,
+        "nulls": {"id": 2},
+        "newest": {"at": "2026-03-01T12:00:00+00:00", "never": None, "odd": "noon"},
+        "columns": [["id", "bigint"]],
+        "errors": {"null_rate(nope)": "no such column"},
+    }
+    lock = {"classes": ["psycopg2.errors.DeadlockDetected"], "sqlstate": "40P01", "message": ""}
+    message = {"status": "success", "found": found, "errors": [lock]}
+    outcome = look_of("check.model.shop.a", message)
+    assert (outcome.state, outcome.failure_class) == (State.SUCCESS, None)
+    assert outcome.found == Found(
+        rows=5,
+        nulls={"id": 2},
+        newest={"at": datetime(2026, 3, 1, 12, tzinfo=UTC), "never": None},
+        columns=(("id", "bigint"),),
+        errors={"null_rate(nope)": "no such column"},
+        failure_class=T,
+    )
+
+
+@pytest.mark.parametrize("message", [{"status": "success"}, {"status": "error", "message": "gone"}])
+def test_a_look_that_found_nothing_has_failed(message):
+    outcome = look_of("check.model.shop.a", message)
+    assert (outcome.state, outcome.failure_class) == (State.FAILED, U)
+    assert outcome.message.startswith("the checks of model.shop.a could not be evaluated")

@@ -27,6 +27,9 @@ _STATES = {
     "skipped": State.UPSTREAM_FAILED,
 }
 
+#: Parts of a message that have fields of their own.
+_TOLD_APART = ("errors", "message", "type", "rows", "found")
+
 
 def outcome_of(message: Mapping[str, Any], rules: Sequence[Rule] = ()) -> Outcome:
     """What a worker's answer about a node comes to. An unknown status counts as failed.
@@ -38,9 +41,7 @@ def outcome_of(message: Mapping[str, Any], rules: Sequence[Rule] = ()) -> Outcom
     text = str(message.get("message") or "")
     response = message.get("adapter_response") or {}
     rows = response.get("rows_affected") if isinstance(response, dict) else None
-    details = {
-        key: value for key, value in message.items() if key not in ("errors", "message", "type")
-    }
+    details = {key: value for key, value in message.items() if key not in _TOLD_APART}
     failure_class = retry_after = None
     if state is State.FAILED:
         errors = message.get("errors") or ()
@@ -115,11 +116,14 @@ def look_of(check: str, message: Mapping[str, Any], rules: Sequence[Rule] = ()) 
     columns = found.get("columns")
     return replace(
         outcome,
-        details={key: value for key, value in outcome.details.items() if key != "found"},
         found=Found(
             rows=found.get("rows"),
             nulls=found["nulls"],
-            newest={column: _moment(at) for column, at in found["newest"].items()},
+            newest={
+                column: None if at is None else datetime.fromisoformat(at)
+                for column, at in found["newest"].items()
+                if at is None or _is_moment(at)
+            },
             columns=None if columns is None else tuple((name, type) for name, type in columns),
             errors=found.get("errors", {}),
             failure_class=classify(errors, text, rules) if text else None,
@@ -127,8 +131,12 @@ def look_of(check: str, message: Mapping[str, Any], rules: Sequence[Rule] = ()) 
     )
 
 
-def _moment(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)
+def _is_moment(text: str) -> bool:
+    """Whether it is a time that can be compared; of any other one nobody knows the age."""
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
 
 
 #: dbt names the source, which the sentence has named already.
