@@ -15,6 +15,7 @@ from dbtorch.cli.render.colour import Colours
 from dbtorch.core.deadline import Deadline
 from dbtorch.core.events import Outcome
 from dbtorch.core.history import Action, Verb
+from dbtorch.core.measure import Measure
 from dbtorch.core.state import RunState, State
 from dbtorch.testing import FixedClock
 from dbtorch.testing_store import MemoryStore
@@ -124,6 +125,32 @@ def test_a_long_run_shows_trouble_unless_all_is_asked_for():
     assert "model m8 " not in text
     assert "199 nodes without trouble not shown; --all shows all" in text
     assert "model m8 " in said(show, told.store, "latest", all_nodes=True, **FULL)
+
+
+def test_show_says_when_a_table_has_unusually_many_rows_or_few():
+    nodes = [model(f"m{i}") for i in range(70)]
+    store = MemoryStore()
+    for day, rows in enumerate((12_003, 11_950, 12_400, 0)):
+        measures = (Measure(name="row_count", number=rows),)
+        wrote = Outcome(state=State.SUCCESS, measures=measures)
+        plain = Outcome(state=State.SUCCESS, measures=measures[:0], rows_affected=5)
+        Told(
+            {nodes[7].id: [wrote], nodes[8].id: [plain]},
+            a_plan=plan(nodes, []),
+            store=store,
+            run_id=f"run{day}",
+            started_at=NOON + timedelta(days=day),
+        )
+    line = next(x for x in said(show, store, "run3", **FULL).splitlines() if "model m7 " in x)
+    assert line.endswith("    0  usually about 12,000")
+    assert "model m8 " not in said(show, store, "run3", **FULL)
+    assert "model m7 " not in said(show, store, "run2", **FULL)  # as many as always
+    line = said(show, store, "run0", all_nodes=True, **FULL)
+    assert "12003" in line
+    assert "usually" not in line
+    found = json.loads(said(show, store, "run3", format="json", **FULL))
+    by_name = {node["name"]: (node["rows"], node["usual_rows"]) for node in found["nodes"]}
+    assert (by_name["m7"], by_name["m8"]) == ((0, 12_003), (None, None))
 
 
 def test_passwords_of_a_command_are_not_shown():

@@ -8,6 +8,7 @@ import queue
 import stat
 import sys
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from dbtorch.adapters.dbt import messages, worker_process
 from dbtorch.adapters.dbt.messages import Garbled, read
 from dbtorch.adapters.dbt.session import SessionEngine, SessionRequest
+from dbtorch.core.checks import Watch
 from dbtorch.core.events import Attempt, Batch, Event, Finished, Started
 from dbtorch.core.plan import SESSION_CLOSE, SESSION_OPEN
 from dbtorch.core.state import FailureClass, State
@@ -52,14 +54,16 @@ def test_any_bytes_are_a_message_or_garbled(line: bytes) -> None:
         assert str(error)  # noqa: PT017  # most bytes are none
 
 
-@given(_MESSAGES)
+@given(_MESSAGES, st.sampled_from([{}, {NODE: Watch(relation=NODE, checks=())}]))
 @settings(max_examples=500)
-def test_any_message_that_is_read_is_understood(message: dict[str, Any]) -> None:
+def test_any_message_that_is_read_is_understood(
+    message: dict[str, Any], checks: dict[str, Watch]
+) -> None:
     try:
         found = read(json.dumps(message).encode() + b"\n")
     except Garbled:
         return
-    engine, events = an_open_engine()
+    engine, events = an_open_engine(checks)
     try:
         engine._told(engine._worker, found)  # type: ignore[arg-type]
     except Garbled:
@@ -84,7 +88,7 @@ class Silent:
         pass
 
 
-def an_open_engine() -> tuple[SessionEngine, list[Event]]:
+def an_open_engine(checks: Mapping[str, Watch] = {}) -> tuple[SessionEngine, list[Event]]:
     """One that has a model in flight."""
     events: list[Event] = []
     engine = SessionEngine(a_request("nowhere", Path("nowhere")), events.append)
@@ -93,6 +97,7 @@ def an_open_engine() -> tuple[SessionEngine, list[Event]]:
     engine._worker = Silent()  # type: ignore[assignment]
     engine._opened = engine._known = engine._accepted = engine._ready = True
     engine._begun = engine._connected = True
+    engine.watch(checks)
     engine.start(Batch(1, (ATTEMPT,)))
     return engine, events
 

@@ -96,7 +96,7 @@ def _lines(
         yield f"  {colours(f'{name:<11}', 'dim')}{text}"
     nodes = [node for node in run.nodes if node.kind is not Kind.SESSION]
     trouble = [node for node in run.nodes if node.kind is Kind.SESSION and _is_trouble(node)]
-    shown = _shown(nodes, all_nodes=all_nodes)
+    shown = nodes if all_nodes else _shown(nodes, rows)
     yield f"  {colours('nodes', 'dim')}      {counted(Counter(n.state for n in nodes), colours)}"
     if shown:
         yield ""
@@ -166,10 +166,11 @@ def _action(action: Action, zone: tzinfo | None, *, running: bool) -> str:
     return f"{local(action.at, zone)}  {what} by {action.actor}{why}{effect}"
 
 
-def _shown(nodes: Sequence[NodeRecord], *, all_nodes: bool) -> list[NodeRecord]:
-    if all_nodes or len(nodes) <= _LONG:
-        return list(nodes)
-    return [node for node in nodes if _is_trouble(node)]
+def _shown(nodes: Sequence[NodeRecord], rows: Mapping[str, Rows]) -> Sequence[NodeRecord]:
+    if len(nodes) <= _LONG:
+        return nodes
+    odd = {id for id, counted in rows.items() if counted.unusual}
+    return [node for node in nodes if _is_trouble(node) or node.id in odd]
 
 
 def _is_trouble(node: NodeRecord) -> bool:
