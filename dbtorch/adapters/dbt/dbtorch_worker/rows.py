@@ -70,5 +70,7 @@ def _counted(task: Any, node: Any) -> int:
     adapter = get_adapter(task.config)
     relation = adapter.Relation.create_from(task.config, node)
     with adapter.connection_named(node.unique_id):
-        _, table = adapter.execute(f"select count(*) from {relation}", fetch=True)
-    return int(table.rows[0][0])
+        # dbt's own way takes several milliseconds more: log lines, and a table for the answer
+        cursor = adapter.connections.get_thread_connection().handle.cursor()
+        cursor.execute(f"select count(*) from {relation}")
+        return int(cursor.fetchone()[0])
