@@ -137,7 +137,7 @@ def _of(node: Node, patterns: Iterable[PatternChecks]) -> CheckSettings:
 
 def _is_about(pattern: PatternChecks, node: Node) -> bool:
     right_kind = node.kind is Kind.SOURCE if pattern.sources else node.kind in BUILT
-    return right_kind and pattern.names(short_name(node.id, node.name))
+    return right_kind and any(map(pattern.names, {node.name, short_name(node.id, node.name)}))
 
 
 def _has_relation(node: Node) -> bool:

@@ -100,6 +100,19 @@ def test_nothing_is_checked_when_nobody_wants_it():
 
 
 @pytest.mark.parametrize(
+    ("pattern", "checked"),
+    [("dim", ["v1", "v2"]), ("dim.v2", ["v2"]), ("dim.*", ["v1", "v2"])],
+)
+def test_versions_of_a_model_are_checked_together_or_each_by_itself(pattern, checked):
+    found = selected()
+    versions = [replace(a_node(f"model.shop.dim.v{n}"), name="dim") for n in (1, 2)]
+    members = found.selected | {node.id for node in versions}
+    found = replace(found, nodes=(*found.nodes, *versions), selected=members)
+    plan = planned(models(pattern), found=found).plan
+    assert sorted(id.rpartition(".")[2] for id in plan.checks) == checked
+
+
+@pytest.mark.parametrize(
     ("pattern", "why"),
     [
         (

@@ -79,7 +79,7 @@ def _node(node: NodeRecord, rows: Rows | None = None) -> dict[str, Any]:
         "group": node.group or None,
         "retry_at": _moment(node.retry_at),
         "rows": rows.rows if rows is not None else None,
-        "usual_rows": rows.usual if rows is not None else None,
+        "usual_rows": round(rows.usual) if rows is not None and rows.usual is not None else None,
         "checks": list(last.details.get("checks") or ()) if last is not None else [],
         "attempts": [attempt_json(attempt) for attempt in node.attempts],
     }
