@@ -23,9 +23,9 @@ from dbtorch.core.history import (
     RunSummary,
     Transition,
 )
-from dbtorch.core.standing import Standing
 from dbtorch.core.measure import LAST, ROW_COUNT, ROWS_AFFECTED, Measured, Rows, relation_of
 from dbtorch.core.measure import median as middle
+from dbtorch.core.standing import Standing
 from dbtorch.core.state import FailureClass, RunState, State
 from dbtorch.ports import LeaseHeld, LeaseLost, StoreError
 from dbtorch.testing_outbox import MemoryOutbox
