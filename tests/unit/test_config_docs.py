@@ -100,7 +100,7 @@ def test_every_value_has_a_key_and_every_key_a_value():
     assert names(RETRY_ON) == set(CLASSES)
     assert names(RULE) - {"class"} == fields(Rule) - {"failure_class", "meaning", "source"}
     assert names(BREAKER) == fields(Breaker)
-    assert names(STEP) == fields(StepSpec) | names(DEFAULTS) | types | of_one
+    assert names(STEP) == fields(StepSpec) | names(DEFAULTS) | types | {"deadline"}
     assert names(PIPELINE) == fields(PipelineSpec) | {"retry"}
     assert names(SCHEDULE) == fields(Schedule)
     assert names(HTTP) == {*http_step._REQUEST, "poll"}
