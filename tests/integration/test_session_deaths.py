@@ -152,7 +152,9 @@ def test_a_worker_may_die_at_any_moment(tmp_path: Path) -> None:
     )
     with session(shop, specs=[landing], steps={"step.landing": step}) as found:
         found.open()
+        first = found.worker
         found.kill_worker()
+        found.until(lambda: found.worker != first)  # before it was given anything
         running = found.in_background()
         for gate in (start, end):
             gate.wait()

@@ -18,7 +18,7 @@ def route_events(session: Session) -> None:
     from dbt_common.events.contextvars import get_node_info
     from dbt_common.events.event_manager import EventManager
 
-    own = _dbts_own_callbacks()
+    own, printed = _dbts_own_callbacks(), _printed()
     fire_event = EventManager.fire_event
     unheard = {EventLevel.DEBUG: 0, EventLevel.TEST: 0, EventLevel.INFO: 1}
 
@@ -30,6 +30,7 @@ def route_events(session: Session) -> None:
                 log.write(e.message())
         if (
             rank == 2
+            or type(e).__name__ in printed
             or any(callback not in own for callback in manager.callbacks)
             or any(unheard.get(logger.level, 2) <= rank for logger in manager.loggers)
         ):
@@ -45,6 +46,13 @@ def _dbts_own_callbacks() -> tuple[Any, ...]:
 
     found = getattr(dbt.tracking, "track_behavior_change_warn", None)  # since 1.10
     return () if found is None else (found,)
+
+
+def _printed() -> frozenset[str]:
+    """Events that dbt prints whatever its log level."""
+    import dbt_common.events.logger
+
+    return frozenset(getattr(dbt_common.events.logger, "PRINT_EVENT_NAMES", ("PrintEvent",)))
 
 
 #: Debug events that say nothing a person looks for in the log of an attempt.
