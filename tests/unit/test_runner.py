@@ -257,3 +257,35 @@ def test_a_deadline_that_was_told_before_is_not_told_again():
     stage = Stage(timekeeper=Timekeeper(Deadlines(run=deadline)), on_late=late.append)
     assert set(stage.drive().values()) == {"success"}
     assert late == []
+
+
+def test_a_node_that_was_over_in_time_is_not_late():
+    late = []
+    at = FixedClock().advance(60)
+    keeper = Timekeeper(Deadlines(nodes={"ingest": at, "export": at}))
+
+    def hour(changes):
+        if any((one.node_id, one.state) == ("ingest", State.SUCCESS) for one in changes):
+            stage.clock.advance(60)
+
+    stage = Stage(timekeeper=keeper, on_late=late.append, listeners=[hour])
+    stage.drive()
+    assert [(one.node_id, one.deadline) for one in late] == [("export", at)]
+
+
+def test_nothing_is_late_in_a_run_that_is_being_ended():
+    class Interrupted(Slow):
+        def start(self, batch):
+            super().start(batch)
+            stage.inbox.put(Interrupt("the run got SIGTERM"))
+
+        def cancel(self, attempt):
+            stage.clock.advance(60)
+            super().cancel(attempt)
+
+    late = []
+    keeper = Timekeeper(Deadlines(nodes={"ingest": FixedClock().advance(60)}))
+    stage = Stage(steps=Interrupted, timekeeper=keeper, on_late=late.append)
+    stage.drive()
+    assert stage.run.state is RunState.CANCELLED
+    assert late == []
