@@ -53,7 +53,7 @@ class AlertRule:
     def fits(self, alert: Alert) -> bool:
         """Whether it speaks of this alert."""
         return (
-            alert.event in self.events
+            not self.events.isdisjoint(_heard_as(alert))
             and (not self.severities or alert.severity in self.severities)
             and (not self.pipelines or alert.pipeline in self.pipelines)
             and (not self.owners or alert.owner in self.owners)
@@ -110,6 +110,12 @@ def wanted(event: AlertEvent, spec: AlertsSpec, pipeline: str) -> bool:
         event in rule.events and (not rule.pipelines or pipeline in rule.pipelines)
         for rule in spec.rules
     )
+
+
+def _heard_as(alert: Alert) -> set[AlertEvent]:
+    """Events of which a rule speaks; a check that blocks has failed, and made the run fail."""
+    blocks = alert.event is AlertEvent.CHECK and alert.severity is Severity.ERROR
+    return {alert.event, AlertEvent.FAILED} if blocks else {alert.event}
 
 
 def owner_by_folder(path: str, folders: Mapping[str, str]) -> str:

@@ -5,11 +5,12 @@ from dataclasses import replace
 import pytest
 
 from dbtorch.core.alert_text import headline
-from dbtorch.core.alerts import Severity, from_json, to_json
+from dbtorch.core.alerts import AlertEvent, Severity, from_json, to_json
 from dbtorch.core.checks import CheckSeverity, History, RowCount, Watch
 from dbtorch.core.events import Outcome
 from dbtorch.core.graph import Kind, Node
 from dbtorch.core.measure import Found, check_id
+from dbtorch.core.routing import AlertRule, AlertsSpec
 from dbtorch.core.state import FailureClass, RunState, State
 from dbtorch.testing_store import MemoryStore
 from tests.unit.story import EDGES, SHOP, plan
@@ -122,6 +123,24 @@ def test_an_error_behind_a_warning_is_news(store):
     tell(looked(1, EMPTY, CheckSeverity.WARN), store)
     tell(looked(2, EMPTY), store)
     assert said(store, SLACK)[-1] == ("check", NAME, True, "run/run2")
+
+
+@pytest.mark.parametrize(
+    ("events", "severity", "told"),
+    [
+        # a check that blocks has failed; it is told as what it is
+        ({AlertEvent.FAILED}, CheckSeverity.ERROR, ["check"]),
+        ({AlertEvent.FAILED}, CheckSeverity.WARN, []),
+        ({AlertEvent.CHECK}, CheckSeverity.ERROR, ["check"]),
+        ({AlertEvent.CHECK}, CheckSeverity.WARN, ["check"]),
+        ({AlertEvent.STALE, AlertEvent.RECOVERED}, CheckSeverity.ERROR, []),
+    ],
+)
+def test_whoever_asks_for_failures_hears_of_checks_that_block(store, events, severity, told):
+    spec = AlertsSpec(rules=(AlertRule(events=frozenset(events)),))
+    tell(looked(1, EMPTY, severity), store, spec)
+    for place in (SLACK, HOOK):
+        assert [event for event, *_ in said(store, place)] == told
 
 
 def test_a_test_that_fails_comes_with_the_rows_it_looked_at(store):
