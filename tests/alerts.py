@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from dbtorch.core.alerts import SEVERITIES, Alert, AlertEvent, Severity, to_json
+from dbtorch.core.alerts import SEVERITIES, Alert, AlertEvent, to_json
 from dbtorch.core.outbox import Delivery, Entry, EntryKind
 from dbtorch.core.run_card import RunCard, card_to_json
 from dbtorch.core.state import FailureClass, RunState
@@ -49,6 +49,21 @@ def a_failure(event=AlertEvent.FAILED, **given) -> Alert:
     return an_alert(event, **{**values, **given})
 
 
+def a_check(**given) -> Alert:
+    values = {
+        "node_id": "check.model.shop.fct_orders",
+        "kind": "check",
+        "name": "check of model fct_orders",
+        "attempt": 1,
+        "attempts": 1,
+        "failure_class": FailureClass.DATA,
+        "message": "row_count: 0 rows, usually about 12,000; at least 1 expected",
+        "sql_line": "",
+        "log": f".dbtorch/runs/{RUN}/nodes/check.model.shop.fct_orders/1.log",
+    }
+    return a_failure(AlertEvent.CHECK, **{**values, **given})
+
+
 def one_of_each() -> dict[AlertEvent, Alert]:
     """An example of every event."""
     nowhere = {"attempt": 0, "message": "", "sql_line": "", "blocked": 0, "blocked_names": ()}
@@ -68,14 +83,9 @@ def one_of_each() -> dict[AlertEvent, Alert]:
             command="",
         ),
         AlertEvent.STALE: a_failure(
-            AlertEvent.STALE, **source, **quiet, facts=(("Age", "31h 05m, allowed 24h 00m"),)
+            AlertEvent.STALE, **source, **quiet, facts=(("Age", "31 h, allowed 24 h"),)
         ),
-        AlertEvent.CHECK: a_failure(
-            AlertEvent.CHECK,
-            **{**nowhere, **quiet},
-            severity=Severity.WARNING,
-            facts=(("row_count", "0 rows, usually about 12,000"),),
-        ),
+        AlertEvent.CHECK: a_check(),
         AlertEvent.DEADLINE_AT_RISK: an_alert(
             AlertEvent.DEADLINE_AT_RISK,
             facts=(

@@ -113,21 +113,22 @@ _STALE: dict[str, Any] = {
     "node_id": "source.example.shop.orders",
     "kind": "source",
     "name": "shop.orders",
-    "facts": (("Age", "31h 00m, allowed 24h 00m"),),
+    "facts": (("Age", "31 h, allowed 24 h"),),
 }
 
-_CHECK: dict[str, Any] = {
-    "node_id": "check.model.example.fct_orders",
-    "kind": "check",
-    "name": "check of model fct_orders",
-    "path": "models/marts/fct_orders.sql",
-    "attempt": 1,
-    "attempts": 1,
-    "failure_class": FailureClass.DATA,
-    "message": "row_count: 0 rows, usually about 12,000; at least 1 expected",
-    "blocked": 12,
-    "blocked_names": ("weekly_kpis", "fct_kpis"),
-}
+
+def _check(alert: Alert) -> dict[str, Any]:
+    node_id = "check.model.example.fct_orders"
+    return {
+        **_failure(alert),
+        "node_id": node_id,
+        "kind": "check",
+        "name": "check of model fct_orders",
+        "failure_class": FailureClass.DATA,
+        "message": "row_count: 0 rows, usually about 12,000; at least 1 expected",
+        "sql_line": "",
+        "log": f".dbtorch/runs/{alert.run_id}/nodes/{node_id}/1.log",
+    }
 
 
 def _deadline(alert: Alert) -> dict[str, Any]:
@@ -145,7 +146,7 @@ _MORE: dict[AlertEvent, Callable[[Alert], dict[str, Any]]] = {
     AlertEvent.RECOVERED: lambda alert: {**_MODEL, **_lasting(alert, 3)},
     AlertEvent.RETRYING: _retrying,
     AlertEvent.STALE: lambda _: _STALE,
-    AlertEvent.CHECK: lambda _: _CHECK,
+    AlertEvent.CHECK: _check,
     AlertEvent.DEADLINE_AT_RISK: _at_risk,
     AlertEvent.DEADLINE_MISSED: _deadline,
     AlertEvent.SUCCEEDED: lambda _: {},

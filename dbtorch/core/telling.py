@@ -261,11 +261,12 @@ class Telling:
 
     def _stale(self, change: Changed, status: str) -> None:
         """A source is stale: told once, until it is fresh again or long after."""
-        why = change.outcome.message if change.outcome is not None else change.reason
+        said = change.outcome.message if change.outcome is not None else change.reason
+        why = tidy(self._scene.scrub(said))[0]
         alert = self._scene.stale(
             change.node_id,
             change.at,
-            tidy(self._scene.scrub(why))[0],
+            why.removeprefix(f"{self._scene.label(change.node_id)} is stale: "),  # the headline
             severity=Severity.WARNING if status == "warn" else Severity.ERROR,
         )
         told: tuple[Destination, ...] = ()
@@ -282,7 +283,7 @@ class Telling:
                 continue
             if self._style(place) is Style.THREADS:
                 card = self._card(place)
-                notes = dict.fromkeys((*card.notes, alert.facts[0][1]))
+                notes = dict.fromkeys((*card.notes, why))
                 self._set(place, replace(card, notes=tuple(notes)))
                 self._note(place, alert, thread=card.key)
             else:

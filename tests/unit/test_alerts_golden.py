@@ -9,13 +9,14 @@ import pytest
 
 from dbtorch.adapters.notify import slack_blocks
 from dbtorch.adapters.notify.mail_text import card_mail, note_mail
-from dbtorch.core.alerts import AlertEvent
+from dbtorch.core.alerts import AlertEvent, Severity
 from dbtorch.core.state import RunState
-from tests.alerts import a_card, a_failure, one_of_each, over
+from tests.alerts import a_card, a_check, a_failure, one_of_each, over
 
 FOLDER = Path(__file__).parents[1] / "golden" / "alerts"
 
 AGAIN = a_failure(in_a_row=3)
+WARNS = a_check(severity=Severity.WARNING, blocked=0, blocked_names=(), command="")
 OTHER = a_failure(node_id="test.shop.unique_kpis", kind="test", name="unique_kpis", owner="")
 FAILED = a_card(a_failure(), replace(OTHER, mention=()))
 
@@ -37,6 +38,7 @@ def mention(people):
 def rendered():
     for event, alert in one_of_each().items():
         yield event.value, slack_blocks.note(alert, mention, loud=True)
+    yield "check_warns", slack_blocks.note(WARNS, mention, loud=True)
     yield "failed_again", slack_blocks.note(AGAIN, mention, loud=False)
     for name, card in CARDS.items():
         yield name, slack_blocks.card(card, mention)
