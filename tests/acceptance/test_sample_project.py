@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from dbtorch.adapters.config import load
+from dbtorch.core.deadline import DeadlineRule
 from tests.acceptance.workspace import Done, Shown, Workspace
 from tests.postgres import with_database
 
@@ -27,7 +29,8 @@ GENERATED = shutil.ignore_patterns(
     "target", "logs", "exports", ".dbtorch", "__pycache__", "*.duckdb*", ".user.yml"
 )
 
-SOURCES = ("orders", "order_items", "customers", "payments", "web_events", "exchange_rates")
+SHOP_SOURCES = ("orders", "order_items", "customers", "payments", "web_events")
+SOURCES = (*SHOP_SOURCES, "exchange_rates")
 
 #: The shape that other programs rely on: key -> types.
 RUN_SHAPE = {
@@ -125,6 +128,36 @@ def test_warnings_are_no_failures(shop: Shop) -> None:
     assert "WARN  test assert_delivered_orders_are_paid" in shop.first.out
 
 
+def test_checks_look_at_rows_and_columns_and_compare_with_the_run_before(shop: Shop) -> None:
+    said = []
+    for run in (shop.first_run, shop.second_run):
+        checks = {node["id"]: node["checks"] for node in run.said["nodes"] if "checks" in node}
+        (rows,) = checks["check.model.shop.fct_orders"]
+        (columns,) = checks["check.source.shop.shop.orders"]
+        assert {rows["status"], columns["status"]} == {"ok"}
+        assert rows["message"].startswith(f"{shop.first_rows['shop.fct_orders']} rows")
+        said.append(columns["message"])
+    assert said[0].endswith("nothing to compare with yet")
+    assert said[1].endswith("as before")
+
+
+def test_the_status_says_how_old_the_kpis_are(shop: Shop) -> None:
+    command = ("status", "--project-dir", "sample_project", "--format", "json")
+    nodes = shop.workspace.dbtorch(*command).json()["nodes"]
+    (kpis,) = [node for node in nodes if node["name"] == "fct_weekly_kpis"]
+    assert (kpis["health"], kpis["allowed_seconds"]) == ("ok", 26 * 3600)
+
+
+def test_the_daily_pipeline_lands_what_it_builds_and_has_a_deadline(shop: Shop) -> None:
+    command = ("plan", "--project-dir", "sample_project", "-p", "daily", "--format", "json")
+    planned = {node["id"] for node in shop.workspace.dbtorch(*command).json()["nodes"]}
+    assert planned == {
+        node["id"] for node in shop.second_run.said["nodes"] if node["kind"] != "operation"
+    }
+    spec = load(ROOT / "sample_project").pipelines["daily"]
+    assert spec.deadline == DeadlineRule(by=time(8))
+
+
 def test_the_dashboard_is_skipped_with_its_reason_when_no_url_is_set(shop: Shop) -> None:
     node = shop.first_run.nodes["refresh_dashboard"]
     assert node["state"] == "skipped"
@@ -171,11 +204,12 @@ def test_show_has_the_documented_shape(shop: Shop) -> None:
     offsets = {datetime.fromisoformat(moment).utcoffset() for moment in moments if moment}
     assert None not in offsets
     assert {node["kind"] for node in said["nodes"]} == {
-        *("model", "seed", "snapshot", "test", "unit_test", "exposure", "operation", "step")
+        *("model", "seed", "snapshot", "test", "unit_test", "exposure", "operation", "step"),
+        "check",
     }
 
 
-def test_ids_are_dbts_unless_they_are_steps(shop: Shop) -> None:
+def test_ids_are_dbts_unless_they_are_steps_or_checks(shop: Shop) -> None:
     content = json.loads(
         (shop.workspace.dir / "sample_project" / "target" / "manifest.json").read_text()
     )
@@ -185,9 +219,11 @@ def test_ids_are_dbts_unless_they_are_steps(shop: Shop) -> None:
         *("ingest_exchange_rates", "analyze", "export_weekly_kpis", "prune_exports"),
         "refresh_dashboard",
     }
+    checks = {*(f"source.shop.shop.{name}" for name in SHOP_SOURCES), "model.shop.fct_orders"}
     ids = {node["id"] for node in shop.second_run.said["nodes"]}
     assert {id for id in ids if id.startswith("step.")} == {f"step.{name}" for name in steps}
-    assert {id for id in ids if not id.startswith("step.")} <= known
+    assert {id for id in ids if id.startswith("check.")} == {f"check.{id}" for id in checks}
+    assert {id for id in ids if not id.startswith(("step.", "check."))} <= known
 
 
 def test_dbts_own_artifacts_are_complete(shop: Shop) -> None:
@@ -195,11 +231,11 @@ def test_dbts_own_artifacts_are_complete(shop: Shop) -> None:
         (shop.workspace.dir / "sample_project" / "target" / "run_results.json").read_text()
     )
     listed = {result["unique_id"] for result in content["results"]}
-    # dbt gives neither steps nor ephemeral models a result
+    # dbt gives neither steps nor checks nor ephemeral models a result
     expected = {
         node["id"]
         for node in shop.second_run.said["nodes"]
-        if node["kind"] != "step" and node["materialized"] != "ephemeral"
+        if node["kind"] not in ("step", "check") and node["materialized"] != "ephemeral"
     }
     assert listed == expected
 

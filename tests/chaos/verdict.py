@@ -123,7 +123,7 @@ def _artifact_problems(found: Built) -> Iterator[str]:
     states = _states(found.record)
     for node in found.record.nodes:
         listed = node.id in found.statuses
-        none = (Kind.STEP, Kind.SESSION, Kind.SOURCE)
+        none = (Kind.STEP, Kind.SESSION, Kind.SOURCE, Kind.CHECK)
         dbts = node.kind not in none and node.materialized != "ephemeral"
         if dbts and not listed:
             yield f"{node.id}: missing in run_results.json"
