@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
@@ -106,6 +107,13 @@ def test_it_is_green_twice_and_says_what_to_look_at_next(shop: Shop) -> None:
         assert not done.err
         assert run.state == "success"
         assert not run.names("failed") | run.names("upstream_failed") | run.names("cancelled")
+
+
+def test_the_readme_shows_what_a_first_run_prints(shop: Shop) -> None:
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"^```\n\$ dbtorch run [^\n]+\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    lines = {_undated(line) for line in shown.splitlines()} - {"..."}
+    assert lines - {_undated(line) for line in shop.first.out.splitlines()} == set()
 
 
 def test_the_flaky_step_shows_a_retry(shop: Shop) -> None:
@@ -281,6 +289,12 @@ def _rows(query: Query) -> dict[str, int]:
         for schema, name in tables
         if not name.startswith("audit")
     }
+
+
+def _undated(line: str) -> str:
+    """A line without what is different each time."""
+    line = re.sub(r"\d{8}T\d{6}Z-[0-9a-f]+|\d\d:\d\d:\d\d|(\d+m )?\d+(\.\d+)?s\b", "#", line)
+    return re.sub(r" +|\[ *\d+/|target \w+", " ", line)
 
 
 def _has_shape(said: dict[str, Any], shape: dict[str, Any]) -> None:
