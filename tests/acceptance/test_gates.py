@@ -122,8 +122,12 @@ def assert_ends(shown: Shown, cases: tuple[tuple[str, str], ...]) -> None:
 def test_every_state_of_a_source_and_every_answer_to_it(
     gates: Workspace, warehouse: Warehouse
 ) -> None:
+    kept = f"{warehouse.profile['schema']}.stale_skip_one_any"
+    warehouse.execute(f"create table {kept} as select 'yesterday' as built")
+
     # one that is to fail fails the run
     done = gates.dbtorch("run", code=1)
+    assert warehouse.execute(f"select built from {kept}") == [("yesterday",)]
     shown = gates.show()
     assert_ends(shown, CASES)
     assert written(gates) == statuses(CASES)

@@ -19,7 +19,7 @@ from tests.sessions import on_postgres
 class Warehouse:
     """Where the sources are."""
 
-    execute: Callable[[str], None]
+    execute: Callable[[str], list[tuple[Any, ...]]]
     profile: dict[str, Any]
     results: dict[str, str] = field(default_factory=dict)
 
@@ -34,19 +34,21 @@ def warehouse(request: pytest.FixtureRequest, workspace: Workspace) -> Iterator[
     """An empty schema."""
     if request.param == "duckdb":
 
-        def execute(sql: str) -> None:
+        def ask(sql: str) -> list[tuple[Any, ...]]:
             with duckdb.connect(str(workspace.dir / "warehouse.duckdb")) as file:
-                file.execute(sql)
+                return file.execute(sql).fetchall()
 
         yield Warehouse(
-            execute, {"type": "duckdb", "path": "warehouse.duckdb", "schema": "main", "threads": 4}
+            ask, {"type": "duckdb", "path": "warehouse.duckdb", "schema": "main", "threads": 4}
         )
         return
     url = request.getfixturevalue("postgres_database")
     schema = f"shop_{uuid4().hex[:8]}"
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(f"create schema {schema}")
-        yield Warehouse(
-            lambda sql: connection.execute(sql) and None,  # type: ignore[arg-type, func-returns-value]
-            {**on_postgres(url), "schema": schema, "threads": 4},
-        )
+
+        def ask(sql: str) -> list[tuple[Any, ...]]:
+            cursor = connection.execute(sql)  # type: ignore[arg-type]
+            return cursor.fetchall() if cursor.description else []
+
+        yield Warehouse(ask, {**on_postgres(url), "schema": schema, "threads": 4})

@@ -43,6 +43,9 @@ FILES = {
                 config: {loaded_at_query: "select max(loaded_at) from {{ this.schema }}.fresh"}
               - name: unlimited
                 config: {freshness: null}
+          - name: silent
+            config: {freshness: {error_after: {count: 1, period: day}}}
+            tables: [name: events]
     """,
     "models/reads.sql": "select * from {{ source('raw', 'fresh') }}",
 }
@@ -80,7 +83,9 @@ def test_every_source_is_checked_and_written_also_those_that_raise(shop: Shop) -
     with session(shop) as one:
         selected = one.engine.open()
         found = dict(zip(names, one.engine.check(ids), strict=True))
-    assert set(selected.freshness) == set(ids)
+    silent = "source.shop.silent.events"  # nothing says when it was loaded
+    assert set(selected.freshness) == {*ids, silent}
+    assert not selected.freshness[silent].checkable
     limits = Thresholds(warn_after=12 * 3600, error_after=24 * 3600)
     assert selected.freshness["source.shop.raw.fresh"] == limits
     assert selected.freshness["source.shop.raw.filtered"].filter == "n > 1"
@@ -121,3 +126,53 @@ def test_every_source_is_checked_and_written_also_those_that_raise(shop: Shop) -
     }
     assert "no_such_function" in written["source.shop.raw.raises"]["error"]
     assert not (shop.dir / "target/run_results.json").exists()  # nothing ran
+
+
+#: A warehouse that knows when its tables were modified: a plugin gives DuckDB the capability, a
+#: macro the answer, as adapters of other warehouses do.
+KNOWING = {
+    "plugins/dbt_modified.py": """
+        from dbt.adapters.capability import Capability, CapabilitySupport, Support
+        from dbt.adapters.duckdb.impl import DuckDBAdapter
+
+        for can in (Capability.TableLastModifiedMetadata, Capability.TableLastModifiedMetadataBatch):
+            DuckDBAdapter._capabilities[can] = CapabilitySupport(support=Support.Full)
+        plugins = []
+    """,
+    "macros/modified.sql": """
+        {% macro duckdb__get_relation_last_modified(information_schema, relations) %}
+            {% call statement('found', fetch_result=True) %}
+                select 'main' as schema, name as identifier, at as last_modified,
+                       now()::timestamp as snapshotted_at
+                from modified
+                where name in ('{{ relations | map(attribute="identifier") | join("', '") }}')
+            {% endcall %}
+            {{ return(load_result('found')) }}
+        {% endmacro %}
+    """,
+    "models/sources.yml": """
+        sources:
+          - name: raw
+            schema: main
+            config: {freshness: {error_after: {count: 1, period: day}}}
+            tables: [name: fresh, name: stale, name: unheard_of]
+    """,
+}
+
+
+def test_what_the_warehouse_knows_of_its_tables_is_enough_where_it_does(tmp_path: Path) -> None:
+    shop = Shop(tmp_path / "shop", KNOWING)
+    ages = "select 'fresh' as name, 1 as hours union all select 'stale', 31"
+    with duckdb.connect(str(shop.database)) as file:
+        file.execute(
+            "create table modified as select name, now()::timestamp - to_hours(hours) as at "
+            f"from ({ages})"
+        )
+    ids = [f"source.shop.raw.{name}" for name in ("fresh", "stale", "unheard_of")]
+    with session(shop, env={"PYTHONPATH": str(shop.dir / "plugins")}) as one:
+        selected = one.engine.open()
+        assert all(selected.freshness[id].checkable for id in ids)
+        found = [outcome.state for outcome in one.engine.check(ids)]
+    assert found == [State.SUCCESS, State.FAILED, State.FAILED]
+    written = {result["unique_id"]: result for result in shop.artifact("sources.json")["results"]}
+    assert [written[id]["status"] for id in ids] == ["pass", "error", "runtime error"]

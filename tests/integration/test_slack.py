@@ -63,13 +63,15 @@ def test_every_event_and_every_card_is_within_slacks_limits(bot, hook, server: S
     huge = a_failure(message="\n".join("<!channel> & " * 400 for _ in range(30)))
     names = tuple(f"node_{'x' * 90}_{number}" for number in range(60))
     failures = [replace(huge, node_id=name, name=name, blocked_names=names) for name in names]
-    card = a_card(*failures)
+    failures[1] = replace(failures[1], facts=tuple(("fact", "x" * 2900) for _ in range(60)))
+    card = a_card(*failures, recovered=tuple("y" * 2900 + str(number) for number in range(60)))
     for notifier in (bot, hook):
         for alert in (*one_of_each().values(), *failures[:2]):
             notifier.deliver(a_delivery(alert), None)
         notifier.deliver(a_delivery(card), None)
         notifier.deliver(a_delivery(over(card)), None)
     assert len(server.messages) == 2 * (9 + 2 + 2)
+    assert max(len(message["blocks"]) for message in server.messages) == 50
 
 
 def test_text_of_others_mentions_nobody(bot, server: Slack):

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from dbtorch.core.alert_making import Scene
-from dbtorch.core.alerts import AlertEvent, from_json
+from dbtorch.core.alerts import AlertEvent, Severity, from_json
 from dbtorch.core.deadline import Late
 from dbtorch.core.events import Outcome
 from dbtorch.core.gate import Gate, OnStale
@@ -358,6 +358,25 @@ def test_owners_and_rules_choose_the_places(store):
         ("webhook", ""),
     }
     assert notes(store, HOOK)[0][0].mention == ("U1",)
+
+
+@pytest.mark.parametrize(
+    ("rule", "fits"),
+    [
+        ({}, True),
+        ({"events": {AlertEvent.FAILED, AlertEvent.RECOVERED}}, True),
+        ({"events": {AlertEvent.STALE}}, False),
+        ({"severities": {Severity.ERROR, Severity.WARNING}}, True),
+        ({"severities": {Severity.WARNING}}, False),
+        ({"pipelines": {"daily"}, "owners": {"ana"}}, True),
+        ({"pipelines": {"daily"}, "owners": {"bob"}}, False),
+        ({"events": {AlertEvent.FAILED}, "pipelines": {"hourly"}}, False),
+    ],
+)
+def test_a_rule_is_about_what_all_its_keys_say(store, rule, fits):
+    rule = AlertRule(**{key: frozenset(value) for key, value in rule.items()})
+    tell(failing(), store, AlertsSpec(rules=(rule,)))
+    assert len(said(store, HOOK)) == fits
 
 
 @pytest.mark.parametrize(
