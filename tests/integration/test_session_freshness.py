@@ -142,7 +142,7 @@ KNOWING = {
     "macros/modified.sql": """
         {% macro duckdb__get_relation_last_modified(information_schema, relations) %}
             {% call statement('found', fetch_result=True) %}
-                select 'main' as schema, name as identifier, at as last_modified,
+                select 'main' as schema, name as identifier, changed_at as last_modified,
                        now()::timestamp as snapshotted_at
                 from modified
                 where name in ('{{ relations | map(attribute="identifier") | join("', '") }}')
@@ -165,8 +165,8 @@ def test_what_the_warehouse_knows_of_its_tables_is_enough_where_it_does(tmp_path
     ages = "select 'fresh' as name, 1 as hours union all select 'stale', 31"
     with duckdb.connect(str(shop.database)) as file:
         file.execute(
-            "create table modified as select name, now()::timestamp - to_hours(hours) as at "
-            f"from ({ages})"
+            "create table modified as select name, "
+            f"now()::timestamp - to_hours(hours) as changed_at from ({ages})"
         )
     ids = [f"source.shop.raw.{name}" for name in ("fresh", "stale", "unheard_of")]
     with session(shop, env={"PYTHONPATH": str(shop.dir / "plugins")}) as one:
