@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
+from dbtorch.adapters.store import open_store
+from dbtorch.core.alerts import Alert, from_json
 from tests.acceptance.warehouses import Warehouse
 from tests.acceptance.workspace import Workspace
 
@@ -50,6 +52,9 @@ PROJECT = {
         {{ config(materialized='table') }} select * from {{ source('raw', 'events') }}
     """,
     "models/visits.sql": "select * from {{ ref('events') }}",
+    "tests/somebody_came.sql": """
+        select 1 as nobody where not exists (select 1 from {{ ref('events') }})
+    """,
     "models/broken.sql": """
         {{ config(tags=['broken'], meta={'dbtorch': {'checks': {'null_rate': [
             'id', {'column': 'nope', 'severity': 'warn'}]}}}) }}
@@ -94,6 +99,16 @@ def nodes(workspace: Workspace) -> dict[str, dict[str, Any]]:
     """Nodes of the last run, by their ids without the project's name."""
     said = workspace.show().said["nodes"]
     return {node["id"].replace(".shop.", ".", 1): node for node in said}
+
+
+def alerts(workspace: Workspace) -> list[Alert]:
+    """What there is to tell of the last run."""
+    store = open_store(None, workspace.dir)
+    try:
+        kept = store.outbox(run_id=workspace.show().id)
+        return [from_json(one.entry.body["alert"]) for one in kept]
+    finally:
+        store.close()
 
 
 def complaints(node: dict[str, Any]) -> dict[str, str]:
@@ -173,12 +188,17 @@ def test_checks_over_several_runs(shop: Workspace, warehouse: Warehouse) -> None
     assert not any(id.startswith("check") for id in shop.results())
     told = shop.dbtorch("alerts", "list", "--all", "--run", shop.show().id, "--format", "json")
     assert {one["headline"] for one in told.json()} == {
+        "test somebody_came failed",
         "check of source raw.orders complains",
         "check of source raw.customers complains",
         "check of model events complains",
         "check of model fct_emails complains, for the second run in a row",
         "check of model broken complains",
     }
+
+    # who is told of the test is told how many rows it has looked at
+    (alert,) = [one for one in alerts(shop) if one.name == "somebody_came"]
+    assert alert.facts == (("Rows of events", "0 rows, usually about 400"),)
 
     # a drift that blocks is there until somebody says that it is fine
     shop.dbtorch("retry", code=1)
