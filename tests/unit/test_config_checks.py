@@ -20,21 +20,12 @@ WARN, ERROR = CheckSeverity.WARN, CheckSeverity.ERROR
 KINDS = ("row_count", "row_count_change", "null_rate", "freshness", "schema")
 
 
-@pytest.fixture
-def loaded(tmp_path):
-    def write(text):
-        (tmp_path / "dbtorch.yml").write_text(text)
-        return load(tmp_path)
-
-    return write
-
-
 def test_nothing_is_checked_that_nobody_asks_for(tmp_path):
     assert load(tmp_path).checks == ()
 
 
-def test_everything_there_is_to_say(loaded):
-    found = loaded("""
+def test_everything_there_is_to_say(written):
+    found = written("""
 checks:
   sources:
     "shop.*": {schema: error}
@@ -121,10 +112,10 @@ def test_a_model_says_so_in_meta(tmp_path, text, checks):
         ("all of them", "expected a mapping with the keys row_count, row_count_change"),
     ],
 )
-def test_a_mistake_is_a_sentence_with_its_line(loaded, checks, said):
-    with pytest.raises(ConfigError, match=r"dbtorch\.yml:4: ") as found:
-        loaded(f"version: 1\nchecks:\n  models:\n    a: {checks}")
-    assert said in str(found.value)
+def test_a_mistake_is_a_sentence_with_its_line(refused, checks, said):
+    (sentence,) = refused(f"version: 1\nchecks:\n  models:\n    a: {checks}")
+    assert sentence.startswith("dbtorch.yml:4: ")
+    assert said in sentence
 
 
 @pytest.mark.parametrize(
@@ -135,10 +126,10 @@ def test_a_mistake_is_a_sentence_with_its_line(loaded, checks, said):
         ("true", "expected a mapping with the keys sources, models"),
     ],
 )
-def test_patterns_have_their_places(loaded, text, said):
-    with pytest.raises(ConfigError, match=r"dbtorch\.yml:2: ") as found:
-        loaded(f"version: 1\nchecks: {text}")
-    assert said in str(found.value)
+def test_patterns_have_their_places(refused, text, said):
+    (sentence,) = refused(f"version: 1\nchecks: {text}")
+    assert sentence.startswith("dbtorch.yml:2: ")
+    assert said in sentence
 
 
 @pytest.mark.parametrize(

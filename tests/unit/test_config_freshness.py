@@ -3,18 +3,8 @@
 import pytest
 
 from dbtorch.adapters.config import load, settings_of
-from dbtorch.adapters.config.problems import ConfigError
 from dbtorch.core.freshness import FreshnessSpec, GateSettings, SourceGates
 from dbtorch.core.gate import OnStale, Require
-
-
-@pytest.fixture
-def loaded(tmp_path):
-    def write(text):
-        (tmp_path / "dbtorch.yml").write_text(text)
-        return load(tmp_path)
-
-    return write
 
 
 def test_gates_are_for_those_who_ask_for_them(tmp_path):
@@ -22,12 +12,12 @@ def test_gates_are_for_those_who_ask_for_them(tmp_path):
 
 
 @pytest.mark.parametrize(("text", "on"), [("false", False), ("true", True), ("{}", True)])
-def test_gates_can_be_turned_off(loaded, text, on):
-    assert loaded(f"freshness: {text}").freshness == (FreshnessSpec() if on else None)
+def test_gates_can_be_turned_off(written, text, on):
+    assert written(f"freshness: {text}").freshness == (FreshnessSpec() if on else None)
 
 
-def test_everything_there_is_to_say(loaded):
-    found = loaded("""
+def test_everything_there_is_to_say(written):
+    found = written("""
 freshness:
   default: {on_stale: {warn: skip, error: wait}, require: all, every: 5m, for: 2h, then: fail}
   sources:
@@ -68,10 +58,10 @@ freshness:
         ("off the record", "expected a mapping with the keys default, sources"),
     ],
 )
-def test_a_mistake_is_a_sentence_with_its_line(loaded, text, said):
-    with pytest.raises(ConfigError, match=r"dbtorch\.yml:2: ") as found:
-        loaded(f"version: 1\nfreshness: {text}")
-    assert said in str(found.value)
+def test_a_mistake_is_a_sentence_with_its_line(refused, text, said):
+    (sentence,) = refused(f"version: 1\nfreshness: {text}")
+    assert sentence.startswith("dbtorch.yml:2: ")
+    assert said in sentence
 
 
 def test_a_source_says_so_in_meta(tmp_path):

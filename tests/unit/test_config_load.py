@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import pytest
@@ -11,29 +10,6 @@ from dbtorch.adapters.config import ConfigError, load, step_keys, step_of
 from dbtorch.core.config import Config, Origin, Schedule, Settings
 
 SAMPLE = Path(__file__).parents[2] / "sample_project"
-
-
-@pytest.fixture
-def written(tmp_path):
-    """Load a dbtorch.yml with this text."""
-
-    def write(text, **environ):
-        (tmp_path / "dbtorch.yml").write_text(textwrap.dedent(text), encoding="utf-8")
-        return load(tmp_path, environ=environ)
-
-    return write
-
-
-@pytest.fixture
-def refused(written):
-    """The sentences about a dbtorch.yml with this text."""
-
-    def write(text):
-        with pytest.raises(ConfigError) as caught:
-            written(text)
-        return list(caught.value.problems)
-
-    return write
 
 
 def test_a_project_without_a_file_gets_the_defaults(tmp_path):

@@ -2,7 +2,6 @@
 
 import json
 import re
-import textwrap
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dbtorch.adapters.config import ConfigError, load, settings_of
+from dbtorch.adapters.config import ConfigError, settings_of
 from dbtorch.app.planning import Choice, make_plan
 from dbtorch.cli.plan_text import plan_text
 from dbtorch.core.config import Config, Settings
@@ -29,17 +28,6 @@ T, D, C, U = (
 O = FailureClass.TIMEOUT  # noqa: E741
 
 Written = Callable[[str], Config]
-
-
-@pytest.fixture
-def written(tmp_path: Path) -> Written:
-    """Load a dbtorch.yml with this text."""
-
-    def write(text: str) -> Config:
-        (tmp_path / "dbtorch.yml").write_text(textwrap.dedent(text))
-        return load(tmp_path)
-
-    return write
 
 
 def test_without_a_word_it_is_retried_where_that_may_help() -> None:
