@@ -178,6 +178,15 @@ def test_a_second_run_adds_no_rows(shop: Shop) -> None:
     assert shop.second_rows == shop.first_rows
 
 
+def test_rows_of_every_table_are_known(shop: Shop) -> None:
+    there = {name.partition(".")[2]: rows for name, rows in shop.first_rows.items()}
+    built = ("table", "incremental", "seed", "snapshot")
+    nodes = [node for node in shop.first_run.said["nodes"] if node["materialized"] in built]
+    assert {node["kind"] for node in nodes} == {"model", "seed", "snapshot"}
+    for node in nodes:  # dim_customers.v2 is in dim_customers_v2
+        assert node["rows"] == there["_".join(node["id"].split(".")[2:])], node["id"]
+
+
 def test_outputs_of_steps_are_recorded(shop: Shop) -> None:
     for run, idle in ((shop.first_run, False), (shop.second_run, True)):
         (attempt,) = run.nodes["ingest_orders"]["attempts"]

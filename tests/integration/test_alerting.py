@@ -13,13 +13,16 @@ from dbtorch.adapters.notify.webhook import Webhook
 from dbtorch.adapters.store import open_store
 from dbtorch.app.alerting import Alerting
 from dbtorch.core.alert_making import Scene
+from dbtorch.core.alerts import AlertEvent
 from dbtorch.core.deadline import Late
 from dbtorch.core.outbox import EntryKind
-from dbtorch.core.routing import AlertsSpec
+from dbtorch.core.routing import AlertRule, AlertsSpec
 from dbtorch.core.state import RunState
 from dbtorch.core.telling import Place, Telling
 from dbtorch.ports import StoreError
 from dbtorch.testing_store import MemoryStore
+from tests.acceptance.workspace import eventually
+from tests.gates import PATIENCE
 from tests.slack_server import (
     TOKEN,
     Slack,
@@ -118,6 +121,23 @@ def test_a_run_tells_slack_and_leaves_nothing(store, server):
     assert watched.left == []
     assert watched.seconds["changes"] < 0.05
     assert all(not one.pending for one in store.outbox())
+
+
+@pytest.mark.parametrize(("every", "often"), [(0.01, True), (600.0, False)])
+def test_progress_is_told_now_and_then(store, server, monkeypatch, every, often):
+    monkeypatch.setattr("dbtorch.app.alerting.PROGRESS_EVERY", every)
+    watches = AlertRule(events=frozenset({AlertEvent.SUCCEEDED}))
+    watched = Watched(store, {"slack": a_bot(server)}, spec=AlertsSpec(rules=(watches,)))
+    with watched.alerting:
+        for _, changes in watched.told.turns:
+            watched.alerting(changes)
+            assert eventually(watched.alerting._queue.empty, seconds=PATIENCE)
+        if often:
+            assert eventually(lambda: " success" in str(server.top_level()), seconds=PATIENCE)
+            assert "is running" in str(server.top_level())
+        watched.alerting.ended(RunState.FAILED)
+    (card,) = store.outbox()
+    assert (card.version > 2) is often  # the run begins, and ends
 
 
 def test_a_server_that_does_not_answer_costs_a_run_next_to_nothing(store, server):

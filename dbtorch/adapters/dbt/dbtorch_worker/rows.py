@@ -31,6 +31,20 @@ def count_rows(adapter_type: str) -> None:
     DuckDBConnectionManager.execute = counted
 
 
+def keep_rows_of_batches() -> None:
+    """Keep what batches of microbatch models have written, which dbt leaves out of the result."""
+    from dbt.task.run import MicrobatchModelRunner
+
+    merge = MicrobatchModelRunner.merge_batch_results
+
+    def merged(runner: Any, result: Any, batch_results: list[Any]) -> None:
+        merge(runner, result, batch_results)
+        if runner.node.previous_batch_results is None:  # an earlier attempt wrote some of them
+            runner.rows_of_batches = [_affected(batch) for batch in batch_results]
+
+    MicrobatchModelRunner.merge_batch_results = merged
+
+
 #: Adapters whose CREATE TABLE AS says how many rows the table has. Snowflake's says 1.
 _SAY_SO = ("duckdb", "postgres", "bigquery")
 
@@ -38,7 +52,7 @@ _SAY_SO = ("duckdb", "postgres", "bigquery")
 _NO_TABLE = ("view", "ephemeral", "materialized_view", "external")
 
 
-def rows_of(task: Any, result: Any) -> dict[str, int] | None:
+def rows_of(task: Any, runner: Any, result: Any) -> dict[str, int] | None:
     """Rows a node has written, and rows of its table, each where it is known or cheap to know.
 
     None for what leaves no table. Never raises: nothing fails because it cannot be counted.
@@ -50,8 +64,9 @@ def rows_of(task: Any, result: Any) -> dict[str, int] | None:
     if str(node.resource_type) not in ("model", "seed", "snapshot") or materialized in _NO_TABLE:
         return None
     found: dict[str, int] = {}
-    affected = (result.adapter_response or {}).get("rows_affected")
-    if isinstance(affected, int) and not isinstance(affected, bool) and affected >= 0:
+    batches = getattr(runner, "rows_of_batches", None) or [_affected(result)]
+    affected = None if None in batches else sum(batches)
+    if affected is not None:
         found["affected"] = affected
     credentials = task.config.credentials
     made_anew = materialized in ("table", "seed")
@@ -61,6 +76,13 @@ def rows_of(task: Any, result: Any) -> dict[str, int] | None:
         with contextlib.suppress(Exception):
             found["count"] = _counted(task, node)
     return found
+
+
+def _affected(result: Any) -> int | None:
+    """Rows that a result says it has written; None where it does not say."""
+    affected = (result.adapter_response or {}).get("rows_affected")
+    is_count = isinstance(affected, int) and not isinstance(affected, bool) and affected >= 0
+    return affected if is_count else None
 
 
 def _counted(task: Any, node: Any) -> int:

@@ -43,6 +43,12 @@ SEAMS = (
     ("dbt.task.run", "MicrobatchModelRunner", "set_pool", ("self", "pool")),
     (
         "dbt.task.run",
+        "MicrobatchModelRunner",
+        "merge_batch_results",
+        ("self", "result", "batch_results"),
+    ),
+    (
+        "dbt.task.run",
         "MicrobatchBatchRunner",
         "_build_failed_run_batch_result",
         ("self", "model", "batch"),

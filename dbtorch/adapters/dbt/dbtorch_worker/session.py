@@ -233,7 +233,7 @@ class Session:
             self.logs[uid].write(f"evidence: {told(error)}")
         answer = describe(result, error)
         if error is None and answer["status"] == "success":
-            rows = rows_of(task, result)
+            rows = rows_of(task, runner, result)
             if rows is not None:
                 answer["rows"] = rows
         return answer

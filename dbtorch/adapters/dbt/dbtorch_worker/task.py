@@ -8,6 +8,7 @@ from typing import Any
 
 from .attempt_log import AttemptLog
 from .events import route_events
+from .rows import keep_rows_of_batches
 from .savings import make_macros_quickly, match_relations_quickly
 from .session import Session
 
@@ -65,5 +66,6 @@ def install(session: Session) -> None:
     BaseRunner.handle_exception = keep_exception
     MicrobatchBatchRunner._build_failed_run_batch_result = keep_batch_exception
     route_events(session)
+    keep_rows_of_batches()
     make_macros_quickly()
     match_relations_quickly()
