@@ -16,33 +16,23 @@ import dbtorch.adapters.dbt.dbtorch_worker as worker
 from dbtorch.core.config import Settings, StepSpec
 from dbtorch.core.state import State
 from dbtorch.ports import EngineError
+from tests.environments import DBT_1_10, DBT_1_12, dbt_1, or_skip
 from tests.sessions import Shop, session
 
 pytestmark = pytest.mark.timeout(120)
 
 WORKER = Path(worker.__file__).parent
 
-#: The oldest dbt that is supported; dbtorch itself is not installed beside it.
-OLDEST = ("dbt-core==1.10.*", "dbt-duckdb==1.10.*")
-
-
-@pytest.fixture(scope="session")
-def oldest_dbt(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """An interpreter with the oldest dbt that is supported."""
-    folder = tmp_path_factory.mktemp("oldest")
-    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-    python = folder / "bin" / "python"
-    install = [str(python), "-m", "pip", "install", "--quiet", *OLDEST]
-    done = subprocess.run(install, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"pip cannot install {' '.join(OLDEST)}: {done.stderr[-300:]}")
-    return str(python)
+#: The ends of what is supported; dbtorch itself is not installed beside them.
+DBTS = {"1.10": DBT_1_10, "1.12": DBT_1_12}
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(480)
-def test_the_worker_needs_nothing_but_dbt(tmp_path: Path, oldest_dbt: str) -> None:
+@pytest.mark.parametrize("version", DBTS)
+def test_the_worker_needs_nothing_but_dbt(tmp_path: Path, version: str) -> None:
     """A project that uses everything of dbt that the worker reaches into."""
+    dbt = or_skip(lambda: dbt_1(DBTS[version]))
     late = f"read_csv('{tmp_path}/late')"
     shop = Shop(
         tmp_path / "shop",
@@ -85,7 +75,7 @@ def test_the_worker_needs_nothing_but_dbt(tmp_path: Path, oldest_dbt: str) -> No
     days = ("--event-time-start", "2026-01-01", "--event-time-end", "2026-01-03")
     spec = StepSpec(name="copy", type="sql", action="", after=("letters",))
     sql = {"step.copy": "create table copied as select * from {{ ref('letters') }}"}
-    more = {"python": oldest_dbt, "specs": [spec], "sql": sql, "each": Settings(retries=1)}
+    more = {"python": str(dbt.python), "specs": [spec], "sql": sql, "each": Settings(retries=1)}
 
     with session(shop, *days, **more) as found:
         found.when(
@@ -95,7 +85,7 @@ def test_the_worker_needs_nothing_but_dbt(tmp_path: Path, oldest_dbt: str) -> No
         )
         found.drive()
 
-    assert found.selected.dbt_version.startswith("1.10.")
+    assert found.selected.dbt_version.startswith(f"{version}.")
     assert found.engine.warnings == []
     states = {id: state for id, state in found.states.items() if state != "success"}
     assert states == {"daily": "failed", "after_daily": "upstream_failed"}

@@ -1,0 +1,1 @@
+"""Drives any dbt executable, a part of the graph at a time."""

@@ -1,0 +1,34 @@
+"""Makes the environments that tests use before any of them waits for one: ``python -m tests.prepare``.
+
+Says what came of each. Where ``CI`` is set, one that cannot be had is an error: what CI passes must
+have been tested with every dbt.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import partial
+
+from tests.dbt2 import RECIPE, dbt_2
+from tests.environments import DBT_1_10, DBT_1_12, Unavailable, dbt_1
+
+
+def main() -> int:
+    missing = False
+    makers = {
+        DBT_1_10: partial(dbt_1, DBT_1_10),
+        DBT_1_12: partial(dbt_1, DBT_1_12),
+        RECIPE: dbt_2,
+    }
+    for recipe, make in makers.items():
+        try:
+            print(f"{recipe}: {make().executable}", flush=True)
+        except Unavailable as reason:
+            missing = True
+            print(f"{recipe}: tests that need it are skipped: {reason}", file=sys.stderr)
+    return 1 if missing and os.environ.get("CI") else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
