@@ -13,8 +13,7 @@ import pytest
 from dbtorch.adapters.dbt.manifest import read_manifest
 from dbtorch.adapters.dbt.process.lines import Began, Done, Lines, Said
 from dbtorch.adapters.dbt.process.results import Results, read_results
-from tests.dbt2 import dbt_2
-from tests.environments import Dbt, or_skip
+from tests.environments import Dbt
 from tests.sessions import Shop
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -117,7 +116,7 @@ STARTS = {
 def build(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Build:
     kind = str(request.param)
     beside = Dbt(executable=Path(sys.executable).with_name("dbt"), python=Path(sys.executable))
-    dbt = or_skip(dbt_2) if kind == "2" else beside
+    dbt = request.getfixturevalue("dbt2") if kind == "2" else beside
     shop = Shop(tmp_path_factory.mktemp("shop"), FILES, project=HOOK)
     command = [str(dbt.executable), "build", "--log-format", "json", *DAYS, *STARTS[kind]]
     ran = subprocess.run(
