@@ -155,6 +155,7 @@ def test_what_dbt_writes_is_what_it_has_said(build: Build) -> None:
         if without_hash(id) in STATUSES
     }
 
+    assert not any(result.invented for result in build.results.nodes.values())
     # dbt 2 says of a unit test that it failed, and writes that it is an error
     unit_test = "unit_test.shop.shouted.whispers"
     assert {**written, unit_test: "fail"} == STATUSES
@@ -185,3 +186,21 @@ def test_times_are_in_order(build: Build) -> None:
     for done in build.done.values():
         assert done.started_at is not None
         assert done.ended_at is None or done.started_at <= done.ended_at
+
+
+def test_dbt_2_invents_errors_when_a_hook_fails(tmp_path: Path, dbt2: Dbt) -> None:
+    files = {"models/fine.sql": "select 1 as id"}
+    shop = Shop(tmp_path / "shop", files, project="on-run-end: insert into nowhere values (1)")
+    command = [str(dbt2.executable), "build", "--log-format", "json"]
+
+    ran = subprocess.run(
+        command, cwd=shop.dir, capture_output=True, check=False, env={**os.environ, **dbt2.env}
+    )
+
+    done = [line for line in map(Lines().read, ran.stdout.splitlines()) if isinstance(line, Done)]
+    assert {line.unique_id: line.status for line in done} == {
+        "model.shop.fine": "success",
+        "operation.shop.shop-on-run-end-0": "error",
+    }
+    written = read_results(shop.dir / "target" / "run_results.json").nodes["model.shop.fine"]
+    assert (written.status, written.invented) == ("error", True)

@@ -63,6 +63,34 @@ def test_results_of_dbt_1(path: Path) -> None:
     assert (skipped.status, skipped.message, skipped.started_at) == ("skipped", "", None)
 
 
+#: What dbt 2 wrote of a model that it had built, as on-run-end failed.
+INVENTED = {
+    "status": "error",
+    "timing": [],
+    "thread_id": "main",
+    "execution_time": 0.0,
+    "adapter_response": {},
+    "message": "Compilation Error",
+    "unique_id": "model.shop.quick",
+}
+
+
+@pytest.mark.parametrize(
+    ("changed", "invented"),
+    [
+        ({}, True),
+        ({"message": "Compilation Error in model quick (models/quick.sql)"}, False),
+        ({"thread_id": "Thread-1", "execution_time": 0.002}, False),
+    ],
+)
+def test_a_result_that_dbt_2_invents_is_known(
+    path: Path, changed: dict[str, Any], invented: bool
+) -> None:
+    path.write_text(results({**INVENTED, **changed}))
+
+    assert read_results(path).nodes["model.shop.quick"].invented is invented
+
+
 def results(*entries: Any, schema: str = SCHEMA) -> str:
     return json.dumps({"metadata": {"dbt_schema_version": schema}, "results": entries})
 

@@ -1,7 +1,7 @@
 """run_results.json, of dbt 1 or dbt 2, as far as events are compared with it.
 
-It is no better a witness than they are: interrupted, or stopped by ``--fail-fast``, dbt 2 writes
-``error`` for every node that was selected, also for those that it has built.
+It is no better a witness than they are: interrupted, stopped by ``--fail-fast``, or with a hook
+that failed, dbt 2 writes ``error`` for every node that was selected, also for those it has built.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ import msgspec
 from dbtorch.adapters.dbt.process.values import is_test, moment, plain, rows_affected, status
 from dbtorch.ports import EngineError
 
+#: Status, message, thread and seconds of what dbt 2 writes of nodes that it knows nothing of.
+_INVENTED = ("error", "Compilation Error", "main", 0.0)
+
 
 class _Timing(msgspec.Struct):
     started_at: str | None = None
@@ -31,6 +34,7 @@ class _Entry(msgspec.Struct):
     execution_time: float = 0.0
     timing: list[_Timing] = []
     adapter_response: dict[str, Any] = {}
+    thread_id: str | None = None
 
 
 class _Metadata(msgspec.Struct):
@@ -56,6 +60,9 @@ class Result:
     message: str
     failures: int | None  # of tests
     rows: int | None
+    invented: (
+        bool  # by dbt 2, of all nodes alike, for its build broke off: says nothing of this one
+    )
     written: Mapping[str, Any]  # all of it, as it is in the file
 
 
@@ -111,6 +118,7 @@ def _result(raw: msgspec.Raw) -> Result:
         message=plain(entry.message or ""),
         failures=entry.failures if is_test(entry.unique_id) else None,
         rows=rows_affected(entry.adapter_response),
+        invented=(entry.status, entry.message, entry.thread_id, entry.execution_time) == _INVENTED,
         written=msgspec.json.decode(raw),
     )
 
