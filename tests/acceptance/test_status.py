@@ -28,10 +28,11 @@ FILES = {
 }
 
 
-def configure(shop: Workspace, server: Slack, *, max_age: str = "1d") -> None:
+def configure(shop: Workspace, server: Slack, *, max_age: str = "1d", every: str = "") -> None:
     shop.write(
         {
             "dbtorch.yml": f"""
+                defaults: {{{every}}}
                 freshness: {{default: {{on_stale: skip}}}}
                 pipelines: {{daily: {{max_age: {max_age}, owner: data-eng}}}}
                 alerts: {{slack: {{token: {TOKEN}, channel: C0000DATA, api_url: {server.url}}}}}
@@ -91,6 +92,11 @@ def test_a_project_over_a_gated_run_and_a_good_one(workspace: Workspace) -> None
         assert "<@" not in last["text"]
         assert "source raw.orders works again" in server.thread(card["ts"])[-1]["text"]
         assert "all is well" in workspace.dbtorch("status").out
+
+        configure(workspace, server, every="max_age: 1s")
+        # every model may be so old, one says better for itself
+        everything = {**dict.fromkeys(stale, "ok"), "fct_visits": "stale", "stg_orders": "stale"}
+        assert health(workspace, code=3) == everything
 
         (workspace.dir / "target" / "manifest.json").unlink()
         configure(workspace, server, max_age="1s")

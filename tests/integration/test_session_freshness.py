@@ -38,6 +38,9 @@ FILES = {
               - name: filtered
                 identifier: stale
                 config: {freshness: {filter: "n > 1"}}
+              - name: patient
+                identifier: stale
+                config: {freshness: {error_after: {count: 3, period: day}}}
               - name: asked
                 identifier: stale
                 config: {loaded_at_query: "select max(loaded_at) from {{ this.schema }}.fresh"}
@@ -78,7 +81,7 @@ def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Shop:
 
 
 def test_every_source_is_checked_and_written_also_those_that_raise(shop: Shop) -> None:
-    names = ["fresh", "late", "stale", "empty", "missing", "raises", "filtered", "asked"]
+    names = ["fresh", "late", "stale", "empty", "missing", "raises", "filtered", "patient", "asked"]
     ids = [f"source.shop.raw.{name}" for name in names]
     with session(shop) as one:
         selected = one.engine.open()
@@ -98,6 +101,7 @@ def test_every_source_is_checked_and_written_also_those_that_raise(shop: Shop) -
         "missing": State.FAILED,
         "raises": State.FAILED,
         "filtered": State.FAILED,
+        "patient": State.WARN,  # has an error_after of its own
         "asked": State.SUCCESS,
     }
     assert found["stale"].message == "source raw.stale is stale: 31 h, allowed 24 h"
@@ -122,6 +126,7 @@ def test_every_source_is_checked_and_written_also_those_that_raise(shop: Shop) -
         "missing": "runtime error",
         "raises": "runtime error",
         "filtered": "error",
+        "patient": "warn",
         "asked": "pass",
     }
     assert "no_such_function" in written["source.shop.raw.raises"]["error"]

@@ -116,8 +116,11 @@ def test_anchors_and_merges(written):
     assert steps["b"].origin.line == 3
 
 
-def test_the_sample_project_is_right():
+def test_the_sample_project_is_right_also_with_its_alerts_switched_on(written):
     assert load(SAMPLE).steps
+    text = (SAMPLE / "dbtorch.yml").read_text()
+    _, switch, alerts = text.partition("\n# alerts:")
+    assert "slack" in written(f"{switch}{alerts}".replace("\n# ", "\n")).alerts.notifiers
 
 
 WRONG = [

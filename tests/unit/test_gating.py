@@ -78,6 +78,18 @@ def test_what_is_said_of_a_source_is_its_gate_and_what_it_requires_a_models():
     assert plan.policy("model.mart").require is Require.ALL
 
 
+def test_a_source_s_own_word_wins_over_the_file_and_each_key_counts_by_itself():
+    own = {ORDERS: Settings(gate=GateSettings(on_error=OnStale.WAIT, patience=60.0))}
+    said = replace(
+        spec("shop.*", on_error=OnStale.FAIL, every=5.0),
+        default=GateSettings(on_warn=OnStale.SKIP, every=9.0, then=OnStale.WARN),
+    )
+    plan = make_plan(found(), config(freshness=said), own, {}, Choice()).plan
+    shared = Gate(on_warn=OnStale.SKIP, every=5.0, then=OnStale.WARN)
+    assert plan.policy(ORDERS).gate == replace(shared, on_error=OnStale.WAIT, patience=60.0)
+    assert plan.policy(VISITS).gate == replace(shared, on_error=OnStale.FAIL)
+
+
 @pytest.mark.parametrize(
     ("pattern", "limits", "why"),
     [
