@@ -12,6 +12,7 @@ from dbtorch.adapters.notify.slack import SlackBot
 from dbtorch.adapters.notify.webhook import Webhook
 from dbtorch.adapters.store import open_store
 from dbtorch.app.alerting import Alerting
+from dbtorch.app.courier import BURST, Courier
 from dbtorch.core.alert_making import Scene
 from dbtorch.core.alerts import AlertEvent
 from dbtorch.core.deadline import Late
@@ -22,6 +23,7 @@ from dbtorch.core.telling import Place, Telling
 from dbtorch.ports import StoreError
 from dbtorch.testing_store import MemoryStore
 from tests.acceptance.workspace import eventually
+from tests.alerts import a_delivery, a_failure
 from tests.gates import PATIENCE
 from tests.slack_server import (
     TOKEN,
@@ -250,6 +252,42 @@ def test_a_notifier_with_a_bug_costs_its_messages_and_nothing_else(store, caplog
 
     watched = Watched(store, {"slack": Buggy()}).run()
     assert "ZeroDivisionError: oh" in watched.left[0].error
+
+
+def test_an_alert_that_cannot_be_made_costs_no_other(store, server, caplog):
+    watched = Watched(store, {"slack": a_bot(server)}, log_path=lambda _id, _attempt: 1 / 0)
+    now = SystemClock().now()
+    with watched.alerting:
+        for _, changes in watched.told.turns:
+            watched.alerting(changes)
+            assert eventually(watched.alerting._queue.empty, seconds=PATIENCE)
+        watched.alerting.late(Late(deadline=now, at=now, missed=True))
+    assert "an alert could not be made; the run goes on" in caplog.text
+    (card,) = server.top_level()
+    assert "has missed its deadline" in server.thread(card["ts"])[0]["text"]
+
+
+def test_one_place_gets_no_more_than_it_takes(monkeypatch):
+    class Notebook:
+        style = SlackBot.style
+
+        def __init__(self):
+            self.told = []
+
+        def deliver(self, delivery, thread):
+            self.told.append(delivery.entry.key)
+            return {}
+
+    monkeypatch.setattr("dbtorch.app.courier.PACE", 600.0)
+    store, notebook, clock = MemoryStore(), Notebook(), SystemClock()
+    notes = [replace(a_delivery(a_failure()).entry, key=f"note {n}") for n in range(BURST + 5)]
+    store.alert(notes, at=clock.now())
+    courier = Courier(store, "slack", notebook, clock, lambda: 0.0)
+    courier.start()
+    assert eventually(lambda: len(notebook.told) >= BURST, seconds=PATIENCE)
+    courier.stop()
+    courier.join(PATIENCE)
+    assert notebook.told == [f"note {n}" for n in range(BURST)]
 
 
 def test_a_run_that_another_plan_goes_on_with_is_left_to_its_listener(store, server):
