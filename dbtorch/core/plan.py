@@ -78,7 +78,7 @@ def with_session(
     opening = Node(id=SESSION_OPEN, kind=Kind.SESSION, name="open")
     closing = Node(id=SESSION_CLOSE, kind=Kind.SESSION, name="close")
     edges += [(opening.id, node.id) for node in members]
-    edges += [(node.id, closing.id) for node in members]
+    edges += [(node.id, closing.id) for node in (opening, *members)]
     ends = {
         # Steps that want the database file for themselves go first: dbt may still be parsing.
         opening.id: Policy(

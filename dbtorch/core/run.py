@@ -80,12 +80,14 @@ class Run:
             for id in graph.nodes
             if plan.policy(id).trigger is Trigger.ON_DEMAND
             for child in graph.children(id)
+            if not self._is_last(child)
         }
         self._callers = Counter(self._on_call.values())
         self._open = len(graph)
         self._active = 0
         for id, before in (prior or {}).items():
             self._adopt(id, before)
+        self._open_to_close()
         for id in graph.order():
             self._look(id)
 
@@ -451,10 +453,17 @@ class Run:
         self._open -= 1
         for child in self.plan.graph.children(id):
             self._open_parents[child] -= 1
-        opener = self._hang_up(id)
-        if opener is not None:
-            self.states[opener] = State.SKIPPED
-            self._open -= 1
+        self._hang_up(id)
+
+    def _open_to_close(self) -> None:
+        """Let the session open where an earlier stretch has left it nothing to do but to close.
+
+        Its on-run-end hooks are still to run: that stretch has built everything and died.
+        """
+        for opener, callers in self._callers.items():
+            if callers == 0:
+                closing = (id for id in self.plan.graph.children(opener) if self._is_last(id))
+                self._on_call |= dict.fromkeys(closing, opener)
 
     # ---------------------------------------------------------------- small questions
 

@@ -12,7 +12,7 @@ import pytest
 from dbtorch.adapters.store import open_store
 from dbtorch.core.history import RunRecord
 from dbtorch.core.state import State
-from tests.acceptance.slow import SLOW, set_slow, slow
+from tests.acceptance.slow import SLOW, SLOW_SQL, set_slow, slow
 from tests.acceptance.workspace import Done, Shown, Workspace, eventually
 from tests.chaos.verdict import ledger_problems
 
@@ -128,6 +128,37 @@ def broken_off_again(workspace: Workspace, history: tuple[str, ...]) -> None:
         os.kill(run.pid, signal.SIGKILL)
         run.process.wait()
         assert workspace.is_quiet()
+
+
+def test_a_run_that_died_closing_is_closed_by_the_next_one(workspace: Workspace) -> None:
+    """Everything is built, and on-run-end hooks are still to run."""
+    slow_hook = " ".join(SLOW_SQL.partition("}}")[2].split())
+    workspace.write(
+        {
+            "models/quick.sql": "select 1 as id",
+            "dbt_project.yml": f"""
+                name: shop
+                profile: shop
+                on-run-end: "create or replace table closed as {slow_hook}"
+            """,
+        }
+    )
+    set_slow(workspace, slow=True)
+    with workspace.started("run", "--log-format", "json") as run:
+        run.wait_for_node("session.close")
+        os.kill(run.pid, signal.SIGKILL)
+        run.process.wait()
+        assert workspace.is_quiet()
+    set_slow(workspace, slow=False)
+    workspace.dbtorch("retry")
+    shown = workspace.show()
+    assert (shown.state, shown.tries["quick"]) == ("success", 1)
+    assert shown.states["shop-on-run-end-0"] == "success"
+    assert workspace.query("select count(*) from closed") == [(1,)]
+    assert workspace.results() == {
+        "model.shop.quick": "success",
+        "operation.shop.shop-on-run-end-0": "success",
+    }
 
 
 def test_a_run_that_timed_out_goes_on(workspace: Workspace) -> None:

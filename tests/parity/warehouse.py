@@ -40,6 +40,7 @@ _POSTGRES_RELATIONS = """
     from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
     where c.relkind in ('r', 'v', 'm')
         and n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast')
+        and n.nspname not like 'pg_temp_%' -- a server that crashed removes them later
 """
 _POSTGRES_FUNCTIONS = """
     select n.nspname, p.proname, 'function', pg_get_function_arguments(p.oid), p.prosrc

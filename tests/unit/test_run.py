@@ -365,6 +365,21 @@ def test_a_resumed_run_opens_the_session_for_what_is_left():
     assert started(run.due(NOW)) == ["b"]
 
 
+@pytest.mark.parametrize("outcome", [SUCCEEDS, fails("file is locked", FailureClass.CODE)])
+def test_a_resumed_run_with_nothing_left_opens_the_session_to_close_it(outcome):
+    graph, policies = with_session(
+        [node("a"), node("b")], [("a", "b")], frozenset("ab"), {}, retry=Retry(retries={})
+    )
+    prior = {"a": Prior(State.SUCCESS, 1), "b": Prior(State.WARN, 1)}
+    run = Run(Plan(graph=graph, policies=policies), random=lambda: 0.5, prior=prior)
+    assert started(run.due(NOW)) == [SESSION_OPEN]
+    finish(run, SESSION_OPEN, outcome)
+    assert started(run.due(NOW)) == [SESSION_CLOSE]
+    finish(run, SESSION_CLOSE)
+    assert run.finished
+    assert run.state is (RunState.SUCCESS if outcome.state.ok else RunState.FAILED)
+
+
 def test_hooks_are_reported_and_a_failed_one_fails_the_run_but_blocks_nothing():
     run = with_a_session([], ["stg"], hooks=["start"])
     run.due(NOW)

@@ -231,16 +231,19 @@ def test_a_deadline_that_passes_is_told_once(action, state):
 def test_a_dbt_that_does_not_end_is_left_behind_in_time():
     class Hangs(MemoryEngine):
         def start(self, batch):
+            if self._refused is not None:
+                super().start(batch)
+                return
             (attempt,) = batch.attempts
             self._emit(Started(attempt))
-            if not self.started:
-                stage.inbox.put(Interrupt("the run got SIGTERM", within=9))
             self.started.append(attempt)
+            stage.inbox.put(Interrupt("the run got SIGTERM", within=9))
 
         def cancel(self, attempt):
             stage.clock.advance(9)
 
         def abandon(self, why):
+            super().abandon(why)
             self._hand_back([Batch(1, tuple(self.started))], fails(why))
 
     stage = Stage()
