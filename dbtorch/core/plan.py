@@ -36,10 +36,18 @@ class Plan:
     breaker: Breaker | None = None
     limits: Mapping[str, Thresholds] = field(default_factory=dict)  # of the sources it checks
     checks: Mapping[str, Watch] = field(default_factory=dict)  # by the id of the checking node
+    batches: int | None = None  # that run side by side; None where dbt gets node by node
+    apart: frozenset[str] = frozenset()  # nodes that are a batch of their own
 
     def policy(self, id: str) -> Policy:
         """Policy of a node; the default one when nothing was said about it."""
         return self.policies.get(id, _DEFAULT)
+
+    def slots(self) -> dict[str, int]:
+        """Places in the pools. What dbt gets in batches takes one for each batch."""
+        if self.batches is None:
+            return dict(self.pools)
+        return {**self.pools, THREADS: self.batches}
 
     def cost(self) -> dict[str, float]:
         """Seconds expected of every node."""

@@ -93,10 +93,22 @@ class Ready:
             slots.take(wanted)
             yield id
 
+    def like(self, id: str) -> list[str]:
+        """Nodes that could start as well, and want the same slots."""
+        wanted = frozenset(self._plan.policy(id).slots.items())
+        return [other for _, other in self._heaps.get(wanted, ()) if self._competes(other)]
+
+    def remove(self, id: str) -> None:
+        """Let a node compete no longer."""
+        self._known.discard(id)
+
+    def _competes(self, id: str) -> bool:
+        return id in self._known and self._states[id] in WAITING
+
     def _best(self, reserved: set[str]) -> frozenset[tuple[str, int]] | None:
         tops = []
         for wanted, heap in self._heaps.items():
-            while heap and self._states[heap[0][1]] not in WAITING:
+            while heap and not self._competes(heap[0][1]):
                 self._known.discard(heapq.heappop(heap)[1])
             if heap and not any(pool in reserved for pool, _ in wanted):
                 tops.append((heap[0][0], wanted))

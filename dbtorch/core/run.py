@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from dbtorch.core.breaker import Circuit, Pause
+from dbtorch.core.carving import carve, lane_of
 from dbtorch.core.events import (
     Attempt,
     Batch,
@@ -22,6 +23,7 @@ from dbtorch.core.events import (
 )
 from dbtorch.core.gate import Require
 from dbtorch.core.graph import Kind
+from dbtorch.core.handing import Handing
 from dbtorch.core.plan import STEPS, THREADS, Plan
 from dbtorch.core.policy import OnFailure, Trigger
 from dbtorch.core.ready import WAITING, Ready, Slots
@@ -68,9 +70,8 @@ class Run:
         self._closing = False  # nothing is left but to close the session
         self._retries: list[tuple[datetime, str]] = []
         self._last_words: dict[str, str] = {}  # message of the last failed attempt
-        self._batches = 0
-        self._batch_of: dict[str, int] = {}
-        self._slots = Slots(plan.pools)
+        self._slots = Slots(plan.slots())
+        self._handing = Handing(self._slots)
         self._ready = Ready(plan, self.states)
         self._stale: set[str] = set()  # gates that are closed, and the nodes they hold back
         self._blocked_by: dict[str, str] = {}  # node -> the failed node that is to blame
@@ -100,8 +101,8 @@ class Run:
 
     @property
     def idle(self) -> bool:
-        """Whether no attempt is in anybody's hands."""
-        return self._active == 0
+        """Whether nothing is in anybody's hands."""
+        return self._active == 0 and not self._handing
 
     @property
     def held(self) -> bool:
@@ -154,14 +155,34 @@ class Run:
             self._ready.add(heapq.heappop(self._retries)[1])
         batches: list[Batch] = []
         changes: list[Changed] = []
-        for id in self._take(now):
-            self._first_start.setdefault(id, now)
-            self.attempts[id] += 1
-            self._batches += 1
-            self._batch_of[id] = self._batches
-            batches.append(Batch(self._batches, (Attempt(id, self.attempts[id]),)))
-            changes.append(self._to(id, State.QUEUED, now))
+        for first in self._take(now):
+            members = self._carve(first)
+            for id in members:
+                self._first_start.setdefault(id, now)
+                self.attempts[id] += 1
+                self._ready.remove(id)
+                changes.append(self._to(id, State.QUEUED, now))
+            batches.append(
+                self._handing.give(
+                    (Attempt(id, self.attempts[id]) for id in members),
+                    self.plan.policy(first).slots,
+                    ends=self.plan.batches is not None and self._is_dbts(first),
+                )
+            )
         return Due(tuple(batches), self._stopping.take(), tuple(changes))
+
+    def _carve(self, first: str) -> tuple[str, ...]:
+        """Everything that goes with a node that starts; alone where dbt gets node by node."""
+        lane = lane_of(self.plan, first)
+        if lane is None or self.pause is not None:  # a probe is one node
+            return (first,)
+        ready = [id for id in self._ready.like(first) if lane_of(self.plan, id) is lane]
+        return carve(
+            self.plan,
+            [first, *ready],
+            waits=lambda other: self.states[other] is State.PENDING,
+            passed=self._passed,
+        )
 
     def _take(self, now: datetime) -> Iterator[str]:
         """What starts now; while the circuit breaker is open one dbt node at a time, as a probe."""
@@ -232,8 +253,9 @@ class Run:
             return self._close(id, outcome.state, now, outcome.message, outcome)
         if not self.states[id].active or attempt.number != self.attempts[id]:
             return []  # an answer that came after the attempt was given up
-        self._slots.put_back(self.plan.policy(id).slots)
-        del self._batch_of[id]
+        together = self._handing.take_back(id)
+        if outcome.state is State.UPSTREAM_FAILED and self._waits_again(id, together):
+            return self._undo(id, outcome.message, now)
         outcome = self._stopping.judge(id, outcome, called_off=self._is_called_off(id))
         if id in self.plan.checks:
             outcome = self.plan.checks[id].judge(outcome, now)
@@ -269,14 +291,63 @@ class Run:
         return None, replace(outcome, state=verdict)
 
     def _lost(self, batch: Batch, reason: str, now: datetime) -> list[Changed]:
+        """Take back what a batch has not reported.
+
+        What had begun has failed. If nothing was ever heard of the batch, so has all that could
+        begin, or it would be tried for ever; what could not begin waits as before.
+        """
         lost = Outcome(
             state=State.FAILED, message=reason, failure_class=FailureClass.TRANSIENT, lost=True
         )
+        left = self._handing.left(batch)
+        to_blame = [attempt for attempt in left if self.states[attempt.node_id] is State.RUNNING]
+        if not to_blame and len(left) == len(batch.attempts):
+            to_blame = [attempt for attempt in left if self._may_run(attempt.node_id)]
         changes: list[Changed] = []
-        for attempt in batch.attempts:
-            if self._batch_of.get(attempt.node_id) == batch.id:
+        for attempt in left:
+            if attempt in to_blame:
                 changes += self._ended(attempt, lost, now)
+            else:
+                self._handing.take_back(attempt.node_id)
+                changes += self._undo(attempt.node_id, reason, now)
+        self._handing.end(batch)
         return changes
+
+    def _may_run(self, id: str) -> bool:
+        """Whether everything before a node has ended, and lets it run."""
+        return all(self._passed(parent) for parent in self.plan.graph.parents(id))
+
+    def _passed(self, id: str) -> bool:
+        return self.states[id].final and self._goes_on(id)
+
+    def _waits_again(self, id: str, together: frozenset[str]) -> bool:
+        """Whether dbt has left out a node because of another one that it was given with it."""
+        parents = together.intersection(self.plan.graph.parents(id))
+        return not all(self.states[parent].ok for parent in parents)
+
+    def _undo(self, id: str, why: str, now: datetime) -> list[Changed]:
+        """A node was handed out and has not been executed: it waits as before."""
+        not_executed = Outcome(state=State.FAILED, message=why, lost=True)
+        called_off = self._is_called_off(id)
+        outcome = self._stopping.judge(id, not_executed, called_off=called_off)
+        if outcome is not not_executed:
+            return self._close(id, outcome.state, now, outcome.message, outcome)
+        self._stopping.forget(Attempt(id, self.attempts[id]))
+        self.attempts[id] -= 1
+        if id not in self._failures:
+            del self._first_start[id]
+        changes = [self._to(id, State.PENDING, now, why)]
+        blocker = self._blocker(id)
+        if blocker is None:
+            self._look(id)
+            return changes
+        changes.append(self._inherit(id, blocker, now))
+        return changes + self._follow(id, now)
+
+    def _blocker(self, id: str) -> str | None:
+        """A parent that has ended and does not let this node run."""
+        ended = (p for p in self.plan.graph.parents(id) if self.states[p].final)
+        return next((parent for parent in ended if not self._goes_on(parent)), None)
 
     def _next_try(self, id: str, outcome: Outcome, now: datetime) -> datetime | None:
         if self._is_called_off(id):
@@ -470,10 +541,14 @@ class Run:
     def _is_hook(self, id: str) -> bool:
         return self.plan.graph.nodes[id].kind is Kind.OPERATION
 
-    def _is_covered(self, id: str) -> bool:
-        """Whether the circuit breaker is about this node: one that dbt executes."""
+    def _is_dbts(self, id: str) -> bool:
+        """Whether the engine executes this node."""
         slots = self.plan.policy(id).slots
-        return THREADS in slots and STEPS not in slots and not self._is_last(id)
+        return THREADS in slots and STEPS not in slots
+
+    def _is_covered(self, id: str) -> bool:
+        """Whether the circuit breaker is about this node."""
+        return self._is_dbts(id) and not self._is_last(id)
 
     def _is_called_off(self, id: str) -> bool:
         return self._cancelled or id in self._called_off

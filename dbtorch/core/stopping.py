@@ -41,6 +41,13 @@ class Stopping:
             until = now + timedelta(seconds=timeout)
             heapq.heappush(self._timeouts, (until, attempt.node_id, attempt.number, timeout))
 
+    def forget(self, attempt: Attempt) -> None:
+        """The attempt was none: another one will have its number."""
+        others = [one for one in self._timeouts if one[1:3] != (attempt.node_id, attempt.number)]
+        if len(others) < len(self._timeouts):
+            heapq.heapify(others)
+            self._timeouts = others
+
     def next_timeout(self, runs: Callable[[Attempt], bool]) -> datetime | None:
         """When the next of the attempts that still run is to be stopped."""
         while self._timeouts and not runs(self._first()):

@@ -1,0 +1,74 @@
+"""Which nodes dbt is given together: the largest closed part of the graph that nothing holds back.
+
+For an engine that hands dbt a part of the graph at a time; within it the order is dbt's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from enum import StrEnum
+
+from dbtorch.core.graph import Kind
+from dbtorch.core.plan import Plan
+
+
+class Lane(StrEnum):
+    """What dbt is asked to do with nodes; one batch is of one lane."""
+
+    BUILD = "build"
+    FRESHNESS = "freshness"
+
+
+_LANES = {
+    **dict.fromkeys(
+        (
+            Kind.MODEL,
+            Kind.SEED,
+            Kind.SNAPSHOT,
+            Kind.TEST,
+            Kind.UNIT_TEST,
+            Kind.FUNCTION,
+            Kind.SAVED_QUERY,
+            Kind.EXPOSURE,
+        ),
+        Lane.BUILD,
+    ),
+    Kind.SOURCE: Lane.FRESHNESS,
+}
+
+
+def lane_of(plan: Plan, id: str) -> Lane | None:
+    """The lane of a node that others may go with; None for one that goes alone."""
+    if plan.batches is None or id in plan.apart:
+        return None
+    return _LANES.get(plan.graph.nodes[id].kind)
+
+
+def carve(
+    plan: Plan,
+    roots: Iterable[str],
+    *,
+    waits: Callable[[str], bool],
+    passed: Callable[[str], bool],
+) -> tuple[str, ...]:
+    """The roots and all that can go with them, in the plan's order.
+
+    ``roots`` are ready, and of one lane. A node joins when it ``waits``, is of their lane, and each
+    of its parents has ``passed`` or is among them.
+    """
+    chosen = set(roots)
+    lane = {lane_of(plan, id) for id in chosen}
+    missing: dict[str, int] = {}
+    stack = list(chosen)
+    while stack:
+        id = stack.pop()
+        for child in plan.graph.children(id):
+            if child in chosen or not waits(child) or lane_of(plan, child) not in lane:
+                continue
+            if child not in missing:
+                missing[child] = sum(not passed(parent) for parent in plan.graph.parents(child))
+            missing[child] -= 1
+            if missing[child] == 0:
+                chosen.add(child)
+                stack.append(child)
+    return tuple(id for id in plan.graph.order() if id in chosen)

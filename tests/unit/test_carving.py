@@ -1,0 +1,310 @@
+"""Parts of the graph that dbt gets together, and what becomes of them."""
+
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+
+from dbtorch.core.events import Attempt, Ended, Finished, Outcome, Started
+from dbtorch.core.graph import Graph, Kind, Node
+from dbtorch.core.plan import STEPS, THREADS, Plan
+from dbtorch.core.policy import Breaker, OnFailure, Policy, Retry
+from dbtorch.core.run import Run
+from dbtorch.core.state import FailureClass, RunState, State
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+DELAY = 10.0
+
+FINE = Outcome(state=State.SUCCESS)
+LEFT_OUT = Outcome(state=State.UPSTREAM_FAILED, message="skipped by dbt")
+
+
+def fails(found=FailureClass.TRANSIENT):
+    return Outcome(state=State.FAILED, message="no", failure_class=found)
+
+
+class Stage:
+    """A run of ``a>b`` chains; nodes with a small letter are dbt's, the others steps."""
+
+    def __init__(self, *chains, apart=(), batches=1, kinds=None, policies=None, **plan):
+        edges = [pair for chain in chains for pair in pairwise(chain)]
+        ids = dict.fromkeys("".join(chains))
+        given = kinds or {}
+        nodes = [
+            Node(id=id, kind=given.get(id, Kind.STEP if id.isupper() else Kind.MODEL), name=id)
+            for id in ids
+        ]
+        retry = Retry(retries={FailureClass.TRANSIENT: 1}, delay=DELAY, jitter=False)
+        default = {
+            id: Policy(retry=retry, slots={STEPS: 1} if id.isupper() else {THREADS: 1})
+            for id in ids
+        }
+        self.plan = Plan(
+            graph=Graph(nodes, edges),
+            policies={**default, **(policies or {})},
+            pools={THREADS: 4, STEPS: 10},
+            batches=batches,
+            apart=frozenset(apart),
+            **plan,
+        )
+        self.run = Run(self.plan, random=lambda: 0.5)
+        self.now = NOW
+        self.given = []
+
+    def due(self):
+        """What starts now, a text for each batch."""
+        found = self.run.due(self.now)
+        self.given += found.batches
+        self.cancels = [attempt.node_id for attempt in found.cancels]
+        return ["".join(a.node_id for a in batch.attempts) for batch in found.batches]
+
+    def attempt(self, id):
+        return Attempt(id, self.run.attempts[id])
+
+    def starts(self, id):
+        return self.run.record(Started(self.attempt(id)), self.now)
+
+    def ends(self, *ids, outcome=FINE):
+        return [
+            change
+            for id in ids
+            for change in self.run.record(Finished(self.attempt(id), outcome), self.now)
+        ]
+
+    def over(self, place=-1, why="dbt exited with 137"):
+        """A batch is over."""
+        return self.run.record(Ended(self.given[place], why), self.now)
+
+    def wait(self, seconds):
+        self.now += timedelta(seconds=seconds)
+
+    def states(self):
+        return {id: state.value for id, state in self.run.states.items()}
+
+
+def test_everything_is_one_batch_where_nothing_holds_anything_back():
+    stage = Stage("abc", "adc", "xy")
+    assert stage.due() == ["axbdyc"]
+    assert set(stage.states().values()) == {"queued"}
+    assert stage.due() == []
+    stage.ends(*"axbdyc")
+    assert stage.run.finished
+    assert not stage.run.idle  # dbt is still there
+    stage.over()
+    assert stage.run.idle
+
+
+def test_what_waits_for_a_step_is_another_batch():
+    stage = Stage("abc", "Sbd", "axX")
+    assert stage.due() == ["ax", "S"]
+    stage.ends("S")
+    assert stage.due() == []  # one batch at a time
+    stage.ends("a", "x")
+    assert stage.due() == ["X"]
+    stage.over(0)
+    assert stage.due() == ["bcd"]
+
+
+def test_batches_run_side_by_side_where_they_may():
+    stage = Stage("Aa", "Bb", "Cc", batches=2)
+    stage.due()
+    stage.ends("A")
+    assert stage.due() == ["a"]
+    stage.ends("B")
+    assert stage.due() == ["b"]
+    stage.ends("C")
+    assert stage.due() == []
+    stage.ends("a")
+    stage.over(-2)
+    assert stage.due() == ["c"]
+
+
+def test_a_node_apart_is_a_batch_of_its_own():
+    stage = Stage("abc", "axy", apart="b")
+    assert stage.due() == ["axy"]
+    stage.ends(*"axy")
+    stage.over()
+    assert stage.due() == ["b"]
+    stage.ends("b")
+    stage.over()
+    assert stage.due() == ["c"]
+
+
+def test_sources_are_checked_together_and_nothing_is_built_with_them():
+    kinds = {"s": Kind.SOURCE, "t": Kind.SOURCE}
+    stage = Stage("sa", "tb", "xy", kinds=kinds)
+    batches = []
+    for _ in range(3):
+        batches += stage.due()
+        stage.ends(*batches[-1])
+        stage.over()
+    assert batches == ["st", "xyab"] or batches == ["xy", "st", "ab"]
+
+
+def test_a_retry_is_a_batch_with_what_was_left_out_because_of_it():
+    stage = Stage("abc", "axc", "zy")
+    assert stage.due() == ["azbxyc"]
+    stage.ends("a", "z", "y", "x")
+    (failed,) = stage.ends("b", outcome=fails())
+    assert failed.state is State.UP_FOR_RETRY
+    (waits,) = stage.ends("c", outcome=LEFT_OUT)
+    assert (waits.state, waits.attempt, waits.outcome) == (State.PENDING, 0, None)
+    stage.over()
+    assert stage.due() == []
+    stage.wait(DELAY)
+    assert stage.due() == ["bc"]
+    assert (stage.attempt("b").number, stage.attempt("c").number) == (2, 1)
+    stage.ends("b", "c")
+    stage.over()
+    assert stage.run.state is RunState.SUCCESS
+
+
+def test_what_was_left_out_follows_what_failed_for_good():
+    stage = Stage("abcd")
+    stage.due()
+    stage.ends("a", outcome=fails(FailureClass.CODE))
+    changes = stage.ends("b", outcome=LEFT_OUT)
+    assert [(one.node_id, one.state.value, one.cause) for one in changes] == [
+        ("b", "pending", ""),
+        ("b", "upstream_failed", "a"),
+    ]
+    stage.ends("c", "d", outcome=LEFT_OUT)
+    stage.over()
+    assert stage.states() == {
+        "a": "failed",
+        "b": "upstream_failed",
+        "c": "upstream_failed",
+        "d": "upstream_failed",
+    }
+    assert stage.run.attempts == {"a": 1, "b": 0, "c": 0, "d": 0}
+
+
+def test_those_after_a_failure_that_is_forgiven_run_after_all():
+    stage = Stage("ab", policies={"a": Policy(slots={THREADS: 1}, on_failure=OnFailure.CONTINUE)})
+    stage.due()
+    stage.ends("a", outcome=fails(FailureClass.CODE))
+    stage.ends("b", outcome=LEFT_OUT)
+    stage.over()
+    assert stage.due() == ["b"]
+    stage.ends("b")
+    assert stage.states() == {"a": "failed", "b": "success"}
+
+
+def test_dbt_may_leave_out_what_nothing_stands_against():
+    stage = Stage("a", "b")
+    stage.due()
+    (change,) = stage.ends("b", outcome=LEFT_OUT)
+    assert change.state is State.UPSTREAM_FAILED  # as dbt says; asking again would be endless
+
+
+def test_what_a_batch_did_not_report_is_lost_where_it_had_begun():
+    stage = Stage("abc", "xyz")
+    stage.due()
+    stage.ends("a")
+    stage.starts("b")
+    changes = stage.over()
+    assert {change.node_id: change.state.value for change in changes} == {
+        "b": "up_for_retry",
+        "c": "pending",
+        "x": "pending",
+        "y": "pending",
+        "z": "pending",
+    }
+    (lost,) = [change for change in changes if change.outcome is not None]
+    assert lost.outcome.lost
+    assert lost.reason == "dbt exited with 137"
+    assert stage.due() == ["xyz"]  # no try was lost
+
+
+def test_a_batch_of_which_nothing_is_heard_costs_a_try():
+    stage = Stage("ab", "x")
+    for _ in range(2):
+        assert stage.due() == ["axb"]
+        stage.over()
+        stage.wait(DELAY)
+    assert stage.states() == {"a": "failed", "b": "upstream_failed", "x": "failed"}
+    assert stage.run.finished
+    assert stage.run.idle
+
+
+def test_a_run_that_is_cancelled_leaves_nothing_behind():
+    stage = Stage("abc", "xyz")
+    stage.due()
+    stage.ends("x")
+    stage.starts("a")
+    stage.run.cancel("the run got SIGINT", stage.now)
+    stage.due()
+    assert sorted(stage.cancels) == ["a", "b", "c", "y", "z"]
+    stage.over()
+    assert stage.run.finished
+    assert stage.states() == {**dict.fromkeys("abcyz", "cancelled"), "x": "success"}
+
+
+def test_a_time_out_costs_nobody_else_a_try():
+    limited = Policy(slots={THREADS: 1}, timeout=5, retry=Retry.times(0))
+    stage = Stage("ab", "xy", policies={"a": limited})
+    stage.due()
+    stage.starts("a")
+    stage.starts("x")
+    stage.wait(5)
+    stage.due()
+    assert stage.cancels == ["a"]
+    stage.ends("a", outcome=fails())
+    stage.ends("x", outcome=Outcome(state=State.FAILED, message="interrupted", innocent=True))
+    stage.over()
+    assert stage.due() == ["xy"]
+    assert stage.states()["a"] == "failed"
+    assert stage.states()["b"] == "upstream_failed"
+
+
+def test_a_node_left_out_has_its_whole_time_when_it_runs():
+    limited = Policy(slots={THREADS: 1}, timeout=DELAY + 1, retry=Retry.times(0))
+    stage = Stage("ab", policies={"b": limited})
+    stage.due()
+    stage.ends("a", outcome=fails())
+    stage.starts("b")  # dbt 1.x says so of what it leaves out
+    stage.ends("b", outcome=LEFT_OUT)
+    stage.over()
+    stage.wait(DELAY)
+    assert stage.due() == ["ab"]
+    stage.ends("a")
+    stage.starts("b")
+    stage.wait(DELAY)
+    stage.due()
+    assert stage.cancels == []
+
+
+@pytest.mark.parametrize("batches", [1, 3])
+def test_a_probe_is_one_node(batches):
+    stage = Stage("ax", "by", "c", batches=batches, breaker=Breaker(failures=2, pause=30))
+    assert stage.due() == ["abcxy"]
+    stage.ends("a", "b", outcome=fails())
+    stage.ends("x", "y", outcome=LEFT_OUT)
+    stage.ends("c")
+    stage.over()
+    assert stage.run.pause is not None
+    stage.wait(30)
+    assert stage.due() == ["a"]
+    stage.ends("a")
+    stage.over()
+    assert stage.due() == ["bxy"]
+    assert stage.run.pause is None
+
+
+def test_batches_are_no_more_than_moments_of_release():
+    """Every tenth node waits for a step of its own; the steps end in three groups."""
+    chains = [f"{chr(97 + i)}{chr(107 + i)}" for i in range(10)]
+    gates = [f"{chr(65 + i)}{chr(107 + i)}" for i in range(10)]
+    stage = Stage(*chains, *gates)
+    assert stage.due()[0] == "abcdefghij"
+    stage.ends(*"abcdefghij")
+    stage.over(0)
+    dbts = 1
+    for group in ("ABC", "DEFG", "HIJ"):
+        stage.ends(*group)
+        started = stage.due()
+        dbts += len(started)
+        stage.ends(*"".join(started))
+        stage.over()
+    assert stage.run.finished
+    assert dbts == 4
