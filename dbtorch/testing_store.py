@@ -357,6 +357,8 @@ def _record(kept: _Kept, change: Changed) -> None:
             detail=_json(measure.detail),
         )
     attempts = kept.attempts.setdefault(change.node_id, {})
+    if change.before.active and change.state is State.PENDING:
+        attempts.pop(change.attempt + 1, None)  # handed out, and left out by dbt: it was none
     attempt = _attempt_after(attempts.get(change.attempt), change)
     if attempt is not None:
         attempts[change.attempt] = attempt

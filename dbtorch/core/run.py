@@ -327,16 +327,16 @@ class Run:
 
     def _undo(self, id: str, why: str, now: datetime) -> list[Changed]:
         """A node was handed out and has not been executed: it waits as before."""
-        not_executed = Outcome(state=State.FAILED, message=why, lost=True)
+        not_executed = Outcome(state=State.FAILED, message=why)
         called_off = self._is_called_off(id)
         outcome = self._stopping.judge(id, not_executed, called_off=called_off)
-        if outcome is not not_executed:
-            return self._close(id, outcome.state, now, outcome.message, outcome)
         self._stopping.forget(Attempt(id, self.attempts[id]))
         self.attempts[id] -= 1
         if id not in self._failures:
             del self._first_start[id]
         changes = [self._to(id, State.PENDING, now, why)]
+        if outcome.state is not State.FAILED:  # it was called off meanwhile
+            return changes + self._close(id, outcome.state, now, outcome.message)
         blocker = self._blocker(id)
         if blocker is None:
             self._look(id)

@@ -150,6 +150,35 @@ def test_a_node_that_was_never_tried_has_no_attempt(store):
     ]
 
 
+@pytest.mark.parametrize("seen", [True, False])
+def test_an_attempt_that_dbt_left_out_was_none(store, seen):
+    store.begin(a_run(), [a_node("model.a"), a_node("model.b")])
+    failed = an_attempt("model.a", DROPPED, to=State.UP_FOR_RETRY, retry_at=after(9))
+    queued, running, _ = an_attempt("model.a", SUCCESS, number=2, start=9)
+    store.record("r1", [*failed, *an_attempt("model.b", SUCCESS)])
+    store.record("r1", [queued, running] if seen else [queued])
+    before = State.RUNNING if seen else State.QUEUED
+    undone = change("model.a", before, State.PENDING, 10, attempt=1, reason="model.x failed")
+    store.record("r1", [undone])
+
+    assert [attempt.number for attempt in store.attempts("r1", "model.a")] == [1]
+    assert [attempt.number for attempt in store.attempts("r1", "model.b")] == [1]
+    assert node_of(store, "r1", "model.a").state is State.PENDING
+    assert store.run("r1").transitions[-1] == Transition(
+        node_id="model.a",
+        attempt=1,
+        before=before,
+        state=State.PENDING,
+        at=after(10),
+        reason="model.x failed",
+    )
+    store.record("r1", an_attempt("model.a", SUCCESS, number=2, start=20)[:1])
+    assert [attempt.state for attempt in store.attempts("r1", "model.a")] == [
+        State.FAILED,
+        State.QUEUED,
+    ]
+
+
 def test_a_hook_that_nobody_queued_is_queued_when_it_starts(store):
     store.begin(a_run(), [a_node("operation.h", Kind.OPERATION)])
     store.record("r1", [change("operation.h", State.PENDING, State.RUNNING, 3)])

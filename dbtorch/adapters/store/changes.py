@@ -50,8 +50,10 @@ def _write_attempts(
     transaction: Transaction, series: Row, changes: Sequence[tuple[Changed, dict[str, Any]]]
 ) -> None:
     # An attempt opens, starts and closes in this order, also within one turn, so all that open
-    # may be written first.
+    # may be written first. One that is undone was opened in an earlier turn.
     of_run = {"project": series["project"], "target": series["target"]}
+    undone = [common for change, common in changes if _undoes(change)]
+    transaction.many(statements.UNDO_ATTEMPT, undone)
     opened = [
         {**common, **of_run, "started_at": common["at"] if _runs(change) else None}
         for change, common in changes
@@ -69,6 +71,11 @@ def _opens(change: Changed) -> bool:
     if change.state is State.QUEUED:
         return True
     return change.before is State.PENDING and (_runs(change) or change.outcome is not None)
+
+
+def _undoes(change: Changed) -> bool:
+    """Whether an attempt was none: handed out, and left out by dbt."""
+    return change.before.active and change.state is State.PENDING
 
 
 def _runs(change: Changed) -> bool:

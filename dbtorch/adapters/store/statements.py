@@ -91,6 +91,12 @@ START_ATTEMPT = """
     WHERE run_id = :run_id AND node_id = :node_id AND number = :attempt
 """
 
+# ``attempt`` counts those that stay.
+UNDO_ATTEMPT = """
+    DELETE FROM dbtorch_attempts
+    WHERE run_id = :run_id AND node_id = :node_id AND number > :attempt
+"""
+
 CLOSE_ATTEMPT = """
     UPDATE dbtorch_attempts SET state = :state, finished_at = :at, failure_class = :failure_class,
         message = :message, rows_affected = :rows_affected, output = :output, details = :details

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from dbtorch.core.events import Attempt, Finished, Outcome, Started
@@ -28,7 +28,7 @@ class Forecast:
 
 def forecast(plan: Plan) -> Forecast:
     """Play the plan through. Ends of the session and hooks are left out of the answer."""
-    run = Run(plan, random=lambda: 0.0)
+    run = Run(replace(plan, batches=None), random=lambda: 0.0)
     cost = plan.cost()
     starts: dict[str, float] = {}
     ends: list[tuple[datetime, int, Attempt]] = []
