@@ -67,6 +67,7 @@ class Selected:
     freshness: Mapping[str, Thresholds] = field(default_factory=dict)  # of sources that have it
     watched: tuple[str, ...] = ()  # files and folders the answer depends on
     env_vars: tuple[str, ...] = ()  # names of environment variables it depends on
+    batches: int | None = None  # that may run side by side; None for an engine that takes nodes
 
 
 class Engine(Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from dbtorch.app.checking import Checking, CheckingError, Remember, find_checks
@@ -110,6 +110,8 @@ def make_plan(
         breaker=config.circuit_breaker,
         limits=gates.limits or {},
         checks=checking.watches,
+        batches=selected.batches,
+        apart=_apart(nodes, edges, lambda node: _own(node, steps, settings)),
     )
     ends = {node.id for node in graph.nodes.values() if node.kind is Kind.SESSION}
     return Planned(plan=plan, on_engine=frozenset(on_engine | ends), opens_database=opens)
@@ -321,10 +323,7 @@ def _settings(
     config: Config,
     choice: Choice,
 ) -> Settings:
-    if node.kind is Kind.STEP:
-        said = steps[node.name].settings
-    else:
-        said = settings.get(relation_of(node.id), Settings()).over(_said_to_dbt(node))
+    said = _own(node, steps, settings)
     if node.kind is Kind.SOURCE and config.freshness is not None:
         gate = (said.gate or GateSettings()).over(config.freshness.of(node.name))
         said = replace(said, gate=gate)
@@ -334,6 +333,32 @@ def _settings(
     if node.kind is Kind.CHECK:
         said = replace(said, gate=None)
     return choice.overrides.over(said).over(choice.pipeline).over(config.defaults)
+
+
+def _own(node: Node, steps: Mapping[str, StepSpec], settings: Mapping[str, Settings]) -> Settings:
+    """What is said of this very node."""
+    if node.kind is Kind.STEP:
+        return steps[node.name].settings
+    return settings.get(relation_of(node.id), Settings()).over(_said_to_dbt(node))
+
+
+def _apart(
+    nodes: Iterable[Node], edges: Iterable[tuple[str, str]], own: Callable[[Node], Settings]
+) -> frozenset[str]:
+    """Nodes that need a dbt of their own: what dbt gets together has its order and its pools.
+
+    The unit tests of such a model are not given to dbt with others either.
+    """
+    nodes = list(nodes)
+    found = {node.id for node in nodes if _is_apart(own(node))}
+    unit_tests = {node.id for node in nodes if node.kind is Kind.UNIT_TEST}
+    return frozenset(
+        found | {test for test, model in edges if test in unit_tests and model in found}
+    )
+
+
+def _is_apart(said: Settings) -> bool:
+    return bool(said.pool or said.priority or said.timeout is not None)
 
 
 def _said_to_dbt(node: Node) -> Settings:

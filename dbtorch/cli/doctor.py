@@ -16,11 +16,13 @@ from pathlib import Path
 
 import click
 
+from dbtorch.cli.engines import choose_engine
 from dbtorch.cli.errors import OK, USAGE, UsageError, expected_errors
 from dbtorch.cli.opening import Options
 from dbtorch.cli.options import PROFILE_OPTIONS
 from dbtorch.cli.project import Project, configured_store, open_project
 from dbtorch.cli.render.words import many
+from dbtorch.core.config import EngineType
 from dbtorch.core.history import Lease
 
 #: Asks an interpreter which dbt it has; standard library only.
@@ -39,6 +41,9 @@ _TESTED = re.compile(r"1\.(10|11|12)\.")
 #: What dbt writes in front of a line.
 _STAMP = re.compile(r"^\d\d:\d\d:\d\d  ")
 
+#: How dbt 2 begins a line that says what went wrong.
+_ERROR = re.compile(r"\[error\] (?:\[\w+ \(dbt\d+\)\]: )?|error: ")
+
 #: Lines of `dbt debug` around what went wrong.
 _EMPTY_WORDS = frozenset(
     {
@@ -46,6 +51,7 @@ _EMPTY_WORDS = frozenset(
         "Runtime Error",
         "dbt was unable to connect to the specified database.",
         "The database returned the following error:",
+        "The following error was returned:",
     }
 )
 
@@ -98,9 +104,17 @@ def _examine(options: Options) -> Iterator[Finding]:
     where = project.config.origin.file
     yield Finding("project", True, f"{project.name} in {project.dir}")
     yield Finding("dbtorch.yml", True, f"{where}, valid" if where else "none; defaults apply")
-    inventory = yield from _interpreter(project)
-    if inventory:
-        yield _connection(project, options)
+    chosen = choose_engine(project)
+    yield Finding("engine", True, f"{chosen.type}: {chosen.why}")
+    if chosen.type is EngineType.PROCESS:
+        finding = _executable(chosen.executable)
+        yield finding
+        command = [chosen.executable] if finding.ok else []
+    else:
+        inventory = yield from _interpreter(project)
+        command = [project.python, "-c", "from dbt.cli.main import cli; cli()"] if inventory else []
+    if command:
+        yield _connection(project, options, command)
     history = _store(project, options)
     yield history
     yield _writable("permissions", project.dir)
@@ -108,6 +122,21 @@ def _examine(options: Options) -> Iterator[Finding]:
     if logs.ok or history.ok:  # history and logs are in one folder: what is wrong is said once
         yield logs
     yield _writable("artifacts", project.dir / "target")
+
+
+def _executable(path: str) -> Finding:
+    """Which dbt the process engine calls."""
+    advice = "name dbt with engine.executable in dbtorch.yml, or leave engine.type to `auto`"
+    try:
+        done = subprocess.run(
+            [path, "--version"], capture_output=True, text=True, check=False, timeout=60
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        return Finding("dbt", False, f"{path} cannot be started: {_why(error)}", advice)
+    words = " ".join((done.stdout + done.stderr).split())
+    if done.returncode != 0:
+        return Finding("dbt", False, f"{path} does not say its version: {words[-200:]}", advice)
+    return Finding("dbt", True, f"{path}, {words[:100]}")
 
 
 def _interpreter(project: Project) -> Generator[Finding, None, bool]:
@@ -161,20 +190,27 @@ def _is_adapter(name: str) -> bool:
     return name.startswith("dbt-") and name.removeprefix("dbt-") not in parts
 
 
-def _connection(project: Project, options: Options) -> Finding:
+def _connection(project: Project, options: Options, command: list[str]) -> Finding:
     """Let dbt connect with the profile, by its own `dbt debug`."""
-    args = [project.python, "-c", "from dbt.cli.main import cli; cli()", "debug", "--connection"]
-    args += ["--project-dir", str(project.dir)]
-    args += ["--no-use-colors", "--log-level-file", "none"]
+    args = [*command, "debug", "--connection", "--project-dir", str(project.dir)]
+    args += ["--no-use-colors", "--log-level-file", "error"]
     advice = "check profiles.yml and --target; `dbt debug` shows all of it"
     try:
         args += _profile_args(project, options)
-        done = subprocess.run(args, capture_output=True, text=True, check=False, timeout=300)
+        done = subprocess.run(
+            args,
+            env={**os.environ, "RUST_BACKTRACE": "0"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
     except UsageError as error:
         return Finding("connection", False, *str(error).split("; ", 1))
     except subprocess.TimeoutExpired:
         return Finding("connection", False, "no answer within 5 minutes", advice)
-    lines = [_STAMP.sub("", line).strip() for line in done.stdout.splitlines()]
+    said = (done.stdout + done.stderr).splitlines()
+    lines = [_STAMP.sub("", line).strip() for line in said]
     if done.returncode == 0:
         adapter = next((x for x in lines if x.startswith("adapter type:")), "adapter type: ?")
         return Finding("connection", True, f"{adapter.partition(': ')[2]} answers")
@@ -183,10 +219,16 @@ def _connection(project: Project, options: Options) -> Finding:
 
 
 def _trouble(lines: list[str]) -> str:
-    """What `dbt debug` says behind "1 check failed:", in one line."""
-    start = next((place for place, line in enumerate(lines, 1) if "check failed" in line), 0)
-    told = itertools.takewhile(lambda line: not line.startswith("Check your"), lines[start:])
+    """What `dbt debug` says behind "1 check failed:", in dbt 2 from "[error]" on, in one line."""
+    failed = (place for place, line in enumerate(lines) if "check failed" in line or _begins(line))
+    start = next(failed, 0)
+    lines = [_ERROR.sub("", line) for line in lines[start:] if "check failed" not in line]
+    told = itertools.takewhile(lambda line: not line.startswith(("Check your", "====")), lines)
     return " ".join(line.removeprefix(">") for line in told if line and line not in _EMPTY_WORDS)
+
+
+def _begins(line: str) -> bool:
+    return _ERROR.match(line) is not None
 
 
 def _profile_args(project: Project, options: Options) -> list[str]:

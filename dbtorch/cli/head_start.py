@@ -59,8 +59,11 @@ class HeadStart:
             return None
 
     def keep(self, selected: Selected) -> None:
-        """Keep an answer for the next time; a cache that cannot be written is no matter."""
-        if self._foreign:
+        """Keep an answer for the next time; a cache that cannot be written is no matter.
+
+        One that does not say what it depends on is of no use.
+        """
+        if self._foreign or not selected.watched:
             return
         answer = msgspec.Raw(msgspec.json.encode(selected, enc_hook=str))
         fingerprint = self._fingerprint(selected)

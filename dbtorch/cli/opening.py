@@ -18,6 +18,7 @@ from dbtorch.core.config import Config, PipelineSpec, Settings
 from dbtorch.core.deadline import DeadlineAction, DeadlineRule
 from dbtorch.core.graph import Kind
 from dbtorch.core.history import RunRecord
+from dbtorch.core.naming import name_among
 from dbtorch.ports import Selected, Store
 
 #: The pipeline of a project that names none: everything.
@@ -185,4 +186,10 @@ class Opening:
             return earlier(store, watch, selected.project, target, run_id)
 
         planned = make_plan(selected, config, settings, expected, choice, remember)
+        if selected.batches is not None and planned.plan.checks:
+            name = name_among(planned.plan.graph.nodes[min(planned.plan.checks)])
+            raise UsageError(
+                f"the checks of {name} need a connection that stays open, which only the session"
+                " engine has; leave checks out with --no-checks, or set engine.type to session"
+            )
         return cls(selected=selected, planned=planned, durations=durations)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-from dbtorch.cli.render.forecast import Forecast, forecast, is_shown
+from dbtorch.cli.render.forecast import Forecast, batches, forecast, is_shown
 from dbtorch.cli.render.progress import label
 from dbtorch.cli.render.table import table
 from dbtorch.cli.render.words import and_more, calm, many, took
@@ -62,6 +62,7 @@ class _PlanView:
             "critical_path": list(found.critical_path),
             "critical_path_seconds": found.critical_seconds,
             "pools": dict(self._plan.pools),
+            "batches": [list(batch) for batch in batches(self._plan)],
             "fail_fast": self._plan.fail_fast,
             "circuit_breaker": asdict(self._plan.breaker) if self._plan.breaker else None,
         }
@@ -110,6 +111,16 @@ class _PlanView:
             if wanted
         )
 
+    def _batches(self) -> list[str]:
+        """How dbt gets the nodes, where it does not get them one by one."""
+        found = batches(self._plan)
+        if not found:
+            return []
+        sizes = [str(len(batch)) for batch in found[:_ON_PATH]]
+        rest = len(found) - len(sizes)
+        more = f" and {rest} more" if rest > 0 else ""
+        return [f"Batches     {len(found)}, of {', '.join(sizes)}{more} nodes; one dbt for each"]
+
     def _totals(self) -> list[str]:
         plan, found = self._plan, self._forecast
         kinds = Counter(self._nodes[id].kind.value for id in found.starts)
@@ -128,6 +139,7 @@ class _PlanView:
             f"Estimated   {took(found.seconds)} after dbt has started; history knows {known} of "
             f"{total} nodes" + ("" if known == total else ", the others (?) count as 1s"),
             f"Critical    {took(found.critical_seconds)}: {' > '.join(path[:_ON_PATH])}{more}",
+            *self._batches(),
             f"At once     {plan.pools.get(THREADS, 'any')} in dbt (threads), "
             f"{plan.pools.get(STEPS, 'any')} steps{pools}",
         ]

@@ -11,7 +11,6 @@ import click
 
 from dbtorch.adapters.clock import SystemClock
 from dbtorch.adapters.cron import interval
-from dbtorch.adapters.dbt.session import SessionEngine
 from dbtorch.adapters.run_files import RunFiles
 from dbtorch.app.planning import texts_to_resolve
 from dbtorch.app.runner import Inbox
@@ -21,7 +20,7 @@ from dbtorch.cli.opening import Opening, Options, pipeline_of
 from dbtorch.cli.plan_text import plan_text
 from dbtorch.cli.project import Project, configured_store, open_project
 from dbtorch.cli.signals import Signals
-from dbtorch.cli.wiring import Occasion, build_engine, build_store
+from dbtorch.cli.wiring import AnyEngine, Occasion, build_engine, build_store
 from dbtorch.core.graph import Kind
 from dbtorch.ports import Selected, Store, StoreError
 
@@ -56,7 +55,7 @@ def validate(options: Options) -> int:
 @contextmanager
 def open_session(
     options: Options, args: tuple[str, ...] | None = None
-) -> Iterator[tuple[Project, SessionEngine, Selected]]:
+) -> Iterator[tuple[Project, AnyEngine, Selected]]:
     """A session that touches nothing yet, with what dbt selects.
 
     ``args`` are options for dbt, those of the run that is asked for by default.

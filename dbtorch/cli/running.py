@@ -15,7 +15,6 @@ from typing import Any
 from dbtorch.adapters.actor import actor
 from dbtorch.adapters.clock import SystemClock
 from dbtorch.adapters.cron import interval
-from dbtorch.adapters.dbt.session import SessionEngine
 from dbtorch.adapters.git import Checkout, checkout
 from dbtorch.adapters.run_files import RunFiles
 from dbtorch.adapters.steps.runner import StepRunner
@@ -26,6 +25,7 @@ from dbtorch.app.resume import Resumption, Wish, resume, start
 from dbtorch.app.runner import Inbox, Interrupt, Outdated, Requested, Runner
 from dbtorch.app.watch import ActionWatch
 from dbtorch.cli.describing import describe_run, step_context
+from dbtorch.cli.engines import choose_engine
 from dbtorch.cli.errors import GATED, NODE_FAILED, OK, USAGE
 from dbtorch.cli.head_start import HeadStart, same
 from dbtorch.cli.leasing import hold_lease
@@ -36,6 +36,7 @@ from dbtorch.cli.resuming import Asked, latest_record, notes
 from dbtorch.cli.signals import Signals
 from dbtorch.cli.timing import deadline_of, deadlines_of, found_earlier, told
 from dbtorch.cli.wiring import (
+    AnyEngine,
     Occasion,
     Subject,
     build_alerting,
@@ -166,7 +167,7 @@ class Stretch:
             opening = self._plan(self._answer[0], store)
             engine.accept()
 
-    def _open(self, engine: SessionEngine, store: Store, head_start: HeadStart) -> Opening:
+    def _open(self, engine: AnyEngine, store: Store, head_start: HeadStart) -> Opening:
         """A plan from dbt's answer, or from the kept one where steps can start before it."""
         texts = texts_to_resolve(self._project.config)
         if self._asked is not None:  # what runs again depends on the code as it is now
@@ -187,7 +188,7 @@ class Stretch:
         return opening
 
     def _compare(
-        self, engine: SessionEngine, texts: Sequence[str], kept: Selected, head_start: HeadStart
+        self, engine: AnyEngine, texts: Sequence[str], kept: Selected, head_start: HeadStart
     ) -> None:
         """Let dbt nodes start when dbt answers what it did last time; if not, plan anew."""
         try:
@@ -210,7 +211,8 @@ class Stretch:
     def _words(self, args: tuple[str, ...]) -> list[str]:
         config = self._project.config
         steps = [f"{spec.id} {spec.produces} {spec.after}" for spec in config.steps.values()]
-        where = [self._project.python, self._occasion.pipeline, str(self._options.cwd)]
+        engine = choose_engine(self._project).type
+        where = [engine, self._project.python, self._occasion.pipeline, str(self._options.cwd)]
         return [*args, *where, *steps]
 
     def _drive(
@@ -218,7 +220,7 @@ class Stretch:
         store: Store,
         lease: Lease,
         view: View,
-        engine: SessionEngine,
+        engine: AnyEngine,
         opening: Opening,
         commit: Checkout,
     ) -> Run:
@@ -330,7 +332,7 @@ class Stretch:
         )
         return store.act(self._occasion.run_id, action)
 
-    def _let_dbt_finish(self, engine: SessionEngine) -> None:
+    def _let_dbt_finish(self, engine: AnyEngine) -> None:
         """Let dbt write the artifacts of a run without nodes. Raises `EngineError`."""
         closing = Attempt(SESSION_CLOSE, 1)
         engine.start(Batch(1, (closing,)))
@@ -407,7 +409,7 @@ def _told_of(pause: Pause | None) -> str:
     return f"{pause.reason}; nothing starts until one of them has been tried at {until:%H:%M:%S}"
 
 
-def _leave(engine: SessionEngine, steps: StepRunner) -> None:
+def _leave(engine: AnyEngine, steps: StepRunner) -> None:
     """End every process at once; the store already says what had begun."""
     steps.kill()
     engine.kill()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dbtorch.adapters.dbt.session import SessionEngine, SessionRequest, SqlStep
 from dbtorch.adapters.run_files import RunFiles
@@ -18,9 +18,10 @@ from dbtorch.adapters.steps.guard import RUN
 from dbtorch.adapters.steps.runner import StepRunner
 from dbtorch.adapters.template import render, run_values
 from dbtorch.app.alerting import Alerting
+from dbtorch.cli.engines import choose_engine
 from dbtorch.cli.project import Project
 from dbtorch.core.alert_making import Scene
-from dbtorch.core.config import GRACE, PipelineSpec, StepSpec
+from dbtorch.core.config import GRACE, EngineType, PipelineSpec, StepSpec
 from dbtorch.core.deadline import Late
 from dbtorch.core.graph import Node
 from dbtorch.core.history import NodeRecord, RunRecord
@@ -30,6 +31,13 @@ from dbtorch.core.routing import AlertsSpec, Destination
 from dbtorch.core.scrub import SECRET_PREFIX, scrubber
 from dbtorch.core.telling import Place, Telling
 from dbtorch.ports import Clock, Emit, Notifier, StepContext, Store
+
+if TYPE_CHECKING:
+    from dbtorch.adapters.dbt.process.engine import ProcessEngine
+
+
+#: Both engines, with what only those have that end with this process.
+AnyEngine: TypeAlias = "SessionEngine | ProcessEngine"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,12 +73,66 @@ def build_engine(
     cwd: Path,
     grace: float = GRACE,
     environ: Mapping[str, str] = os.environ,
-) -> SessionEngine:
-    """The session engine of a project; relative paths in ``dbt_args`` count from ``cwd``."""
+) -> AnyEngine:
+    """The engine of a project; relative paths in ``dbt_args`` count from ``cwd``."""
+    chosen = choose_engine(project)
+    if chosen.type is EngineType.SESSION:
+        return build_session(
+            project, dbt_args, files, occasion, emit, cwd=cwd, grace=grace, environ=environ
+        )
+    from dbtorch.adapters.dbt.process.engine import ProcessEngine, ProcessRequest
+
+    _refuse_sql(project)
+    request = ProcessRequest(
+        command=(chosen.executable,),
+        args=_words(project, dbt_args, cwd, environ),
+        project_dir=project.dir,
+        cwd=cwd,
+        environ={**environ, RUN: occasion.run_id},
+        log_path=lambda attempt: files.log(attempt.node_id, attempt.number),
+        console=files.dbt_log,
+        scratch=files.root,
+        failure_classes=project.config.failure_classes,
+        grace=grace,
+    )
+    return ProcessEngine(request, emit)
+
+
+def _refuse_sql(project: Project) -> None:
+    from dbtorch.cli.errors import UsageError
+
+    for spec in project.config.steps.values():
+        if spec.type == "sql":
+            raise UsageError(
+                f"{spec.origin}: step {spec.name} is SQL, which needs dbt-core 1.x and the session"
+                " engine; make it a command or a model"
+            )
+
+
+def _words(
+    project: Project, dbt_args: tuple[str, ...], cwd: Path, environ: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Options of `dbt build` with where the project and its profiles are."""
     args = ["--project-dir", str(project.dir), *dbt_args]
     if "--profiles-dir" not in dbt_args:
         folder = project.profiles_dir(environ, cwd)
         args += [] if folder is None else ["--profiles-dir", str(folder)]
+    return tuple(args)
+
+
+def build_session(
+    project: Project,
+    dbt_args: tuple[str, ...],
+    files: RunFiles,
+    occasion: Occasion,
+    emit: Emit,
+    *,
+    cwd: Path,
+    grace: float = GRACE,
+    environ: Mapping[str, str] = os.environ,
+) -> SessionEngine:
+    """The session engine of a project; relative paths in ``dbt_args`` count from ``cwd``."""
+    args = list(_words(project, dbt_args, cwd, environ))
     if "--log-level-file" not in dbt_args and "DBT_LOG_LEVEL_FILE" not in environ:
         args += ["--log-level-file", "none"]  # every attempt has a log of its own instead
     if not {"--debug", "--log-level"} & set(dbt_args):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from enum import StrEnum
 from typing import Any
 
 from dbtorch.core.checks import CheckSettings, PatternChecks, over
@@ -145,11 +146,21 @@ class PipelineSpec:
     origin: Origin = field(default_factory=Origin)
 
 
+class EngineType(StrEnum):
+    """How dbt executes nodes."""
+
+    AUTO = "auto"  # as the dbt that is installed allows
+    SESSION = "session"  # one by one, inside a dbt-core 1.x that is kept open
+    PROCESS = "process"  # in batches, by any dbt executable
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSpec:
     """How dbt is started."""
 
+    type: EngineType = EngineType.AUTO
     python: str | None = None  # interpreter that has dbt; None: the one dbtorch runs in
+    executable: str | None = None  # of the process engine; None: the one beside the interpreter
     profiles_dir: str | None = None  # relative to the project
 
 

@@ -68,6 +68,7 @@ class Ended:
 
     batch: Batch
     reason: str
+    failure_class: FailureClass = FailureClass.TRANSIENT
 
 
 Event = Started | Finished | Ended

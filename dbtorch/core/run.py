@@ -202,8 +202,8 @@ class Run:
                 return self._started(attempt, now)
             case Finished(attempt, outcome):
                 return self._ended(attempt, outcome, now)
-            case Ended(batch, reason):
-                return self._lost(batch, reason, now)
+            case Ended(batch, reason, failure_class):
+                return self._lost(batch, reason, failure_class, now)
 
     def hold(self) -> None:
         """Start nothing more; what is under way may end."""
@@ -290,15 +290,15 @@ class Run:
             self._last_words[id] = outcome.message
         return None, replace(outcome, state=verdict)
 
-    def _lost(self, batch: Batch, reason: str, now: datetime) -> list[Changed]:
+    def _lost(
+        self, batch: Batch, reason: str, failure_class: FailureClass, now: datetime
+    ) -> list[Changed]:
         """Take back what a batch has not reported.
 
         What had begun has failed. If nothing was ever heard of the batch, so has all that could
         begin, or it would be tried for ever; what could not begin waits as before.
         """
-        lost = Outcome(
-            state=State.FAILED, message=reason, failure_class=FailureClass.TRANSIENT, lost=True
-        )
+        lost = Outcome(state=State.FAILED, message=reason, failure_class=failure_class, lost=True)
         left = self._handing.left(batch)
         to_blame = [attempt for attempt in left if self.states[attempt.node_id] is State.RUNNING]
         if not to_blame and len(left) == len(batch.attempts):

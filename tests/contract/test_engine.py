@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
+from dbtorch.adapters.dbt.process.engine import ProcessEngine, ProcessRequest
 from dbtorch.adapters.dbt.session import SessionEngine, SessionRequest
-from dbtorch.core.events import Attempt, Batch, Changed, Event, Finished, Outcome, Started
+from dbtorch.core.events import Attempt, Batch, Changed, Ended, Event, Finished, Outcome, Started
 from dbtorch.core.graph import Kind, Node
 from dbtorch.core.plan import SESSION_CLOSE, SESSION_OPEN
 from dbtorch.core.state import FailureClass, State
 from dbtorch.ports import Emit, Engine, EngineError, Selected
 from dbtorch.testing import SUCCEEDS, FixedClock, MemoryEngine, fails
+from tests.dbt2 import dbt_2
+from tests.environments import or_skip
 from tests.gates import PATIENCE
 from tests.sessions import Shop
 
@@ -29,6 +32,9 @@ FILES = {
     "models/bad.sql": "select * from nowhere",
     "models/after_bad.sql": "select * from {{ ref('bad') }}",
 }
+
+#: What every dbt says of a template that breaks off.
+BROKEN = "(?s)Compilation Error in model bad|models/bad.sql"
 
 #: Seconds in which nothing happens, where nothing may.
 QUIET = 0.3
@@ -56,6 +62,15 @@ class Heard:
         (outcome,) = self._ended(attempt)
         return outcome
 
+    def over(self, count: int) -> None:
+        """Wait until so many batches of nodes are over."""
+        with self._news:
+            assert self._news.wait_for(lambda: self._over() >= count, PATIENCE), self.events
+
+    def _over(self) -> int:
+        ended = (event for event in self.events if isinstance(event, Ended))
+        return sum(event.batch.attempts[0].node_id.startswith("model.") for event in ended)
+
     def _ended(self, attempt: Attempt) -> list[Outcome]:
         return [event.outcome for event in self.of(attempt) if isinstance(event, Finished)]
 
@@ -74,6 +89,32 @@ def real(emit: Emit, folder: Path, files: dict[str, str]) -> Engine:
         scratch=folder,
     )
     return SessionEngine(request, emit)
+
+
+def process(
+    emit: Emit, folder: Path, files: dict[str, str], dbt: Path, env: Mapping[str, str]
+) -> Engine:
+    shop = Shop(folder / "shop", files)
+    request = ProcessRequest(
+        command=(str(dbt),),
+        args=("--project-dir", str(shop.dir), "--profiles-dir", str(shop.dir)),
+        project_dir=shop.dir,
+        cwd=shop.dir,
+        environ={**os.environ, **env},
+        log_path=lambda attempt: folder / f"{attempt.node_id}.{attempt.number}.log",
+        console=folder / "dbt.log",
+        scratch=folder,
+    )
+    return ProcessEngine(request, emit)
+
+
+def process_of_dbt_1(emit: Emit, folder: Path, files: dict[str, str]) -> Engine:
+    return process(emit, folder, files, Path(sys.executable).with_name("dbt"), {})
+
+
+def process_of_dbt_2(emit: Emit, folder: Path, files: dict[str, str]) -> Engine:
+    dbt = or_skip(dbt_2)
+    return process(emit, folder, files, dbt.executable, dbt.env)
 
 
 def in_memory(emit: Emit, folder: Path, files: dict[str, str]) -> Engine:
@@ -112,7 +153,7 @@ def heard() -> Heard:
     return Heard()
 
 
-@pytest.fixture(params=[real, in_memory])
+@pytest.fixture(params=[real, process_of_dbt_1, process_of_dbt_2, in_memory])
 def make(request: pytest.FixtureRequest, heard: Heard, tmp_path: Path) -> Iterator[Make]:
     """Make the engine of a project; it is closed afterwards, and may have been before."""
     made: list[Engine] = []
@@ -149,13 +190,21 @@ def test_from_opening_to_closing(make: Make, heard: Heard) -> None:
     engine.accept()
     assert heard.outcome(opening).state is State.SUCCESS
 
-    good, bad = start(engine, FINE), start(engine, BAD)
+    good = start(engine, FINE)
+    if selected.batches is not None:  # that many at a time
+        heard.over(1)
+    bad = start(engine, BAD)
     assert heard.outcome(good).state is State.SUCCESS
     assert heard.outcome(bad).state is State.FAILED
     assert heard.outcome(bad).failure_class is FailureClass.CODE
     assert "nowhere" in heard.outcome(bad).message
+    if selected.batches is not None:
+        heard.over(2)
     again = start(engine, FINE, 2)
     assert heard.outcome(again).state is State.SUCCESS
+
+    if selected.batches is not None:
+        heard.over(3)
 
     engine.skip([_blocked(AFTER_BAD, by=BAD)])
     engine.cancel(good)  # it is over
@@ -234,7 +283,7 @@ def test_an_abandoned_engine_lets_go_of_everything(make: Make, heard: Heard) -> 
 def test_a_project_that_cannot_be_read_is_an_engine_error(make: Make, heard: Heard) -> None:
     engine = make({"models/bad.sql": "{% if %}"})
 
-    with pytest.raises(EngineError, match="Compilation Error in model bad"):
+    with pytest.raises(EngineError, match=BROKEN):
         engine.open()
 
     engine.close()

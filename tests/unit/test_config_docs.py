@@ -89,7 +89,7 @@ def test_every_value_has_a_key_and_every_key_a_value():
 
     types = {key.name for key in TYPES}
     assert names(ROOT) - {"version"} == fields(Config)
-    assert names(ENGINE) == fields(EngineSpec)
+    assert names(ENGINE) == fields(EngineSpec) | {"type"}
     only_in_retry = {"retry_on", "retry_budget", "retry_jitter"}
     freshness = {"gate", "require"}
     of_one = {"deadline", "checks"}  # not of all

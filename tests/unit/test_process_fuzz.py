@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dbtorch.adapters.dbt.process import lines
@@ -94,7 +94,7 @@ def test_any_bytes_are_read(said: list[bytes], brief: bool) -> None:
 
 
 @given(st.lists(_EVENTS, max_size=4), st.booleans())
-@settings(max_examples=500)
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 def test_any_events_are_read(events: list[dict[str, Any]], brief: bool) -> None:
     reader = Lines(brief=brief)
     for event in events:
@@ -106,7 +106,7 @@ def test_any_events_are_read(events: list[dict[str, Any]], brief: bool) -> None:
 
 
 @given(st.binary(max_size=200) | _FILES.map(lambda file: json.dumps(file).encode()))
-@settings(max_examples=500)
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 def test_any_file_is_read_or_refused(content: bytes) -> None:
     try:
         found = decode_results(content)

@@ -32,7 +32,7 @@ from dbtorch.adapters.config.problems import Path, Report
 from dbtorch.adapters.config.setting_keys import DEADLINE_KEY, DEFAULTS, RETRY, RETRY_KEY, RETRY_ON
 from dbtorch.adapters.config.step_keys import SELECTION, STEP
 from dbtorch.core import plan
-from dbtorch.core.config import Config, PipelineSpec, Schedule
+from dbtorch.core.config import Config, EngineType, PipelineSpec, Schedule
 from dbtorch.core.deadline import DeadlineAction
 
 _SLOTS = whole(1, 1_000_000)
@@ -45,11 +45,26 @@ ENGINE = Section(
     title="engine",
     keys=(
         Key(
+            "type",
+            one_of(EngineType),
+            "`session` executes nodes one by one inside dbt-core 1.x, `process` hands any dbt "
+            "executable closed parts of the graph, `auto` takes what the installed dbt allows.",
+            default="auto",
+            example="process",
+        ),
+        Key(
             "python",
             TEXT,
             "Interpreter that has dbt and the project's Python code. May use `env_var`.",
             default="the one dbtorch runs in",
             example=".venv/bin/python",
+        ),
+        Key(
+            "executable",
+            TEXT,
+            "dbt for the process engine. May use `env_var`.",
+            default="`dbt` beside the interpreter, then on the path",
+            example=".venv-dbt2/bin/dbt",
         ),
         Key(
             "profiles_dir",

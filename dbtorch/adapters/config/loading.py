@@ -16,7 +16,12 @@ from dbtorch.core.config import Config, Origin, StepSpec
 NAMES = ("dbtorch.yml", "dbtorch.yaml")
 
 #: Texts whose environment variables are filled in at once; all others are rendered when they run.
-_EARLY: tuple[Path, ...] = (("engine", "python"), ("engine", "profiles_dir"), ("database_url",))
+_EARLY: tuple[Path, ...] = (
+    ("engine", "python"),
+    ("engine", "executable"),
+    ("engine", "profiles_dir"),
+    ("database_url",),
+)
 
 
 def load(project_dir: File, *, environ: Mapping[str, str] | None = None) -> Config:

@@ -20,7 +20,7 @@ from dbtorch.cli.check.subject import Subject
 from dbtorch.cli.errors import UsageError
 from dbtorch.cli.opening import Opening, Options
 from dbtorch.cli.project import Project
-from dbtorch.cli.wiring import Occasion, build_engine, build_steps
+from dbtorch.cli.wiring import Occasion, build_session, build_steps
 from dbtorch.core.events import Attempt, Batch, Changed, Finished
 from dbtorch.core.graph import Graph
 from dbtorch.core.idempotency import LOAD_COLUMNS, Content, Difference, compare
@@ -136,7 +136,7 @@ class Check:
         """A dbt session in the scratch place, connected."""
         inbox = Inbox()
         files = RunFiles(self.place.folder, name)
-        engine = build_engine(
+        engine = build_session(
             self.project,
             self.place.dbt_args(self.options.dbt_args, subject),
             files,

@@ -6,7 +6,7 @@ import heapq
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from dbtorch.core.events import Attempt, Finished, Outcome, Started
+from dbtorch.core.events import Attempt, Batch, Ended, Finished, Outcome, Started
 from dbtorch.core.graph import Kind
 from dbtorch.core.plan import Plan
 from dbtorch.core.run import Run
@@ -52,6 +52,32 @@ def forecast(plan: Plan) -> Forecast:
         critical_path=path,
         critical_seconds=sum(cost[id] for id in path),
     )
+
+
+def batches(plan: Plan) -> list[tuple[str, ...]]:
+    """What dbt would be given together if nothing failed; nothing where it gets single nodes."""
+    if plan.batches is None:
+        return []
+    run = Run(plan, random=lambda: 0.0)
+    cost = plan.cost()
+    found: list[tuple[str, ...]] = []
+    ends: list[tuple[datetime, int, Batch]] = []
+    now = _START
+    while not run.finished:
+        for batch in run.due(now).batches:
+            ids = {attempt.node_id for attempt in batch.attempts}
+            if any(plan.graph.nodes[id].kind not in (Kind.STEP, Kind.SESSION) for id in ids):
+                found.append(tuple(id for id in plan.graph.order() if id in ids))
+            seconds = plan.graph.longest_paths({id: cost[id] for id in ids})
+            end = now + timedelta(seconds=max(seconds[id] for id in ids))
+            heapq.heappush(ends, (end, batch.id, batch))
+        if not ends:
+            break
+        now, _, batch = heapq.heappop(ends)
+        for attempt in batch.attempts:
+            run.record(Finished(attempt, _DONE), now)
+        run.record(Ended(batch, ""), now)
+    return found
 
 
 def is_shown(kind: Kind) -> bool:

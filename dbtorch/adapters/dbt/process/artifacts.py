@@ -1,0 +1,130 @@
+"""run_results.json and sources.json of a whole run, and run_results.json that chooses nodes."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from dbtorch.core.events import Changed
+from dbtorch.core.state import State
+
+_RUN_RESULTS = "https://schemas.getdbt.com/dbt/run-results/v6.json"
+_SOURCES = "https://schemas.getdbt.com/dbt/sources/v3.json"
+
+#: Kinds of nodes that have a result, by the first word of their ids.
+_HAVE_RESULTS = (
+    *("model.", "seed.", "snapshot.", "test.", "unit_test."),
+    *("saved_query.", "exposure.", "function.", "operation."),
+)
+
+#: What a result holds where nothing is known.
+_EMPTY: Mapping[str, Any] = {
+    "status": "error",
+    "timing": [],
+    "thread_id": "",
+    "execution_time": 0.0,
+    "adapter_response": {},
+    "message": None,
+    "failures": None,
+    "compiled": None,
+    "compiled_code": None,
+    "relation_name": None,
+    "batch_results": None,
+}
+
+
+def choose(folder: Path, ids: Iterable[str]) -> Path:
+    """Write what lets dbt select exactly these nodes with ``result:error``, and answer the folder.
+
+    Both generations of dbt compare unique ids, of any number and kind; a selection by names or
+    paths would take more with it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    results = [{**_EMPTY, "unique_id": id, "thread_id": "dbtorch"} for id in ids]
+    _write(folder / "run_results.json", _RUN_RESULTS, results, 0.0, which="build", version="1.11.0")
+    return folder
+
+
+class Artifacts:
+    """Results of a run, the last one of each node, and of its sources."""
+
+    def __init__(self) -> None:
+        self._results: dict[str, dict[str, Any]] = {}
+        self._sources: dict[str, Mapping[str, Any]] = {}
+        self.dbt_version = ""
+        self._began = datetime.now(UTC)
+
+    def adopt(self, results: Mapping[str, Mapping[str, Any]]) -> None:
+        """Take over the results of an earlier stretch of the same run."""
+        for id, result in results.items():
+            if id.startswith("source."):
+                self._sources[id] = result.get("source") or {}
+            else:
+                self.ended(id, result)
+
+    def ended(self, id: str, result: Mapping[str, Any]) -> None:
+        """An attempt came to this."""
+        known = {key: value for key, value in result.items() if key in _EMPTY}
+        self._results[id] = {**_EMPTY, **known, "unique_id": id}
+
+    def checked(self, id: str, source: Mapping[str, Any]) -> None:
+        """The check of a source came to this."""
+        self._sources[id] = source
+
+    def skipped(self, change: Changed) -> None:
+        """A node does not run."""
+        why = change.reason if change.state is not State.CANCELLED else None
+        self.ended(change.node_id, {"status": "skipped", "message": why})
+
+    def dbt_wrote(self, results: Mapping[str, Mapping[str, Any]]) -> None:
+        """What dbt wrote of a batch says more than its events do."""
+        for id, result in results.items():
+            if id in self._results and self._results[id]["status"] == result.get("status"):
+                self.ended(id, {**self._results[id], **result})
+
+    def write(self, target_path: Path) -> None:
+        """Write what there is of the run. Raises `OSError`."""
+        target_path.mkdir(parents=True, exist_ok=True)
+        results = [r for id, r in self._results.items() if id.startswith(_HAVE_RESULTS)]
+        elapsed = (datetime.now(UTC) - self._began).total_seconds()
+        path = target_path / "run_results.json"
+        _write(path, _RUN_RESULTS, results, elapsed, which="build", version=self.dbt_version)
+        self.write_sources(target_path)
+
+    def write_sources(self, target_path: Path) -> None:
+        """Write what there is of sources, if there is any. Raises `OSError`."""
+        if self._sources:
+            elapsed = (datetime.now(UTC) - self._began).total_seconds()
+            sources = list(self._sources.values())
+            path = target_path / "sources.json"
+            _write(path, _SOURCES, sources, elapsed, version=self.dbt_version)
+
+
+def _write(
+    path: Path,
+    schema: str,
+    results: list[Any],
+    elapsed: float,
+    *,
+    which: str = "",
+    version: str = "",
+) -> None:
+    """Write an artifact whole, or not at all."""
+    about = {
+        "dbt_version": version,
+        "invocation_id": str(uuid.uuid4()),  # dbt 2 ignores, in silence, a file without one
+        "env": {},
+        "dbt_schema_version": schema,
+        "generated_at": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+    }
+    artifact: dict[str, Any] = {"metadata": about, "results": results, "elapsed_time": elapsed}
+    if which:
+        artifact["args"] = {"command": which, "which": which}
+    draft = path.with_suffix(f".{os.getpid()}")
+    draft.write_text(json.dumps(artifact), encoding="utf-8")
+    draft.replace(path)

@@ -1,0 +1,258 @@
+"""One `dbt build` that executes a batch: followed node by node, and checked when it is over."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any
+
+from dbtorch.adapters.dbt.answers import outcome_of
+from dbtorch.adapters.dbt.process.executable import Executable, how, stop, uncoded
+from dbtorch.adapters.dbt.process.lines import Began, Done, Lines, Said
+from dbtorch.adapters.dbt.process.results import read_results
+from dbtorch.core.events import Attempt, Batch, Ended, Finished, Outcome, Started
+from dbtorch.core.evidence import Rule
+from dbtorch.core.failure import classify
+from dbtorch.core.graph import Graph, Kind
+from dbtorch.core.state import FailureClass
+from dbtorch.ports import Emit, EngineError
+
+#: Statuses of a node that ended well.
+_GOOD = frozenset({"success", "pass", "warn", "no-op"})
+
+#: What some dbts do not execute; it comes to nothing in those that do.
+_NOTHING_TO_DO = (Kind.EXPOSURE, Kind.SAVED_QUERY)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a batch has to do with."""
+
+    executable: Executable
+    graph: Graph  # of what the run selects
+    materialized: Mapping[str, str]  # of every node of the project
+    emit: Emit
+    log_path: Callable[[Attempt], Path]
+    console: Path
+    results_path: Path  # where dbt writes its run_results.json
+    rules: Sequence[Rule]
+    grace: float
+
+
+class Build:
+    """A dbt process with a batch in its hands."""
+
+    def __init__(self, batch: Batch, words: Sequence[str], around: Surroundings) -> None:
+        self.batch = batch
+        self.results: dict[str, Outcome] = {}
+        self.contradictions: list[str] = []
+        self.written: Mapping[str, Mapping[str, Any]] = {}  # by dbt, of each node
+        self._words = tuple(words)
+        self._around = around
+        self._attempts = {attempt.node_id: attempt for attempt in batch.attempts}
+        self._begun: set[str] = set()
+        self._said: list[str] = []  # errors that are about no node
+        self._others: dict[str, str] = {}  # what dbt executed unasked, and what it came to
+        self._asked: set[str] = set()  # nodes that are to be cancelled
+        self._interrupted = False
+        self._killed_for = ""
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()
+        self._logs: dict[str, IO[str]] = {}
+
+    # ---------------------------------------------------------------- from outside
+
+    def cancel(self, attempt: Attempt) -> None:
+        """Interrupt dbt, which cancels its queries; what else it had in hand is innocent."""
+        with self._lock:
+            self._asked.add(attempt.node_id)
+            if self._interrupted:
+                return
+            self._interrupted = True
+            if self._process is None:
+                return
+            stop(self._process, signal.SIGINT)
+            timer = threading.Timer(self._around.grace, self._kill, [self._process])
+        timer.daemon = True
+        timer.start()
+
+    def kill(self, why: str) -> None:
+        """End dbt at once."""
+        with self._lock:
+            self._killed_for = self._killed_for or why
+            self._interrupted = True
+            if self._process is not None:
+                stop(self._process, signal.SIGKILL)
+
+    def _kill(self, process: subprocess.Popen[bytes]) -> None:
+        if process.poll() is None:
+            stop(process, signal.SIGKILL)
+
+    # ---------------------------------------------------------------- the thread
+
+    def follow(self, *, before_the_end: Callable[[], None]) -> None:
+        """Start dbt and tell what it does, until it is over. Raises `EngineError`, `OSError`.
+
+        ``before_the_end`` is called when everything is known, and before it is told.
+        """
+        if all(self._is_nothing(id) for id in self._attempts):
+            self._tell_of_nothings()
+            before_the_end()
+            self._over("", FailureClass.UNKNOWN)
+            return
+        self._around.results_path.unlink(missing_ok=True)
+        with self._lock:
+            if self._interrupted:
+                self._over("cancelled before it started", FailureClass.UNKNOWN)
+                return
+            self._process = self._around.executable.start(self._words)
+        reader = Lines()
+        assert self._process.stdout is not None
+        with self._around.console.open("a", encoding="utf-8") as console:
+            for line in self._process.stdout:
+                self._take(reader.read(line), console)
+        code = self._around.executable.ended(self._process)
+        for log in self._logs.values():
+            log.close()
+        self._compare(code)
+        self._tell_of_nothings()
+        before_the_end()
+        self._over(*self._why(code))
+
+    def _over(self, reason: str, failure_class: FailureClass) -> None:
+        self._around.emit(Ended(self.batch, reason, failure_class))
+
+    def _take(self, one: Began | Done | Said | None, console: IO[str]) -> None:
+        if one is None:
+            return
+        if isinstance(one, Said):
+            self._note(one, console)
+        elif one.unique_id not in self._attempts:
+            self._others[one.unique_id] = one.status if isinstance(one, Done) else ""
+        elif isinstance(one, Began):
+            self._begin(one.unique_id)
+        else:
+            self._end(one)
+
+    def _begin(self, id: str) -> None:
+        if id not in self._begun and id not in self.results:
+            self._begun.add(id)
+            self._around.emit(Started(self._attempts[id]))
+
+    def _end(self, done: Done) -> None:
+        id = done.unique_id
+        if id in self.results:
+            return
+        skipped = done.status == "skipped"
+        if skipped and self._interrupted:
+            return  # it waits as before
+        outcome = outcome_of(_result(done), self._around.rules)
+        if not outcome.state.ok and not skipped and self._interrupted:
+            outcome = replace(
+                outcome, failure_class=FailureClass.UNKNOWN, innocent=id not in self._asked
+            )
+        self._finish(id, outcome)
+
+    def _finish(self, id: str, outcome: Outcome) -> None:
+        self.results[id] = outcome
+        log = self._logs.pop(id, None)
+        if log is not None:
+            log.close()
+        self._around.emit(Finished(self._attempts[id], outcome))
+
+    def _note(self, said: Said, console: IO[str]) -> None:
+        id = said.unique_id or ""
+        if said.level == "error" and not id:
+            self._said.append(uncoded(said.text))
+        if id not in self._attempts:
+            if said.level in ("error", "warn"):
+                console.write(f"{said.text}\n")
+            return
+        with contextlib.suppress(OSError):  # a log that cannot be written stops nothing
+            if id not in self._logs:
+                path = self._around.log_path(self._attempts[id])
+                self._logs[id] = path.open("a", encoding="utf-8")
+            self._logs[id].write(f"{said.text}\n")
+            self._logs[id].flush()
+
+    # ---------------------------------------------------------------- when it is over
+
+    def _compare(self, code: int) -> None:
+        """What dbt wrote must not contradict what it said; both are checked by node."""
+        for id, status in self._others.items():
+            if self._around.materialized.get(id) != "ephemeral" and status != "skipped":
+                self.contradictions.append(f"dbt executed {id}, which it was not asked for")
+        if self._interrupted or code < 0:
+            return
+        try:
+            written = read_results(self._around.results_path)
+        except EngineError:
+            return  # it has failed before there were any
+        found = {id: one for id, one in written.nodes.items() if not one.invented}
+        self.written = {id: one.written for id, one in found.items()}
+        for id, outcome in self.results.items():
+            if self._around.materialized.get(id) == "ephemeral" or id not in found:
+                continue  # dbt 2 says no-op of it, and writes skipped
+            if outcome.state.ok and found[id].status not in _GOOD:
+                self.contradictions.append(
+                    f"dbt said that {id} ended with {outcome.state}, and wrote {found[id].status}"
+                )
+
+    def _is_nothing(self, id: str) -> bool:
+        return self._around.graph.nodes[id].kind in _NOTHING_TO_DO
+
+    def _tell_of_nothings(self) -> None:
+        """What this dbt does not execute comes to nothing, once everything before it is done."""
+        for id in self._attempts:
+            if id in self.results or not self._is_nothing(id) or self._interrupted:
+                continue
+            before = [self.results.get(p) for p in self._around.graph.parents(id)]
+            mine = [p for p in self._around.graph.parents(id) if p in self._attempts]
+            if all(self.results[p].state.ok for p in mine if p in self.results) and len(
+                mine
+            ) == sum(outcome is not None for outcome in before):
+                self._begin(id)
+                self._finish(id, outcome_of({"status": "no-op"}))
+
+    def _why(self, code: int) -> tuple[str, FailureClass]:
+        """Why nothing was heard of what is left."""
+        if self._killed_for:
+            return self._killed_for, FailureClass.UNKNOWN
+        if self._interrupted:
+            return "dbt was interrupted", FailureClass.UNKNOWN
+        if code < 0:
+            return how(code), FailureClass.TRANSIENT
+        text = "\n".join(dict.fromkeys(self._said))
+        if code != 0 and text:
+            return text, classify((), text, self._around.rules)
+        return f"{how(code)}, and has not executed it", FailureClass.UNKNOWN
+
+
+def _result(done: Done) -> dict[str, Any]:
+    """An event as a worker's answer, of which there is one reading."""
+    begin, end = done.started_at, done.ended_at
+    known = begin is not None and end is not None
+    return {
+        "status": done.status,
+        "message": done.message,
+        "execution_time": (end - begin).total_seconds() if begin and end else 0.0,
+        "timing": [
+            {"name": "execute", "started_at": _written(begin), "completed_at": _written(end)}
+        ]
+        if known
+        else [],
+        "thread_id": "",
+        "adapter_response": {} if done.rows is None else {"rows_affected": done.rows},
+        "failures": done.failures,
+        "rows": {} if done.rows is None else {"affected": done.rows},
+    }
+
+
+def _written(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat().replace("+00:00", "Z")

@@ -1,0 +1,326 @@
+"""The process engine: any dbt executable, which gets one closed part of the graph after another."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dbtorch.adapters.dbt.answers import lost
+from dbtorch.adapters.dbt.process.artifacts import Artifacts, choose
+from dbtorch.adapters.dbt.process.build import Build, Surroundings
+from dbtorch.adapters.dbt.process.executable import Executable
+from dbtorch.adapters.dbt.process.freshness import FreshnessCheck
+from dbtorch.adapters.dbt.process.opening import open_project
+from dbtorch.adapters.dbt.process.words import Words
+from dbtorch.adapters.steps.guard import Guard
+from dbtorch.core.checks import Watch
+from dbtorch.core.config import GRACE
+from dbtorch.core.events import Attempt, Batch, Changed, Ended, Finished, Outcome, Started
+from dbtorch.core.evidence import Rule
+from dbtorch.core.graph import Graph, Kind
+from dbtorch.core.plan import SESSION_CLOSE, SESSION_OPEN
+from dbtorch.core.state import FailureClass, State
+from dbtorch.ports import Emit, EngineError, Selected
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessRequest:
+    """How to call dbt."""
+
+    command: tuple[str, ...]  # the executable, and what comes before its own words
+    args: tuple[str, ...]  # options of `dbt build`
+    project_dir: Path
+    cwd: Path
+    environ: Mapping[str, str]
+    log_path: Callable[[Attempt], Path]
+    console: Path  # what dbt says of no node
+    scratch: Path  # folder for files of this run
+    grace: float = GRACE  # seconds from interrupting dbt to killing it
+    failure_classes: tuple[Rule, ...] = ()  # the user's, before the built-in table
+
+
+class ProcessEngine:
+    """Implements `Engine` with a dbt process for each batch."""
+
+    def __init__(self, request: ProcessRequest, emit: Emit) -> None:
+        self._request = request
+        self._emit = emit
+        self._words = Words.of(request.args)
+        self._guard = Guard(grace=request.grace, scratch=request.scratch / "dbt")
+        self._executable = Executable(request.command, request.cwd, request.environ, self._guard)
+        self._lock = threading.RLock()
+        self._selected: Selected | None = None
+        self._graph = Graph([], [])
+        self._accepted = False
+        self._backlog: list[Batch] = []
+        self._builds: dict[int, Build] = {}
+        self._threads: list[threading.Thread] = []
+        self._artifacts = Artifacts()
+        self._contradictions: list[str] = []
+        self._broken: tuple[str, FailureClass] | None = None
+        self._closed = False
+        self.warnings: list[str] = []
+
+    # ---------------------------------------------------------------- opening
+
+    def launch(self) -> None:
+        """Nothing is to be started before it is known what."""
+
+    def open(self, texts: Sequence[str] = ()) -> Selected:
+        """Parse and select; ``texts`` are selections to resolve besides the run's own."""
+        request = self._request
+        favors = request.environ.get("DBT_FAVOR_STATE", "").lower() in ("1", "true")
+        if "--favor-state" in self._words.common or favors:
+            raise EngineError(
+                "with --favor-state dbt reads what an earlier batch has built from the other state;"
+                " leave it out, or take the session engine (engine.type: session)"
+            )
+        selected = open_project(
+            self._executable,
+            self._words,
+            texts,
+            project_dir=request.project_dir,
+            cwd=request.cwd,
+            environ=request.environ,
+        )
+        hooks = [hook.name for hook in selected.hooks]
+        if hooks:
+            raise EngineError(
+                f"the project has on-run hooks ({hooks[0]}), which the process engine would run"
+                " with every batch; take the session engine (engine.type: session)"
+            )
+        nodes = [node for node in selected.nodes if node.id in selected.selected]
+        self._graph = Graph(nodes, selected.selected_edges)
+        self._artifacts.dbt_version = selected.dbt_version
+        self._selected = selected
+        return selected
+
+    def accept(self) -> None:
+        """Go on with what `open` answered."""
+        with self._lock:
+            self._accepted = True
+            backlog, self._backlog = self._backlog, []
+        for batch in backlog:
+            self.start(batch)
+
+    def refuse(self, why: str) -> None:
+        """Do not go on: what waits, and what is still started, fails for this reason."""
+        self._give_up(why, FailureClass.CODE)
+
+    def forget(self) -> None:
+        """Hand back, as lost, what waits for `accept`: another plan is to go on."""
+        with self._lock:
+            backlog, self._backlog = self._backlog, []
+        for batch in backlog:
+            self._hand_back(batch, "planned anew", FailureClass.TRANSIENT)
+
+    # ---------------------------------------------------------------- what the loop asks
+
+    def adopt(self, results: Mapping[str, Mapping[str, Any]]) -> None:
+        """Results of an earlier stretch of the same run, for complete artifacts."""
+        self._artifacts.adopt(results)
+
+    def watch(self, checks: Mapping[str, Watch]) -> None:
+        """There are none: they need a connection that stays open."""
+        assert not checks
+
+    def start(self, batch: Batch) -> None:
+        """Execute a batch; returns at once."""
+        with self._lock:
+            broken = self._broken
+            if broken is None and not self._accepted:
+                self._backlog.append(batch)
+                return
+        if broken is not None:
+            self._hand_back(batch, *broken)
+            return
+        first = batch.attempts[0].node_id
+        if first in (SESSION_OPEN, SESSION_CLOSE):
+            self._emit(Started(batch.attempts[0]))
+            outcome = self._close_run() if first == SESSION_CLOSE else _FINE
+            self._emit(Finished(batch.attempts[0], outcome))
+            self._emit(Ended(batch, ""))
+        elif self._graph.nodes.get(first) is None:
+            self._in_a_thread(batch, self._check_sources)
+        else:
+            build = self._build(batch)
+            with self._lock:
+                self._builds[batch.id] = build
+            self._in_a_thread(batch, lambda batch: self._follow(batch, build))
+
+    def skip(self, changes: Sequence[Changed]) -> None:
+        """Note nodes that will not run, for the artifacts."""
+        for change in changes:
+            self._artifacts.skipped(change)
+
+    def cancel(self, attempt: Attempt) -> None:
+        """Interrupt the dbt that has it in hand; it still reports how it ended."""
+        with self._lock:
+            waiting = [batch for batch in self._backlog if attempt in batch.attempts]
+            self._backlog = [batch for batch in self._backlog if batch not in waiting]
+            builds = [one for one in self._builds.values() if attempt in one.batch.attempts]
+        for batch in waiting:
+            self._hand_back(batch, "cancelled before it started", FailureClass.UNKNOWN)
+        for build in builds:
+            build.cancel(attempt)
+
+    def release(self) -> None:
+        """Between two batches dbt has no file open."""
+
+    def check(self, sources: Sequence[str]) -> list[Outcome]:
+        """Check the freshness of sources, before anything of a run has begun, by their unique ids.
+
+        Writes sources.json. Raises `EngineError` when dbt cannot check anything.
+        """
+        found = self._freshness().check(sources)
+        for id in sources:
+            self._artifacts.checked(id, found[id][1])
+        self._artifacts.write_sources(self._opened().target_path)
+        return [found[id][0] for id in sources]
+
+    def abandon(self, why: str) -> None:
+        """End at once: what is under way, and what is still started, fails for this reason."""
+        self._give_up(why, FailureClass.UNKNOWN)
+        with self._lock:
+            builds = list(self._builds.values())
+        for build in builds:
+            build.kill(why)
+
+    def kill(self) -> None:
+        """End every dbt at once, without a word."""
+        with self._lock:
+            builds = list(self._builds.values())
+        for build in builds:
+            build.kill("killed")
+
+    def leave_out_start_hooks(self) -> None:
+        """There are none."""
+
+    def leave_out_end_hooks(self) -> None:
+        """There are none."""
+
+    def close(self) -> None:
+        """Leave, whatever the state; returns when the processes are gone."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        self.kill()
+        for thread in self._threads:
+            thread.join()
+        self._guard.close()
+
+    # ---------------------------------------------------------------- batches
+
+    def _build(self, batch: Batch) -> Build:
+        selected, request = self._opened(), self._request
+        chosen = choose(
+            (request.scratch / "dbt" / f"batch-{batch.id}").absolute(),
+            (attempt.node_id for attempt in batch.attempts),
+        )
+        around = Surroundings(
+            executable=self._executable,
+            graph=self._graph,
+            materialized={node.id: node.materialized for node in selected.nodes},
+            emit=self._emit,
+            log_path=request.log_path,
+            console=request.console,
+            results_path=selected.target_path / "run_results.json",
+            rules=request.failure_classes,
+            grace=request.grace,
+        )
+        kinds = {self._graph.nodes[attempt.node_id].kind for attempt in batch.attempts}
+        # dbt 1 builds no unit test without its model, and tests it
+        command = "test" if kinds <= {Kind.TEST, Kind.UNIT_TEST} else "build"
+        words = self._words.batch(str(chosen), command=command)
+        return Build(batch, (command, *words), around)
+
+    def _follow(self, batch: Batch, build: Build) -> None:
+        try:
+            build.follow(before_the_end=lambda: self._keep(build))
+        finally:
+            with self._lock:
+                del self._builds[batch.id]
+
+    def _keep(self, build: Build) -> None:
+        """Take what a batch came to into the artifacts, before anybody knows that it is over."""
+        for id, outcome in build.results.items():
+            self._artifacts.ended(id, {**outcome.details, "message": outcome.message or None})
+        self._artifacts.dbt_wrote(build.written)
+        self._contradictions += build.contradictions
+
+    def _check_sources(self, batch: Batch) -> None:
+        for attempt in batch.attempts:
+            self._emit(Started(attempt))
+        found = self._freshness().check([attempt.node_id for attempt in batch.attempts])
+        for attempt in batch.attempts:
+            outcome, written = found[attempt.node_id]
+            self._artifacts.checked(attempt.node_id, written)
+            self._emit(Finished(attempt, outcome))
+        self._emit(Ended(batch, ""))
+
+    def _freshness(self) -> FreshnessCheck:
+        selected = self._opened()
+        names = {
+            node.id: ".".join(node.id.split(".")[1:])
+            for node in selected.nodes
+            if node.kind is Kind.SOURCE
+        }
+        return FreshnessCheck(
+            self._executable,
+            self._words.common,
+            names,
+            selected.target_path,
+            self._request.failure_classes,
+        )
+
+    def _close_run(self) -> Outcome:
+        """Write the artifacts of the whole run; a dbt that contradicts itself is a failure."""
+        try:
+            self._artifacts.write(self._opened().target_path)
+        except OSError as error:
+            why = f"dbt's artifacts cannot be written ({error.strerror})"
+            return Outcome(state=State.FAILED, message=why, failure_class=FailureClass.UNKNOWN)
+        if self._contradictions:
+            why = "; ".join(self._contradictions)
+            return Outcome(state=State.FAILED, message=why, failure_class=FailureClass.CODE)
+        return _FINE
+
+    # ---------------------------------------------------------------- small things
+
+    def _opened(self) -> Selected:
+        if self._selected is None:
+            raise EngineError("dbt has not read the project")
+        return self._selected
+
+    def _in_a_thread(self, batch: Batch, work: Callable[[Batch], None]) -> None:
+        """Do it beside the loop. Whatever is raised there ends the batch, or the run would wait."""
+
+        def do() -> None:
+            try:
+                work(batch)
+            except Exception as error:
+                why = str(error) or type(error).__name__
+                self._emit(Ended(batch, why, FailureClass.UNKNOWN))
+
+        thread = threading.Thread(target=do, name=f"dbtorch-batch-{batch.id}", daemon=True)
+        self._threads = [one for one in self._threads if one.is_alive()] + [thread]
+        thread.start()
+
+    def _give_up(self, why: str, failure_class: FailureClass) -> None:
+        with self._lock:
+            self._broken = (why, failure_class)
+            backlog, self._backlog = self._backlog, []
+        for batch in backlog:
+            self._hand_back(batch, why, failure_class)
+
+    def _hand_back(self, batch: Batch, why: str, failure_class: FailureClass) -> None:
+        if len(batch.attempts) == 1:
+            self._emit(Finished(batch.attempts[0], lost(why, failure_class)))
+        self._emit(Ended(batch, why, failure_class))
+
+
+_FINE = Outcome(state=State.SUCCESS)

@@ -1,0 +1,121 @@
+"""A dbt executable: starting it, and what it answers."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dbtorch.adapters.dbt.process.lines import Lines, Said
+from dbtorch.adapters.steps.guard import MARK, Guard
+from dbtorch.ports import EngineError
+
+#: How dbt is to talk: one JSON object a line, with everything in it.
+_TALK = ("--log-format", "json", "--log-level", "debug", "--no-use-colors")
+
+#: Every attempt has a log, so its own file is for what is wrong ("none" is "off" in dbt 2).
+_FILE = ("--log-level-file", "error")
+
+#: Without it dbt 2 ends each error with a stack of its own functions where the variable is set.
+_QUIET = {"RUST_BACKTRACE": "0"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a command came to."""
+
+    code: int
+    lines: tuple[Said, ...]
+
+    def errors(self) -> str:
+        """What dbt says went wrong."""
+        said = dict.fromkeys(line.text for line in self.lines if line.level == "error")
+        loud = "\n".join(map(uncoded, said)) or "\n".join(line.text for line in self.lines[-3:])
+        return loud.strip() or f"dbt ended with exit code {self.code} without a word"
+
+
+class Executable:
+    """Starts dbt. Every process is a group of its own that ends with this supervisor."""
+
+    def __init__(
+        self, command: Sequence[str], cwd: Path, environ: Mapping[str, str], guard: Guard
+    ) -> None:
+        self.command = tuple(command)
+        self._cwd = cwd
+        self._environ = {**environ, **_QUIET, MARK: guard.mark}
+        self._guard = guard
+
+    def start(self, words: Sequence[str]) -> subprocess.Popen[bytes]:
+        """Start a command; its standard output is to be read. Raises `EngineError`."""
+        try:
+            self._guard.prepare()
+            process = subprocess.Popen(
+                [*self.command, *words, *_TALK, *(() if _FILE[0] in words else _FILE)],
+                cwd=self._cwd,
+                env=self._environ,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise EngineError(
+                f"{self.command[0]} cannot be started ({error.strerror}); name dbt with"
+                " engine.executable in dbtorch.yml"
+            ) from error
+        self._guard.add(process.pid)
+        return process
+
+    def ended(self, process: subprocess.Popen[bytes]) -> int:
+        """Wait for the end of a process, and forget it; answers its exit code."""
+        code = process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+        self._guard.remove(process.pid)
+        return code
+
+    def ask(self, words: Sequence[str]) -> Answer:
+        """Run a command to its end. Raises `EngineError` where it cannot be started."""
+        process = self.start(words)
+        reader = Lines()
+        assert process.stdout is not None
+        lines = [reader.read(line) for line in process.stdout]
+        code = self.ended(process)
+        return Answer(code=code, lines=tuple(one for one in lines if isinstance(one, Said)))
+
+
+#: What dbt 2 puts in front of what went wrong.
+_CODE = re.compile(r"\A\[error\] \[\w+ \((?:dbt\d+)\)\]: ")
+
+
+def uncoded(text: str) -> str:
+    """What went wrong, without dbt 2's name and number of it."""
+    return _CODE.sub("", text)
+
+
+def stop(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    """Send a signal to a process and all it has started."""
+    try:
+        os.killpg(process.pid, number)
+    except (ProcessLookupError, PermissionError):
+        return
+
+
+def how(code: int) -> str:
+    """How a process ended."""
+    if code < 0:
+        return f"dbt was ended by {signal.Signals(-code).name}"
+    return f"dbt ended with exit code {code}"
+
+
+def wait_for(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Whether a process ends within so many seconds."""
+    until = time.monotonic() + seconds
+    while process.poll() is None and time.monotonic() < until:
+        time.sleep(0.02)
+    return process.poll() is not None

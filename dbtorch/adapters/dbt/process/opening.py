@@ -1,0 +1,191 @@
+"""What a dbt executable says of a project before anything is executed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from dbtorch.adapters.dbt.dbtorch_worker.checksums import checksums, digest
+from dbtorch.adapters.dbt.manifest import read_manifest
+from dbtorch.adapters.dbt.process.executable import Executable
+from dbtorch.adapters.dbt.process.order import build_order
+from dbtorch.adapters.dbt.process.target import read_project, read_target, read_vars
+from dbtorch.adapters.dbt.process.words import Words
+from dbtorch.core.graph import Kind
+from dbtorch.ports import EngineError, Hook, Selected
+
+#: What `dbt build` executes. Exposures are executed by some versions, and come to nothing.
+EXECUTED = frozenset(
+    {
+        Kind.MODEL,
+        Kind.SEED,
+        Kind.SNAPSHOT,
+        Kind.TEST,
+        Kind.UNIT_TEST,
+        Kind.FUNCTION,
+        Kind.SAVED_QUERY,
+        Kind.EXPOSURE,
+    }
+)
+
+_NOTHING = "No nodes selected!"
+
+
+class _Part(dict[str, Any]):
+    """A part of the manifest, with its keys as attributes, as dbt's own objects have them.
+
+    dbt 2 leaves out what is null.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self.get(name, _ABSENT.get(name))
+
+
+_ABSENT: dict[str, Any] = {"nodes": (), "macros": (), "depends_on": _Part()}
+
+
+def open_project(
+    executable: Executable,
+    words: Words,
+    texts: Sequence[str],
+    *,
+    project_dir: Path,
+    cwd: Path,
+    environ: Mapping[str, str],
+) -> Selected:
+    """Parse and select. Raises `EngineError` with dbt's own words."""
+    project = read_project(project_dir)
+    listed = _list(executable, words.listing())
+    resolved, unreadable = _resolve(executable, words, texts)
+    target_path = _target_path(words, project, project_dir, environ)
+    path = target_path / "manifest.json"
+    manifest = read_manifest(path)
+    raw = _raw(path)
+    said = read_vars(words, project)
+    found = checksums(raw, said)
+    nodes = tuple(replace(node, checksum=found.get(node.id, "")) for node in manifest.nodes)
+    kinds = {node.id: node.kind for node in nodes}
+    unit_tested = {id for id in listed if kinds.get(id) is Kind.MODEL}
+    selected = frozenset(
+        id
+        for id in listed
+        if kinds.get(id) in EXECUTED
+        and (kinds[id] is not Kind.UNIT_TEST or _model_of(id, manifest.edges) in unit_tested)
+    )
+    metadata = raw.get("metadata") or {}
+    dbt_version = str(metadata.get("dbt_version") or "")
+    # dbt 1 changes into the project's folder, dbt 2 stays where it was started
+    base = project_dir if dbt_version.startswith("1.") else cwd
+    target = read_target(words, project, cwd=cwd, base=base, env=environ)
+    return Selected(
+        nodes=nodes,
+        edges=manifest.edges,
+        selected=selected,
+        selected_edges=tuple(build_order(nodes, manifest.edges, selected)),
+        selected_sources=frozenset(id for id in listed if kinds.get(id) is Kind.SOURCE),
+        resolved=resolved,
+        unreadable=unreadable,
+        freshness=manifest.freshness,
+        hooks=tuple(
+            Hook(id=node.id, name=node.name) for node in nodes if node.kind is Kind.OPERATION
+        ),
+        threads=target.threads,
+        fail_fast=_fails_fast(words, project, environ),
+        target=target.told(),
+        exclusive_file=target.exclusive_file,
+        vars=said,
+        dbt_version=dbt_version,
+        adapter=str(metadata.get("adapter_type") or target.type),
+        project=str(project.get("name") or ""),
+        project_dir=project_dir,
+        target_path=target_path,
+        manifest_hash=digest([found, _macros(raw)]),
+        batches=1,
+    )
+
+
+def _model_of(unit_test: str, edges: Sequence[tuple[str, str]]) -> str:
+    return next((before for before, after in edges if after == unit_test), "")
+
+
+def _list(executable: Executable, words: Sequence[str]) -> set[str]:
+    """Ids of what a selection comes to. Raises `EngineError`."""
+    answer = executable.ask(
+        ("list", *words, "--output", "json", "--output-keys", "unique_id", "--quiet")
+    )
+    found = {id for line in answer.lines if (id := _listed(line.text)) is not None}
+    if answer.code != 0 and not found:
+        raise EngineError(answer.errors())
+    return found
+
+
+def _listed(text: str) -> str | None:
+    if not text.startswith("{"):
+        return None
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return None
+    id = found.get("unique_id") if isinstance(found, dict) else None
+    return id if isinstance(id, str) else None
+
+
+def _resolve(
+    executable: Executable, words: Words, texts: Sequence[str]
+) -> tuple[dict[str, frozenset[str]], dict[str, str]]:
+    """What dbt selects for each text, tests only if it selects nothing else; and what it cannot."""
+    resolved: dict[str, frozenset[str]] = {}
+    unreadable: dict[str, str] = {}
+
+    def resolve(text: str) -> None:
+        kind, _, name = text.partition(":")
+        chosen = ("--selector", name) if kind == "selector" else ("--select", text)
+        try:
+            found = _list(executable, (*words.common, *chosen))
+        except EngineError as error:
+            unreadable[text] = " ".join(str(error).removeprefix("Runtime Error").split())
+            return
+        tests = {id for id in found if id.startswith(("test.", "unit_test."))}
+        resolved[text] = frozenset(found - tests or tests)
+
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        list(pool.map(resolve, texts))
+    return resolved, unreadable
+
+
+def _raw(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes(), object_hook=_Part)
+    except (OSError, ValueError, RecursionError) as error:
+        raise EngineError(f"dbt's manifest {path} cannot be read ({error})") from error
+
+
+def _macros(raw: Any) -> dict[str, str]:
+    return {id: macro.get("macro_sql", "") for id, macro in (raw.get("macros") or {}).items()}
+
+
+def _target_path(
+    words: Words,
+    project: Mapping[str, Any],
+    project_dir: Path,
+    environ: Mapping[str, str],
+) -> Path:
+    given = words.values.get("--target-path") or environ.get("DBT_TARGET_PATH")
+    if given:
+        return (project_dir / given).resolve()
+    return (project_dir / str(project.get("target-path") or "target")).resolve()
+
+
+def _fails_fast(words: Words, project: Mapping[str, Any], environ: Mapping[str, str]) -> bool:
+    if {"--fail-fast", "--no-fail-fast"} & set(words.building):
+        return "--fail-fast" in words.building
+    if "DBT_FAIL_FAST" in environ:
+        return environ["DBT_FAIL_FAST"].lower() in ("1", "true", "t", "yes", "y")
+    flags = project.get("flags")
+    return bool(flags.get("fail_fast")) if isinstance(flags, Mapping) else False

@@ -1,0 +1,334 @@
+"""dbt 2, which gets the graph in parts: the run's rules are those of any run."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.slow import FILES as SLOW_FILES
+from tests.acceptance.slow import SLOW, set_slow
+from tests.acceptance.workspace import Workspace, eventually
+from tests.environments import Dbt
+
+pytestmark = pytest.mark.timeout(180)
+
+#: A model that fails until its file is there, in a graph where others have nothing to do with it.
+FILES = {
+    "models/first.sql": "select 1 as id",
+    "models/flaky.sql": "select * from read_csv('late.csv'), {{ ref('first') }}",
+    "models/after_flaky.sql": "{{ config(materialized='table') }} select * from {{ ref('flaky') }}",
+    "models/other.sql": "select id from {{ ref('first') }}",
+    "models/inlined.sql": "{{ config(materialized='ephemeral') }} select id from {{ ref('other') }}",
+    "models/last.sql": "select id from {{ ref('inlined') }}",
+    "models/schema.yml": """
+        models:
+          - name: first
+            columns: [{name: id, data_tests: [not_null]}]
+          - name: last
+            columns: [{name: id, data_tests: [{accepted_values: {arguments: {values: [2]}, config: {severity: warn}}}]}]
+        exposures:
+          - {name: board, type: dashboard, owner: {name: Ada}, depends_on: [ref('last')]}
+    """,
+}
+
+EXECUTED = {"first", "flaky", "after_flaky", "other", "inlined", "last"}
+
+
+class Shop(Workspace):
+    """A project that dbt 2 builds."""
+
+    def __init__(self, dir: Path, dbt: Dbt) -> None:
+        super().__init__(dir)
+        self.dbt = dbt
+        self.env.update(dbt.env)
+        self.configure("")
+
+    def configure(self, text: str) -> None:
+        """What dbtorch.yml says besides the engine."""
+        self.write({"dbtorch.yml": f"engine: {{executable: {self.dbt.executable}}}\n"})
+        with (self.dir / "dbtorch.yml").open("a") as file:
+            file.write(text)
+
+    def batches(self) -> list[set[str]]:
+        """What dbt was given together in the last run, by name."""
+        folders = sorted(
+            self.dir.glob(f".dbtorch/runs/{self.show().id}/dbt/batch-*"),
+            key=lambda folder: int(folder.name.partition("-")[2]),
+        )
+        chosen = [json.loads((folder / "run_results.json").read_text()) for folder in folders]
+        return [{one["unique_id"].split(".")[2] for one in found["results"]} for found in chosen]
+
+    def dbts(self) -> list[int]:
+        """Processes that build."""
+        found = []
+        for pid in self.processes():
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            if os.fsencode(self.dbt.executable) in words and b"build" in words:
+                found.append(pid)
+        return found
+
+
+@pytest.fixture
+def shop(tmp_path: Path, dbt2: Dbt) -> Shop:
+    return Shop(tmp_path / "shop", dbt2)
+
+
+def test_a_failure_is_tried_again_with_what_was_left_out_because_of_it(shop: Shop) -> None:
+    shop.write(FILES)
+    shop.configure(
+        """
+defaults: {retry: {on: {code: 1, unknown: 1, transient: 1}, delay: 3s, jitter: false}}
+steps:
+  publish: {command: "echo $DBTORCH_RUN_ID >> published.txt", after: ["exposure:board"]}
+"""
+    )
+    with shop.started("run") as run:
+        run.wait_for("RETRY", "flaky")
+        shop.write({"late.csv": "n\n1\n"})
+        assert run.ended().code == 0
+    shown = shop.show()
+    assert shown.states == {
+        **dict.fromkeys(("first", "flaky", "after_flaky", "other", "last"), "success"),
+        **dict.fromkeys(("inlined", "not_null_first_id", "board", "publish"), "success"),
+        "accepted_values_last_id__2": "warn",
+    }
+    assert {name for name, tries in shown.tries.items() if tries != 1} == {"flaky"}
+    assert shown.tries["flaky"] == 2
+    first, again = shop.batches()
+    assert first == EXECUTED | {"not_null_first_id", "accepted_values_last_id__2", "board"}
+    assert again == {"flaky", "after_flaky"}
+    assert len(shop.lines("published.txt")) == 1
+    assert shop.query("select count(*) from after_flaky") == [(1,)]
+    log = shop.dbtorch("logs", "latest", "flaky", "--attempt", "1").out
+    assert "late.csv" in log
+    results = shop.results()
+    assert results["model.shop.flaky"] == "success"
+    assert {id.split(".")[2] for id in results} == first
+    content = json.loads((shop.dir / "target" / "run_results.json").read_text())
+    assert content["metadata"]["dbt_version"].startswith("2.")
+
+
+def test_what_did_not_succeed_runs_again_and_nothing_else(shop: Shop) -> None:
+    shop.write(FILES)
+    shop.dbtorch("run", "--retries", "0", code=1)
+    shown = shop.show()
+    assert (shown.states["flaky"], shown.states["after_flaky"]) == ("failed", "upstream_failed")
+    assert shown.nodes["flaky"]["attempts"][0]["failure_class"] == "unknown"
+    assert "late.csv" in shown.nodes["flaky"]["attempts"][0]["message"]
+    assert shown.states["last"] == "success"
+    assert shop.results()["model.shop.after_flaky"] == "skipped"
+    shop.write({"late.csv": "n\n1\n"})
+    shop.dbtorch("retry")
+    shown = shop.show()
+    assert shown.state == "success"
+    assert shop.batches()[-1] == {"flaky", "after_flaky"}
+    assert (shown.tries["flaky"], shown.tries["first"]) == (2, 1)
+    assert set(shop.results().values()) <= {"success", "pass", "warn", "no-op"}
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_cancels_the_query_and_the_run_can_go_on(
+    shop: Shop, number: signal.Signals, code: int
+) -> None:
+    slow(shop)
+    with shop.started("run", "--log-format", "json") as run:
+        run.wait_for_node(SLOW)
+        run.wait_for_node("model.shop.quick", "success")
+        run.signal(number)
+        assert run.ended().code == code
+        assert shop.is_quiet()
+    assert shop.show().states == {
+        "quick": "success",
+        "slow": "cancelled",
+        "after_slow": "cancelled",
+        "publish": "cancelled",
+    }
+    assert shop.results()["model.shop.quick"] == "success"  # dbt itself writes that it failed
+    set_slow(shop, slow=False)
+    shop.dbtorch("retry")
+    shown = shop.show()
+    assert (shown.state, shown.tries["quick"]) == ("success", 1)
+    assert shop.lines("published.txt") == ["published"]
+
+
+def test_nothing_outlives_a_supervisor_that_is_killed(shop: Shop) -> None:
+    slow(shop)
+    with shop.started("run", "--log-format", "json") as run:
+        run.wait_for_node(SLOW)
+        run.wait_for_node("model.shop.quick", "success")
+        run.signal(signal.SIGKILL)
+        run.process.wait()
+        assert eventually(lambda: not shop.dbts(), seconds=30)
+    set_slow(shop, slow=False)
+    shop.dbtorch("retry")
+    shown = shop.show()
+    assert shown.state == "success"
+    # nobody knows whether dbt had begun with what it had been given
+    assert shown.tries == {"quick": 1, "slow": 2, "after_slow": 2, "publish": 1}
+    assert shop.lines("published.txt") == ["published"]
+
+
+def test_a_dbt_that_is_killed_is_a_transient_failure_of_what_it_had_in_hand(shop: Shop) -> None:
+    slow(shop, "defaults: {retry: {delay: 1s}}")
+    with shop.started("run", "--log-format", "json") as run:
+        run.wait_for_node(SLOW)
+        run.wait_for_node("model.shop.quick", "success")
+        (pid,) = shop.dbts()
+        set_slow(shop, slow=False)
+        os.kill(pid, signal.SIGKILL)
+        assert run.ended().code == 0
+    shown = shop.show()
+    assert shown.tries == {"quick": 1, "slow": 2, "after_slow": 1, "publish": 1}
+    lost = shown.nodes["slow"]["attempts"][0]
+    assert (lost["state"], lost["failure_class"]) == ("failed", "transient")
+    assert lost["message"] == "dbt was ended by SIGKILL"
+
+
+def test_a_time_out_interrupts_dbt_and_costs_nobody_else_anything(shop: Shop) -> None:
+    slow(shop, "defaults: {timeout: 4s, retry: {on: {timeout: 0}}}")
+    shop.write({"models/beside.sql": "select 1 as id", "models/behind.sql": BEHIND})
+    shop.dbtorch("run", code=1)
+    shown = shop.show()
+    assert shown.states == {
+        **dict.fromkeys(("quick", "beside", "behind"), "success"),
+        "slow": "failed",
+        "after_slow": "upstream_failed",
+        "publish": "upstream_failed",
+    }
+    attempt = shown.nodes["slow"]["attempts"][0]
+    assert (attempt["message"], attempt["failure_class"]) == ("timed out after 4 s", "timeout")
+    assert shown.tries["behind"] == 1
+
+
+#: Runs when the slow one would, if dbt had a thread for it.
+BEHIND = "-- depends_on: {{ ref('quick') }}\nselect 2 as id"
+
+
+@pytest.mark.parametrize("where", ["first", "alone", "together"])
+def test_a_stale_source_holds_back_what_is_built_on_it(shop: Shop, where: str) -> None:
+    raised = {"name": "missing", "config": AGE}
+    old = {"name": "events", "config": AGE}
+    tables = {"first": [old, raised], "alone": [old], "together": [raised, old]}[where]
+    shop.write(
+        {
+            "models/sources.yml": json.dumps(
+                {"sources": [{"name": "raw", "schema": "main", "tables": tables}]}
+            ),
+            "models/on_events.sql": "select * from {{ source('raw', 'events') }}",
+            "models/after_events.sql": "select * from {{ ref('on_events') }}",
+            "models/free.sql": "select 1 as id",
+            **({} if where == "alone" else {"models/on_missing.sql": ON_MISSING}),
+            "seeds/events.csv": "loaded_at\n2020-01-01 00:00:00\n",
+        }
+    )
+    shop.configure("freshness: {default: {on_stale: skip}}\n")
+    shop.dbtorch("run", "--select", "events", "--no-freshness")
+    shop.dbtorch("run", code=3)
+    shown = shop.show()
+    assert shown.states["on_events"] == shown.states["after_events"] == "skipped"
+    assert "is stale" in shown.nodes["on_events"]["reason"]
+    assert shown.states["free"] == "success"
+    written = json.loads((shop.dir / "target" / "sources.json").read_text())["results"]
+    statuses = {one["unique_id"]: one["status"] for one in written}
+    assert statuses["source.shop.raw.events"] == "error"
+    if where != "alone":
+        assert statuses["source.shop.raw.missing"] == "runtime error"
+        assert "could not be checked" in shown.nodes["on_missing"]["reason"]
+    done = shop.dbtorch("freshness", "--format", "json", code=3 if where == "alone" else 1)
+    told = {one["id"]: one["status"] for one in done.json()["sources"]}
+    assert told["source.shop.raw.events"] == "error"
+
+
+ON_MISSING = "select * from {{ source('raw', 'missing') }}"
+
+AGE = {"loaded_at_field": "loaded_at", "freshness": {"error_after": {"count": 1, "period": "day"}}}
+
+
+@pytest.mark.parametrize(
+    ("files", "config", "sentence"),
+    [
+        ({}, "engine: {executable: ./nowhere}", "nowhere cannot be started (No such file or dir"),
+        (
+            {"models/broken.sql": "{% if %}"},
+            "",
+            "models/broken.sql",
+        ),
+        (
+            {"dbt_project.yml": "name: shop\nversion: '1'\nprofile: shop\non-run-end: select 1\n"},
+            "",
+            "the project has on-run hooks (shop-on-run-end-0)",
+        ),
+        ({}, "steps: {load: {sql: select 1}}", "step load is SQL, which needs dbt-core 1.x"),
+        (
+            {},
+            'checks: {models: {"*": {row_count: {min: 1}}}}',
+            "need a connection that stays open",
+        ),
+        ({"profiles.yml": "other: {}"}, "", "Profile 'shop' not found"),
+        (
+            {"profiles.yml": "shop: {outputs: {ci: {type: duckdb}}}"},
+            "",
+            "target 'default' not found",
+        ),
+    ],
+)
+def test_what_it_cannot_do_is_said_before_anything_runs(
+    shop: Shop, files: dict[str, str], config: str, sentence: str
+) -> None:
+    shop.write({"models/fine.sql": "select 1 as id", **files})
+    if config.startswith("engine"):
+        shop.write({"dbtorch.yml": config})
+    else:
+        shop.configure(config)
+    assert sentence in shop.refused("run")
+
+
+def test_what_would_be_given_to_dbt_is_planned_and_everything_is_looked_at(shop: Shop) -> None:
+    shop.write(FILES)
+    shop.configure(
+        """
+steps:
+  load: {command: "true", opens_database: false}
+  check: {command: "true", after: [other], opens_database: false}
+"""
+    )
+    shop.write(
+        {
+            "models/alone.sql": "{{ config(meta={'dbtorch': {'pool': 'heavy'}}) }} select 1 as id",
+            "models/behind.sql": "select * from {{ ref('alone') }}",
+        }
+    )
+    with (shop.dir / "dbtorch.yml").open("a") as file:
+        file.write("pools: {heavy: 1}\n")
+    planned = shop.dbtorch("plan", "--format", "json").json()["batches"]
+    names = [{id.split(".")[2] for id in batch} for batch in planned]
+    assert sorted(map(len, names)) == [1, 1, 9]
+    assert {"alone"} in names
+    assert {"behind"} in names
+    assert "Batches     3, of " in shop.dbtorch("plan").out
+    findings = {one["check"]: one for one in shop.dbtorch("doctor", "--format", "json").json()}
+    assert all(one["ok"] for one in findings.values())
+    assert findings["engine"]["found"].startswith("process: ")
+    assert "2.0" in findings["dbt"]["found"]
+    shop.write(
+        {"profiles.yml": "shop: {outputs: {dev: {type: duckdb, path: no/such.db}}, target: dev}"}
+    )
+    said = shop.dbtorch("doctor", code=2).out
+    assert "FAIL  connection" in said
+    assert "Error" in said
+
+
+def slow(shop: Shop, config: str = "") -> None:
+    """A project with a query that takes for ever."""
+    shop.write({name: text for name, text in SLOW_FILES.items() if name != "dbtorch.yml"})
+    shop.configure(
+        f"""{config}
+steps:
+  publish: {{command: "echo published >> published.txt", after: [after_slow]}}
+"""
+    )
+    set_slow(shop, slow=True)
