@@ -149,7 +149,7 @@ def test_doctor_finds_everything_in_order(tour: Tour) -> None:
     lines = tour.before["doctor"].out.splitlines()
     checks = [line.split()[1] for line in lines]
     assert checks == [
-        *("dbtorch", "project", "dbtorch.yml", "interpreter", "dbt"),
+        *("dbtorch", "project", "dbtorch.yml", "engine", "interpreter", "dbt"),
         *("connection", "history", "permissions", "logs", "artifacts"),
     ]
     assert all(line.startswith("ok ") for line in lines)
