@@ -208,6 +208,78 @@ def test_a_time_out_interrupts_dbt_and_costs_nobody_else_anything(shop: Shop) ->
 BEHIND = "-- depends_on: {{ ref('quick') }}\nselect 2 as id"
 
 
+HOOKS = {
+    "dbt_project.yml": """
+        name: shop
+        profile: shop
+        on-run-start:
+          - create table if not exists notes (what text)
+          - "{{ note('start in ' ~ schemas | join) }}"
+        on-run-end:
+          - "{{ note(results | length ~ ' results, first ' ~ results[0].node.name) }}"
+          - "{% if var('broken', false) %} select * from nowhere {% endif %}"
+          - "{{ note('last') }}"
+    """,
+    "macros/note.sql": """
+        {% macro note(what) %} insert into notes values ('{{ what }}') {% endmacro %}
+    """,
+    "dbt_packages/audit/dbt_project.yml": """
+        name: audit
+        on-run-end: "{{ audit.signed() }}"
+    """,
+    "dbt_packages/audit/macros/signed.sql": """
+        {% macro signed() %} insert into notes values ('audited') {% endmacro %}
+    """,
+}
+
+
+def test_hooks_run_once_however_many_batches_there_are(shop: Shop) -> None:
+    shop.write({**FILES, **HOOKS})
+    shop.configure(
+        """
+defaults: {retry: {on: {code: 1, unknown: 1, transient: 1}, delay: 3s, jitter: false}}
+steps:
+  load: {command: "sleep 1", opens_database: false}
+  check: {command: "true", after: [other, "step:load"], opens_database: false}
+"""
+    )
+    with shop.started("run") as run:
+        run.wait_for("RETRY", "flaky")
+        shop.write({"late.csv": "n\n1\n"})
+        assert run.ended().code == 0
+    assert len(shop.batches()) == 2
+    *notes, last = (what for (what,) in shop.query("select what from notes"))
+    assert notes[0] == "start in main"
+    assert notes[1] == "audited"  # packages come first
+    assert notes[2].endswith(" results, first shop-on-run-start-0")
+    assert int(notes[2].split()[0]) >= len(EXECUTED)
+    assert last == "last"
+    results = shop.results()
+    hooks = {id: status for id, status in results.items() if id.startswith("operation.")}
+    assert len(hooks) == 6
+    assert set(hooks.values()) == {"success"}
+    manifest = json.loads((shop.dir / "target" / "manifest.json").read_text())
+    assert {id for id in manifest["nodes"] if id.startswith("operation.")} == hooks.keys()
+    assert not [id for id in manifest["macros"] if "dbtorch" in id]
+    assert not (shop.dir / "dbtorch_hooks").exists()
+
+
+def test_a_hook_that_fails_fails_the_run_and_leaves_out_those_after_it(shop: Shop) -> None:
+    shop.write({**HOOKS, "models/first.sql": "select 1 as id"})
+    shop.dbtorch("run", "--vars", "{broken: true}", code=1)
+    shown = shop.show()
+    assert shown.states == {
+        "first": "success",
+        **dict.fromkeys(("shop-on-run-start-0", "shop-on-run-start-1"), "success"),
+        "audit-on-run-end-0": "success",
+        "shop-on-run-end-0": "success",
+        "shop-on-run-end-1": "failed",
+        "shop-on-run-end-2": "upstream_failed",
+    }
+    assert "nowhere" in shown.nodes["shop-on-run-end-1"]["reason"]
+    assert ("last",) not in shop.query("select what from notes")
+
+
 @pytest.mark.parametrize("where", ["first", "alone", "together"])
 def test_a_stale_source_holds_back_what_is_built_on_it(shop: Shop, where: str) -> None:
     raised = {"name": "missing", "config": AGE}
@@ -256,11 +328,6 @@ AGE = {"loaded_at_field": "loaded_at", "freshness": {"error_after": {"count": 1,
             {"models/broken.sql": "{% if %}"},
             "",
             "models/broken.sql",
-        ),
-        (
-            {"dbt_project.yml": "name: shop\nversion: '1'\nprofile: shop\non-run-end: select 1\n"},
-            "",
-            "the project has on-run hooks (shop-on-run-end-0)",
         ),
         ({}, "steps: {load: {sql: select 1}}", "step load is SQL, which needs dbt-core 1.x"),
         (

@@ -23,20 +23,24 @@ GIVEN = (
 def test_a_batch_is_chosen_by_ids_and_keeps_everything_else():
     words = Words.of(GIVEN)
     assert words.batch("/chosen") == (
-        *("--project-dir", "/shop", "--vars", "{x: 1}", "--defer", "--threads", "8"),
-        *("--full-refresh", "--fail-fast"),
+        *("--project-dir", "/shop", "--vars", "{x: 1}", "--defer"),
+        *("--full-refresh", "--fail-fast", "--threads", "8"),
         *("--select", "result:error", "--state", "/chosen", "--indirect-selection", "empty"),
         *("--defer-state", "old"),
     )
     assert "--full-refresh" not in words.batch("/chosen", command="test")
     assert "--fail-fast" in words.batch("/chosen", command="test")
+    assert words.common() == ("--project-dir", "/shop", "--vars", "{x: 1}", "--defer")
+    assert words.with_values({"--project-dir": "/shadow"}).common() == (
+        *("--vars", "{x: 1}", "--defer", "--project-dir", "/shadow"),
+    )
 
 
 def test_what_was_asked_for_is_listed():
     assert Words.of(GIVEN).listing() == (
-        *("--project-dir", "/shop", "--vars", "{x: 1}", "--defer", "--threads", "8"),
-        *("--select", "tag:a", "--select", "b+", "--exclude", "c", "--resource-type", "model"),
-        *("--indirect-selection", "cautious", "--state", "old"),
+        *("--project-dir", "/shop", "--select", "tag:a", "--select", "b+", "--exclude", "c"),
+        *("--resource-type", "model", "--indirect-selection", "cautious", "--vars", "{x: 1}"),
+        *("--state", "old", "--defer"),
     )
 
 

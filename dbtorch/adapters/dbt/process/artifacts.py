@@ -87,6 +87,10 @@ class Artifacts:
             if id in self._results and self._results[id]["status"] == result.get("status"):
                 self.ended(id, {**self._results[id], **result})
 
+    def results(self) -> dict[str, dict[str, Any]]:
+        """The last result of each node."""
+        return dict(self._results)
+
     def write(self, target_path: Path) -> None:
         """Write what there is of the run. Raises `OSError`."""
         target_path.mkdir(parents=True, exist_ok=True)

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dbtorch.adapters.dbt.answers import lost
+from dbtorch.adapters.dbt.answers import lost, opened
 from dbtorch.adapters.dbt.process.artifacts import Artifacts, choose
 from dbtorch.adapters.dbt.process.build import Build, Surroundings
 from dbtorch.adapters.dbt.process.executable import Executable
 from dbtorch.adapters.dbt.process.freshness import FreshnessCheck
-from dbtorch.adapters.dbt.process.opening import open_project
+from dbtorch.adapters.dbt.process.hooks import (
+    ON_RUN_END,
+    ON_RUN_START,
+    HookCode,
+    HookContext,
+    run_hooks,
+)
+from dbtorch.adapters.dbt.process.opening import Opened, open_project
+from dbtorch.adapters.dbt.process.shadow import Shadow
 from dbtorch.adapters.dbt.process.words import Words
 from dbtorch.adapters.steps.guard import Guard
 from dbtorch.core.checks import Watch
@@ -62,6 +70,14 @@ class ProcessEngine:
         self._contradictions: list[str] = []
         self._broken: tuple[str, FailureClass] | None = None
         self._closed = False
+        self._build_words = self._words  # of everything that executes nodes
+        self._target_path = request.project_dir / "target"  # where that writes its artifacts
+        self._hooks: tuple[HookCode, ...] = ()
+        self._shadow: Shadow | None = None
+        self._hook_context = HookContext({}, frozenset())
+        self._hooks_block = False
+        self._manifest: bytes | None = None  # as it is without a shadow
+        self._start_hooks = self._end_hooks = True
         self.warnings: list[str] = []
 
     # ---------------------------------------------------------------- opening
@@ -73,12 +89,12 @@ class ProcessEngine:
         """Parse and select; ``texts`` are selections to resolve besides the run's own."""
         request = self._request
         favors = request.environ.get("DBT_FAVOR_STATE", "").lower() in ("1", "true")
-        if "--favor-state" in self._words.common or favors:
+        if self._words.has("--favor-state") or favors:
             raise EngineError(
                 "with --favor-state dbt reads what an earlier batch has built from the other state;"
                 " leave it out, or take the session engine (engine.type: session)"
             )
-        selected = open_project(
+        project = open_project(
             self._executable,
             self._words,
             texts,
@@ -86,15 +102,14 @@ class ProcessEngine:
             cwd=request.cwd,
             environ=request.environ,
         )
-        hooks = [hook.name for hook in selected.hooks]
-        if hooks:
-            raise EngineError(
-                f"the project has on-run hooks ({hooks[0]}), which the process engine would run"
-                " with every batch; take the session engine (engine.type: session)"
-            )
+        selected = project.selected
+        if project.hooks:
+            self._separate_hooks(project)
         nodes = [node for node in selected.nodes if node.id in selected.selected]
         self._graph = Graph(nodes, selected.selected_edges)
         self._artifacts.dbt_version = selected.dbt_version
+        if self._shadow is None:
+            self._target_path = selected.target_path
         self._selected = selected
         return selected
 
@@ -139,10 +154,8 @@ class ProcessEngine:
             return
         first = batch.attempts[0].node_id
         if first in (SESSION_OPEN, SESSION_CLOSE):
-            self._emit(Started(batch.attempts[0]))
-            outcome = self._close_run() if first == SESSION_CLOSE else _FINE
-            self._emit(Finished(batch.attempts[0], outcome))
-            self._emit(Ended(batch, ""))
+            work = self._open_run if first == SESSION_OPEN else self._close_run
+            self._in_a_thread(batch, lambda batch: self._report(batch, work))
         elif self._graph.nodes.get(first) is None:
             self._in_a_thread(batch, self._check_sources)
         else:
@@ -197,10 +210,12 @@ class ProcessEngine:
             build.kill("killed")
 
     def leave_out_start_hooks(self) -> None:
-        """There are none."""
+        """Open without on-run-start hooks."""
+        self._start_hooks = False
 
     def leave_out_end_hooks(self) -> None:
-        """There are none."""
+        """Close without on-run-end hooks, as dbt does when it is interrupted."""
+        self._end_hooks = False
 
     def close(self) -> None:
         """Leave, whatever the state; returns when the processes are gone."""
@@ -228,14 +243,14 @@ class ProcessEngine:
             emit=self._emit,
             log_path=request.log_path,
             console=request.console,
-            results_path=selected.target_path / "run_results.json",
+            results_path=self._target_path / "run_results.json",
             rules=request.failure_classes,
             grace=request.grace,
         )
         kinds = {self._graph.nodes[attempt.node_id].kind for attempt in batch.attempts}
         # dbt 1 builds no unit test without its model, and tests it
         command = "test" if kinds <= {Kind.TEST, Kind.UNIT_TEST} else "build"
-        words = self._words.batch(str(chosen), command=command)
+        words = self._build_words.batch(str(chosen), command=command)
         return Build(batch, (command, *words), around)
 
     def _follow(self, batch: Batch, build: Build) -> None:
@@ -271,23 +286,86 @@ class ProcessEngine:
         }
         return FreshnessCheck(
             self._executable,
-            self._words.common,
+            self._build_words.common(),
             names,
-            selected.target_path,
+            self._target_path,
             self._request.failure_classes,
         )
 
+    def _report(self, batch: Batch, work: Callable[[], Outcome]) -> None:
+        """Do what an end of the session is about, and say what it came to."""
+        (attempt,) = batch.attempts
+        self._emit(Started(attempt))
+        self._emit(Finished(attempt, work()))
+        self._emit(Ended(batch, ""))
+
+    def _open_run(self) -> Outcome:
+        """Run on-run-start hooks."""
+        outcome = self._run_hooks(ON_RUN_START) if self._start_hooks else _FINE
+        failed = outcome.state is State.WARN
+        return opened(blocked=failed and self._hooks_block) if failed else outcome
+
     def _close_run(self) -> Outcome:
-        """Write the artifacts of the whole run; a dbt that contradicts itself is a failure."""
+        """Run on-run-end hooks, and write the artifacts of the whole run.
+
+        A dbt that contradicts itself is a failure.
+        """
+        hooks = self._run_hooks(ON_RUN_END) if self._end_hooks else _FINE
         try:
             self._artifacts.write(self._opened().target_path)
+            if self._manifest is not None:
+                (self._opened().target_path / "manifest.json").write_bytes(self._manifest)
         except OSError as error:
             why = f"dbt's artifacts cannot be written ({error.strerror})"
             return Outcome(state=State.FAILED, message=why, failure_class=FailureClass.UNKNOWN)
         if self._contradictions:
             why = "; ".join(self._contradictions)
             return Outcome(state=State.FAILED, message=why, failure_class=FailureClass.CODE)
-        return _FINE
+        return replace(hooks, failure_class=FailureClass.UNKNOWN) if not hooks.state.ok else _FINE
+
+    # ---------------------------------------------------------------- hooks
+
+    def _separate_hooks(self, project: Opened) -> None:
+        """Let nodes be executed in a shadow of the project, and hooks by themselves."""
+        selected, request = project.selected, self._request
+        path = str(selected.target.get("path") or "")
+        is_dbt_1 = selected.dbt_version.startswith("1.")
+        if is_dbt_1 and selected.exclusive_file is not None and not Path(path).is_absolute():
+            raise EngineError(
+                f"the project has on-run hooks, and a DuckDB file with a relative path ({path});"
+                " with the process engine and dbt 1 make it absolute, or take the session engine"
+            )
+        self._hooks, self._hooks_block = project.hooks, project.blocks
+        self._hook_context = HookContext(project.manifest, selected.selected)
+        self._manifest = (selected.target_path / "manifest.json").read_bytes()
+        folder = (request.scratch / "dbt").absolute()
+        self._shadow = Shadow(folder / "project", request.project_dir, self._hooks)
+        # dbt 1 keeps what it has parsed there, which is not that of the project
+        self._target_path = folder / "target" if is_dbt_1 else selected.target_path
+        self._build_words = self._words.with_values(
+            {"--project-dir": str(self._shadow.dir), "--target-path": str(self._target_path)}
+        )
+        self._shadow.tell(self._hook_context.told({}))
+
+    def _run_hooks(self, side: str) -> Outcome:
+        if self._shadow is None or not any(hook.side == side for hook in self._hooks):
+            return _FINE
+        self._shadow.tell(self._hook_context.told(self._artifacts.results()))
+
+        def ended(hook: HookCode, outcome: Outcome) -> None:
+            result = {"status": "skipped", **outcome.details, "message": outcome.message}
+            self._artifacts.ended(hook.id, result)
+            self._emit(Finished(Attempt(hook.id, 1), outcome))
+
+        return run_hooks(
+            side,
+            self._hooks,
+            self._executable,
+            self._build_words.common(),
+            rules=self._request.failure_classes,
+            began=lambda hook: self._emit(Started(Attempt(hook.id, 1))),
+            ended=ended,
+        )
 
     # ---------------------------------------------------------------- small things
 

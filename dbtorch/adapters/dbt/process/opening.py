@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from dbtorch.adapters.dbt.dbtorch_worker.checksums import checksums, digest
 from dbtorch.adapters.dbt.manifest import read_manifest
 from dbtorch.adapters.dbt.process.executable import Executable
+from dbtorch.adapters.dbt.process.hooks import HookCode, read_hooks
 from dbtorch.adapters.dbt.process.order import build_order
 from dbtorch.adapters.dbt.process.target import read_project, read_target, read_vars
 from dbtorch.adapters.dbt.process.words import Words
@@ -50,6 +51,16 @@ class _Part(dict[str, Any]):
 _ABSENT: dict[str, Any] = {"nodes": (), "macros": (), "depends_on": _Part()}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """A project as dbt has read it."""
+
+    selected: Selected
+    manifest: Any  # as it is written
+    hooks: tuple[HookCode, ...]
+    blocks: bool  # whether an on-run-start hook that fails leaves out everything
+
+
 def open_project(
     executable: Executable,
     words: Words,
@@ -58,7 +69,7 @@ def open_project(
     project_dir: Path,
     cwd: Path,
     environ: Mapping[str, str],
-) -> Selected:
+) -> Opened:
     """Parse and select. Raises `EngineError` with dbt's own words."""
     project = read_project(project_dir)
     listed = _list(executable, words.listing())
@@ -83,7 +94,7 @@ def open_project(
     # dbt 1 changes into the project's folder, dbt 2 stays where it was started
     base = project_dir if dbt_version.startswith("1.") else cwd
     target = read_target(words, project, cwd=cwd, base=base, env=environ)
-    return Selected(
+    answer = Selected(
         nodes=nodes,
         edges=manifest.edges,
         selected=selected,
@@ -107,6 +118,12 @@ def open_project(
         target_path=target_path,
         manifest_hash=digest([found, _macros(raw)]),
         batches=1,
+    )
+    return Opened(
+        selected=answer,
+        manifest=raw,
+        hooks=read_hooks(raw, answer.project),
+        blocks=_flag(project, "skip_nodes_if_on_run_start_fails"),
     )
 
 
@@ -147,7 +164,7 @@ def _resolve(
         kind, _, name = text.partition(":")
         chosen = ("--selector", name) if kind == "selector" else ("--select", text)
         try:
-            found = _list(executable, (*words.common, *chosen))
+            found = _list(executable, (*words.common(), *chosen))
         except EngineError as error:
             unreadable[text] = " ".join(str(error).removeprefix("Runtime Error").split())
             return
@@ -183,9 +200,13 @@ def _target_path(
 
 
 def _fails_fast(words: Words, project: Mapping[str, Any], environ: Mapping[str, str]) -> bool:
-    if {"--fail-fast", "--no-fail-fast"} & set(words.building):
-        return "--fail-fast" in words.building
+    if words.has("--fail-fast") or words.has("--no-fail-fast"):
+        return words.has("--fail-fast")
     if "DBT_FAIL_FAST" in environ:
         return environ["DBT_FAIL_FAST"].lower() in ("1", "true", "t", "yes", "y")
+    return _flag(project, "fail_fast")
+
+
+def _flag(project: Mapping[str, Any], name: str) -> bool:
     flags = project.get("flags")
-    return bool(flags.get("fail_fast")) if isinstance(flags, Mapping) else False
+    return bool(flags.get(name)) if isinstance(flags, Mapping) else False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 #: Options that choose nodes; a batch is chosen by its ids instead.
@@ -17,85 +17,72 @@ _CHOOSING = frozenset(
     }
 )
 
-#: Options of one value that are read here.
-_READ = frozenset(
-    {"--target", "--profile", "--profiles-dir", "--project-dir", "--target-path", "--vars"}
-    | {"--threads", "--state", "--defer-state"}
-)
-
-#: Options that only building knows.
+#: Options that `build` knows and others do not.
 _BUILDING = frozenset(
-    {"--full-refresh", "--fail-fast", "--no-fail-fast", "--empty", "--no-empty"}
-    | {"--store-failures", "--sample", "--event-time-start", "--event-time-end"}
+    {"--full-refresh", "--empty", "--no-empty"}
+    | {"--sample", "--event-time-start", "--event-time-end"}
 )
 
-_TESTING = frozenset({"--fail-fast", "--no-fail-fast", "--store-failures"})
+#: Options that `build` and `test` know, and `list` does not.
+_EXECUTING = frozenset({"--fail-fast", "--no-fail-fast", "--store-failures", "--threads"})
 
-_OF_ONE_VALUE = _CHOOSING | _READ | {"--sample", "--event-time-start", "--event-time-end"}
+#: Options for which each command has words of its own.
+_STATE = frozenset({"--state", "--defer-state"})
+
+_OF_ONE_VALUE = (
+    _CHOOSING
+    | _STATE
+    | {"--target", "--profile", "--profiles-dir", "--project-dir", "--target-path", "--vars"}
+    | {"--threads", "--sample", "--event-time-start", "--event-time-end"}
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """Words of a command, by what they are for."""
+    """Words of a command, option by option."""
 
-    choosing: tuple[str, ...] = ()
-    building: tuple[str, ...] = ()  # known to `build` alone
-    state: str = ""  # the folder of --state
-    defer_state: str = ""
-    common: tuple[str, ...] = ()  # everything else: project, profile, variables
+    options: tuple[tuple[str, ...], ...] = ()
     values: dict[str, str] = field(default_factory=dict)  # of the options of one value
-
-    @property
-    def testing(self) -> tuple[str, ...]:
-        """What of `build` alone `test` knows as well."""
-        return tuple(word for word in self.building if word in _TESTING)
 
     @classmethod
     def of(cls, given: Sequence[str]) -> Words:
         """Take words apart: ``--option value``, or ``--switch``."""
-        choosing: list[str] = []
-        building: list[str] = []
-        common: list[str] = []
-        values: dict[str, str] = {}
-        for name, words in _grouped(given):
-            if len(words) > 1:
-                values[name] = words[1]
-            if name in _CHOOSING:
-                choosing += words
-            elif name in _BUILDING:
-                building += words
-            elif name not in ("--state", "--defer-state"):
-                common += words
-        return cls(
-            choosing=tuple(choosing),
-            building=tuple(building),
-            state=values.get("--state", ""),
-            defer_state=values.get("--defer-state", ""),
-            common=tuple(common),
-            values=values,
-        )
+        options = tuple(_grouped(given))
+        return cls(options, {words[0]: words[1] for words in options if len(words) > 1})
+
+    def has(self, option: str) -> bool:
+        """Whether an option was given."""
+        return any(words[0] == option for words in self.options)
+
+    def with_values(self, values: Mapping[str, str]) -> Words:
+        """The same with other values of some options."""
+        kept = tuple(words for words in self.options if words[0] not in values)
+        return Words((*kept, *values.items()), {**self.values, **values})
+
+    def common(self) -> tuple[str, ...]:
+        """What every command knows: project, profile, variables."""
+        return self._without(_CHOOSING | _STATE | _BUILDING | _EXECUTING)
 
     def listing(self) -> tuple[str, ...]:
         """What chooses nodes, for `dbt list`."""
-        state = ("--state", self.state) if self.state else ()
-        return (*self.common, *self.choosing, *state)
+        return self._without(_BUILDING | _EXECUTING)
 
     def batch(self, chosen: str, *, command: str = "build") -> tuple[str, ...]:
         """What executes exactly the nodes that failed in the run_results.json of a folder."""
-        defer = self.defer_state or self.state
+        unknown = frozenset[str]() if command == "build" else _BUILDING
+        defer = self.values.get("--defer-state") or self.values.get("--state")
         return (
-            *self.common,
-            *(self.building if command == "build" else self.testing),
+            *self._without(_CHOOSING | _STATE | unknown),
             *("--select", "result:error", "--state", chosen, "--indirect-selection", "empty"),
             *(("--defer-state", defer) if defer else ()),
         )
 
+    def _without(self, names: frozenset[str]) -> tuple[str, ...]:
+        return tuple(word for words in self.options if words[0] not in names for word in words)
 
-def _grouped(given: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
+
+def _grouped(given: Sequence[str]) -> Iterator[tuple[str, ...]]:
     """Each option with what belongs to it."""
     following = iter(given)
     for word in following:
-        if word in _OF_ONE_VALUE:
-            yield word, (word, next(following, ""))
-        else:
-            yield word, (word,)
+        yield (word, next(following, "")) if word in _OF_ONE_VALUE else (word,)
