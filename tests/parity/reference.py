@@ -81,7 +81,7 @@ def dbt_build(project: Project, args: Sequence[str] = ()) -> BuildResult:
     """Run `dbt build` in a process of its own."""
     _forget_results(project)
     command = [sys.executable, "-c", "from dbt.cli.main import cli; cli()"]
-    ended = _call(project, [*command, "build", *_where(project), *args])
+    ended = call(project, [*command, "build", *_where(project), *args])
     return BuildResult(
         exit_code=ended.returncode,
         output=_output(ended),
@@ -95,7 +95,7 @@ def dbtorch_run(project: Project, args: Sequence[str] = ()) -> RunResult:
     _forget_results(project)
     command = [sys.executable, "-m", "dbtorch", "run"]
     started_at = datetime.now(UTC)
-    ended = _call(project, [*command, *_where(project), *args])
+    ended = call(project, [*command, *_where(project), *args])
     record = _latest(project, since=started_at)
     return RunResult(
         exit_code=ended.returncode,
@@ -113,7 +113,7 @@ def _latest(project: Project, *, since: datetime) -> dict[str, Any]:
     Bad input and a selection without nodes leave no record.
     """
     command = [sys.executable, "-m", "dbtorch", "show", "latest", "--format", "json"]
-    show = _call(project, [*command, "--project-dir", str(project.path)])
+    show = call(project, [*command, "--project-dir", str(project.path)])
     found: dict[str, Any] = json.loads(show.stdout) if show.returncode == 0 else {}
     if found and datetime.fromisoformat(found["started_at"]) >= since:
         return found
@@ -124,7 +124,7 @@ def _where(project: Project) -> list[str]:
     return ["--project-dir", str(project.path), "--profiles-dir", str(project.profiles)]
 
 
-def _call(project: Project, command: list[str]) -> subprocess.CompletedProcess[str]:
+def call(project: Project, command: list[str]) -> subprocess.CompletedProcess[str]:
     """From the folder above: nothing may depend on where the command is called."""
     with subprocess.Popen(
         command,

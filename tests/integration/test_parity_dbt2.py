@@ -1,0 +1,60 @@
+"""With dbt 2, too, a run ends like a build: every node, every row."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.environments import Dbt
+from tests.parity import compare
+from tests.parity.project import Project, Recipe, copied
+from tests.parity.random_dag import generate
+from tests.parity.reference import call, dbtorch_run
+from tests.parity.warehouse import warehouse
+
+pytestmark = pytest.mark.slow
+
+#: What this dbt says of a node in its artifact where others say something else.
+SAME = {"no-op": "skipped", "fail": "error"}
+
+RUNS = {1: ("", "--threads 2", "--select tag:odd+"), 2: ("", "--select tag:odd+"), 3: ("", "")}
+
+
+@contextmanager
+def copy(seed: int, to: Path, dbt: Dbt) -> Iterator[Project]:
+    with copied(Recipe(source=partial(generate, seed=seed)), to) as project:
+        (to / "dbtorch.yml").write_text(
+            f"engine: {{executable: {dbt.executable}}}\ndefaults: {{retry: {{retries: 0}}}}\n"
+        )
+        yield replace(project, env={**project.env, **dbt.env})
+
+
+def statuses(project: Project) -> dict[str, str]:
+    results = json.loads((project.target_path / "run_results.json").read_text())["results"]
+    return {
+        one["unique_id"]: SAME.get(one["status"], one["status"])
+        for one in results
+        if not one["unique_id"].startswith("exposure.")
+    }
+
+
+@pytest.mark.parametrize("seed", RUNS)
+def test_a_run_of_batches_ends_like_a_build(seed: int, tmp_path: Path, dbt2: Dbt) -> None:
+    with (
+        copy(seed, tmp_path / "dbt" / "project", dbt2) as one,
+        copy(seed, tmp_path / "dbtorch" / "project", dbt2) as other,
+    ):
+        for number, args in enumerate(RUNS[seed]):
+            where = ["--project-dir", str(one.path), "--profiles-dir", str(one.profiles)]
+            built = call(one, [str(dbt2.executable), "build", *where, *args.split()])
+            ran = dbtorch_run(other, args.split())
+            said = f"run {number + 1}: {built.stdout}\n{ran.output}"
+            assert statuses(other) == statuses(one), said
+            assert ran.exit_code == built.returncode, said
+            assert compare.warehouse_differences(warehouse(one), warehouse(other)) == []
