@@ -1,7 +1,8 @@
 """`dbtorch run` with the process engine, and `dbt build` of the same dbt 2, on DuckDB.
 
 Each size has a project for each side, with a database of its own, and runs over what the round
-before left there. Needs a dbt 2 (``--executable``) whose DuckDB driver is found (``ADBC_DRIVER_PATH``).
+before left there. Needs a dbt 2 (``--executable``) and its driver for DuckDB
+(``ADBC_DRIVER_PATH``).
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.slow import FILES as SLOW_FILES
-from tests.acceptance.slow import SLOW, set_slow
+from tests.acceptance.slow import SLOW, SLOW_SQL, set_slow
 from tests.acceptance.workspace import Workspace, eventually
 from tests.environments import Dbt
 
@@ -278,6 +278,33 @@ def test_a_hook_that_fails_fails_the_run_and_leaves_out_those_after_it(shop: Sho
     }
     assert "nowhere" in shown.nodes["shop-on-run-end-1"]["reason"]
     assert ("last",) not in shop.query("select what from notes")
+
+
+@pytest.mark.parametrize("side", ["start", "end"])
+def test_a_hook_that_takes_for_ever_ends_with_the_run(shop: Shop, side: str) -> None:
+    slow_hook = " ".join(SLOW_SQL.partition("}}")[2].split())
+    shop.write(
+        {
+            "models/first.sql": "select 1 as id",
+            "dbt_project.yml": f"""
+                name: shop
+                profile: shop
+                on-run-{side}: "create or replace table hooked as {slow_hook}"
+            """,
+        }
+    )
+    set_slow(shop, slow=True)
+    with shop.started("run", "--log-format", "json") as run:
+        run.wait_for_node(f"operation.shop.shop-on-run-{side}-0")
+        run.signal(signal.SIGTERM)
+        assert run.ended(seconds=30).code == 143
+        assert shop.is_quiet()
+    assert shop.show().state == "cancelled"
+    set_slow(shop, slow=False)
+    shop.dbtorch("retry")
+    shown = shop.show()
+    assert (shown.state, shown.states["first"]) == ("success", "success")
+    assert shop.query("select count(*) from hooked") == [(1,)]
 
 
 @pytest.mark.parametrize("where", ["first", "alone", "together"])

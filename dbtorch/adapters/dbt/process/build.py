@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from dbtorch.adapters.dbt.answers import outcome_of
-from dbtorch.adapters.dbt.process.executable import Executable, how, stop, uncoded
+from dbtorch.adapters.dbt.process.executable import Executable, how, interrupt, stop, uncoded
 from dbtorch.adapters.dbt.process.lines import Began, Done, Lines, Said
 from dbtorch.adapters.dbt.process.results import read_results
 from dbtorch.core.events import Attempt, Batch, Ended, Finished, Outcome, Started
@@ -77,10 +77,7 @@ class Build:
             self._interrupted = True
             if self._process is None:
                 return
-            stop(self._process, signal.SIGINT)
-            timer = threading.Timer(self._around.grace, self._kill, [self._process])
-        timer.daemon = True
-        timer.start()
+            interrupt(self._process, self._around.grace)
 
     def kill(self, why: str) -> None:
         """End dbt at once."""
@@ -89,10 +86,6 @@ class Build:
             self._interrupted = True
             if self._process is not None:
                 stop(self._process, signal.SIGKILL)
-
-    def _kill(self, process: subprocess.Popen[bytes]) -> None:
-        if process.poll() is None:
-            stop(process, signal.SIGKILL)
 
     # ---------------------------------------------------------------- the thread
 

@@ -9,19 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from dbtorch.adapters.dbt.answers import lost, opened
+from dbtorch.adapters.dbt.process.apart import HooksApart
 from dbtorch.adapters.dbt.process.artifacts import Artifacts, choose
 from dbtorch.adapters.dbt.process.build import Build, Surroundings
 from dbtorch.adapters.dbt.process.executable import Executable
 from dbtorch.adapters.dbt.process.freshness import FreshnessCheck
-from dbtorch.adapters.dbt.process.hooks import (
-    ON_RUN_END,
-    ON_RUN_START,
-    HookCode,
-    HookContext,
-    run_hooks,
-)
-from dbtorch.adapters.dbt.process.opening import Opened, open_project
-from dbtorch.adapters.dbt.process.shadow import Shadow
+from dbtorch.adapters.dbt.process.hooks import ON_RUN_END, ON_RUN_START, HookCode
+from dbtorch.adapters.dbt.process.opening import open_project
 from dbtorch.adapters.dbt.process.words import Words
 from dbtorch.adapters.steps.guard import Guard
 from dbtorch.core.checks import Watch
@@ -72,11 +66,8 @@ class ProcessEngine:
         self._closed = False
         self._build_words = self._words  # of everything that executes nodes
         self._target_path = request.project_dir / "target"  # where that writes its artifacts
-        self._hooks: tuple[HookCode, ...] = ()
-        self._shadow: Shadow | None = None
-        self._hook_context = HookContext({}, frozenset())
-        self._hooks_block = False
-        self._manifest: bytes | None = None  # as it is without a shadow
+        self._hooks: HooksApart | None = None
+        self._cancelled: set[str] = set()  # nodes that no build has in hand
         self._start_hooks = self._end_hooks = True
         self.warnings: list[str] = []
 
@@ -103,13 +94,14 @@ class ProcessEngine:
             environ=request.environ,
         )
         selected = project.selected
+        self._target_path = selected.target_path
         if project.hooks:
-            self._separate_hooks(project)
+            folder = (request.scratch / "dbt").absolute()
+            self._hooks = HooksApart(project, self._words, folder)
+            self._build_words, self._target_path = self._hooks.words, self._hooks.target_path
         nodes = [node for node in selected.nodes if node.id in selected.selected]
         self._graph = Graph(nodes, selected.selected_edges)
         self._artifacts.dbt_version = selected.dbt_version
-        if self._shadow is None:
-            self._target_path = selected.target_path
         self._selected = selected
         return selected
 
@@ -156,7 +148,7 @@ class ProcessEngine:
         if first in (SESSION_OPEN, SESSION_CLOSE):
             work = self._open_run if first == SESSION_OPEN else self._close_run
             self._in_a_thread(batch, lambda batch: self._report(batch, work))
-        elif self._graph.nodes.get(first) is None:
+        elif not self._is_built(first):
             self._in_a_thread(batch, self._check_sources)
         else:
             build = self._build(batch)
@@ -179,6 +171,9 @@ class ProcessEngine:
             self._hand_back(batch, "cancelled before it started", FailureClass.UNKNOWN)
         for build in builds:
             build.cancel(attempt)
+        if not waiting and not builds and not self._is_built(attempt.node_id):
+            self._cancelled.add(attempt.node_id)
+            self._executable.interrupt(self._request.grace)
 
     def release(self) -> None:
         """Between two batches dbt has no file open."""
@@ -201,6 +196,7 @@ class ProcessEngine:
             builds = list(self._builds.values())
         for build in builds:
             build.kill(why)
+        self._executable.kill()
 
     def kill(self) -> None:
         """End every dbt at once, without a word."""
@@ -208,6 +204,7 @@ class ProcessEngine:
             builds = list(self._builds.values())
         for build in builds:
             build.kill("killed")
+        self._executable.kill()
 
     def leave_out_start_hooks(self) -> None:
         """Open without on-run-start hooks."""
@@ -270,7 +267,8 @@ class ProcessEngine:
     def _check_sources(self, batch: Batch) -> None:
         for attempt in batch.attempts:
             self._emit(Started(attempt))
-        found = self._freshness().check([attempt.node_id for attempt in batch.attempts])
+        ids = [attempt.node_id for attempt in batch.attempts]
+        found = self._freshness().check(ids, stop=lambda: not self._cancelled.isdisjoint(ids))
         for attempt in batch.attempts:
             outcome, written = found[attempt.node_id]
             self._artifacts.checked(attempt.node_id, written)
@@ -303,7 +301,8 @@ class ProcessEngine:
         """Run on-run-start hooks."""
         outcome = self._run_hooks(ON_RUN_START) if self._start_hooks else _FINE
         failed = outcome.state is State.WARN
-        return opened(blocked=failed and self._hooks_block) if failed else outcome
+        blocked = self._hooks is not None and self._hooks.blocks
+        return opened(blocked=blocked) if failed else outcome
 
     def _close_run(self) -> Outcome:
         """Run on-run-end hooks, and write the artifacts of the whole run.
@@ -313,8 +312,8 @@ class ProcessEngine:
         hooks = self._run_hooks(ON_RUN_END) if self._end_hooks else _FINE
         try:
             self._artifacts.write(self._opened().target_path)
-            if self._manifest is not None:
-                (self._opened().target_path / "manifest.json").write_bytes(self._manifest)
+            if self._hooks is not None:
+                self._hooks.restore()
         except OSError as error:
             why = f"dbt's artifacts cannot be written ({error.strerror})"
             return Outcome(state=State.FAILED, message=why, failure_class=FailureClass.UNKNOWN)
@@ -323,51 +322,29 @@ class ProcessEngine:
             return Outcome(state=State.FAILED, message=why, failure_class=FailureClass.CODE)
         return replace(hooks, failure_class=FailureClass.UNKNOWN) if not hooks.state.ok else _FINE
 
-    # ---------------------------------------------------------------- hooks
-
-    def _separate_hooks(self, project: Opened) -> None:
-        """Let nodes be executed in a shadow of the project, and hooks by themselves."""
-        selected, request = project.selected, self._request
-        path = str(selected.target.get("path") or "")
-        is_dbt_1 = selected.dbt_version.startswith("1.")
-        if is_dbt_1 and selected.exclusive_file is not None and not Path(path).is_absolute():
-            raise EngineError(
-                f"the project has on-run hooks, and a DuckDB file with a relative path ({path});"
-                " with the process engine and dbt 1 make it absolute, or take the session engine"
-            )
-        self._hooks, self._hooks_block = project.hooks, project.blocks
-        self._hook_context = HookContext(project.manifest, selected.selected)
-        self._manifest = (selected.target_path / "manifest.json").read_bytes()
-        folder = (request.scratch / "dbt").absolute()
-        self._shadow = Shadow(folder / "project", request.project_dir, self._hooks)
-        # dbt 1 keeps what it has parsed there, which is not that of the project
-        self._target_path = folder / "target" if is_dbt_1 else selected.target_path
-        self._build_words = self._words.with_values(
-            {"--project-dir": str(self._shadow.dir), "--target-path": str(self._target_path)}
-        )
-        self._shadow.tell(self._hook_context.told({}))
-
     def _run_hooks(self, side: str) -> Outcome:
-        if self._shadow is None or not any(hook.side == side for hook in self._hooks):
+        if self._hooks is None:
             return _FINE
-        self._shadow.tell(self._hook_context.told(self._artifacts.results()))
 
         def ended(hook: HookCode, outcome: Outcome) -> None:
             result = {"status": "skipped", **outcome.details, "message": outcome.message}
             self._artifacts.ended(hook.id, result)
             self._emit(Finished(Attempt(hook.id, 1), outcome))
 
-        return run_hooks(
+        return self._hooks.run(
             side,
-            self._hooks,
             self._executable,
-            self._build_words.common(),
+            self._artifacts.results(),
             rules=self._request.failure_classes,
             began=lambda hook: self._emit(Started(Attempt(hook.id, 1))),
             ended=ended,
         )
 
     # ---------------------------------------------------------------- small things
+
+    def _is_built(self, id: str) -> bool:
+        """Whether it is a node that `dbt build` executes: no source, and no end of the session."""
+        return id in self._graph
 
     def _opened(self) -> Selected:
         if self._selected is None:

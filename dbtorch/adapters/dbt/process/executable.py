@@ -6,7 +6,7 @@ import os
 import re
 import signal
 import subprocess
-import time
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +49,12 @@ class Executable:
         self._cwd = cwd
         self._environ = {**environ, **_QUIET, MARK: guard.mark}
         self._guard = guard
+        self._lock = threading.Lock()
+        self._live: set[subprocess.Popen[bytes]] = set()
+
+    def set_default(self, name: str, value: str) -> None:
+        """Set a variable of every dbt's environment, where nobody has."""
+        self._environ.setdefault(name, value)
 
     def start(self, words: Sequence[str]) -> subprocess.Popen[bytes]:
         """Start a command; its standard output is to be read. Raises `EngineError`."""
@@ -69,6 +75,8 @@ class Executable:
                 " engine.executable in dbtorch.yml"
             ) from error
         self._guard.add(process.pid)
+        with self._lock:
+            self._live.add(process)
         return process
 
     def ended(self, process: subprocess.Popen[bytes]) -> int:
@@ -77,7 +85,23 @@ class Executable:
         if process.stdout is not None:
             process.stdout.close()
         self._guard.remove(process.pid)
+        with self._lock:
+            self._live.discard(process)
         return code
+
+    def interrupt(self, grace: float) -> None:
+        """Ask everything that runs to end, and end it after so many seconds."""
+        for process in self._running():
+            interrupt(process, grace)
+
+    def kill(self) -> None:
+        """End everything that runs."""
+        for process in self._running():
+            stop(process, signal.SIGKILL)
+
+    def _running(self) -> list[subprocess.Popen[bytes]]:
+        with self._lock:
+            return list(self._live)
 
     def ask(self, words: Sequence[str]) -> Answer:
         """Run a command to its end. Raises `EngineError` where it cannot be started."""
@@ -106,16 +130,21 @@ def stop(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
         return
 
 
+def interrupt(process: subprocess.Popen[bytes], grace: float) -> None:
+    """Ask a process to end, and end it after so many seconds."""
+
+    def kill() -> None:
+        if process.poll() is None:
+            stop(process, signal.SIGKILL)
+
+    stop(process, signal.SIGINT)
+    timer = threading.Timer(grace, kill)
+    timer.daemon = True
+    timer.start()
+
+
 def how(code: int) -> str:
     """How a process ended."""
     if code < 0:
         return f"dbt was ended by {signal.Signals(-code).name}"
     return f"dbt ended with exit code {code}"
-
-
-def wait_for(process: subprocess.Popen[bytes], seconds: float) -> bool:
-    """Whether a process ends within so many seconds."""
-    until = time.monotonic() + seconds
-    while process.poll() is None and time.monotonic() < until:
-        time.sleep(0.02)
-    return process.poll() is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,12 +35,15 @@ class FreshnessCheck:
         self._path = target_path / "sources.json"
         self._rules = rules
 
-    def check(self, ids: Sequence[str]) -> dict[str, tuple[Outcome, Mapping[str, Any]]]:
-        """The outcome for each source, and what dbt writes of it."""
+    def check(
+        self, ids: Sequence[str], stop: Callable[[], bool] = lambda: False
+    ) -> dict[str, tuple[Outcome, Mapping[str, Any]]]:
+        """The outcome for each source, and what dbt writes of it, until it is told to ``stop``."""
         answer, found = self._ask(ids)
         missing = [id for id in ids if id not in found]
-        if missing and len(ids) > 1:  # in dbt 2 one that raises takes the others with it
-            rest = {id: self.check([id])[id] for id in missing}
+        if missing and len(ids) > 1 and not stop():
+            # in dbt 2 one that raises takes the others with it
+            rest = {id: self.check([id], stop)[id] for id in missing}
         else:
             rest = {id: self._raised(id, answer) for id in missing}
         return {**{id: self._outcome(id, one) for id, one in found.items()}, **rest}

@@ -72,6 +72,9 @@ def open_project(
 ) -> Opened:
     """Parse and select. Raises `EngineError` with dbt's own words."""
     project = read_project(project_dir)
+    if _flag(project, "send_anonymous_usage_stats", default=True) is False:
+        # dbt 2 does not read it there
+        executable.set_default("DBT_SEND_ANONYMOUS_USAGE_STATS", "false")
     listed = _list(executable, words.listing())
     resolved, unreadable = _resolve(executable, words, texts)
     target_path = _target_path(words, project, project_dir, environ)
@@ -207,6 +210,6 @@ def _fails_fast(words: Words, project: Mapping[str, Any], environ: Mapping[str, 
     return _flag(project, "fail_fast")
 
 
-def _flag(project: Mapping[str, Any], name: str) -> bool:
+def _flag(project: Mapping[str, Any], name: str, *, default: bool = False) -> bool:
     flags = project.get("flags")
-    return bool(flags.get(name)) if isinstance(flags, Mapping) else False
+    return bool(flags.get(name, default)) if isinstance(flags, Mapping) else default
