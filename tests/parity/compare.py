@@ -24,7 +24,7 @@ STATES: Mapping[str, frozenset[str]] = {
 _GREEN = ("success", "warn", "reused")
 
 #: Kinds that dbt has no results for: its own ends and dbtorch's additions.
-_NOT_DBTS = ("source", "step", "session")
+_NOT_DBTS = ("source", "step", "session", "check")
 
 
 def differences(build: BuildResult, run: RunResult) -> list[str]:
