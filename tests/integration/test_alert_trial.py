@@ -57,10 +57,10 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     info = site / "acme_pager-1.0.dist-info"
     info.mkdir(parents=True)
     (site / "acme_pager.py").write_text(PAGER)
-    (site / "acme_half.py").write_text("def place(settings): ...\n")
+    (site / "acme_half_pager.py").write_text("def place(settings): ...\n")
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-pager\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(
-        "[dbtorch.notifiers]\npager = acme_pager\nhalf = acme_half\n"
+        "[dbtorch.notifiers]\npager = acme_pager\nhalf = acme_half_pager\n"
     )
     monkeypatch.syspath_prepend(str(site))
 

@@ -129,7 +129,7 @@ WRONG = [
     ("\nsteps: {a: {python: 'm:f',\n retires: 1}}", '3: unknown key "retires" in steps.a; did you mean "retries"?'),
     ("engine: {Profiles-Dir: x}", '1: unknown key "Profiles-Dir" in engine; did you mean "profiles_dir"?'),
     ("defaults: {retry: {max: 1}}", '1: unknown key "max" in defaults.retry; did you mean "max_delay"?'),
-    ("engine: {zzz: x}", '1: unknown key "zzz" in engine; keys here are python, profiles_dir'),
+    ("engine: {zzz: x}", '1: unknown key "zzz" in engine; keys here are type, python, executable, profiles_dir'),
     # A misspelt type is not also a missing one.
     ("steps: {a: {pyton: 'm:f'}}", '1: unknown key "pyton" in steps.a; did you mean "python"?'),
     # Keys of an http step and of what it polls.
