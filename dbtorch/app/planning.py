@@ -111,7 +111,9 @@ def make_plan(
         limits=gates.limits or {},
         checks=checking.watches,
         batches=selected.batches,
-        apart=_apart(nodes, edges, lambda node: _own(node, steps, settings)),
+        apart=_apart(nodes, edges, lambda node: _own(node, steps, settings))
+        if selected.batches is not None
+        else frozenset(),
     )
     ends = {node.id for node in graph.nodes.values() if node.kind is Kind.SESSION}
     return Planned(plan=plan, on_engine=frozenset(on_engine | ends), opens_database=opens)
