@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from dbtorch.app.checking import Checking, CheckingError, Remember, find_checks
 from dbtorch.app.gating import Gates, GatingError, find_gates
+from dbtorch.app.settling import Levels
 from dbtorch.core.checks import History
 from dbtorch.core.config import Config, Settings, StepSpec
-from dbtorch.core.freshness import GateSettings
-from dbtorch.core.gate import Require
 from dbtorch.core.graph import CycleError, Graph, Kind, Node
-from dbtorch.core.measure import relation_of
 from dbtorch.core.plan import STEPS, THREADS, Plan, with_session
-from dbtorch.core.policy import OnFailure, Policy
 from dbtorch.ports import Selected
 
 _STEP = "step:"
@@ -86,9 +83,10 @@ def make_plan(
     on_engine = {node.id for node in (*members, *gates.nodes, *checking.nodes)}
     on_engine |= {s.id for s in steps.values() if s.type == "sql"}
     opens = frozenset(s.id for s in steps.values() if _opens_database(s, selected))
+    levels = Levels(config, steps, settings, overrides=choice.overrides, pipeline=choice.pipeline)
     policies = {
-        node.id: _policy(
-            _settings(node, steps, settings, config, choice),
+        node.id: levels.policy(
+            node,
             engine=node.id in on_engine,
             whole=selected.threads if node.id in opens else 0,
         )
@@ -99,7 +97,7 @@ def make_plan(
         edges,
         frozenset(on_engine),
         policies,
-        retry=choice.overrides.over(choice.pipeline).over(config.defaults).retry(),
+        retry=levels.retry(),
     )
     plan = Plan(
         graph=graph,
@@ -111,9 +109,7 @@ def make_plan(
         limits=gates.limits or {},
         checks=checking.watches,
         batches=selected.batches,
-        apart=_apart(nodes, edges, lambda node: _own(node, steps, settings))
-        if selected.batches is not None
-        else frozenset(),
+        apart=levels.apart(nodes, edges) if selected.batches is not None else frozenset(),
     )
     ends = {node.id for node in graph.nodes.values() if node.kind is Kind.SESSION}
     return Planned(plan=plan, on_engine=frozenset(on_engine | ends), opens_database=opens)
@@ -316,72 +312,3 @@ def _opens_database(spec: StepSpec, selected: Selected) -> bool:
     if spec.opens_database is not None:
         return spec.opens_database
     return spec.type != "http"
-
-
-def _settings(
-    node: Node,
-    steps: Mapping[str, StepSpec],
-    settings: Mapping[str, Settings],
-    config: Config,
-    choice: Choice,
-) -> Settings:
-    said = _own(node, steps, settings)
-    if node.kind is Kind.SOURCE and config.freshness is not None:
-        gate = (said.gate or GateSettings()).over(config.freshness.of(node.name))
-        said = replace(said, gate=gate)
-    elif config.freshness is not None:
-        require = said.require or config.freshness.require
-        said = replace(said, gate=None, require=require)
-    if node.kind is Kind.CHECK:
-        said = replace(said, gate=None)
-    return choice.overrides.over(said).over(choice.pipeline).over(config.defaults)
-
-
-def _own(node: Node, steps: Mapping[str, StepSpec], settings: Mapping[str, Settings]) -> Settings:
-    """What is said of this very node."""
-    if node.kind is Kind.STEP:
-        return steps[node.name].settings
-    return settings.get(relation_of(node.id), Settings()).over(_said_to_dbt(node))
-
-
-def _apart(
-    nodes: Iterable[Node], edges: Iterable[tuple[str, str]], own: Callable[[Node], Settings]
-) -> frozenset[str]:
-    """Nodes that need a dbt of their own: what dbt gets together has its order and its pools.
-
-    The unit tests of such a model are not given to dbt with others either.
-    """
-    nodes = list(nodes)
-    found = {node.id for node in nodes if _is_apart(own(node))}
-    unit_tests = {node.id for node in nodes if node.kind is Kind.UNIT_TEST}
-    return frozenset(
-        found | {test for test, model in edges if test in unit_tests and model in found}
-    )
-
-
-def _is_apart(said: Settings) -> bool:
-    return bool(said.pool or said.priority or said.timeout is not None)
-
-
-def _said_to_dbt(node: Node) -> Settings:
-    """What dbt's own config says of a model (dbt 1.12's ``on_error``)."""
-    known = {"continue": OnFailure.CONTINUE, "skip_children": OnFailure.BLOCK}
-    return Settings(on_failure=known.get(node.on_error))
-
-
-def _policy(said: Settings, *, engine: bool, whole: int) -> Policy:
-    slots = {THREADS: 1} if engine else {STEPS: 1}
-    if whole:
-        slots[THREADS] = whole
-    if said.pool:
-        slots[said.pool] = 1
-    return Policy(
-        retry=said.retry(),
-        timeout=said.timeout,
-        priority=said.priority or 0,
-        slots=slots,
-        on_failure=OnFailure(said.on_failure or OnFailure.BLOCK),
-        gate=said.gate.gate() if said.gate is not None else None,
-        require=said.require or Require.ANY,
-        deadline=said.deadline,
-    )

@@ -51,6 +51,10 @@ class Settings:
 
         Numbers of retries are merged class by class, unless ``retries`` says anew how many.
         """
+        if self == _NOTHING_SAID:
+            return base
+        if base == _NOTHING_SAID:
+            return self
         mine = {f.name: getattr(self, f.name) for f in fields(self)}
         merged = {
             name: value if value is not None else getattr(base, name)
@@ -82,6 +86,9 @@ class Settings:
             limit=limit,
             **{name: value for name, value in said.items() if value is not None},
         )
+
+
+_NOTHING_SAID = Settings()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
