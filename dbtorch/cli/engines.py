@@ -1,13 +1,114 @@
-"""Which engine executes dbt's nodes, and why."""
+"""Which engine executes dbt's nodes, and why; and the one place that builds it."""
 
 from __future__ import annotations
 
+import os
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
+from dbtorch.adapters.run_files import RunFiles
+from dbtorch.adapters.steps.guard import RUN
+from dbtorch.cli.occasion import Occasion
 from dbtorch.cli.project import Project
-from dbtorch.core.config import EngineType
+from dbtorch.cli.sql_steps import sql_steps
+from dbtorch.core.config import GRACE, EngineType
+from dbtorch.core.events import Attempt
+from dbtorch.ports import Emit
+
+if TYPE_CHECKING:
+    from dbtorch.adapters.dbt.process.engine import ProcessEngine
+    from dbtorch.adapters.dbt.session import SessionEngine
+
+#: Both engines, with what only those have that end with this process.
+AnyEngine: TypeAlias = "SessionEngine | ProcessEngine"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engines:
+    """The engines of a project for one occasion; relative paths in ``args`` count from ``cwd``."""
+
+    project: Project
+    args: tuple[str, ...]  # options of `dbt build`
+    files: RunFiles
+    occasion: Occasion
+    cwd: Path
+    grace: float = GRACE
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+
+    def chosen(self, emit: Emit) -> AnyEngine:
+        """The one that dbtorch.yml, or what is installed, asks for."""
+        chosen = choose_engine(self.project)
+        if chosen.type is EngineType.SESSION:
+            return self.session(emit)
+        return self.process(chosen.executable, emit)
+
+    def session(self, emit: Emit) -> SessionEngine:
+        """The session engine."""
+        from dbtorch.adapters.dbt.session import SessionEngine, SessionRequest
+
+        args = list(self._args())
+        if "--log-level-file" not in args and "DBT_LOG_LEVEL_FILE" not in self.environ:
+            args += ["--log-level-file", "none"]  # every attempt has a log of its own instead
+        if not {"--debug", "--log-level"} & set(self.args):
+            args += ["--log-level", "warn"]  # and what its console would say of a node is there too
+        request = SessionRequest(
+            python=self.project.python,
+            args=(*args, "--no-use-colors"),
+            cwd=self.cwd,
+            environ={**self.environ, RUN: self.occasion.run_id},
+            log_path=self._log_path,
+            console=self.files.dbt_log,
+            scratch=self.files.root,
+            sql=sql_steps(self.project, self.occasion, self.environ),
+            run=self.occasion.template(),
+            failure_classes=self.project.config.failure_classes,
+            grace=self.grace,
+        )
+        return SessionEngine(request, emit)
+
+    def process(self, executable: str, emit: Emit) -> ProcessEngine:
+        """The process engine."""
+        from dbtorch.adapters.dbt.process.engine import ProcessEngine, ProcessRequest
+
+        _refuse_sql(self.project)
+        request = ProcessRequest(
+            command=(executable,),
+            args=self._args(),
+            project_dir=self.project.dir,
+            cwd=self.cwd,
+            environ={**self.environ, RUN: self.occasion.run_id},
+            log_path=self._log_path,
+            console=self.files.dbt_log,
+            scratch=self.files.root,
+            failure_classes=self.project.config.failure_classes,
+            grace=self.grace,
+        )
+        return ProcessEngine(request, emit)
+
+    def _args(self) -> tuple[str, ...]:
+        """Options of `dbt build` with where the project and its profiles are."""
+        args = ["--project-dir", str(self.project.dir), *self.args]
+        if "--profiles-dir" not in self.args:
+            folder = self.project.profiles_dir(self.environ, self.cwd)
+            args += [] if folder is None else ["--profiles-dir", str(folder)]
+        return tuple(args)
+
+    def _log_path(self, attempt: Attempt) -> Path:
+        return self.files.log(attempt.node_id, attempt.number)
+
+
+def _refuse_sql(project: Project) -> None:
+    from dbtorch.cli.errors import UsageError
+
+    for spec in project.config.steps.values():
+        if spec.type == "sql":
+            raise UsageError(
+                f"{spec.origin}: step {spec.name} is SQL, which needs dbt-core 1.x and the session"
+                " engine; make it a command or a model"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,15 @@ from dbtorch.adapters.cron import interval
 from dbtorch.adapters.run_files import RunFiles
 from dbtorch.app.planning import texts_to_resolve
 from dbtorch.app.runner import Inbox
+from dbtorch.cli.engines import AnyEngine, Engines
 from dbtorch.cli.errors import OK
 from dbtorch.cli.graph_text import graph_text
+from dbtorch.cli.occasion import Occasion
 from dbtorch.cli.opening import Opening, Options, pipeline_of
 from dbtorch.cli.plan_text import plan_text
 from dbtorch.cli.project import Project, configured_store, open_project
 from dbtorch.cli.signals import Signals
-from dbtorch.cli.wiring import AnyEngine, Occasion, build_engine, build_store
+from dbtorch.cli.wiring import build_store
 from dbtorch.core.graph import Kind
 from dbtorch.ports import Selected, Store, StoreError
 
@@ -76,7 +78,9 @@ def open_session(
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dbtorch-")))
         files = RunFiles(scratch, occasion.run_id)
         args = options.dbt_args_for(project.config) if args is None else args
-        engine = build_engine(project, args, files, occasion, Inbox().put, cwd=options.cwd)
+        engine = Engines(
+            project=project, args=args, files=files, occasion=occasion, cwd=options.cwd
+        ).chosen(Inbox().put)
         stack.callback(engine.close)
         selected = engine.open(texts_to_resolve(project.config))
         for warning in engine.warnings:

@@ -12,10 +12,10 @@ from typing import Any
 from dbtorch.app.resume import Resumption, Wish, differences, outputs, resume
 from dbtorch.cli.errors import UsageError
 from dbtorch.cli.history.lookup import find_node, read_run
+from dbtorch.cli.occasion import Occasion
 from dbtorch.cli.opening import Opening, Options
 from dbtorch.cli.options import values_of
 from dbtorch.cli.project import open_project
-from dbtorch.cli.wiring import Occasion
 from dbtorch.core.config import Config
 from dbtorch.core.graph import Graph, Kind
 from dbtorch.core.history import RunRecord, Verb

@@ -25,10 +25,11 @@ from dbtorch.app.resume import Resumption, Wish, resume, start
 from dbtorch.app.runner import Inbox, Interrupt, Outdated, Requested, Runner
 from dbtorch.app.watch import ActionWatch
 from dbtorch.cli.describing import describe_run, step_context
-from dbtorch.cli.engines import choose_engine
+from dbtorch.cli.engines import AnyEngine, Engines, choose_engine
 from dbtorch.cli.errors import GATED, NODE_FAILED, OK, USAGE
 from dbtorch.cli.head_start import HeadStart, same
 from dbtorch.cli.leasing import hold_lease
+from dbtorch.cli.occasion import Occasion
 from dbtorch.cli.opening import Opening, Options, pipeline_of
 from dbtorch.cli.project import Project, configured_store, open_project
 from dbtorch.cli.render import View, make_view
@@ -36,11 +37,8 @@ from dbtorch.cli.resuming import Asked, latest_record, notes
 from dbtorch.cli.signals import Signals
 from dbtorch.cli.timing import deadline_of, deadlines_of, found_earlier, told
 from dbtorch.cli.wiring import (
-    AnyEngine,
-    Occasion,
     Subject,
     build_alerting,
-    build_engine,
     build_steps,
     build_store,
     prepare,
@@ -120,15 +118,14 @@ class Stretch:
         """Everything, in order."""
         args = self._options.dbt_args_for(self._project.config)
         prepare(self._project.dir, self._files)
-        engine = build_engine(
-            self._project,
-            args,
-            self._files,
-            self._occasion,
-            self._inbox.put,
+        engine = Engines(
+            project=self._project,
+            args=args,
+            files=self._files,
+            occasion=self._occasion,
             cwd=self._options.cwd,
             grace=self._grace,
-        )
+        ).chosen(self._inbox.put)
         self._stack.callback(engine.close)
         engine.launch()  # dbt is imported while we look at everything else
         store = opened_history(self._project, self._options, create=True)

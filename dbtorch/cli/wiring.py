@@ -1,4 +1,4 @@
-"""The one place that builds engines, step runners and stores."""
+"""The place that builds step runners, stores and what tells people; `engines.py` builds engines."""
 
 from __future__ import annotations
 
@@ -6,22 +6,16 @@ import os
 import random
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
 
-from dbtorch.adapters.dbt.session import SessionEngine, SessionRequest, SqlStep
 from dbtorch.adapters.run_files import RunFiles
-from dbtorch.adapters.steps.guard import RUN
 from dbtorch.adapters.steps.runner import StepRunner
-from dbtorch.adapters.template import render, run_values
 from dbtorch.app.alerting import Alerting
-from dbtorch.cli.engines import choose_engine
+from dbtorch.cli.occasion import Occasion
 from dbtorch.cli.project import Project
 from dbtorch.core.alert_making import Scene
-from dbtorch.core.config import GRACE, EngineType, PipelineSpec, StepSpec
+from dbtorch.core.config import GRACE, PipelineSpec
 from dbtorch.core.deadline import Late
 from dbtorch.core.graph import Node
 from dbtorch.core.history import NodeRecord, RunRecord
@@ -31,132 +25,6 @@ from dbtorch.core.routing import AlertsSpec, Destination
 from dbtorch.core.scrub import SECRET_PREFIX, scrubber
 from dbtorch.core.telling import Place, Telling
 from dbtorch.ports import Clock, Emit, Notifier, StepContext, Store
-
-if TYPE_CHECKING:
-    from dbtorch.adapters.dbt.process.engine import ProcessEngine
-
-
-#: Both engines, with what only those have that end with this process.
-AnyEngine: TypeAlias = "SessionEngine | ProcessEngine"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Occasion:
-    """What a run is about in time: its id, its pipeline and the interval it stands for."""
-
-    run_id: str
-    pipeline: str
-    logical_date: datetime
-    data_interval_start: datetime
-    data_interval_end: datetime
-    planned_at: datetime | None = None  # when a schedule wanted it to start; None by hand
-    outputs: dict[str, Any] = field(default_factory=dict)  # of steps, by name
-
-    def template(self) -> dict[str, Any]:
-        """``run`` in templates."""
-        return run_values(
-            id=self.run_id,
-            pipeline=self.pipeline,
-            logical_date=self.logical_date,
-            data_interval_start=self.data_interval_start,
-            data_interval_end=self.data_interval_end,
-        )
-
-
-def build_engine(
-    project: Project,
-    dbt_args: tuple[str, ...],
-    files: RunFiles,
-    occasion: Occasion,
-    emit: Emit,
-    *,
-    cwd: Path,
-    grace: float = GRACE,
-    environ: Mapping[str, str] = os.environ,
-) -> AnyEngine:
-    """The engine of a project; relative paths in ``dbt_args`` count from ``cwd``."""
-    chosen = choose_engine(project)
-    if chosen.type is EngineType.SESSION:
-        return build_session(
-            project, dbt_args, files, occasion, emit, cwd=cwd, grace=grace, environ=environ
-        )
-    from dbtorch.adapters.dbt.process.engine import ProcessEngine, ProcessRequest
-
-    _refuse_sql(project)
-    request = ProcessRequest(
-        command=(chosen.executable,),
-        args=_words(project, dbt_args, cwd, environ),
-        project_dir=project.dir,
-        cwd=cwd,
-        environ={**environ, RUN: occasion.run_id},
-        log_path=lambda attempt: files.log(attempt.node_id, attempt.number),
-        console=files.dbt_log,
-        scratch=files.root,
-        failure_classes=project.config.failure_classes,
-        grace=grace,
-    )
-    return ProcessEngine(request, emit)
-
-
-def _refuse_sql(project: Project) -> None:
-    from dbtorch.cli.errors import UsageError
-
-    for spec in project.config.steps.values():
-        if spec.type == "sql":
-            raise UsageError(
-                f"{spec.origin}: step {spec.name} is SQL, which needs dbt-core 1.x and the session"
-                " engine; make it a command or a model"
-            )
-
-
-def _words(
-    project: Project, dbt_args: tuple[str, ...], cwd: Path, environ: Mapping[str, str]
-) -> tuple[str, ...]:
-    """Options of `dbt build` with where the project and its profiles are."""
-    args = ["--project-dir", str(project.dir), *dbt_args]
-    if "--profiles-dir" not in dbt_args:
-        folder = project.profiles_dir(environ, cwd)
-        args += [] if folder is None else ["--profiles-dir", str(folder)]
-    return tuple(args)
-
-
-def build_session(
-    project: Project,
-    dbt_args: tuple[str, ...],
-    files: RunFiles,
-    occasion: Occasion,
-    emit: Emit,
-    *,
-    cwd: Path,
-    grace: float = GRACE,
-    environ: Mapping[str, str] = os.environ,
-) -> SessionEngine:
-    """The session engine of a project; relative paths in ``dbt_args`` count from ``cwd``."""
-    args = list(_words(project, dbt_args, cwd, environ))
-    if "--log-level-file" not in dbt_args and "DBT_LOG_LEVEL_FILE" not in environ:
-        args += ["--log-level-file", "none"]  # every attempt has a log of its own instead
-    if not {"--debug", "--log-level"} & set(dbt_args):
-        args += ["--log-level", "warn"]  # and what its console would say of a node is there too
-    request = SessionRequest(
-        python=project.python,
-        args=(*args, "--no-use-colors"),
-        cwd=cwd,
-        environ={**environ, RUN: occasion.run_id},
-        log_path=lambda attempt: files.log(attempt.node_id, attempt.number),
-        console=files.dbt_log,
-        scratch=files.root,
-        sql={
-            spec.id: SqlStep(
-                text=_sql_text(spec, project.dir), skip=partial(_skip, spec, occasion, environ)
-            )
-            for spec in project.config.steps.values()
-            if spec.type == "sql"
-        },
-        run=occasion.template(),
-        failure_classes=project.config.failure_classes,
-        grace=grace,
-    )
-    return SessionEngine(request, emit)
 
 
 def build_steps(
@@ -333,38 +201,3 @@ def left_in_outbox(left: Sequence[Delivery]) -> str:
     count = "1 alert waits" if len(left) == 1 else f"{len(left)} alerts wait"
     told = "; ".join(f"{place}: {why}" for place, why in list(places.items())[:3])
     return f"{count} in the outbox ({told}); `dbtorch alerts flush` tries again at once"
-
-
-def _sql_text(spec: StepSpec, project_dir: Path) -> str:
-    """The SQL of a step: written in place, or in a file of the project."""
-    from dbtorch.cli.errors import UsageError
-
-    text = spec.action
-    if not isinstance(text, str):
-        raise UsageError(f"{spec.origin}: sql of step {spec.name} must be text")
-    if not text.strip().endswith(".sql") or len(text.split()) > 1:
-        return text
-    try:
-        return (project_dir / text.strip()).read_text(encoding="utf-8")
-    except OSError as error:
-        raise UsageError(
-            f"{spec.origin}: step {spec.name} cannot read {text.strip()}: {error.strerror}"
-        ) from error
-
-
-def _skip(
-    spec: StepSpec, occasion: Occasion, environ: Mapping[str, str], known: Mapping[str, Any]
-) -> str:
-    """Why a sql step is left out: its ``when`` comes to nothing."""
-    if spec.when is None:
-        return ""
-    value = render(
-        spec.when,
-        env=environ,
-        vars=known["vars"],
-        run=occasion.template(),
-        outputs=occasion.outputs,
-        extra={"target": known["target"]},
-    )
-    nothing = str(value).strip().lower() in ("", "false", "none", "0")
-    return f"when: {spec.when} comes to nothing" if nothing else ""

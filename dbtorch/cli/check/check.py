@@ -22,11 +22,12 @@ from dbtorch.cli.check.place import make_place
 from dbtorch.cli.check.report import as_json, as_text
 from dbtorch.cli.check.subject import step_named, subject_of
 from dbtorch.cli.check.twice import Check
+from dbtorch.cli.engines import Engines
 from dbtorch.cli.errors import NODE_FAILED, OK, UsageError
+from dbtorch.cli.occasion import Occasion
 from dbtorch.cli.opening import Opening, Options, pipeline_of
 from dbtorch.cli.project import Project, open_project
 from dbtorch.cli.signals import Signals
-from dbtorch.cli.wiring import Occasion, build_engine
 
 
 def check_idempotent(options: Options, text: str, ignore: tuple[str, ...], format: str) -> int:
@@ -81,14 +82,13 @@ def _opened(
     with contextlib.suppress(OSError):  # dbt's last parse saves it time, and is only read there
         shutil.copy(project.dir / "target" / "partial_parse.msgpack", folder / "real")
     args = (*options.dbt_args, "--target-path", str(folder / "real"), "--write-json")
-    engine = build_engine(
-        project,
-        (*args, "--log-path", str(folder / "logs")),
-        RunFiles(folder, "real"),
-        occasion,
-        Inbox().put,
+    engine = Engines(
+        project=project,
+        args=(*args, "--log-path", str(folder / "logs")),
+        files=RunFiles(folder, "real"),
+        occasion=occasion,
         cwd=options.cwd,
-    )
+    ).chosen(Inbox().put)
     try:
         texts = texts_to_resolve(project.config)
         if step_named(text, project.config) is None:

@@ -17,10 +17,12 @@ from dbtorch.app.planning import Planned
 from dbtorch.app.runner import Inbox, Runner
 from dbtorch.cli.check.place import Place
 from dbtorch.cli.check.subject import Subject
+from dbtorch.cli.engines import Engines
 from dbtorch.cli.errors import UsageError
+from dbtorch.cli.occasion import Occasion
 from dbtorch.cli.opening import Opening, Options
 from dbtorch.cli.project import Project
-from dbtorch.cli.wiring import Occasion, build_session, build_steps
+from dbtorch.cli.wiring import build_steps
 from dbtorch.core.events import Attempt, Batch, Changed, Finished
 from dbtorch.core.graph import Graph
 from dbtorch.core.idempotency import LOAD_COLUMNS, Content, Difference, compare
@@ -136,14 +138,13 @@ class Check:
         """A dbt session in the scratch place, connected."""
         inbox = Inbox()
         files = RunFiles(self.place.folder, name)
-        engine = build_session(
-            self.project,
-            self.place.dbt_args(self.options.dbt_args, subject),
-            files,
-            self._occasion(name),
-            inbox.put,
+        engine = Engines(
+            project=self.project,
+            args=self.place.dbt_args(self.options.dbt_args, subject),
+            files=files,
+            occasion=self._occasion(name),
             cwd=self.options.cwd,
-        )
+        ).session(inbox.put)
         try:
             if self.place.schema:  # hooks of the project may write anywhere
                 engine.leave_out_start_hooks()
