@@ -85,6 +85,7 @@ class Engines:
             scratch=self.files.root,
             failure_classes=self.project.config.failure_classes,
             grace=self.grace,
+            holds=_is_binary(executable),
         )
         return ProcessEngine(request, emit)
 
@@ -153,6 +154,12 @@ def _beside(python: str) -> Path | None:
     found = shutil.which(python)
     path = Path(found or python).parent / "dbt"
     return path if path.is_file() else None
+
+
+def _is_binary(executable: str) -> bool:
+    """Whether it is no script, so dbt 2 or later."""
+    found = shutil.which(executable)
+    return found is not None and not _is_script(Path(found))
 
 
 def _is_script(path: Path) -> bool:

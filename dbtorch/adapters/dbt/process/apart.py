@@ -34,7 +34,7 @@ class HooksApart:
         self._hooks = project.hooks
         self._context = HookContext(project.manifest, selected.selected)
         self._own_manifest = selected.target_path / "manifest.json"
-        self._manifest = self._own_manifest.read_bytes()
+        self._manifest = project.manifest_path.read_bytes()
         self._shadow = Shadow(folder / "project", selected.project_dir, self._hooks)
         self._shadow.tell(self._context.told({}))
         # dbt 1 keeps what it has parsed there, which is not that of the project

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import uuid
 from collections.abc import Iterable, Mapping
@@ -10,11 +9,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from dbtorch.core.events import Changed
 from dbtorch.core.state import State
 
 _RUN_RESULTS = "https://schemas.getdbt.com/dbt/run-results/v6.json"
 _SOURCES = "https://schemas.getdbt.com/dbt/sources/v3.json"
+
+#: The file that dbt writes its results to, and selects by.
+RUN_RESULTS = "run_results.json"
 
 #: Kinds of nodes that have a result, by the first word of their ids.
 _HAVE_RESULTS = (
@@ -38,15 +42,20 @@ _EMPTY: Mapping[str, Any] = {
 }
 
 
-def choose(folder: Path, ids: Iterable[str]) -> Path:
-    """Write what lets dbt select exactly these nodes with ``result:error``, and answer the folder.
+def chosen(ids: Iterable[str]) -> bytes:
+    """A run_results.json with which dbt selects exactly these nodes by ``result:error``.
 
     Both generations of dbt compare unique ids, of any number and kind; a selection by names or
     paths would take more with it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     results = [{**_EMPTY, "unique_id": id, "thread_id": "dbtorch"} for id in ids]
-    _write(folder / "run_results.json", _RUN_RESULTS, results, 0.0, which="build", version="1.11.0")
+    return _artifact(_RUN_RESULTS, results, 0.0, which="build", version="1.11.0")
+
+
+def choose(folder: Path, ids: Iterable[str]) -> Path:
+    """Write what selects exactly these nodes into a folder, and answer it. Raises `OSError`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder / RUN_RESULTS, chosen(ids))
     return folder
 
 
@@ -96,8 +105,9 @@ class Artifacts:
         target_path.mkdir(parents=True, exist_ok=True)
         results = [r for id, r in self._results.items() if id.startswith(_HAVE_RESULTS)]
         elapsed = (datetime.now(UTC) - self._began).total_seconds()
-        path = target_path / "run_results.json"
-        _write(path, _RUN_RESULTS, results, elapsed, which="build", version=self.dbt_version)
+        version = self.dbt_version
+        content = _artifact(_RUN_RESULTS, results, elapsed, which="build", version=version)
+        _write(target_path / RUN_RESULTS, content)
         self.write_sources(target_path)
 
     def write_sources(self, target_path: Path) -> None:
@@ -105,20 +115,13 @@ class Artifacts:
         if self._sources:
             elapsed = (datetime.now(UTC) - self._began).total_seconds()
             sources = list(self._sources.values())
-            path = target_path / "sources.json"
-            _write(path, _SOURCES, sources, elapsed, version=self.dbt_version)
+            content = _artifact(_SOURCES, sources, elapsed, version=self.dbt_version)
+            _write(target_path / "sources.json", content)
 
 
-def _write(
-    path: Path,
-    schema: str,
-    results: list[Any],
-    elapsed: float,
-    *,
-    which: str = "",
-    version: str = "",
-) -> None:
-    """Write an artifact whole, or not at all."""
+def _artifact(
+    schema: str, results: list[Any], elapsed: float, *, which: str = "", version: str = ""
+) -> bytes:
     about = {
         "dbt_version": version,
         "invocation_id": str(uuid.uuid4()),  # dbt 2 ignores, in silence, a file without one
@@ -129,6 +132,11 @@ def _write(
     artifact: dict[str, Any] = {"metadata": about, "results": results, "elapsed_time": elapsed}
     if which:
         artifact["args"] = {"command": which, "which": which}
+    return msgspec.json.encode(artifact)
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file whole, or not at all."""
     draft = path.with_suffix(f".{os.getpid()}")
-    draft.write_text(json.dumps(artifact), encoding="utf-8")
+    draft.write_bytes(content)
     draft.replace(path)

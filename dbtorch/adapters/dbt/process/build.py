@@ -48,12 +48,15 @@ class Surroundings:
 class Build:
     """A dbt process with a batch in its hands."""
 
-    def __init__(self, batch: Batch, words: Sequence[str], around: Surroundings) -> None:
+    def __init__(
+        self, batch: Batch, start: Callable[[], subprocess.Popen[bytes]], around: Surroundings
+    ) -> None:
+        """``start`` starts dbt with the batch. It raises `EngineError`, `OSError`."""
         self.batch = batch
         self.results: dict[str, Outcome] = {}
         self.contradictions: list[str] = []
         self.written: Mapping[str, Mapping[str, Any]] = {}  # by dbt, of each node
-        self._words = tuple(words)
+        self._start = start
         self._around = around
         self._attempts = {attempt.node_id: attempt for attempt in batch.attempts}
         self._begun: set[str] = set()
@@ -104,7 +107,7 @@ class Build:
             if self._interrupted:
                 self._over("cancelled before it started", FailureClass.UNKNOWN)
                 return
-            self._process = self._around.executable.start(self._words)
+            self._process = self._start()
         reader = Lines()
         assert self._process.stdout is not None
         with self._around.console.open("a", encoding="utf-8") as console:

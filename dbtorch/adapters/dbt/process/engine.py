@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,8 +16,9 @@ from dbtorch.adapters.dbt.process.artifacts import Artifacts, choose
 from dbtorch.adapters.dbt.process.build import Build, Surroundings
 from dbtorch.adapters.dbt.process.executable import Executable
 from dbtorch.adapters.dbt.process.freshness import FreshnessCheck
+from dbtorch.adapters.dbt.process.held import HeldBuild
 from dbtorch.adapters.dbt.process.hooks import ON_RUN_END, ON_RUN_START, HookCode
-from dbtorch.adapters.dbt.process.opening import open_project
+from dbtorch.adapters.dbt.process.opening import Listing, open_project
 from dbtorch.adapters.dbt.process.words import Words
 from dbtorch.adapters.steps.guard import Guard
 from dbtorch.core.checks import Watch
@@ -42,6 +45,7 @@ class ProcessRequest:
     scratch: Path  # folder for files of this run
     grace: float = GRACE  # seconds from interrupting dbt to killing it
     failure_classes: tuple[Rule, ...] = ()  # the user's, before the built-in table
+    holds: bool = False  # whether dbt can be started before it is known what it builds
 
 
 class ProcessEngine:
@@ -51,7 +55,8 @@ class ProcessEngine:
         self._request = request
         self._emit = emit
         self._words = Words.of(request.args)
-        self._guard = Guard(grace=request.grace, scratch=request.scratch / "dbt")
+        self._folder = (request.scratch / "dbt").absolute()
+        self._guard = Guard(grace=request.grace, scratch=self._folder)
         self._executable = Executable(request.command, request.cwd, request.environ, self._guard)
         self._lock = threading.RLock()
         self._selected: Selected | None = None
@@ -67,6 +72,8 @@ class ProcessEngine:
         self._build_words = self._words  # of everything that executes nodes
         self._target_path = request.project_dir / "target"  # where that writes its artifacts
         self._hooks: HooksApart | None = None
+        self._listing: Listing | None = None
+        self._held: HeldBuild | None = None
         self._cancelled: set[str] = set()  # nodes that no build has in hand
         self._start_hooks = self._end_hooks = True
         self.warnings: list[str] = []
@@ -74,7 +81,11 @@ class ProcessEngine:
     # ---------------------------------------------------------------- opening
 
     def launch(self) -> None:
-        """Nothing is to be started before it is known what."""
+        """Let dbt parse while we look at everything else. Raises `EngineError`."""
+        self._listing = self._list(apart=self._request.holds)
+        if self._request.holds:
+            with contextlib.suppress(OSError):
+                self._held = HeldBuild(self._executable, self._words, self._folder / "held")
 
     def open(self, texts: Sequence[str] = ()) -> Selected:
         """Parse and select; ``texts`` are selections to resolve besides the run's own."""
@@ -88,6 +99,7 @@ class ProcessEngine:
         project = open_project(
             self._executable,
             self._words,
+            self._listing or self._list(),
             texts,
             project_dir=request.project_dir,
             cwd=request.cwd,
@@ -96,8 +108,8 @@ class ProcessEngine:
         selected = project.selected
         self._target_path = selected.target_path
         if project.hooks:
-            folder = (request.scratch / "dbt").absolute()
-            self._hooks = HooksApart(project, self._words, folder)
+            self._held = None
+            self._hooks = HooksApart(project, self._words, self._folder)
             self._build_words, self._target_path = self._hooks.words, self._hooks.target_path
         nodes = [node for node in selected.nodes if node.id in selected.selected]
         self._graph = Graph(nodes, selected.selected_edges)
@@ -229,10 +241,6 @@ class ProcessEngine:
 
     def _build(self, batch: Batch) -> Build:
         selected, request = self._opened(), self._request
-        chosen = choose(
-            (request.scratch / "dbt" / f"batch-{batch.id}").absolute(),
-            (attempt.node_id for attempt in batch.attempts),
-        )
         around = Surroundings(
             executable=self._executable,
             graph=self._graph,
@@ -247,8 +255,18 @@ class ProcessEngine:
         kinds = {self._graph.nodes[attempt.node_id].kind for attempt in batch.attempts}
         # dbt 1 builds no unit test without its model, and tests it
         command = "test" if kinds <= {Kind.TEST, Kind.UNIT_TEST} else "build"
-        words = self._build_words.batch(str(chosen), command=command)
-        return Build(batch, (command, *words), around)
+        held, self._held = (self._held, None) if command == "build" else (None, self._held)
+
+        def start() -> subprocess.Popen[bytes]:
+            ids = [attempt.node_id for attempt in batch.attempts]
+            process = None if held is None else held.go_on(ids)
+            if process is not None:
+                return process
+            folder = choose(self._folder / f"batch-{batch.id}", ids)
+            words = self._build_words.batch(str(folder), command=command)
+            return self._executable.start((command, *words))
+
+        return Build(batch, start, around)
 
     def _follow(self, batch: Batch, build: Build) -> None:
         try:
@@ -341,6 +359,11 @@ class ProcessEngine:
         )
 
     # ---------------------------------------------------------------- small things
+
+    def _list(self, *, apart: bool = False) -> Listing:
+        folder = self._folder / "listed" if apart else None
+        project_dir = self._request.project_dir
+        return Listing(self._executable, self._words, project_dir, apart=folder)
 
     def _is_built(self, id: str) -> bool:
         """Whether it is a node that `dbt build` executes: no source, and no end of the session."""

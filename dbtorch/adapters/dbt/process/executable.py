@@ -7,7 +7,8 @@ import re
 import signal
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,6 +103,13 @@ class Executable:
     def _running(self) -> list[subprocess.Popen[bytes]]:
         with self._lock:
             return list(self._live)
+
+    def begin_to_ask(self, words: Sequence[str]) -> Callable[[], Answer]:
+        """Start a command, and go on; what is answered waits for its end, and raises as `ask`."""
+        pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="dbtorch-dbt")
+        asked = pool.submit(self.ask, words)
+        pool.shutdown(wait=False)
+        return asked.result
 
     def ask(self, words: Sequence[str]) -> Answer:
         """Run a command to its end. Raises `EngineError` where it cannot be started."""

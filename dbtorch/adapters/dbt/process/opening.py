@@ -11,7 +11,7 @@ from typing import Any
 
 from dbtorch.adapters.dbt.dbtorch_worker.checksums import checksums, digest
 from dbtorch.adapters.dbt.manifest import read_manifest
-from dbtorch.adapters.dbt.process.executable import Executable
+from dbtorch.adapters.dbt.process.executable import Answer, Executable
 from dbtorch.adapters.dbt.process.hooks import HookCode, read_hooks
 from dbtorch.adapters.dbt.process.order import build_order
 from dbtorch.adapters.dbt.process.target import read_project, read_target, read_vars
@@ -32,8 +32,6 @@ EXECUTED = frozenset(
         Kind.EXPOSURE,
     }
 )
-
-_NOTHING = "No nodes selected!"
 
 
 class _Part(dict[str, Any]):
@@ -57,28 +55,51 @@ class Opened:
 
     selected: Selected
     manifest: Any  # as it is written
+    manifest_path: Path  # where it is written
     hooks: tuple[HookCode, ...]
     blocks: bool  # whether an on-run-start hook that fails leaves out everything
+
+
+class Listing:
+    """`dbt list` of what a run selects, under way: it parses the project and writes a manifest."""
+
+    def __init__(
+        self, executable: Executable, words: Words, project_dir: Path, *, apart: Path | None = None
+    ) -> None:
+        """Start it; ``apart`` is where it writes, if that is not where dbt would.
+
+        Raises `EngineError`.
+        """
+        self.project = read_project(project_dir)
+        self.apart = apart
+        if _flag(self.project, "send_anonymous_usage_stats", default=True) is False:
+            # dbt 2 does not read it there
+            executable.set_default("DBT_SEND_ANONYMOUS_USAGE_STATS", "false")
+        if apart is not None:
+            words = words.with_values({"--target-path": str(apart)})
+        self._answer = executable.begin_to_ask(_list_words(words.listing()))
+
+    def ids(self) -> set[str]:
+        """What is selected, once dbt has said so. Raises `EngineError` with dbt's own words."""
+        return _ids(self._answer())
 
 
 def open_project(
     executable: Executable,
     words: Words,
+    listing: Listing,
     texts: Sequence[str],
     *,
     project_dir: Path,
     cwd: Path,
     environ: Mapping[str, str],
 ) -> Opened:
-    """Parse and select. Raises `EngineError` with dbt's own words."""
-    project = read_project(project_dir)
-    if _flag(project, "send_anonymous_usage_stats", default=True) is False:
-        # dbt 2 does not read it there
-        executable.set_default("DBT_SEND_ANONYMOUS_USAGE_STATS", "false")
-    listed = _list(executable, words.listing())
+    """What dbt says of the project. Raises `EngineError` with dbt's own words."""
+    project = listing.project
+    listed = listing.ids()
     resolved, unreadable = _resolve(executable, words, texts)
     target_path = _target_path(words, project, project_dir, environ)
-    path = target_path / "manifest.json"
+    path = (listing.apart or target_path) / "manifest.json"
     manifest = read_manifest(path)
     raw = _raw(path)
     said = read_vars(words, project)
@@ -125,6 +146,7 @@ def open_project(
     return Opened(
         selected=answer,
         manifest=raw,
+        manifest_path=path,
         hooks=read_hooks(raw, answer.project),
         blocks=_flag(project, "skip_nodes_if_on_run_start_fails"),
     )
@@ -134,11 +156,11 @@ def _model_of(unit_test: str, edges: Sequence[tuple[str, str]]) -> str:
     return next((before for before, after in edges if after == unit_test), "")
 
 
-def _list(executable: Executable, words: Sequence[str]) -> set[str]:
-    """Ids of what a selection comes to. Raises `EngineError`."""
-    answer = executable.ask(
-        ("list", *words, "--output", "json", "--output-keys", "unique_id", "--quiet")
-    )
+def _list_words(words: Sequence[str]) -> tuple[str, ...]:
+    return ("list", *words, "--output", "json", "--output-keys", "unique_id", "--quiet")
+
+
+def _ids(answer: Answer) -> set[str]:
     found = {id for line in answer.lines if (id := _listed(line.text)) is not None}
     if answer.code != 0 and not found:
         raise EngineError(answer.errors())
@@ -167,7 +189,7 @@ def _resolve(
         kind, _, name = text.partition(":")
         chosen = ("--selector", name) if kind == "selector" else ("--select", text)
         try:
-            found = _list(executable, (*words.common(), *chosen))
+            found = _ids(executable.ask(_list_words((*words.common(), *chosen))))
         except EngineError as error:
             unreadable[text] = " ".join(str(error).removeprefix("Runtime Error").split())
             return

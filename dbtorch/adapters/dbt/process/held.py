@@ -1,0 +1,52 @@
+"""A `dbt build` that reads the project while nobody knows yet what it is to build.
+
+dbt 2 parses first and then reads the state that selects its nodes. Where that is a named pipe, it
+waits there, with no connection open, until it is told. So the time in which it parses is not added
+to the time in which another dbt lists what is selected.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+
+from dbtorch.adapters.dbt.process.artifacts import RUN_RESULTS, chosen
+from dbtorch.adapters.dbt.process.executable import Executable
+from dbtorch.adapters.dbt.process.words import Words
+
+
+class HeldBuild:
+    """A build that waits to be told its nodes."""
+
+    def __init__(self, executable: Executable, words: Words, folder: Path) -> None:
+        """Start it. Raises `EngineError`, `OSError` where there are no named pipes."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._path, self._pipe = folder / RUN_RESULTS, folder / "pipe"
+        for path in (self._path, self._pipe):
+            path.unlink(missing_ok=True)
+        os.mkfifo(self._pipe)
+        os.link(self._pipe, self._path)  # two names, for the first is soon a file's
+        self._process = executable.start(("build", *words.batch(str(folder))))
+
+    def go_on(self, ids: Iterable[str]) -> subprocess.Popen[bytes] | None:
+        """Tell it its nodes, beside the caller. Answers None when it has ended in the meantime."""
+        if self._process.poll() is not None:
+            return None
+        content = chosen(ids)
+        threading.Thread(target=self._tell, args=(content,), daemon=True).start()
+        return self._process
+
+    def _tell(self, content: bytes) -> None:
+        """Whether it comes there before this or after, it reads the same."""
+        with contextlib.suppress(OSError):  # it has ended: nobody reads
+            draft = self._path.with_suffix(".draft")
+            draft.write_bytes(content)
+            draft.replace(self._path)
+            pipe = os.open(self._pipe, os.O_WRONLY | os.O_NONBLOCK)  # fails where nobody waits
+            os.set_blocking(pipe, True)
+            with os.fdopen(pipe, "wb") as file:
+                file.write(content)
