@@ -19,8 +19,9 @@ from measure import Target, parser, require_results, spend, verdict, workshop
 from project import layers, write_project
 
 from dbtorch.adapters.clock import SystemClock
+from dbtorch.app.inbox import Inbox
 from dbtorch.app.planning import Choice, make_plan
-from dbtorch.app.runner import Inbox, Runner
+from dbtorch.app.runner import Runner
 from dbtorch.core.config import Config
 from dbtorch.core.graph import Kind, Node
 from dbtorch.core.run import Run

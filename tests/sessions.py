@@ -20,9 +20,12 @@ import duckdb
 import psycopg
 
 from dbtorch.adapters.clock import SystemClock
-from dbtorch.adapters.dbt.session import SessionEngine, SessionRequest, SqlStep
+from dbtorch.adapters.dbt.request import SessionRequest
+from dbtorch.adapters.dbt.session import SessionEngine
+from dbtorch.adapters.dbt.sql_step import SqlStep
+from dbtorch.app.inbox import Inbox, Interrupt
 from dbtorch.app.planning import Choice, Planned, make_plan, texts_to_resolve
-from dbtorch.app.runner import Inbox, Interrupt, Runner
+from dbtorch.app.runner import Runner
 from dbtorch.core.config import Config, Settings, StepSpec
 from dbtorch.core.events import Attempt, Batch, Changed, Finished, Outcome, Started
 from dbtorch.core.evidence import Rule

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import queue
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from dbtorch.app.inbox import PATIENCE, Inbox, Interrupt, Message, Outdated, Requested
 from dbtorch.app.planning import Planned
 from dbtorch.core.breaker import Pause
 from dbtorch.core.deadline import Deadlines, Late
-from dbtorch.core.events import Attempt, Batch, Changed, Event
+from dbtorch.core.events import Attempt, Batch, Changed
 from dbtorch.core.graph import Kind
 from dbtorch.core.history import Action
 from dbtorch.core.run import Run
@@ -23,61 +21,11 @@ from dbtorch.ports import Clock, Engine, Listener, Steps
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Outdated:
-    """The plan rests on something that is no longer so; another one is to go on."""
-
-
-#: Seconds that dbt has after a cancel to end queries and hooks and to write its artifacts. Most
-#: of it is for a second dbt that reads a large project, where the first one had to be killed.
-PATIENCE = 120.0
-
-
-@dataclass(frozen=True, slots=True)
-class Interrupt:
-    """Somebody wants the run to stop: a signal, a lost lease."""
-
-    reason: str
-    within: float = PATIENCE  # seconds after which dbt is not waited for any longer
-
-
-@dataclass(frozen=True, slots=True)
-class Requested:
-    """Somebody asks for the run, or for one node of it, to be cancelled."""
-
-    action: Action
-
-
-Message = Event | Interrupt | Outdated | Requested
-
-
 #: Kinds that are executed in dbt's session, and that dbt knows nothing of.
 _NOT_DBTS = (Kind.STEP, Kind.CHECK, Kind.SESSION)
 
 #: Why a run ends that was to be over by now.
 MISSED = "the run missed its deadline"
-
-
-class Inbox:
-    """Where engines, steps and signal handlers leave what happened."""
-
-    def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[Message] = queue.SimpleQueue()
-
-    def put(self, event: Message) -> None:
-        """Leave something; safe from any thread and from signal handlers."""
-        self._queue.put(event)
-
-    def take(self, timeout: float | None) -> list[Message]:
-        """Wait for something, at most ``timeout`` seconds, then take all that is there."""
-        with contextlib.suppress(queue.Empty):
-            found = [self._queue.get(timeout=timeout)]
-            while True:
-                try:
-                    found.append(self._queue.get_nowait())
-                except queue.Empty:
-                    return found
-        return []
 
 
 class Runner:

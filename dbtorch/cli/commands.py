@@ -131,7 +131,7 @@ _LOG_FORMAT = click.option(
 
 
 def _options(given: dict[str, Any]) -> Any:
-    from dbtorch.cli.opening import Options
+    from dbtorch.cli.run_options import Options
     from dbtorch.core.config import Settings
     from dbtorch.core.deadline import DeadlineAction
 

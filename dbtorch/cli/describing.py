@@ -11,8 +11,9 @@ from importlib.metadata import version
 from dbtorch.adapters.git import Checkout
 from dbtorch.adapters.steps.output import secrets_of
 from dbtorch.cli.occasion import Occasion
-from dbtorch.cli.opening import Opening, Options
+from dbtorch.cli.opening import Opening
 from dbtorch.cli.project import Project
+from dbtorch.cli.run_options import Options
 from dbtorch.core.history import RunRecord
 from dbtorch.core.scrub import scrubber
 from dbtorch.core.state import RunState

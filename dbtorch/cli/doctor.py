@@ -18,10 +18,10 @@ import click
 
 from dbtorch.cli.engines import choose_engine
 from dbtorch.cli.errors import OK, USAGE, UsageError, expected_errors
-from dbtorch.cli.opening import Options
 from dbtorch.cli.options import PROFILE_OPTIONS
 from dbtorch.cli.project import Project, configured_store, open_project
 from dbtorch.cli.render.words import many
+from dbtorch.cli.run_options import Options
 from dbtorch.core.config import EngineType
 from dbtorch.core.history import Lease
 

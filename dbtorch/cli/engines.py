@@ -47,7 +47,8 @@ class Engines:
 
     def session(self, emit: Emit) -> SessionEngine:
         """The session engine."""
-        from dbtorch.adapters.dbt.session import SessionEngine, SessionRequest
+        from dbtorch.adapters.dbt.request import SessionRequest
+        from dbtorch.adapters.dbt.session import SessionEngine
 
         args = list(self._args())
         if "--log-level-file" not in args and "DBT_LOG_LEVEL_FILE" not in self.environ:

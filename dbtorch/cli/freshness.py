@@ -10,10 +10,10 @@ from typing import Any
 import click
 
 from dbtorch.cli.errors import GATED, NODE_FAILED, OK, UsageError
-from dbtorch.cli.opening import Options
 from dbtorch.cli.planning import open_session
 from dbtorch.cli.render.table import table
 from dbtorch.cli.render.words import and_more, gist
+from dbtorch.cli.run_options import Options
 from dbtorch.core.events import Outcome
 from dbtorch.core.freshness import Thresholds, age_told
 from dbtorch.core.graph import Graph, Kind, Node

@@ -12,15 +12,16 @@ import click
 from dbtorch.adapters.clock import SystemClock
 from dbtorch.adapters.cron import interval
 from dbtorch.adapters.run_files import RunFiles
+from dbtorch.app.inbox import Inbox
 from dbtorch.app.planning import texts_to_resolve
-from dbtorch.app.runner import Inbox
 from dbtorch.cli.engines import AnyEngine, Engines
 from dbtorch.cli.errors import OK
 from dbtorch.cli.graph_text import graph_text
 from dbtorch.cli.occasion import Occasion
-from dbtorch.cli.opening import Opening, Options, pipeline_of
+from dbtorch.cli.opening import Opening
 from dbtorch.cli.plan_text import plan_text
 from dbtorch.cli.project import Project, configured_store, open_project
+from dbtorch.cli.run_options import Options, pipeline_of
 from dbtorch.cli.signals import Signals
 from dbtorch.cli.wiring import build_store
 from dbtorch.core.graph import Kind

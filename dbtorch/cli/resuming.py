@@ -13,9 +13,10 @@ from dbtorch.app.resume import Resumption, Wish, differences, outputs, resume
 from dbtorch.cli.errors import UsageError
 from dbtorch.cli.history.lookup import find_node, read_run
 from dbtorch.cli.occasion import Occasion
-from dbtorch.cli.opening import Opening, Options
+from dbtorch.cli.opening import Opening
 from dbtorch.cli.options import values_of
 from dbtorch.cli.project import open_project
+from dbtorch.cli.run_options import Options
 from dbtorch.core.config import Config
 from dbtorch.core.graph import Graph, Kind
 from dbtorch.core.history import RunRecord, Verb
@@ -133,7 +134,8 @@ class Asked:
 
 def retry(options: Options, text: str, asked: Asked) -> int:
     """Go on with a run: what did not succeed, and what depends on it. Answers the exit code."""
-    from dbtorch.cli.running import Stretch, opened_history
+    from dbtorch.cli.running import launch
+    from dbtorch.cli.stretch import Stretch, opened_history
 
     project = open_project(options.project_dir)
     store = opened_history(project, options, create=False)
@@ -154,7 +156,8 @@ def retry(options: Options, text: str, asked: Asked) -> int:
         outputs=outputs(earlier),
     )
     with ExitStack() as stack:
-        return Stretch(stack, project, goes_on, occasion, earlier.started_at, earlier, asked).go()
+        begun = launch(stack, project, goes_on, occasion)
+        return Stretch(stack, begun, earlier.started_at, earlier, asked).go()
 
 
 def latest_record(store: Store, run_id: str, asked: Asked, known: dict[str, Any]) -> RunRecord:

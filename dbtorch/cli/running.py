@@ -1,59 +1,23 @@
-"""One stretch of a run, from its start or a retry to an exit code; and `dbtorch run`."""
+"""`dbtorch run`: starts dbt, and then everything else."""
 
 from __future__ import annotations
 
-import random
 import secrets
-import threading
-from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
-from datetime import datetime
-from functools import partial
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
 
-from dbtorch.adapters.actor import actor
 from dbtorch.adapters.clock import SystemClock
 from dbtorch.adapters.cron import interval
-from dbtorch.adapters.git import Checkout, checkout
 from dbtorch.adapters.run_files import RunFiles
-from dbtorch.adapters.steps.runner import StepRunner
-from dbtorch.app.alerting import Alerting
-from dbtorch.app.planning import texts_to_resolve
-from dbtorch.app.recorder import Recorder
-from dbtorch.app.resume import Resumption, Wish, resume, start
-from dbtorch.app.runner import Inbox, Interrupt, Outdated, Requested, Runner
-from dbtorch.app.watch import ActionWatch
-from dbtorch.cli.describing import describe_run, step_context
-from dbtorch.cli.engines import AnyEngine, Engines, choose_engine
-from dbtorch.cli.errors import GATED, NODE_FAILED, OK, USAGE
-from dbtorch.cli.head_start import HeadStart, same
-from dbtorch.cli.leasing import hold_lease
+from dbtorch.adapters.state_dir import state_dir
+from dbtorch.app.inbox import Inbox
+from dbtorch.cli.engines import AnyEngine, Engines
+from dbtorch.cli.errors import UsageError
 from dbtorch.cli.occasion import Occasion
-from dbtorch.cli.opening import Opening, Options, pipeline_of
-from dbtorch.cli.project import Project, configured_store, open_project
-from dbtorch.cli.render import View, make_view
-from dbtorch.cli.resuming import Asked, latest_record, notes
+from dbtorch.cli.project import Project, open_project
+from dbtorch.cli.run_options import Options, pipeline_of
 from dbtorch.cli.signals import Signals
-from dbtorch.cli.timing import deadline_of, deadlines_of, found_earlier, told
-from dbtorch.cli.wiring import (
-    Subject,
-    build_alerting,
-    build_steps,
-    build_store,
-    prepare,
-)
-from dbtorch.core.breaker import Pause
-from dbtorch.core.deadline import Deadlines, Late
-from dbtorch.core.events import Attempt, Batch, Finished
-from dbtorch.core.forecast import Forecast
-from dbtorch.core.history import Action, Lease, RunRecord, Verb
-from dbtorch.core.plan import SESSION_CLOSE, SESSION_OPEN, Plan
-from dbtorch.core.run import Run
-from dbtorch.core.state import RunState, State
-from dbtorch.core.summary import summarize
-from dbtorch.core.timekeeper import Timekeeper
-from dbtorch.ports import EngineError, Selected, Store
 
 
 def run(options: Options) -> int:
@@ -71,370 +35,63 @@ def run(options: Options) -> int:
         data_interval_end=end,
     )
     with ExitStack() as stack:
-        return Stretch(stack, project, options, occasion, now).go()
+        begun = launch(stack, project, options, occasion)
+        from dbtorch.cli.stretch import Stretch  # what takes its time, while dbt starts
+
+        return Stretch(stack, begun, now).go()
 
 
-def opened_history(project: Project, options: Options, *, create: bool) -> Store:
-    """The run history that options, environment or dbtorch.yml name. Raises `StoreError`."""
-    url = options.database_url or configured_store(None, project.dir)
-    return build_store(project.dir, url, create=create)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """What there is of a run once dbt has been started."""
+
+    project: Project
+    options: Options
+    occasion: Occasion
+    args: tuple[str, ...]  # of `dbt build`
+    files: RunFiles
+    inbox: Inbox
+    signals: Signals
+    engine: AnyEngine
+    grace: float  # seconds
 
 
-class Stretch:
-    """One stretch of a run: from its start, or from a retry, to where it ends."""
+def launch(stack: ExitStack, project: Project, options: Options, occasion: Occasion) -> Begun:
+    """Start dbt, which imports and parses while we look at everything else.
 
-    def __init__(
-        self,
-        stack: ExitStack,
-        project: Project,
-        options: Options,
-        occasion: Occasion,
-        started_at: datetime,
-        earlier: RunRecord | None = None,
-        asked: Asked | None = None,
-    ) -> None:
-        """``earlier`` is a run to go on with, and ``asked`` what is asked of it."""
-        self._stack = stack
-        self._project = project
-        self._options = options
-        self._occasion = occasion
-        self._started_at = started_at
-        self._earlier = earlier
-        self._asked = asked
-        self._clock = SystemClock()
-        self._inbox = Inbox()
-        self._files = RunFiles(project.dir, occasion.run_id)
-        self._answer: list[Selected] = []  # dbt's, where it is not the kept one
-        self._signals = stack.enter_context(Signals())
-        self._grace = project.config.grace if options.grace is None else options.grace
-        self._deadline = deadline_of(
-            pipeline_of(project.config, options),
-            options,
-            self._clock.now() if earlier is not None else occasion.planned_at or started_at,
-            earlier,
-        )
-
-    def go(self) -> int:
-        """Everything, in order."""
-        args = self._options.dbt_args_for(self._project.config)
-        prepare(self._project.dir, self._files)
-        engine = Engines(
-            project=self._project,
-            args=args,
-            files=self._files,
-            occasion=self._occasion,
-            cwd=self._options.cwd,
-            grace=self._grace,
-        ).chosen(self._inbox.put)
-        self._stack.callback(engine.close)
-        engine.launch()  # dbt is imported while we look at everything else
-        store = opened_history(self._project, self._options, create=True)
-        self._stack.callback(store.close)
-        view = make_view(self._options.log_format, self._clock)
-        self._stack.callback(view.close)
-        lease = hold_lease(
-            self._stack,
-            store,
-            self._clock,
-            name=f"{self._project.name}/{self._occasion.pipeline}",
-            run_id=self._occasion.run_id,
-            on_lost=lambda why: self._inbox.put(Interrupt(why)),
-            note=partial(view.note, level="warning"),
-        )
-        if self._asked is not None:
-            run_id, outputs = self._occasion.run_id, self._occasion.outputs
-            self._earlier = latest_record(store, run_id, self._asked, outputs)
-        self._watch(store)
-        commit = _in_background(lambda: checkout(self._project.dir))
-        head_start = HeadStart(self._project.dir, self._words(args))
-        opening = self._open(engine, store, head_start)
-        while True:
-            for warning in engine.warnings:
-                view.note(warning, level="warning")
-            if opening.empty:
-                self._let_dbt_finish(engine)
-                return _nothing_selected(view, self._options)
-            run = self._drive(store, lease, view, engine, opening, commit())
-            if run.finished:
-                return _exit_code(run, self._signals.received)
-            # dbt answered something else than the kept answer: go on with what is so.
-            head_start.forget()
-            self._earlier = store.run(self._occasion.run_id)
-            self._asked = None  # what was asked for is under way
-            opening = self._plan(self._answer[0], store)
-            engine.accept()
-
-    def _open(self, engine: AnyEngine, store: Store, head_start: HeadStart) -> Opening:
-        """A plan from dbt's answer, or from the kept one where steps can start before it."""
-        texts = texts_to_resolve(self._project.config)
-        if self._asked is not None:  # what runs again depends on the code as it is now
-            opening = self._plan(engine.open((*texts, *self._asked.texts())), store)
-            engine.accept()
-            return opening
-        kept = head_start.recall()
-        if kept is not None:
-            opening = self._plan(kept, store)
-            if opening.starts_with_steps:
-                work = partial(self._compare, engine, texts, kept, head_start)
-                threading.Thread(target=work, name="dbtorch-open", daemon=True).start()
-                return opening
-        opening = self._plan(engine.open(texts), store)
-        engine.accept()
-        if opening.starts_with_steps:
-            head_start.keep(opening.selected)
-        return opening
-
-    def _compare(
-        self, engine: AnyEngine, texts: Sequence[str], kept: Selected, head_start: HeadStart
-    ) -> None:
-        """Let dbt nodes start when dbt answers what it did last time; if not, plan anew."""
-        try:
-            found = engine.open(texts)
-        except EngineError as error:
-            head_start.forget()
-            engine.refuse(str(error))
-            return
-        if same(kept, found):
-            engine.accept()
-            return
-        self._answer.append(found)
-        self._inbox.put(Outdated())
-
-    def _plan(self, selected: Selected, store: Store) -> Opening:
-        return Opening.of(
-            self._project, selected, self._options, store, run_id=self._occasion.run_id
-        )
-
-    def _words(self, args: tuple[str, ...]) -> list[str]:
-        config = self._project.config
-        steps = [f"{spec.id} {spec.produces} {spec.after}" for spec in config.steps.values()]
-        engine = choose_engine(self._project).type
-        where = [engine, self._project.python, self._occasion.pipeline, str(self._options.cwd)]
-        return [*args, *where, *steps]
-
-    def _drive(
-        self,
-        store: Store,
-        lease: Lease,
-        view: View,
-        engine: AnyEngine,
-        opening: Opening,
-        commit: Checkout,
-    ) -> Run:
-        planned = opening.planned
-        deadlines = self._deadlines(opening)
-        record = replace(
-            describe_run(self._occasion, self._options, self._project, opening, commit),
-            started_at=self._started_at,
-            options={
-                **self._options.to_record(),
-                **deadlines.record(),
-            },
-        )
-        resumed = self._resumption(opening, view)
-        action = self._act(store, resumed)
-        store.begin(record, resumed.nodes, resumed.changes, lease=lease)
-        if action is not None:
-            store.handled(record.run_id, action, self._clock.now())
-        steps = build_steps(
-            self._project,
-            step_context(self._occasion, self._project, opening.selected),
-            self._files,
-            self._occasion,
-            self._inbox.put,
-            grace=self._grace,
-        )
-        run = Run(planned.plan, random=random.random, prior=resumed.prior)
-        timekeeper = _timekeeper(deadlines, opening, run)
-        engine.adopt(resumed.results)
-        engine.watch(planned.plan.checks)
-        self._signals.route(self._inbox, leave=partial(_leave, engine, steps), grace=self._grace)
-        began = self._clock.now()
-        alerts = self._alerts(store, view, record, opening, resumed)
-        view.start(planned.plan, replace(record, nodes=resumed.before), self._files.path)
-        try:
-            Runner(
-                run,
-                planned,
-                engine=engine,
-                steps=steps,
-                inbox=self._inbox,
-                clock=self._clock,
-                recorder=Recorder(store, record.run_id, lease),
-                listeners=[view.changed, alerts],
-                on_pause=lambda pause: view.note(_told_of(pause), level="warning"),
-                timekeeper=timekeeper,
-                on_late=partial(self._late, store, view, alerts, timekeeper, planned.plan),
-                on_answered=lambda action: store.handled(
-                    record.run_id, action.ordinal, self._clock.now()
-                ),
-            ).drive()
-        finally:
-            steps.close()
-        if run.finished:
-            store.end(record.run_id, run.state, self._clock.now(), lease=lease)
-        alerts.ended(run.state if run.finished else None)
-        if run.finished:
-            finished = store.run(record.run_id)
-            assert finished is not None
-            since = began if self._earlier is not None else None
-            view.finish(summarize(finished, log_path=self._files.path, since=since))
-        return run
-
-    def _alerts(
-        self, store: Store, view: View, record: RunRecord, opening: Opening, resumed: Resumption
-    ) -> Alerting:
-        """What tells people about this stretch; at the very end it is waited for, but not long."""
-        subject = Subject(
-            record=record,
-            plan=opening.planned.plan,
-            pipeline=pipeline_of(self._project.config, self._options),
-            nodes=opening.selected.nodes,
-            edges=opening.selected.edges,
-            states=resumed.before,
-            earlier=self._earlier,
-        )
-        alerting = build_alerting(
-            self._project,
-            store,
-            subject,
-            self._files,
-            self._clock,
-            late=found_earlier(self._earlier) if self._earlier is not None else (),
-            note=partial(view.note, level="warning"),
-        )
-        return self._stack.enter_context(alerting)
-
-    def _resumption(self, opening: Opening, view: View) -> Resumption:
-        """What this stretch goes on with. Raises `UsageError`."""
-        plan, now = opening.planned.plan, self._clock.now()
-        if self._earlier is None:
-            return start(plan)
-        if self._asked is None:
-            return resume(self._earlier, plan, Wish(), now)
-        resumed = self._asked.go_on(self._earlier, opening, self._project.config, now)
-        for note in notes(resumed, self._earlier):
-            view.note(note, level="info")
-        return resumed
-
-    def _act(self, store: Store, resumed: Resumption) -> int | None:
-        """Write who goes on with the run; answers the ordinal of the action."""
-        if self._asked is None:
-            return None
-        action = Action(
-            action=self._asked.verb,
-            at=self._clock.now(),
-            actor=actor(),
-            reason=self._asked.told(resumed),
-        )
-        return store.act(self._occasion.run_id, action)
-
-    def _let_dbt_finish(self, engine: AnyEngine) -> None:
-        """Let dbt write the artifacts of a run without nodes. Raises `EngineError`."""
-        closing = Attempt(SESSION_CLOSE, 1)
-        engine.start(Batch(1, (closing,)))
-        while True:
-            for event in self._inbox.take(None):
-                if not isinstance(event, Finished) or event.attempt != closing:
-                    continue
-                if event.outcome.state.ok:
-                    return
-                raise EngineError(event.outcome.message)
-
-    def _watch(self, store: Store) -> None:
-        """Hear what people ask of this run from now on."""
-        known = self._earlier.actions if self._earlier is not None else ()
-        watch = ActionWatch(
-            store,
-            self._occasion.run_id,
-            lambda action: self._inbox.put(Requested(action)),
-            after=max((action.ordinal for action in known), default=0),
-        )
-        self._stack.enter_context(watch)
-
-    def _deadlines(self, opening: Opening) -> Deadlines:
-        """Deadlines of the run and of its nodes."""
-        if self._deadline is not None and self._earlier is not None:
-            found = found_earlier(self._earlier)
-            same = [late for late in found if late.missed and late.deadline == self._deadline.at]
-            told = any(not late.node_id for late in same)
-            self._deadline = replace(self._deadline, told=told or self._deadline.told)
-        return deadlines_of(
-            self._deadline,
-            opening.planned.plan,
-            pipeline_of(self._project.config, self._options),
-            self._occasion.planned_at or self._started_at,
-            self._earlier,
-        )
-
-    def _late(
-        self,
-        store: Store,
-        view: View,
-        alerts: Alerting,
-        timekeeper: Timekeeper,
-        plan: Plan,
-        late: Late,
-    ) -> None:
-        """Write and say what is late or will be, once in all stretches."""
-        what = told(late, plan, cancels=timekeeper.cancels(late))
-        action = Action(
-            action=Verb.DEADLINE if late.missed else Verb.AT_RISK,
-            at=late.at,
-            actor="dbtorch",
-            node_id=late.node_id,
-            reason=what,
-            handled_at=late.at,
-        )
-        store.act(self._occasion.run_id, action)
-        view.note(what, level="warning")
-        alerts.late(late)
+    Raises `EngineError`, `StoreError`, `UsageError`.
+    """
+    files = RunFiles(project.dir, occasion.run_id)
+    args = options.dbt_args_for(project.config)
+    inbox = Inbox()
+    signals = stack.enter_context(Signals())
+    grace = project.config.grace if options.grace is None else options.grace
+    _prepare(project.dir, files)
+    engine = Engines(
+        project=project, args=args, files=files, occasion=occasion, cwd=options.cwd, grace=grace
+    ).chosen(inbox.put)
+    stack.callback(engine.close)
+    engine.launch()
+    return Begun(
+        project=project,
+        options=options,
+        occasion=occasion,
+        args=args,
+        files=files,
+        inbox=inbox,
+        signals=signals,
+        engine=engine,
+        grace=grace,
+    )
 
 
-def _timekeeper(deadlines: Deadlines, opening: Opening, run: Run) -> Timekeeper:
-    """What watches the deadlines; the forecast is made only where there are any."""
-    if deadlines.run is None and not deadlines.nodes:
-        return Timekeeper(deadlines)
-    forecast = Forecast(opening.planned.plan, opening.durations, run.states)
-    return Timekeeper(deadlines, forecast if opening.durations else None, run.states)
-
-
-def _told_of(pause: Pause | None) -> str:
-    if pause is None:
-        return "the warehouse answers again; the run goes on"
-    until = pause.until.astimezone()
-    return f"{pause.reason}; nothing starts until one of them has been tried at {until:%H:%M:%S}"
-
-
-def _leave(engine: AnyEngine, steps: StepRunner) -> None:
-    """End every process at once; the store already says what had begun."""
-    steps.kill()
-    engine.kill()
-
-
-def _exit_code(run: Run, signum: int | None) -> int:
-    if signum is not None:
-        return 128 + signum
-    if run.state is RunState.SUCCESS:
-        return GATED if run.gated else OK
-    never_opened = run.states.get(SESSION_OPEN) is State.FAILED
-    executed = any(count for id, count in run.attempts.items() if not id.startswith("session."))
-    return USAGE if never_opened and not executed else NODE_FAILED
-
-
-def _nothing_selected(view: View, options: Options) -> int:
-    view.note("the selection matches no nodes; nothing was run", level="warning")
-    return USAGE if options.fail_on_empty else OK
-
-
-def _in_background(work: Any) -> Any:
-    """Start ``work`` in a thread; the answer waits for its result."""
-    result: list[Any] = []
-    thread = threading.Thread(target=lambda: result.append(work()), daemon=True)
-    thread.start()
-
-    def answer() -> Any:
-        thread.join()
-        return result[0]
-
-    return answer
+def _prepare(project_dir: Path, files: RunFiles) -> None:
+    """Make the folders that every file of a run goes to. Raises `StoreError`, `UsageError`."""
+    state_dir(project_dir)
+    try:
+        files.root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"the folder {files.root} for logs cannot be made ({error.strerror}); "
+            "give this user the right to"
+        ) from error

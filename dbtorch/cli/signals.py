@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-from dbtorch.app.runner import PATIENCE, Inbox, Interrupt
+from dbtorch.app.inbox import PATIENCE, Inbox, Interrupt
 from dbtorch.cli.errors import Stopped
 
 #: SIGHUP too: a terminal that closes must not leave queries running.

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dbtorch.adapters.dbt.request import SqlStep
+from dbtorch.adapters.dbt.sql_step import SqlStep
 from dbtorch.adapters.template import render
 from dbtorch.cli.occasion import Occasion
 from dbtorch.cli.project import Project

@@ -15,8 +15,8 @@ from dbtorch.adapters.config import settings_for
 from dbtorch.adapters.processes import lives
 from dbtorch.app.planning import step_node
 from dbtorch.cli.errors import GATED, OK, UsageError
-from dbtorch.cli.opening import DEFAULT_PIPELINE, Options
 from dbtorch.cli.project import Project, configured_store, open_project, top_level
+from dbtorch.cli.run_options import DEFAULT_PIPELINE, Options
 from dbtorch.cli.status_text import as_json, as_text
 from dbtorch.cli.wiring import build_store
 from dbtorch.core.config import Config, PipelineSpec

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime, tzinfo
 
 from dbtorch.adapters.config.deadlines import moment
-from dbtorch.cli.opening import Options
 from dbtorch.cli.render.words import took
+from dbtorch.cli.run_options import Options
 from dbtorch.core.config import PipelineSpec
 from dbtorch.core.deadline import Deadline, DeadlineAction, Deadlines, Late, node_deadlines
 from dbtorch.core.history import RunRecord, Verb

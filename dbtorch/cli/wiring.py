@@ -53,24 +53,10 @@ def build_steps(
     return runner
 
 
-def prepare(project_dir: Path, files: RunFiles) -> None:
-    """Make the folders that every file of a run goes to. Raises `StoreError`, `UsageError`."""
-    from dbtorch.adapters.store import state_dir
-    from dbtorch.cli.errors import UsageError
-
-    state_dir(project_dir)
-    try:
-        files.root.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(
-            f"the folder {files.root} for logs cannot be made ({error.strerror}); "
-            "give this user the right to"
-        ) from error
-
-
 def build_store(project_dir: Path, database_url: str | None, *, create: bool) -> Store:
     """The run history of a project. Raises `StoreError`."""
-    from dbtorch.adapters.store import open_store, state_dir
+    from dbtorch.adapters.state_dir import state_dir
+    from dbtorch.adapters.store import open_store
 
     if create:
         state_dir(project_dir)  # also with Postgres: logs are files

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from dbtorch.adapters.dbt.process.engine import ProcessEngine, ProcessRequest
-from dbtorch.adapters.dbt.session import SessionEngine, SessionRequest
+from dbtorch.adapters.dbt.request import SessionRequest
+from dbtorch.adapters.dbt.session import SessionEngine
 from dbtorch.core.events import Attempt, Batch, Changed, Ended, Event, Finished, Outcome, Started
 from dbtorch.core.graph import Kind, Node
 from dbtorch.core.plan import SESSION_CLOSE, SESSION_OPEN

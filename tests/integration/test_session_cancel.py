@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from dbtorch.app.runner import Requested
+from dbtorch.app.inbox import Requested
 from dbtorch.core.config import Settings, StepSpec
 from dbtorch.core.events import Attempt, Batch, Finished, Outcome, Started
 from dbtorch.core.history import Action, Verb

@@ -4,8 +4,9 @@ import threading
 
 import pytest
 
+from dbtorch.app.inbox import Inbox, Interrupt, Outdated, Requested
 from dbtorch.app.planning import Planned
-from dbtorch.app.runner import Inbox, Interrupt, Outdated, Requested, Runner
+from dbtorch.app.runner import Runner
 from dbtorch.core.deadline import Deadline, DeadlineAction, Deadlines
 from dbtorch.core.events import Attempt, Batch, Finished, Started
 from dbtorch.core.graph import Kind, Node

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from dbtorch.adapters.store import migrator, open_store, rows, state_dir, statements
+from dbtorch.adapters.state_dir import state_dir
+from dbtorch.adapters.store import migrator, open_store, rows, statements
 from dbtorch.adapters.store.database import Database
 from dbtorch.adapters.store.locations import sqlite_path
 from dbtorch.adapters.store.postgres import PostgresDriver, without_password

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, time, timedelta
 
 import pytest
 
-from dbtorch.cli.opening import Options
+from dbtorch.cli.run_options import Options
 from dbtorch.cli.timing import deadline_of, deadlines_of, found_earlier, told
 from dbtorch.core.config import PipelineSpec, Schedule
 from dbtorch.core.deadline import Deadline, DeadlineAction, DeadlineRule, Late, node_deadlines

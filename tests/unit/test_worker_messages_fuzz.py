@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from dbtorch.adapters.dbt import messages, worker_process
 from dbtorch.adapters.dbt.messages import Garbled, read
-from dbtorch.adapters.dbt.session import SessionEngine, SessionRequest
+from dbtorch.adapters.dbt.request import SessionRequest
+from dbtorch.adapters.dbt.session import SessionEngine
 from dbtorch.core.checks import Watch
 from dbtorch.core.events import Attempt, Batch, Event, Finished, Started
 from dbtorch.core.plan import SESSION_CLOSE, SESSION_OPEN

@@ -30,8 +30,8 @@ _PATIENCE = 5.0
 _BOOTSTRAP = (
     # With -c Python looks in the current folder first; dbt's own command does not.
     "import sys; sys.path[:] = [path for path in sys.path if path]; "
-    f"sys.path.insert(0, {str(Path(__file__).parent)!r}); import dbtorch_worker; sys.path.pop(0); "
-    "dbtorch_worker.main(int(sys.argv[1]))"
+    f"sys.path.insert(0, {str(Path(__file__).parent)!r}); import dbtorch_worker.main; "
+    "sys.path.pop(0); dbtorch_worker.main.main(int(sys.argv[1]))"
 )
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dbtorch.adapters.state_dir import STATE_DIR, make_folder, state_dir
 from dbtorch.adapters.store.database import Database, Driver
-from dbtorch.adapters.store.locations import STATE_DIR, exists, make_folder, sqlite_path, state_dir
+from dbtorch.adapters.store.locations import exists, sqlite_path
 from dbtorch.adapters.store.migrator import migrate, version
 from dbtorch.adapters.store.sql import SqlStore
 from dbtorch.ports import StoreError
-
-__all__ = ["open_store", "state_dir"]
 
 
 def open_store(url: str | None, project_dir: Path, *, create: bool = True) -> SqlStore:

@@ -16,8 +16,8 @@ from dbtorch.adapters.clock import SystemClock
 from dbtorch.adapters.cron import interval
 from dbtorch.adapters.dbt.scratch import ScratchError
 from dbtorch.adapters.run_files import RunFiles
+from dbtorch.app.inbox import Inbox
 from dbtorch.app.planning import texts_to_resolve
-from dbtorch.app.runner import Inbox
 from dbtorch.cli.check.place import make_place
 from dbtorch.cli.check.report import as_json, as_text
 from dbtorch.cli.check.subject import step_named, subject_of
@@ -25,8 +25,9 @@ from dbtorch.cli.check.twice import Check
 from dbtorch.cli.engines import Engines
 from dbtorch.cli.errors import NODE_FAILED, OK, UsageError
 from dbtorch.cli.occasion import Occasion
-from dbtorch.cli.opening import Opening, Options, pipeline_of
+from dbtorch.cli.opening import Opening
 from dbtorch.cli.project import Project, open_project
+from dbtorch.cli.run_options import Options, pipeline_of
 from dbtorch.cli.signals import Signals
 
 

@@ -13,15 +13,17 @@ from dbtorch.adapters.clock import SystemClock
 from dbtorch.adapters.dbt.scratch import relations
 from dbtorch.adapters.dbt.session import SessionEngine
 from dbtorch.adapters.run_files import RunFiles
+from dbtorch.app.inbox import Inbox
 from dbtorch.app.planning import Planned
-from dbtorch.app.runner import Inbox, Runner
+from dbtorch.app.runner import Runner
 from dbtorch.cli.check.place import Place
 from dbtorch.cli.check.subject import Subject
 from dbtorch.cli.engines import Engines
 from dbtorch.cli.errors import UsageError
 from dbtorch.cli.occasion import Occasion
-from dbtorch.cli.opening import Opening, Options
+from dbtorch.cli.opening import Opening
 from dbtorch.cli.project import Project
+from dbtorch.cli.run_options import Options
 from dbtorch.cli.wiring import build_steps
 from dbtorch.core.events import Attempt, Batch, Changed, Finished
 from dbtorch.core.graph import Graph

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dbtorch.adapters.dbt.process.executable import Executable
 from dbtorch.adapters.dbt.process.hooks import HookCode, HookContext, run_hooks
-from dbtorch.adapters.dbt.process.opening import Opened
 from dbtorch.adapters.dbt.process.shadow import Shadow
 from dbtorch.adapters.dbt.process.words import Words
 from dbtorch.core.events import Outcome
 from dbtorch.core.evidence import Rule
 from dbtorch.core.state import State
 from dbtorch.ports import EngineError
+
+if TYPE_CHECKING:
+    from dbtorch.adapters.dbt.process.opening import Opened
 
 
 class HooksApart:

@@ -42,20 +42,16 @@ _EMPTY: Mapping[str, Any] = {
 }
 
 
-def chosen(ids: Iterable[str]) -> bytes:
-    """A run_results.json with which dbt selects exactly these nodes by ``result:error``.
+def choose(folder: Path, ids: Iterable[str]) -> Path:
+    """Write what lets dbt select exactly these nodes with ``result:error``, and answer the folder.
 
     Both generations of dbt compare unique ids, of any number and kind; a selection by names or
-    paths would take more with it.
+    paths would take more with it. Raises `OSError`.
     """
-    results = [{**_EMPTY, "unique_id": id, "thread_id": "dbtorch"} for id in ids]
-    return _artifact(_RUN_RESULTS, results, 0.0, which="build", version="1.11.0")
-
-
-def choose(folder: Path, ids: Iterable[str]) -> Path:
-    """Write what selects exactly these nodes into a folder, and answer it. Raises `OSError`."""
     folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / RUN_RESULTS, chosen(ids))
+    results = [{**_EMPTY, "unique_id": id, "thread_id": "dbtorch"} for id in ids]
+    content = _artifact(_RUN_RESULTS, results, 0.0, which="build", version="1.11.0")
+    _write(folder / RUN_RESULTS, content)
     return folder
 
 

@@ -8,7 +8,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,11 +20,17 @@ from dbtorch.core.events import Attempt, Batch, Ended, Finished, Outcome, Starte
 from dbtorch.core.evidence import Rule
 from dbtorch.core.failure import classify
 from dbtorch.core.graph import Graph, Kind
-from dbtorch.core.state import FailureClass
+from dbtorch.core.state import FailureClass, State
 from dbtorch.ports import Emit, EngineError
 
 #: Statuses of a node that ended well.
 _GOOD = frozenset({"success", "pass", "warn", "no-op"})
+
+#: Why a node that dbt calls a success is none.
+_DOUBTFUL = "dbt was calling off what it did, and may not have executed it"
+
+#: dbt 2's number of what it has cancelled.
+_CANCELLED = "dbt1404"
 
 #: What some dbts do not execute; it comes to nothing in those that do.
 _NOTHING_TO_DO = (Kind.EXPOSURE, Kind.SAVED_QUERY)
@@ -43,6 +49,7 @@ class Surroundings:
     results_path: Path  # where dbt writes its run_results.json
     rules: Sequence[Rule]
     grace: float
+    fail_fast: bool  # a failure makes dbt call off what it does
 
 
 class Build:
@@ -64,6 +71,7 @@ class Build:
         self._others: dict[str, str] = {}  # what dbt executed unasked, and what it came to
         self._asked: set[str] = set()  # nodes that are to be cancelled
         self._interrupted = False
+        self._calling_off: datetime | None = None  # since when dbt is calling off what it does
         self._killed_for = ""
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
@@ -78,6 +86,7 @@ class Build:
             if self._interrupted:
                 return
             self._interrupted = True
+            self._calling_off = datetime.now(UTC)
             if self._process is None:
                 return
             interrupt(self._process, self._around.grace)
@@ -149,11 +158,30 @@ class Build:
         if skipped and self._interrupted:
             return  # it waits as before
         outcome = outcome_of(_result(done), self._around.rules)
-        if not outcome.state.ok and not skipped and self._interrupted:
+        called_off = self._interrupted or done.code == _CANCELLED
+        if self._is_doubtful(outcome, done):
+            outcome = replace(outcome, state=State.FAILED, message=_DOUBTFUL, details={})
+            called_off = True
+        failed = not outcome.state.ok and not skipped
+        if failed and called_off:
             outcome = replace(
                 outcome, failure_class=FailureClass.UNKNOWN, innocent=id not in self._asked
             )
+        elif failed and self._around.fail_fast and self._calling_off is None:
+            self._calling_off = done.ended_at or datetime.now(UTC)
         self._finish(id, outcome)
+
+    def _is_doubtful(self, outcome: Outcome, done: Done) -> bool:
+        """Whether dbt calls a node a success that it may never have executed.
+
+        dbt 2 does when what it does is called off before the node's first query.
+        """
+        since = self._calling_off
+        return (
+            since is not None
+            and outcome.state.ok
+            and (done.ended_at is None or done.ended_at >= since)
+        )
 
     def _finish(self, id: str, outcome: Outcome) -> None:
         self.results[id] = outcome

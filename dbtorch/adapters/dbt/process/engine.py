@@ -18,7 +18,7 @@ from dbtorch.adapters.dbt.process.executable import Executable
 from dbtorch.adapters.dbt.process.freshness import FreshnessCheck
 from dbtorch.adapters.dbt.process.held import HeldBuild
 from dbtorch.adapters.dbt.process.hooks import ON_RUN_END, ON_RUN_START, HookCode
-from dbtorch.adapters.dbt.process.opening import Listing, open_project
+from dbtorch.adapters.dbt.process.listing import Listing
 from dbtorch.adapters.dbt.process.words import Words
 from dbtorch.adapters.steps.guard import Guard
 from dbtorch.core.checks import Watch
@@ -89,6 +89,8 @@ class ProcessEngine:
 
     def open(self, texts: Sequence[str] = ()) -> Selected:
         """Parse and select; ``texts`` are selections to resolve besides the run's own."""
+        from dbtorch.adapters.dbt.process.opening import open_project  # while dbt parses
+
         request = self._request
         favors = request.environ.get("DBT_FAVOR_STATE", "").lower() in ("1", "true")
         if self._words.has("--favor-state") or favors:
@@ -251,6 +253,7 @@ class ProcessEngine:
             results_path=self._target_path / "run_results.json",
             rules=request.failure_classes,
             grace=request.grace,
+            fail_fast=selected.fail_fast,
         )
         kinds = {self._graph.nodes[attempt.node_id].kind for attempt in batch.attempts}
         # dbt 1 builds no unit test without its model, and tests it
@@ -259,10 +262,10 @@ class ProcessEngine:
 
         def start() -> subprocess.Popen[bytes]:
             ids = [attempt.node_id for attempt in batch.attempts]
-            process = None if held is None else held.go_on(ids)
+            folder = choose(self._folder / f"batch-{batch.id}", ids)
+            process = None if held is None else held.go_on(folder)
             if process is not None:
                 return process
-            folder = choose(self._folder / f"batch-{batch.id}", ids)
             words = self._build_words.batch(str(folder), command=command)
             return self._executable.start((command, *words))
 

@@ -11,10 +11,9 @@ import contextlib
 import os
 import subprocess
 import threading
-from collections.abc import Iterable
 from pathlib import Path
 
-from dbtorch.adapters.dbt.process.artifacts import RUN_RESULTS, chosen
+from dbtorch.adapters.dbt.process.artifacts import RUN_RESULTS
 from dbtorch.adapters.dbt.process.executable import Executable
 from dbtorch.adapters.dbt.process.words import Words
 
@@ -32,11 +31,11 @@ class HeldBuild:
         os.link(self._pipe, self._path)  # two names, for the first is soon a file's
         self._process = executable.start(("build", *words.batch(str(folder))))
 
-    def go_on(self, ids: Iterable[str]) -> subprocess.Popen[bytes] | None:
-        """Tell it its nodes, beside the caller. Answers None when it has ended in the meantime."""
+    def go_on(self, folder: Path) -> subprocess.Popen[bytes] | None:
+        """Tell it the nodes of a folder, beside the caller; None when it has ended by now."""
         if self._process.poll() is not None:
             return None
-        content = chosen(ids)
+        content = (folder / RUN_RESULTS).read_bytes()
         threading.Thread(target=self._tell, args=(content,), daemon=True).start()
         return self._process
 

@@ -11,10 +11,11 @@ from typing import Any
 
 from dbtorch.adapters.dbt.dbtorch_worker.checksums import checksums, digest
 from dbtorch.adapters.dbt.manifest import read_manifest
-from dbtorch.adapters.dbt.process.executable import Answer, Executable
+from dbtorch.adapters.dbt.process.executable import Executable
 from dbtorch.adapters.dbt.process.hooks import HookCode, read_hooks
+from dbtorch.adapters.dbt.process.listing import Listing, flag, ids_of, list_words
 from dbtorch.adapters.dbt.process.order import build_order
-from dbtorch.adapters.dbt.process.target import read_project, read_target, read_vars
+from dbtorch.adapters.dbt.process.target import read_target, read_vars
 from dbtorch.adapters.dbt.process.words import Words
 from dbtorch.core.graph import Kind
 from dbtorch.ports import EngineError, Hook, Selected
@@ -58,30 +59,6 @@ class Opened:
     manifest_path: Path  # where it is written
     hooks: tuple[HookCode, ...]
     blocks: bool  # whether an on-run-start hook that fails leaves out everything
-
-
-class Listing:
-    """`dbt list` of what a run selects, under way: it parses the project and writes a manifest."""
-
-    def __init__(
-        self, executable: Executable, words: Words, project_dir: Path, *, apart: Path | None = None
-    ) -> None:
-        """Start it; ``apart`` is where it writes, if that is not where dbt would.
-
-        Raises `EngineError`.
-        """
-        self.project = read_project(project_dir)
-        self.apart = apart
-        if _flag(self.project, "send_anonymous_usage_stats", default=True) is False:
-            # dbt 2 does not read it there
-            executable.set_default("DBT_SEND_ANONYMOUS_USAGE_STATS", "false")
-        if apart is not None:
-            words = words.with_values({"--target-path": str(apart)})
-        self._answer = executable.begin_to_ask(_list_words(words.listing()))
-
-    def ids(self) -> set[str]:
-        """What is selected, once dbt has said so. Raises `EngineError` with dbt's own words."""
-        return _ids(self._answer())
 
 
 def open_project(
@@ -148,34 +125,12 @@ def open_project(
         manifest=raw,
         manifest_path=path,
         hooks=read_hooks(raw, answer.project),
-        blocks=_flag(project, "skip_nodes_if_on_run_start_fails"),
+        blocks=flag(project, "skip_nodes_if_on_run_start_fails"),
     )
 
 
 def _model_of(unit_test: str, edges: Sequence[tuple[str, str]]) -> str:
     return next((before for before, after in edges if after == unit_test), "")
-
-
-def _list_words(words: Sequence[str]) -> tuple[str, ...]:
-    return ("list", *words, "--output", "json", "--output-keys", "unique_id", "--quiet")
-
-
-def _ids(answer: Answer) -> set[str]:
-    found = {id for line in answer.lines if (id := _listed(line.text)) is not None}
-    if answer.code != 0 and not found:
-        raise EngineError(answer.errors())
-    return found
-
-
-def _listed(text: str) -> str | None:
-    if not text.startswith("{"):
-        return None
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return None
-    id = found.get("unique_id") if isinstance(found, dict) else None
-    return id if isinstance(id, str) else None
 
 
 def _resolve(
@@ -189,7 +144,7 @@ def _resolve(
         kind, _, name = text.partition(":")
         chosen = ("--selector", name) if kind == "selector" else ("--select", text)
         try:
-            found = _ids(executable.ask(_list_words((*words.common(), *chosen))))
+            found = ids_of(executable.ask(list_words((*words.common(), *chosen))))
         except EngineError as error:
             unreadable[text] = " ".join(str(error).removeprefix("Runtime Error").split())
             return
@@ -229,9 +184,4 @@ def _fails_fast(words: Words, project: Mapping[str, Any], environ: Mapping[str, 
         return words.has("--fail-fast")
     if "DBT_FAIL_FAST" in environ:
         return environ["DBT_FAIL_FAST"].lower() in ("1", "true", "t", "yes", "y")
-    return _flag(project, "fail_fast")
-
-
-def _flag(project: Mapping[str, Any], name: str, *, default: bool = False) -> bool:
-    flags = project.get("flags")
-    return bool(flags.get(name, default)) if isinstance(flags, Mapping) else default
+    return flag(project, "fail_fast")
