@@ -74,7 +74,6 @@ class Engines:
         """The process engine."""
         from dbtorch.adapters.dbt.process.engine import ProcessEngine, ProcessRequest
 
-        _refuse_sql(self.project)
         request = ProcessRequest(
             command=(executable,),
             args=self._args(),
@@ -84,6 +83,8 @@ class Engines:
             log_path=self._log_path,
             console=self.files.dbt_log,
             scratch=self.files.root,
+            sql=sql_steps(self.project, self.occasion, self.environ),
+            run=self.occasion.template(),
             failure_classes=self.project.config.failure_classes,
             grace=self.grace,
             holds=_is_binary(executable),
@@ -100,17 +101,6 @@ class Engines:
 
     def _log_path(self, attempt: Attempt) -> Path:
         return self.files.log(attempt.node_id, attempt.number)
-
-
-def _refuse_sql(project: Project) -> None:
-    from dbtorch.cli.errors import UsageError
-
-    for spec in project.config.steps.values():
-        if spec.type == "sql":
-            raise UsageError(
-                f"{spec.origin}: step {spec.name} is SQL, which needs dbt-core 1.x and the session"
-                " engine; make it a command or a model"
-            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from dbtorch.adapters.config import settings_for
 from dbtorch.app.checking import earlier
 from dbtorch.app.planning import Choice, Planned, make_plan
-from dbtorch.cli.errors import UsageError
+from dbtorch.cli.aside import refuse_what_would_be_wrong
 from dbtorch.cli.project import Project
 from dbtorch.cli.run_options import Options, pipeline_of
 from dbtorch.core.checks import History, Watch
 from dbtorch.core.graph import Kind
-from dbtorch.core.naming import name_among
 from dbtorch.ports import Selected, Store
 
 #: dbt's options for tables that are not whole: what is said of whole ones is not about them.
@@ -76,10 +75,6 @@ class Opening:
             return earlier(store, watch, selected.project, target, run_id)
 
         planned = make_plan(selected, config, settings, expected, choice, remember)
-        if selected.batches is not None and planned.plan.checks:
-            name = name_among(planned.plan.graph.nodes[min(planned.plan.checks)])
-            raise UsageError(
-                f"the checks of {name} need a connection that stays open, which only the session"
-                " engine has; leave checks out with --no-checks, or set engine.type to session"
-            )
+        if selected.batches is not None:
+            refuse_what_would_be_wrong(planned, selected, options.dbt_args)
         return cls(selected=selected, planned=planned, durations=durations)

@@ -17,6 +17,7 @@ class Lane(StrEnum):
 
     BUILD = "build"
     FRESHNESS = "freshness"
+    CHECK = "check"  # of relations
 
 
 _LANES = {
@@ -34,6 +35,7 @@ _LANES = {
         Lane.BUILD,
     ),
     Kind.SOURCE: Lane.FRESHNESS,
+    Kind.CHECK: Lane.CHECK,
 }
 
 

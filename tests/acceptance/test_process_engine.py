@@ -356,12 +356,6 @@ AGE = {"loaded_at_field": "loaded_at", "freshness": {"error_after": {"count": 1,
             "",
             "models/broken.sql",
         ),
-        ({}, "steps: {load: {sql: select 1}}", "step load is SQL, which needs dbt-core 1.x"),
-        (
-            {},
-            'checks: {models: {"*": {row_count: {min: 1}}}}',
-            "need a connection that stays open",
-        ),
         ({"profiles.yml": "other: {}"}, "", "Profile 'shop' not found"),
         (
             {"profiles.yml": "shop: {outputs: {ci: {type: duckdb}}}"},

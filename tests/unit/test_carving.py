@@ -308,3 +308,11 @@ def test_batches_are_no_more_than_moments_of_release():
         stage.over()
     assert stage.run.finished
     assert dbts == 4
+
+
+def test_relations_are_checked_together_and_nothing_is_built_with_them():
+    stage = Stage("mce", "nd", kinds={"c": Kind.CHECK, "d": Kind.CHECK})
+    for together in ("mn", "cd", "e"):
+        assert list(map(set, stage.due())) == [set(together)]
+        stage.ends(*together)
+        stage.over()

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from dbtorch.adapters.dbt.dbtorch_worker.looking import when
+from dbtorch.adapters.dbt.dbtorch_worker.asked import when
 
 BERLIN = timezone(timedelta(hours=1))
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date, datetime, timezone
 from typing import Any
 
+from .asked import expressions, listed, put
 from .attempt_log import scrub
 from .channel import Message
 from .results import evidence
@@ -51,14 +51,7 @@ class _Looker:
     def look(self, asked: Message) -> Message:
         found: Message = {"nulls": {}, "newest": {}}
         values = self._values(asked)
-        if "row_count" in values:
-            found["rows"] = int(values["row_count"])
-        for name, column in asked["nulls"].items():
-            if name in values and "rows" in found:
-                found["nulls"][column] = found["rows"] - int(values[name])
-        for name, column in asked["newest"].items():
-            if name in values:
-                self._try(name, _put, found["newest"], column, values[name])
+        put(found, asked, values, self.raised)
         if asked["columns"]:
             self.parts += 1
             self._try("schema", self._columns, found)
@@ -66,9 +59,7 @@ class _Looker:
 
     def _values(self, asked: Message) -> dict[str, Any]:
         """Everything in one query; where that raises, each by itself, to see what is wrong."""
-        wanted = {"row_count": "count(*)"} if asked["rows"] else {}
-        wanted.update({name: f"count({column})" for name, column in asked["nulls"].items()})
-        wanted.update({name: f"max({column})" for name, column in asked["newest"].items()})
+        wanted = expressions(asked)
         self.parts = len(wanted)
         values: dict[str, Any] = {}
         if not wanted:
@@ -87,10 +78,7 @@ class _Looker:
         values.update(self._query({name: expression}))
 
     def _query(self, wanted: dict[str, str]) -> dict[str, Any]:
-        columns = ",\n    ".join(
-            f"{expression} as value_{place}" for place, expression in enumerate(wanted.values())
-        )
-        sql = f"select\n    {columns}\nfrom {self._relation}"
+        sql = f"select\n    {listed(wanted.values())}\nfrom {self._relation}"
         self._log(sql)
         _, table = self._adapter.execute(sql, auto_begin=True, fetch=True)
         return dict(zip(wanted, table.rows[0]))  # noqa: B905  # Python 3.9
@@ -109,22 +97,3 @@ class _Looker:
         except Exception as error:
             self._log(f"{name}: {error}")
             self.raised[name] = error
-
-
-def _put(newest: dict[str, Any], column: str, value: Any) -> None:
-    newest[column] = when(value)
-
-
-def when(value: Any) -> str | None:
-    """A time in UTC, as text; what has no zone is in UTC. Raises `ValueError` for no time."""
-    if isinstance(value, str):
-        value = datetime.fromisoformat(value.strip().replace("Z", "+00:00"))  # noqa: FURB162  # Python 3.9
-    elif isinstance(value, date) and not isinstance(value, datetime):
-        value = datetime(value.year, value.month, value.day)
-    if value is None:
-        return None
-    if not isinstance(value, datetime):
-        raise ValueError(f"its newest value is no time but {value!r}")  # noqa: TRY004
-    if value.tzinfo is None:
-        value = value.replace(tzinfo=timezone.utc)
-    return str(value.astimezone(timezone.utc).isoformat())

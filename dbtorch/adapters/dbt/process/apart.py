@@ -13,7 +13,7 @@ from dbtorch.adapters.dbt.process.words import Words
 from dbtorch.core.events import Outcome
 from dbtorch.core.evidence import Rule
 from dbtorch.core.state import State
-from dbtorch.ports import EngineError
+from dbtorch.ports import EngineError, Selected
 
 if TYPE_CHECKING:
     from dbtorch.adapters.dbt.process.opening import Opened
@@ -26,10 +26,10 @@ class HooksApart:
         """Make the shadow in ``folder``. Raises `EngineError`, `OSError`."""
         selected = project.selected
         is_dbt_1 = selected.dbt_version.startswith("1.")
-        path = str(selected.target.get("path") or "")
-        if is_dbt_1 and selected.exclusive_file is not None and not Path(path).is_absolute():
+        moved = moved_file(selected)
+        if moved:
             raise EngineError(
-                f"the project has on-run hooks, and a DuckDB file with a relative path ({path});"
+                f"the project has on-run hooks, and a DuckDB file with a relative path ({moved});"
                 " with the process engine and dbt 1 make it absolute, or take the session engine"
             )
         self.blocks = project.blocks
@@ -39,6 +39,7 @@ class HooksApart:
         self._manifest = project.manifest_path.read_bytes()
         self._shadow = Shadow(folder / "project", selected.project_dir, self._hooks)
         self._shadow.tell(self._context.told({}))
+        self.shadow = self._shadow.dir
         # dbt 1 keeps what it has parsed there, which is not that of the project
         self.target_path = folder / "target" if is_dbt_1 else selected.target_path
         self.words = words.with_values(
@@ -67,3 +68,14 @@ class HooksApart:
     def restore(self) -> None:
         """Leave the manifest of the project, and not that of its shadow. Raises `OSError`."""
         self._own_manifest.write_bytes(self._manifest)
+
+
+def moved_file(selected: Selected) -> str:
+    """Path of a database file that is another one in the project's shadow; empty for none.
+
+    dbt 1 counts it from the project's folder, dbt 2 from where it was started.
+    """
+    path = str(selected.target.get("path") or "")
+    is_dbt_1 = selected.dbt_version.startswith("1.")
+    is_file = selected.exclusive_file is not None
+    return path if is_dbt_1 and is_file and not Path(path).is_absolute() else ""

@@ -6,13 +6,14 @@ import contextlib
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dbtorch.adapters.dbt.answers import lost, opened
 from dbtorch.adapters.dbt.process.apart import HooksApart
 from dbtorch.adapters.dbt.process.artifacts import Artifacts, choose
+from dbtorch.adapters.dbt.process.aside import Aside
 from dbtorch.adapters.dbt.process.build import Build, Surroundings
 from dbtorch.adapters.dbt.process.executable import Executable
 from dbtorch.adapters.dbt.process.freshness import FreshnessCheck
@@ -20,6 +21,7 @@ from dbtorch.adapters.dbt.process.held import HeldBuild
 from dbtorch.adapters.dbt.process.hooks import ON_RUN_END, ON_RUN_START, HookCode
 from dbtorch.adapters.dbt.process.listing import Listing
 from dbtorch.adapters.dbt.process.words import Words
+from dbtorch.adapters.dbt.sql_step import SqlStep
 from dbtorch.adapters.steps.guard import Guard
 from dbtorch.core.checks import Watch
 from dbtorch.core.config import GRACE
@@ -29,6 +31,10 @@ from dbtorch.core.graph import Graph, Kind
 from dbtorch.core.plan import SESSION_CLOSE, SESSION_OPEN
 from dbtorch.core.state import FailureClass, State
 from dbtorch.ports import Emit, EngineError, Selected
+
+if TYPE_CHECKING:
+    from dbtorch.adapters.dbt.process.looks import Looks
+    from dbtorch.adapters.dbt.process.sql import StepRun
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +52,8 @@ class ProcessRequest:
     grace: float = GRACE  # seconds from interrupting dbt to killing it
     failure_classes: tuple[Rule, ...] = ()  # the user's, before the built-in table
     holds: bool = False  # whether dbt can be started before it is known what it builds
+    sql: Mapping[str, SqlStep] = field(default_factory=dict)  # by node id
+    run: Mapping[str, Any] = field(default_factory=dict)  # `run` in a sql step's templates
 
 
 class ProcessEngine:
@@ -63,7 +71,7 @@ class ProcessEngine:
         self._graph = Graph([], [])
         self._accepted = False
         self._backlog: list[Batch] = []
-        self._builds: dict[int, Build] = {}
+        self._builds: dict[int, Build | StepRun | Looks] = {}
         self._threads: list[threading.Thread] = []
         self._artifacts = Artifacts()
         self._contradictions: list[str] = []
@@ -75,6 +83,17 @@ class ProcessEngine:
         self._listing: Listing | None = None
         self._held: HeldBuild | None = None
         self._cancelled: set[str] = set()  # nodes that no build has in hand
+        self._aside = Aside(
+            executable=self._executable,
+            words=self._words,
+            folder=(request.scratch / "dbt").absolute(),
+            sql=request.sql,
+            run=request.run,
+            emit=emit,
+            log_path=request.log_path,
+            rules=request.failure_classes,
+            grace=request.grace,
+        )
         self._start_hooks = self._end_hooks = True
         self.warnings: list[str] = []
 
@@ -113,6 +132,7 @@ class ProcessEngine:
             self._held = None
             self._hooks = HooksApart(project, self._words, self._folder)
             self._build_words, self._target_path = self._hooks.words, self._hooks.target_path
+        self._aside.project, self._aside.hooks = project, self._hooks
         nodes = [node for node in selected.nodes if node.id in selected.selected]
         self._graph = Graph(nodes, selected.selected_edges)
         self._artifacts.dbt_version = selected.dbt_version
@@ -145,8 +165,8 @@ class ProcessEngine:
         self._artifacts.adopt(results)
 
     def watch(self, checks: Mapping[str, Watch]) -> None:
-        """There are none: they need a connection that stays open."""
-        assert not checks
+        """What nodes look at that check a relation."""
+        self._aside.watches = checks
 
     def start(self, batch: Batch) -> None:
         """Execute a batch; returns at once."""
@@ -162,6 +182,11 @@ class ProcessEngine:
         if first in (SESSION_OPEN, SESSION_CLOSE):
             work = self._open_run if first == SESSION_OPEN else self._close_run
             self._in_a_thread(batch, lambda batch: self._report(batch, work))
+        elif self._aside.has(first):
+            one = self._aside.take(batch)
+            with self._lock:
+                self._builds[batch.id] = one
+            self._in_a_thread(batch, lambda batch: self._do_aside(batch, one))
         elif not self._is_built(first):
             self._in_a_thread(batch, self._check_sources)
         else:
@@ -284,6 +309,14 @@ class ProcessEngine:
             self._artifacts.ended(id, {**outcome.details, "message": outcome.message or None})
         self._artifacts.dbt_wrote(build.written)
         self._contradictions += build.contradictions
+
+    def _do_aside(self, batch: Batch, one: StepRun | Looks) -> None:
+        """Execute what is no node of dbt's."""
+        try:
+            one.follow()
+        finally:
+            with self._lock:
+                del self._builds[batch.id]
 
     def _check_sources(self, batch: Batch) -> None:
         for attempt in batch.attempts:

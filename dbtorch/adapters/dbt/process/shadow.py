@@ -1,6 +1,7 @@
-"""A project's shadow: its files under another name, without the on-run hooks that every dbt runs.
+"""A project's shadow: its files under another name, with macros of ours and without on-run hooks.
 
-Neither generation of dbt has a switch for them, and a run of several batches is to run them once.
+Every dbt runs the hooks, and neither generation has a switch for them; a run of several batches is
+to run them once. `dbt run-operation` executes macros of a project, and of nothing else.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from typing import Any
 import yaml
 
 from dbtorch.adapters.dbt.process.hooks import HookCode, calls_of, macro_of
+from dbtorch.adapters.dbt.process.operation import MACROS as OPERATIONS
 from dbtorch.adapters.dbt.process.target import read_project
 
-#: Folder of a shadow for the macros that its hooks have become.
+#: Folder of a shadow for the macros that its hooks have become, and for ours.
 MACROS = "dbtorch_hooks"
 
 #: What a shadow has no use for.
@@ -38,6 +40,7 @@ class Shadow:
         self._make(folder, project_dir, project, name, leave_out={packages} if foreign else set())
         if foreign:
             self._add_packages(folder / packages, project_dir / packages, foreign)
+        (folder / MACROS / "operations.sql").write_text(OPERATIONS, encoding="utf-8")
 
     def tell(self, results: str) -> None:
         """Write what calls the hooks; ``results`` is JSON that end hooks know by that name."""

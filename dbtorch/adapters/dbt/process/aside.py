@@ -1,0 +1,96 @@
+"""What dbt executes beside nodes, in the project's shadow: SQL steps, and looks at relations."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dbtorch.adapters.dbt.process.apart import HooksApart
+from dbtorch.adapters.dbt.process.executable import Executable
+from dbtorch.adapters.dbt.process.looks import Looks, named
+from dbtorch.adapters.dbt.process.opening import Opened
+from dbtorch.adapters.dbt.process.operation import Operation
+from dbtorch.adapters.dbt.process.shadow import Shadow
+from dbtorch.adapters.dbt.process.sql import StepRun
+from dbtorch.adapters.dbt.process.words import Words
+from dbtorch.adapters.dbt.sql_step import SqlStep
+from dbtorch.core.checks import Watch
+from dbtorch.core.events import Attempt, Batch
+from dbtorch.core.evidence import Rule
+from dbtorch.ports import Emit
+
+#: What is looked at.
+_SECTIONS = ("nodes", "sources")
+
+
+@dataclass(slots=True, kw_only=True)
+class Aside:
+    """SQL steps and checks of a run."""
+
+    executable: Executable
+    words: Words  # of the run
+    folder: Path  # for the shadow, where hooks have not made one
+    sql: Mapping[str, SqlStep]  # by node id
+    run: Mapping[str, Any]  # `run` in their templates
+    emit: Emit
+    log_path: Callable[[Attempt], Path]
+    rules: Sequence[Rule]
+    grace: float
+    watches: Mapping[str, Watch] = field(default_factory=dict)
+    project: Opened | None = None
+    hooks: HooksApart | None = None
+    _shadow: Path | None = None
+    _making: threading.Lock = field(default_factory=threading.Lock)
+
+    def has(self, id: str) -> bool:
+        """Whether a node is its business."""
+        return id in self.sql or id in self.watches
+
+    def take(self, batch: Batch) -> StepRun | Looks:
+        """What executes a batch."""
+        assert self.project is not None
+        operation = Operation(self.executable, self._words, self.grace)
+        first = batch.attempts[0].node_id
+        if first in self.sql:
+            selected = self.project.selected
+            return StepRun(
+                batch,
+                operation,
+                self.sql[first],
+                self.run,
+                {"vars": selected.vars, "target": selected.target},
+                emit=self.emit,
+                log_path=self.log_path,
+                rules=self.rules,
+            )
+        manifest = self.project.manifest
+        nodes = {id: node for name in _SECTIONS for id, node in (manifest.get(name) or {}).items()}
+        looked_at = {self.watches[attempt.node_id].relation for attempt in batch.attempts}
+        return Looks(
+            batch,
+            operation,
+            self.watches,
+            {id: named(id, nodes[id]) for id in looked_at},
+            emit=self.emit,
+            log_path=self.log_path,
+            rules=self.rules,
+        )
+
+    def _words(self) -> tuple[str, ...]:
+        """Where dbt is to find our macros, and to write, which is nobody else's place.
+
+        Raises `EngineError`, `OSError` where the shadow cannot be made.
+        """
+        assert self.project is not None
+        with self._making:
+            if self._shadow is None and self.hooks is not None:
+                self._shadow = self.hooks.shadow
+            elif self._shadow is None:
+                folder = self.folder / "project"
+                self._shadow = Shadow(folder, self.project.selected.project_dir, ()).dir
+        target_path = self.folder / "operations"
+        paths = {"--project-dir": str(self._shadow), "--target-path": str(target_path)}
+        return self.words.with_values(paths).common()

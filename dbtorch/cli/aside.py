@@ -1,0 +1,44 @@
+"""What SQL steps and checks need of a project whose dbt is called for each batch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+
+from dbtorch.app.planning import Planned
+from dbtorch.cli.errors import UsageError
+from dbtorch.core.graph import Kind
+from dbtorch.core.naming import name_among
+from dbtorch.ports import Selected
+
+#: Options that change what ref() means, and that `dbt run-operation` does nothing with.
+_BEYOND = ("--defer", "--empty", "--sample")
+
+
+def refuse_what_would_be_wrong(
+    planned: Planned,
+    selected: Selected,
+    dbt_args: Iterable[str],
+    environ: Mapping[str, str] = os.environ,
+) -> None:
+    """Raise `UsageError` where they would ask or change another relation than is meant."""
+    from dbtorch.adapters.dbt.process.apart import moved_file
+
+    nodes = planned.plan.graph.nodes.values()
+    steps = [node for node in nodes if node.kind is Kind.STEP and node.materialized == "sql"]
+    instead = "or take the session engine (engine.type: session)"
+    for option in _BEYOND if steps else ():
+        variable = environ.get("DBT_" + option.removeprefix("--").upper(), "").lower()
+        if option in dbt_args or variable not in ("", "0", "false"):
+            raise UsageError(
+                f"with {option}, ref() in SQL step {steps[0].name} would name another relation than"
+                f" in models; leave out steps (--no-steps), {instead}"
+            )
+    checks = [planned.plan.graph.nodes[id] for id in planned.plan.checks]
+    moved = moved_file(selected)
+    if moved and (steps or checks):
+        what = f"SQL step {steps[0].name}" if steps else f"the checks of {name_among(checks[0])}"
+        raise UsageError(
+            f"{what} would open another DuckDB file, because its path is relative ({moved}); with"
+            f" the process engine and dbt 1 make it absolute, {instead}"
+        )
