@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dbtorch.adapters.dbt.process.apart import HooksApart
-from dbtorch.adapters.dbt.process.executable import Executable
-from dbtorch.adapters.dbt.process.looks import Looks, named
-from dbtorch.adapters.dbt.process.opening import Opened
-from dbtorch.adapters.dbt.process.operation import Operation
-from dbtorch.adapters.dbt.process.shadow import Shadow
-from dbtorch.adapters.dbt.process.sql import StepRun
 from dbtorch.adapters.dbt.process.words import Words
 from dbtorch.adapters.dbt.sql_step import SqlStep
 from dbtorch.core.checks import Watch
@@ -22,8 +19,18 @@ from dbtorch.core.events import Attempt, Batch
 from dbtorch.core.evidence import Rule
 from dbtorch.ports import Emit
 
+if TYPE_CHECKING:
+    from dbtorch.adapters.dbt.process.apart import HooksApart
+    from dbtorch.adapters.dbt.process.executable import Executable
+    from dbtorch.adapters.dbt.process.looks import Looks
+    from dbtorch.adapters.dbt.process.opening import Opened
+    from dbtorch.adapters.dbt.process.sql import StepRun
+
 #: What is looked at.
 _SECTIONS = ("nodes", "sources")
+
+#: What dbt 1 has parsed; it parses everything where that is missing.
+_PARSED = "partial_parse.msgpack"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,16 +50,24 @@ class Aside:
     project: Opened | None = None
     hooks: HooksApart | None = None
     _shadow: Path | None = None
-    _making: threading.Lock = field(default_factory=threading.Lock)
+    _places: dict[int, Path] = field(default_factory=dict)  # where dbt writes, by batch
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def has(self, id: str) -> bool:
         """Whether a node is its business."""
         return id in self.sql or id in self.watches
 
     def take(self, batch: Batch) -> StepRun | Looks:
-        """What executes a batch."""
+        """What executes a batch; to be given back when that is over."""
+        from dbtorch.adapters.dbt.process.looks import Looks, named
+        from dbtorch.adapters.dbt.process.operation import Operation
+        from dbtorch.adapters.dbt.process.sql import StepRun
+
         assert self.project is not None
-        operation = Operation(self.executable, self._words, self.grace)
+        with self._lock:
+            places = (self.folder / "operations" / str(n) for n in itertools.count(1))
+            self._places[batch.id] = next(p for p in places if p not in self._places.values())
+        operation = Operation(self.executable, partial(self._words_for, batch), self.grace)
         first = batch.attempts[0].node_id
         if first in self.sql:
             selected = self.project.selected
@@ -79,18 +94,29 @@ class Aside:
             rules=self.rules,
         )
 
-    def _words(self) -> tuple[str, ...]:
-        """Where dbt is to find our macros, and to write, which is nobody else's place.
+    def give_back(self, batch: Batch) -> None:
+        """Nothing of it runs any more."""
+        with self._lock:
+            del self._places[batch.id]
+
+    def _words_for(self, batch: Batch) -> tuple[str, ...]:
+        """Where dbt is to find our macros, and to write, which nobody else does at the time.
 
         Raises `EngineError`, `OSError` where the shadow cannot be made.
         """
+        from dbtorch.adapters.dbt.process.shadow import Shadow
+
         assert self.project is not None
-        with self._making:
+        with self._lock:
             if self._shadow is None and self.hooks is not None:
                 self._shadow = self.hooks.shadow
             elif self._shadow is None:
                 folder = self.folder / "project"
                 self._shadow = Shadow(folder, self.project.selected.project_dir, ()).dir
-        target_path = self.folder / "operations"
-        paths = {"--project-dir": str(self._shadow), "--target-path": str(target_path)}
+            place = self._places[batch.id]
+            if not place.exists():
+                place.mkdir(parents=True)
+                with contextlib.suppress(OSError):  # another one has parsed the same
+                    shutil.copyfile(place.with_name("1") / _PARSED, place / _PARSED)
+        paths = {"--project-dir": str(self._shadow), "--target-path": str(place)}
         return self.words.with_values(paths).common()

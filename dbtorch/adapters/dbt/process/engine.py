@@ -315,6 +315,7 @@ class ProcessEngine:
         try:
             one.follow()
         finally:
+            self._aside.give_back(batch)
             with self._lock:
                 del self._builds[batch.id]
 
