@@ -195,6 +195,26 @@ def test_another_database_file_is_not_opened(tmp_path: Path) -> None:
     assert "would open another DuckDB file, because its path is relative (warehouse.duck" in done
 
 
+def test_a_project_may_consist_of_sql_steps(tmp_path: Path, dbt2: Dbt) -> None:
+    """A dbt that selects nothing goes home at once, and runs no hooks; there is still work to do."""
+    files = {
+        "profiles.yml": FILES["profiles.yml"],
+        "dbt_project.yml": """
+            name: shop
+            profile: shop
+            on-run-start: create table never (n integer)
+        """,
+        "dbtorch.yml": f"""
+            engine: {{executable: {dbt2.executable}}}
+            steps: {{alone: {{sql: create table alone as select 1 as n}}}}
+        """,
+    }
+    shop = Workspace(tmp_path / "shop", files)
+    shop.env |= {**dbt2.env, "SHOP_DUCKDB": str(shop.dir / "warehouse.duckdb")}
+    shop.dbtorch("run")
+    assert shop.query("select table_name from information_schema.tables") == [("alone",)]
+
+
 SLOW = "create table slow as select sum(a.range * b.range) as n from range({n}) a, range({n}) b"
 
 

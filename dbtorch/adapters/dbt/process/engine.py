@@ -378,8 +378,8 @@ class ProcessEngine:
         return replace(hooks, failure_class=FailureClass.UNKNOWN) if not hooks.state.ok else _FINE
 
     def _run_hooks(self, side: str) -> Outcome:
-        if self._hooks is None:
-            return _FINE
+        if self._hooks is None or not self._graph.nodes:
+            return _FINE  # a dbt that selects nothing runs no hooks
 
         def ended(hook: HookCode, outcome: Outcome) -> None:
             result = {"status": "skipped", **outcome.details, "message": outcome.message}
