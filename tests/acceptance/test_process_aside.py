@@ -10,11 +10,14 @@ import re
 import signal
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+import psycopg
 import pytest
 
 from tests.acceptance.workspace import Workspace, eventually
 from tests.environments import Dbt
+from tests.sessions import on_postgres
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -108,7 +111,7 @@ def shop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return shop
 
 
-def node(shop: Shop, id: str) -> dict[str, Any]:
+def node(shop: Workspace, id: str) -> dict[str, Any]:
     """A node of the run by its id without the project's name."""
     (found,) = [n for n in shop.show().said["nodes"] if n["id"].replace(".shop.", ".", 1) == id]
     return found
@@ -215,6 +218,48 @@ def test_a_project_may_consist_of_sql_steps(tmp_path: Path, dbt2: Dbt) -> None:
     assert shop.query("select table_name from information_schema.tables") == [("alone",)]
 
 
+@pytest.mark.slow
+@pytest.mark.postgres
+def test_a_step_is_one_transaction_on_postgres_and_ends_when_its_time_is_over(
+    tmp_path: Path, postgres_database: str
+) -> None:
+    schema = f"shop_{uuid4().hex[:8]}"
+    profile = {**on_postgres(postgres_database), "schema": schema, "threads": 2}
+    files = {
+        "profiles.yml": json.dumps({"shop": {"target": "dev", "outputs": {"dev": profile}}}),
+        "models/orders.sql": "{{ config(materialized='table') }} select 1 as id, now() as at",
+        "slow.sql": f"create table {schema}.slow as select 1 as n from pg_sleep(3600)",
+        "half.sql": f"create table {schema}.half (n int); select * from nowhere",
+        "wrote.sql": f"create table {schema}.wrote as select * from {{{{ ref('orders') }}}}",
+        "dbtorch.yml": """
+            engine: {type: process}
+            defaults: {retries: 0}
+            steps:
+              wrote: {sql: wrote.sql, after: [orders]}
+              half: {sql: half.sql, after: [orders]}
+              slow: {sql: slow.sql, after: [orders], timeout: 30s}
+            checks:
+              models:
+                orders: {row_count: {min: 1}, freshness: {column: at, max_age: 1h}, schema: error}
+        """,
+    }
+    shop = Workspace(tmp_path / "shop", files)
+    with psycopg.connect(postgres_database, autocommit=True) as warehouse:
+        warehouse.execute(f"create schema {schema}")  # type: ignore[arg-type]
+        shop.dbtorch("run", "--grace", "3s", code=1)
+        tables = "select table_name::text from information_schema.tables where table_schema = %s"
+        assert warehouse.execute(tables, [schema]).fetchall() == [("orders",), ("wrote",)]
+        others = (
+            "select query from pg_stat_activity where datname = current_database()"
+            " and state = 'active' and pid != pg_backend_pid()"
+        )
+        assert eventually(lambda: not warehouse.execute(others).fetchall(), seconds=10)
+    assert said(shop, "model.orders")[1]["row_count"] == "1 row"
+    assert node(shop, "step.wrote")["attempts"][0]["rows_affected"] == 1
+    assert "nowhere" in node(shop, "step.half")["reason"]
+    assert node(shop, "step.slow")["attempts"][0]["failure_class"] == "timeout"
+
+
 SLOW = "create table slow as select sum(a.range * b.range) as n from range({n}) a, range({n}) b"
 
 
@@ -251,12 +296,12 @@ def test_a_step_is_cancelled_and_goes_on(
     assert shop.query("select n from slow") == [(2025,)]
 
 
-def logged(shop: Shop) -> str:
+def logged(shop: Workspace) -> str:
     """What is in the log of the slow step."""
     return shop.dbtorch("logs", "latest", "slow").out
 
 
-def said(shop: Shop, relation: str) -> tuple[str, dict[str, str]]:
+def said(shop: Workspace, relation: str) -> tuple[str, dict[str, str]]:
     """State of the checks of a relation, and what each says."""
     found = node(shop, f"check.{relation}")
     checks = {one["check"]: one["message"] for one in found["checks"]}
