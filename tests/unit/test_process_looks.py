@@ -2,6 +2,7 @@
 
 import queue
 import sys
+import threading
 from decimal import Decimal
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from dbtorch.adapters.steps.guard import Guard
 from dbtorch.core.checks import Newest, NullRate, RowCount, SameSchema, Watch
 from dbtorch.core.events import Attempt, Batch, Ended, Finished, Started
 from dbtorch.core.state import FailureClass, State
+from tests.acceptance.workspace import eventually
 
 #: Speaks as dbt does: a query that has "nope" in it fails, and every value is 3.
 DBT = r"""
@@ -30,6 +32,10 @@ for place, one in enumerate(json.loads(json.loads(args)["asked"])):
         sys.exit(1)
     tell("begins", place)
     if one["relation"]["identifier"] == "endless":
+        signal.pause()
+    if one["relation"]["identifier"] == "stubborn":
+        signal.signal(signal.SIGINT, lambda *_: None)
+        tell("sql", "ready")
         signal.pause()
     if one["relation"]["identifier"] == "deadly":
         os.kill(os.getpid(), signal.SIGKILL)
@@ -169,6 +175,18 @@ def test_who_is_cancelled_ends_dbt_and_the_others_are_innocent(stage, cancelled,
     assert (outcome.state, outcome.innocent) == (State.FAILED, innocent)
     assert told[-1] == Ended(it.batch, "dbt was interrupted", FailureClass.UNKNOWN)
     assert it.starts == 1
+
+
+def test_what_ends_after_an_interrupt_has_not_ended_well(stage):
+    it = stage(stubborn=FINE)
+    (attempt,) = it.batch.attempts
+    log = it.folder / f"{attempt.node_id}.log"
+    done = threading.Thread(target=it.looks.follow)
+    done.start()
+    assert eventually(lambda: log.is_file() and "ready" in log.read_text(), seconds=30)
+    it.looks.cancel(attempt)
+    done.join()
+    assert found(it.everything())["stubborn"].state is State.FAILED
 
 
 def test_what_is_cancelled_before_it_begins_does_not_begin(stage):

@@ -126,11 +126,17 @@ class _Part:
 class _Turn:
     """One dbt, asked for some parts in their order."""
 
-    def __init__(self, parts: Sequence[_Part], note: Callable[[_Part, str, str], None]) -> None:
+    def __init__(
+        self,
+        parts: Sequence[_Part],
+        note: Callable[[_Part, str, str], None],
+        interrupted: Callable[[], bool],
+    ) -> None:
         self.parts = tuple(parts)
         self.answered = 0
         self.under_way = False  # the first that is not answered has begun
         self._note = note
+        self._interrupted = interrupted
 
     def heard(self, one: Mark | Said) -> None:
         """Take what dbt says."""
@@ -144,6 +150,8 @@ class _Turn:
             self.under_way = True
             self._note(part, "begins", "")
         elif one.what == "ends":
+            if self._interrupted():
+                return  # dbt 2 goes on then as if a query were done that it never sent
             part.took(one.about)
             self.answered, self.under_way = self.answered + 1, False
             self._note(part, "ends", "")
@@ -196,7 +204,7 @@ class Looks:
         left = [look.whole() for look in self._looks]
         while left:
             count = fitting([part.told() for part in left])
-            turn = _Turn(left[:count], self._note)
+            turn = _Turn(left[:count], self._note, lambda: self._operation.interrupted)
             asked = [part.told() for part in turn.parts]
             ended = self._operation.run("dbtorch_look", asked, turn.heard)
             left = [*turn.parts[turn.answered :], *left[count:]]

@@ -74,8 +74,9 @@ class StepRun:
 
     def _heard(self, one: Mark | Said) -> None:
         if isinstance(one, Mark):
-            if one.what == "done" and isinstance(one.about, Mapping):
-                self._done = one.about
+            # dbt 2 goes on after an interrupt as if a query were done that it never sent
+            if one.what == "done" and not self._operation.interrupted:
+                self._done = one.about if isinstance(one.about, Mapping) else None
             text = str(one.about) if one.what == "sql" else ""
         else:
             text = "" if one.level == "debug" else one.text
@@ -83,7 +84,7 @@ class StepRun:
             write(partial(self._log_path, self._attempt), text)
 
     def _outcome(self, ended: Ended) -> Outcome:
-        if ended.code == 0 and self._done is not None:
+        if self._done is not None and (ended.code == 0 or self._operation.interrupted):
             return outcome_of({"status": "success", **answer(self._done)})
         if self._operation.killed_for:
             return lost(self._operation.killed_for, FailureClass.UNKNOWN)
