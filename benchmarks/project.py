@@ -48,13 +48,18 @@ class Model:
     parents: tuple[str, ...] = ()
     seconds: float = 0.0  # how long its query sleeps
     source: bool = False  # reads the source ``raw.events``
+    file: str = ""  # reads its id from this CSV file, and fails where there is none
 
     @property
     def sql(self) -> str:
         """Its query."""
         first, *others = [f"{{{{ ref('{name}') }}}}" for name in self.parents] or [""]
         lines = [f"-- comes after {other}" for other in others]
-        if self.seconds:
+        if self.file:
+            lines += [f"-- comes after {first}"] if first else []
+            lines += ["-- comes after {{ source('raw', 'events') }}"] if self.source else []
+            lines.append(f"select id from read_csv('{self.file}')")
+        elif self.seconds:
             lines += [f"-- comes after {first}"] if first else []
             lines.append(f"select 1 as id from pg_sleep({self.seconds:.2f})")
         elif first:
@@ -66,7 +71,9 @@ class Model:
         return "\n".join(lines) + "\n"
 
 
-def layers(count: int, *, depth: int = 10, seed: int = 42, source: bool = False) -> list[Model]:
+def layers(
+    count: int, *, depth: int = 10, seed: int = 42, source: bool = False, prefix: str = "m"
+) -> list[Model]:
     """Models that read one to three models of the layer before."""
     chance = random.Random(seed)
     width = max(1, count // depth)
@@ -75,7 +82,7 @@ def layers(count: int, *, depth: int = 10, seed: int = 42, source: bool = False)
         start = number // width * width
         before = [model.name for model in models[max(0, start - width) : start]]
         parents = chance.sample(before, min(len(before), chance.randint(1, 3)))
-        name = f"m{number:05d}"
+        name = f"{prefix}{number:05d}"
         models.append(Model(name=name, parents=tuple(parents), source=source and not parents))
     return models
 

@@ -1,0 +1,127 @@
+"""One in a hundred nodes fails once: `dbtorch run` on dbt 2, or its `dbt build` and `dbt retry`.
+
+What fails reads a file that is not there. It is written as soon as the attempt has failed, on
+dbt's side between the two commands. Needs a dbt 2 (``--executable``) and its driver for DuckDB
+(``ADBC_DRIVER_PATH``).
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from measure import (
+    Target,
+    Usage,
+    give_up,
+    in_turns,
+    parser,
+    print_medians,
+    require_results,
+    spend,
+    verdict,
+    walls,
+    workshop,
+)
+from project import Model, layers, write_project
+
+CONFIG = """\
+engine: {{executable: {executable}}}
+defaults: {{retries: 5, retry_delay: 1s}}
+"""
+
+
+def main() -> int:
+    options = parser(__doc__, rounds=3)
+    options.add_argument("--executable", required=True, help="dbt 2")
+    options.add_argument("--models", type=int, nargs="+", default=[200, 1000])
+    options.add_argument("--threads", type=int, default=4)
+    given = options.parse_args()
+    targets = []
+    for size in given.models:
+        models = [
+            replace(model, file=f"flags/{model.name}.csv") if number % 100 == 50 else model
+            for number, model in enumerate(layers(size))
+        ]
+        flaky = [model for model in models if model.file]
+        with workshop(given.folder) as folder:
+            projects = [
+                write_project(folder / name, models, threads=given.threads)
+                for name in ("dbt", "dbtorch")
+            ]
+            text = CONFIG.format(executable=given.executable)
+            (projects[1] / "dbtorch.yml").write_text(text)
+            sides = {
+                "dbt build, dbt retry": partial(build_and_retry, given, projects[0], flaky),
+                "dbtorch run": partial(run, given, projects[1], flaky),
+            }
+            for side in sides.values():
+                side()
+            require_results(projects[1], size)  # `dbt retry` writes of what it retried
+            print(f"\n{size:,} models, {len(flaky)} of which fail once")
+            taken = in_turns(sides, given.rounds)
+        print_medians(taken)
+        ratio = walls(taken["dbtorch run"]) / walls(taken["dbt build, dbt retry"])
+        targets.append(Target(name=f"wall ratio, {size:,} models", value=ratio, limit=1.25))
+    return verdict(targets, check=given.check)
+
+
+def build_and_retry(given: object, project: Path, flaky: Sequence[Model]) -> Usage:
+    """Build, write what is missing, and let dbt retry."""
+    forget(project, flaky)
+    dbt = given.executable  # type: ignore[attr-defined]
+    began = time.perf_counter()
+    first = subprocess.run([dbt, "build"], cwd=project, capture_output=True, text=True, check=False)
+    if first.returncode != 1:
+        give_up(f"{first.stdout[-2000:]}\ndbt build was to fail")
+    for model in flaky:
+        provide(project, model)
+    built = Usage(wall=time.perf_counter() - began, cpu=0.0)
+    return built + spend([dbt, "retry"], cwd=project)
+
+
+def run(given: object, project: Path, flaky: Sequence[Model]) -> Usage:
+    """Run, and write what is missing as soon as somebody has missed it."""
+    forget(project, flaky)
+    known = set((project / ".dbtorch" / "runs").glob("*"))
+    done = threading.Event()
+
+    def watch() -> None:
+        left = {model.name: model for model in flaky}
+        while left and not done.wait(0.2):
+            for folder in set((project / ".dbtorch" / "runs").glob("*")) - known:
+                for name in list(left):
+                    log = folder / "nodes" / f"model.bench.{name}" / "1.log"
+                    if log.exists() and "No files found" in log.read_text(errors="replace"):
+                        provide(project, left.pop(name))
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        return spend([*given.dbtorch, "run"], cwd=project)  # type: ignore[attr-defined]
+    finally:
+        done.set()
+        thread.join()
+
+
+def forget(project: Path, flaky: Sequence[Model]) -> None:
+    """Take away what was missing at first."""
+    for model in flaky:
+        (project / model.file).unlink(missing_ok=True)
+
+
+def provide(project: Path, model: Model) -> None:
+    """Write what a model reads."""
+    path = project / model.file
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("id\n1\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
