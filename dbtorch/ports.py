@@ -6,24 +6,26 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from dbtorch.core.checks import Watch
-from dbtorch.core.events import Attempt, Batch, Changed, Event
 from dbtorch.core.freshness import Thresholds
 from dbtorch.core.graph import Node
-from dbtorch.core.history import Action, AttemptRecord, Lease, RunRecord, RunSummary
-from dbtorch.core.incidents import Incident
-from dbtorch.core.measure import Measured, Rows
-from dbtorch.core.outbox import Delivery, Entry, Style
-from dbtorch.core.standing import Standing
-from dbtorch.core.state import RunState
+
+if TYPE_CHECKING:  # so that a command that only reads imports no more of the core than it uses
+    from dbtorch.core.checks import Watch
+    from dbtorch.core.events import Attempt, Batch, Changed, Event
+    from dbtorch.core.history import Action, AttemptRecord, Lease, RunRecord, RunSummary
+    from dbtorch.core.incidents import Incident
+    from dbtorch.core.measure import Measured, Rows
+    from dbtorch.core.outbox import Delivery, Entry, Style
+    from dbtorch.core.standing import Standing
+    from dbtorch.core.state import RunState
 
 #: Told everything that changed in one turn of the loop, in order.
-Listener = Callable[[Sequence[Changed]], None]
+Listener: TypeAlias = "Callable[[Sequence[Changed]], None]"
 
 #: Where engines and step runners put their events; safe to call from any thread.
-Emit = Callable[[Event], None]
+Emit: TypeAlias = "Callable[[Event], None]"
 
 
 class Clock(Protocol):
