@@ -102,7 +102,7 @@ class Shop(Workspace):
         self.write({"dbtorch.yml": f"engine: {{{engine}}}\n{CONFIG}"})
 
 
-@pytest.fixture(scope="module", params=["dbt1", "dbt2"])
+@pytest.fixture(scope="module", params=[pytest.param("dbt1", marks=pytest.mark.slow), "dbt2"])
 def shop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Shop:
     """The project, after a run."""
     dbt = None if request.param == "dbt1" else request.getfixturevalue("dbt2")
