@@ -88,6 +88,7 @@ class Engines:
             failure_classes=self.project.config.failure_classes,
             grace=self.grace,
             holds=_is_binary(executable),
+            batches=self.project.config.engine.batches,
         )
         return ProcessEngine(request, emit)
 

@@ -5,10 +5,10 @@ For an engine that hands dbt a part of the graph at a time; within it the order 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 
-from dbtorch.core.graph import Kind
+from dbtorch.core.graph import BUILT, Graph, Kind
 from dbtorch.core.plan import Plan
 
 
@@ -21,19 +21,7 @@ class Lane(StrEnum):
 
 
 _LANES = {
-    **dict.fromkeys(
-        (
-            Kind.MODEL,
-            Kind.SEED,
-            Kind.SNAPSHOT,
-            Kind.TEST,
-            Kind.UNIT_TEST,
-            Kind.FUNCTION,
-            Kind.SAVED_QUERY,
-            Kind.EXPOSURE,
-        ),
-        Lane.BUILD,
-    ),
+    **dict.fromkeys(BUILT, Lane.BUILD),
     Kind.SOURCE: Lane.FRESHNESS,
     Kind.CHECK: Lane.CHECK,
 }
@@ -74,3 +62,31 @@ def carve(
                 chosen.add(child)
                 stack.append(child)
     return tuple(id for id in plan.graph.order() if id in chosen)
+
+
+def lines_of(graph: Graph, ids: Sequence[str]) -> dict[str, int]:
+    """A number for each node; nodes of one number come one after another.
+
+    So dbt has no more of them under way at once than there are numbers (there may be fewer: the
+    fewest are not looked for). ``ids`` have parents before children.
+    """
+    members = set(ids)
+    coming = {id: sum(child in members for child in graph.children(id)) for id in ids}
+    lines: dict[str, int] = {}
+    ends: dict[str, list[int]] = {}  # lines that those after a node may go on with
+    count = 0
+    for id in ids:
+        mine: list[int] = []
+        for parent in graph.parents(id):
+            if parent not in members:
+                continue
+            coming[parent] -= 1
+            if coming[parent] == 0:
+                mine += ends.pop(parent)
+            elif not mine and ends[parent]:
+                mine.append(ends[parent].pop())
+        if not mine:
+            mine.append(count)
+            count += 1
+        lines[id], ends[id] = mine[0], mine
+    return lines

@@ -169,6 +169,7 @@ class EngineSpec:
     python: str | None = None  # interpreter that has dbt; None: the one dbtorch runs in
     executable: str | None = None  # of the process engine; None: the one beside the interpreter
     profiles_dir: str | None = None  # relative to the project
+    batches: int = 4  # that the process engine has at work at once, where the warehouse allows it
 
 
 _OWN_GATES_ONLY = FreshnessSpec(everywhere=False)

@@ -45,6 +45,7 @@ class Batch:
 
     id: int
     attempts: tuple[Attempt, ...]
+    threads: int | None = None  # that it may use; None for all there are
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,23 @@ class Node:
     description: str = ""
     meta: Mapping[str, Any] = field(default_factory=dict)  # dbt's meta, as written
     checksum: str = ""  # changes with the code that is executed; empty where nobody knows
+    splits: bool = False  # dbt may execute it as several queries side by side (microbatch)
     on_error: str = ""  # dbt's config of a model: "continue" when those after it may run anyway
+
+
+#: Kinds that `dbt build` executes. Exposures are executed by some versions, and come to nothing.
+BUILT = frozenset(
+    {
+        Kind.MODEL,
+        Kind.SEED,
+        Kind.SNAPSHOT,
+        Kind.TEST,
+        Kind.UNIT_TEST,
+        Kind.FUNCTION,
+        Kind.SAVED_QUERY,
+        Kind.EXPOSURE,
+    }
+)
 
 
 class CycleError(ValueError):

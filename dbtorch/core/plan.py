@@ -20,6 +20,9 @@ THREADS = "threads"
 #: Pool that every step takes one slot of.
 STEPS = "steps"
 
+#: Pool that every batch takes one slot of; its size is the number that may be at work at once.
+BATCHES = "batches"
+
 SESSION_OPEN = "session.open"
 SESSION_CLOSE = "session.close"
 
@@ -44,10 +47,19 @@ class Plan:
         return self.policies.get(id, _DEFAULT)
 
     def slots(self) -> dict[str, int]:
-        """Places in the pools. What dbt gets in batches takes one for each batch."""
+        """Places in the pools. Where only one batch may be at work, it has all threads."""
         if self.batches is None:
             return dict(self.pools)
-        return {**self.pools, THREADS: self.batches}
+        threads = {THREADS: 1} if self.batches == 1 else {}
+        return {**self.pools, **threads, BATCHES: self.batches}
+
+    def wanted(self, id: str) -> Mapping[str, int]:
+        """Places that a node takes when it starts. The session's ends begin when no dbt is left."""
+        slots = self.policy(id).slots
+        if self.batches is None or THREADS not in slots or STEPS in slots:
+            return slots
+        is_end = self.graph.nodes[id].kind is Kind.SESSION
+        return {**slots, BATCHES: self.batches if is_end else 1}
 
     def cost(self) -> dict[str, float]:
         """Seconds expected of every node."""

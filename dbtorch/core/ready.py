@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
@@ -34,6 +35,14 @@ class Slots:
             and self._used[pool] + min(count, self._size[pool]) > self._size[pool]
         }
         return full | (self._held & wanted.keys())
+
+    def size(self, pool: str) -> int:
+        """Places that there are."""
+        return self._size.get(pool, sys.maxsize)
+
+    def free(self, pool: str) -> int:
+        """Places that nobody occupies."""
+        return self.size(pool) - self._used[pool]
 
     def take(self, wanted: Mapping[str, int]) -> None:
         """Occupy places."""
@@ -69,7 +78,7 @@ class Ready:
         if id in self._known:
             return
         self._known.add(id)
-        wanted = frozenset(self._plan.policy(id).slots.items())
+        wanted = frozenset(self._plan.wanted(id).items())
         heapq.heappush(self._heaps.setdefault(wanted, []), (self._rank[id], id))
 
     def __bool__(self) -> bool:
@@ -95,8 +104,12 @@ class Ready:
 
     def like(self, id: str) -> list[str]:
         """Nodes that could start as well, and want the same slots."""
-        wanted = frozenset(self._plan.policy(id).slots.items())
+        wanted = frozenset(self._plan.wanted(id).items())
         return [other for _, other in self._heaps.get(wanted, ()) if self._competes(other)]
+
+    def all(self) -> list[str]:
+        """Nodes that could start."""
+        return [id for id in self._known if self._competes(id)]
 
     def remove(self, id: str) -> None:
         """Let a node compete no longer."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from dbtorch.core.breaker import Circuit, Pause
-from dbtorch.core.carving import carve, lane_of
+from dbtorch.core.carving import carve, lane_of, lines_of
 from dbtorch.core.events import (
     Attempt,
     Batch,
@@ -24,7 +24,7 @@ from dbtorch.core.events import (
 from dbtorch.core.gate import Require
 from dbtorch.core.graph import Kind
 from dbtorch.core.handing import Handing
-from dbtorch.core.plan import STEPS, THREADS, Plan
+from dbtorch.core.plan import BATCHES, STEPS, THREADS, Plan
 from dbtorch.core.policy import OnFailure, Trigger
 from dbtorch.core.ready import WAITING, Ready, Slots
 from dbtorch.core.state import FailureClass, RunState, State
@@ -162,14 +162,29 @@ class Run:
                 self.attempts[id] += 1
                 self._ready.remove(id)
                 changes.append(self._to(id, State.QUEUED, now))
-            batches.append(
-                self._handing.give(
-                    (Attempt(id, self.attempts[id]) for id in members),
-                    self.plan.policy(first).slots,
-                    ends=self.plan.batches is not None and self._is_dbts(first),
-                )
-            )
+            batches.append(self._give(first, members))
         return Due(tuple(batches), self._stopping.take(), tuple(changes))
+
+    def _give(self, first: str, members: tuple[str, ...]) -> Batch:
+        """Hand out what goes together."""
+        attempts = (Attempt(id, self.attempts[id]) for id in members)
+        slots = self.plan.wanted(first)
+        if self.plan.batches is None or not self._is_dbts(first):
+            return self._handing.give(attempts, slots)
+        graph = self.plan.graph
+        return self._handing.give_dbt(
+            attempts,
+            slots,
+            lines_of(graph, members),
+            (id for id in members if graph.nodes[id].splits),
+            reserved=min(self._rivals(), self._slots.free(BATCHES)),
+        )
+
+    def _rivals(self) -> int:
+        """Sorts of batches that could start beside the one that does; of each sort one."""
+        waiting = [id for id in self._ready.all() if self._is_dbts(id)]
+        sorts = {(lane_of(self.plan, id), *sorted(self.plan.wanted(id))) for id in waiting}
+        return len(sorts)
 
     def _carve(self, first: str) -> tuple[str, ...]:
         """Everything that goes with a node that starts; alone where dbt gets node by node."""

@@ -66,7 +66,10 @@ class Shop(Workspace):
         """Processes that build."""
         found = []
         for pid in self.processes():
-            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            try:
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            except FileNotFoundError:  # it has just ended
+                continue
             if os.fsencode(self.dbt.executable) in words and b"build" in words:
                 found.append(pid)
         return found
@@ -373,6 +376,65 @@ def test_what_it_cannot_do_is_said_before_anything_runs(
     else:
         shop.configure(config)
     assert sentence in shop.refused("run")
+
+
+def test_there_are_no_more_batches_than_moments_at_which_something_is_released(shop: Shop) -> None:
+    sources = [f"landed_{number}" for number in range(10, 100, 10)]
+    for number in range(100):
+        before = f"ref('m{number - 1:02}')"
+        if number % 10 == 0:
+            before = f"source('raw', 'landed_{number}')" if number else "this"
+        shop.write(
+            {f"models/m{number:02}.sql": f"-- depends_on: {{{{ {before} }}}}\nselect 1 as id"}
+        )
+    tables = [{"name": name} for name in sources]
+    shop.write({"models/raw.yml": json.dumps({"sources": [{"name": "raw", "tables": tables}]})})
+    steps = {
+        f"land_{moment}": {
+            "command": f"until [ -f moment_{moment} ]; do sleep 0.1; done",
+            "produces": [f"source:raw.{name}" for name in sources[moment::3]],
+            "opens_database": False,
+        }
+        for moment in range(3)
+    }
+    shop.configure(json.dumps({"steps": steps})[1:-1])
+    with shop.started("run", "--log-format", "json") as run:
+        run.wait_for_node("model.shop.m09", "success")
+        for moment, last in enumerate(("m79", "m89", "m99")):
+            shop.write({f"moment_{moment}": ""})
+            run.wait_for_node(f"model.shop.{last}", "success")
+        assert run.ended().code == 0
+    assert [len(batch) for batch in shop.batches()] == [10, 30, 30, 30]
+    assert sum(shop.show().tries.values()) == 100 + len(steps)
+
+
+def test_in_a_file_there_is_one_dbt_at_a_time(shop: Shop) -> None:
+    slow(shop, "defaults: {retry: {delay: 0.1s}}")
+    shop.write(
+        {
+            "models/beside.sql": "-- depends_on: {{ source('raw', 'landed') }}\nselect 1 as id",
+            "models/raw.yml": "sources: [{name: raw, tables: [{name: landed}]}]",
+        }
+    )
+    with (shop.dir / "dbtorch.yml").open("a") as file:
+        file.write(
+            "  land: {command: 'until [ -f landed ]; do sleep 0.1; done',"
+            " produces: ['source:raw.landed'], opens_database: false}\n"
+        )
+    with shop.started("run", "--log-format", "json") as run:
+        run.wait_for_node(SLOW)
+        run.wait_for_node("model.shop.quick", "success")
+        shop.write({"landed": ""})
+        run.wait_for_node("step.land", "success")
+        (first,) = shop.dbts()
+        set_slow(shop, slow=False)
+        os.kill(first, signal.SIGKILL)
+        assert run.ended().code == 0
+    shown = shop.show()
+    assert set(shown.states.values()) == {"success"}
+    lost = shown.nodes["slow"]["attempts"][0]
+    assert shown.nodes["beside"]["attempts"][0]["started_at"] >= lost["finished_at"]
+    assert not list(shop.dir.glob(".dbtorch/runs/*/dbt/beside"))
 
 
 def test_what_would_be_given_to_dbt_is_planned_and_everything_is_looked_at(shop: Shop) -> None:

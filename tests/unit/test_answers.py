@@ -25,6 +25,7 @@ STATUSES = [
     ("pass", State.SUCCESS, None),
     ("no-op", State.SUCCESS, None),  # an exposure, or a saved query without exports
     ("warn", State.WARN, None),
+    ("reused", State.REUSED, None),  # dbt State: what is there still holds
     ("skipped", State.UPSTREAM_FAILED, None),
     ("fail", State.FAILED, D),  # a test's verdict on data
     ("error", State.FAILED, U),  # without evidence nobody knows why

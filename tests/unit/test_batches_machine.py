@@ -23,6 +23,8 @@ OUTCOMES = [
     ),
 ]
 
+KINDS = [*[Kind.MODEL] * 4, Kind.SOURCE]
+
 LEFT_OUT = Outcome(state=State.UPSTREAM_FAILED, message="skipped by dbt")
 
 
@@ -30,12 +32,13 @@ class Batches(RuleBasedStateMachine):
     @initialize(
         size=st.integers(1, 14),
         data=st.data(),
-        batches=st.integers(1, 2),
+        batches=st.integers(1, 4),
+        threads=st.integers(1, 6),
         fail_fast=st.booleans(),
         resumed=st.booleans(),
         breaker=st.sampled_from([None, Breaker(failures=2, window=30.0, pause=10.0)]),
     )
-    def plan(self, size, data, batches, fail_fast, resumed, breaker):
+    def plan(self, size, data, batches, threads, fail_fast, resumed, breaker):
         ids = [f"n{i}" for i in range(size)]
         pairs = [(a, b) for i, a in enumerate(ids) for b in ids[i + 1 :]]
         edges = data.draw(st.lists(st.sampled_from(pairs), unique=True)) if pairs else []
@@ -47,19 +50,25 @@ class Batches(RuleBasedStateMachine):
                 on_failure=data.draw(st.sampled_from(OnFailure)),
                 slots={THREADS: 1}
                 if id in on_engine
-                else {STEPS: 1, THREADS: data.draw(st.sampled_from([0, 4]))},
+                else {STEPS: 1, THREADS: data.draw(st.sampled_from([0, 1, threads]))},
             )
             for id in ids
         }
         nodes = [
-            Node(id=id, kind=Kind.MODEL if id in on_engine else Kind.STEP, name=id) for id in ids
+            Node(
+                id=id,
+                kind=data.draw(st.sampled_from(KINDS)) if id in on_engine else Kind.STEP,
+                name=id,
+                splits=data.draw(st.integers(0, 5)) == 0,
+            )
+            for id in ids
         ]
         graph, policies = with_session(nodes, edges, on_engine, policies, retry=Retry.times(1))
         apart = frozenset(id for id in on_engine if data.draw(st.integers(0, 5)) == 0)
         self.plan = Plan(
             graph=graph,
             policies=policies,
-            pools={THREADS: 4, STEPS: 2},
+            pools={THREADS: threads, STEPS: 2},
             fail_fast=fail_fast,
             breaker=breaker,
             batches=batches,
@@ -101,7 +110,8 @@ class Batches(RuleBasedStateMachine):
                 all_done = self.plan.policy(id).trigger is Trigger.ALL_DONE
                 assert parent in ids[:place] or self.passed(parent) or all_done
         kinds = {self.plan.graph.nodes[id].kind for id in ids}
-        assert len(ids) == 1 or kinds == {Kind.MODEL}
+        assert len(ids) == 1 or kinds in ({Kind.MODEL}, {Kind.SOURCE})
+        assert batch.threads is None or 1 <= batch.threads < self.plan.pools[THREADS]
         assert len(ids) == 1 or self.plan.apart.isdisjoint(ids)
 
     @rule()
@@ -114,6 +124,8 @@ class Batches(RuleBasedStateMachine):
             if STEPS in self.plan.policy(first).slots:
                 self.steps.append(batch.attempts[0])
                 continue
+            if self.plan.graph.nodes[first].kind is Kind.SESSION:
+                assert not self.open, "dbt was still at work"
             self.open[batch] = list(batch.attempts)
             self.bad[batch] = set()
             closing = self.plan.policy(first).trigger is Trigger.ALL_DONE
@@ -181,6 +193,21 @@ class Batches(RuleBasedStateMachine):
     def limits_hold(self):
         if hasattr(self, "run"):
             assert len(self.open) <= self.plan.batches
+            beside = [self.plan.policy(step.node_id).slots[THREADS] for step in self.steps]
+            at_work = [self.at_work(batch) for batch in self.open]
+            if self.plan.batches == 1:
+                assert not self.open or not any(beside)
+            else:
+                assert sum(beside) + sum(at_work) <= self.plan.pools[THREADS]
+
+    def at_work(self, batch):
+        """Connections that dbt may use for a batch now, and one as long as it lives."""
+        left = {attempt.node_id for attempt in self.open[batch]}
+        threads = batch.threads or self.plan.pools[THREADS]
+        if any(self.plan.graph.nodes[id].splits for id in left):
+            return threads
+        can = [id for id in left if left.isdisjoint(self.plan.graph.parents(id))]
+        return min(threads, max(1, len(can)))
 
     def teardown(self):
         """However it stood: from here on everything succeeds, and the run ends."""

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import pytest
 
+from dbtorch.core.carving import lines_of
 from dbtorch.core.events import Attempt, Ended, Finished, Outcome, Started
 from dbtorch.core.graph import Graph, Kind, Node
 from dbtorch.core.plan import STEPS, THREADS, Plan
@@ -26,12 +27,17 @@ def fails(found=FailureClass.TRANSIENT):
 class Stage:
     """A run of ``a>b`` chains; nodes with a small letter are dbt's, the others steps."""
 
-    def __init__(self, *chains, apart=(), batches=1, kinds=None, policies=None, **plan):
+    def __init__(self, *chains, apart=(), batches=1, splits="", kinds=None, policies=None, **plan):
         edges = [pair for chain in chains for pair in pairwise(chain)]
         ids = dict.fromkeys("".join(chains))
         given = kinds or {}
         nodes = [
-            Node(id=id, kind=given.get(id, Kind.STEP if id.isupper() else Kind.MODEL), name=id)
+            Node(
+                id=id,
+                kind=given.get(id, Kind.STEP if id.isupper() else Kind.MODEL),
+                name=id,
+                splits=id in splits,
+            )
             for id in ids
         ]
         retry = Retry(retries={FailureClass.TRANSIENT: 1}, delay=DELAY, jitter=False)
@@ -117,6 +123,60 @@ def test_batches_run_side_by_side_where_they_may():
     stage.ends("a")
     stage.over(-2)
     assert stage.due() == ["c"]
+
+
+def test_a_batch_has_the_threads_it_can_use_and_others_have_the_rest():
+    stage = Stage("ab", "cd", "Se", "Tf", batches=3)
+    assert stage.due() == ["acbd", "S", "T"]
+    assert stage.given[0].threads is None  # all of them, as it is alone
+    stage.ends("S")
+    assert stage.due() == ["e"]
+    assert stage.given[-1].threads == 2  # two lines of nodes need no more than two
+    stage.ends("T")
+    assert stage.due() == ["f"]
+    assert stage.given[-1].threads == 1
+
+
+def test_what_comes_while_every_thread_is_taken_waits_for_the_first_that_is_free():
+    stage = Stage("abcdef", "ghijkl", "mn", "op", "Sq", batches=2)
+    assert stage.due()[0] == "agmobhnpcidjekfl"
+    stage.ends("S", "a", "b", "m", "g", "h")
+    assert stage.due() == []
+    stage.ends("n")
+    assert stage.due() == ["q"]
+    assert stage.given[-1].threads == 1
+
+
+def test_a_model_that_dbt_splits_may_take_every_thread_until_it_has_ended():
+    stage = Stage("ab", "Sc", batches=2, splits="a")
+    stage.due()
+    stage.ends("S")
+    assert stage.due() == []
+    stage.ends("a")
+    assert stage.due() == ["c"]
+    assert stage.given[-1].threads == 3
+
+
+def test_who_could_start_as_well_is_left_a_thread():
+    stage = Stage("abc", "x", "y", "z", "u", "v", apart="uv", batches=3)
+    assert stage.due() == ["axyzbc", "u"]
+    assert [batch.threads for batch in stage.given] == [3, 1]
+
+
+@pytest.mark.parametrize(
+    ("chains", "count"),
+    [
+        (["abcd"], 1),
+        (["ab", "ac"], 2),
+        (["abe", "ace", "ade"], 3),  # a model, its three tests, and what they hold back
+        (["a", "b", "c"], 3),
+        (["abc", "dbe"], 2),
+        (["ad", "bd", "cd", "de", "df", "dg", "ah"], 4),
+    ],
+)
+def test_how_many_can_be_under_way_at_once(chains, count):
+    graph = Stage(*chains).plan.graph
+    assert len(set(lines_of(graph, graph.order()).values())) == count
 
 
 def test_a_node_apart_is_a_batch_of_its_own():

@@ -183,6 +183,9 @@ WRONG = [
     ("steps: {a: {http: {method: GET}}}", "1: step a: http must be a mapping with at least a url"),
     # Pools.
     ("pools: {a: 0}", "1: pools.a is 0; expected a whole number from 1"),
+    ("engine: {batches: 0}", "1: engine.batches is 0; expected a whole number from 1 to 64"),
+    ("engine: {batches: all}", '1: engine.batches is "all"; expected a whole number'),
+    ("pools: {batches: 4}", "1: pools.batches is a pool of dbtorch's own; its size is engine.batches"),
     ("pools: {threads: 4}", "1: pools.threads is a pool of dbtorch's own; its size is dbt's --threads"),
     ("pools: {heavy: 1}\ndefaults: {pool: hevy}", '2: defaults.pool names the pool "hevy", which is not defined; did you mean "heavy"?'),
     ("steps: {a: {command: x, pool: crm}}", '1: steps.a.pool names the pool "crm", which is not defined; define it'),

@@ -81,6 +81,7 @@ def followed(tmp_path: Path) -> Followed:
             rules=(),
             grace=5,
             fail_fast=fail_fast,
+            starting=threading.Lock(),
         )
         build = Build(Batch(1, (FIRST, SECOND)), lambda: executable.start(()), around)
         thread = threading.Thread(target=build.follow, kwargs={"before_the_end": lambda: None})

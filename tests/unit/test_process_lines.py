@@ -52,6 +52,16 @@ LINES = [
             ended_at=at("19:02:15.525587"),
         ),
     ),
+    # dbt 2: with dbt State, a model that need not be built; some versions capitalise it
+    (
+        rb"""{"data":{"node_info":{"node_finished_at":"2026-11-21T19:02:14.482119Z","node_started_at":"2026-11-21T19:02:14.414364Z","node_status":"reused","unique_id":"model.shop.still_fresh"},"run_result":{"execution_time":0.0677,"status":"Reused"}},"info":{"code":"Q025","level":"debug","msg":"Finished running node model.shop.still_fresh","name":"NodeFinished","ts":"2026-11-21T19:02:14.482183Z"}}""",
+        Done(
+            unique_id="model.shop.still_fresh",
+            status="reused",
+            started_at=at("19:02:14.414364"),
+            ended_at=at("19:02:14.482119"),
+        ),
+    ),
     # dbt 2: an ephemeral model, selected or not
     (
         rb"""{"data":{"node_info":{"node_finished_at":"2026-11-21T19:02:14.482119Z","node_started_at":"2026-11-21T19:02:14.414364Z","node_status":"no-op","unique_id":"model.shop.inlined"},"run_result":{"execution_time":0.06775455921888351,"status":"no-op"}},"info":{"code":"Q025","level":"debug","msg":"Finished running node model.shop.inlined","name":"NodeFinished","ts":"2026-11-21T19:02:14.482183Z"}}""",

@@ -51,6 +51,7 @@ shop:
     dev: {type: duckdb, path: shop.duckdb, threads: "{{ env_var('N') | int }}"}
     ci: {type: postgres, dbname: shop, schema: ci, password: "{{ env_var('SECRET') }}"}
     memory: {type: duckdb, path: ":memory:"}
+    cloud: {type: duckdb, path: "md:shop"}
 """
 PROJECT = {"name": "shop", "profile": "shop", "vars": {"a": 1, "shop": {"a": 2}, "b": 3}}
 
@@ -80,13 +81,20 @@ def test_the_target_is_the_one_dbt_takes(target, tmp_path):
     assert target(env={"TARGET": "ci"}).name == "ci"
     assert target("--target", "memory").exclusive_file is None
     assert target("--target", "memory").threads == 1
+    assert (dev.alone, target("--target", "memory").alone) == (True, True)
+    assert not target("--target", "ci").alone
+    assert not target("--target", "cloud").alone
     assert target("--threads", "3").threads == 3
 
 
 @pytest.mark.parametrize(
     ("words", "env", "said"),
     [
-        (("--target", "prod"), {}, "profile shop has no target prod; it has dev, ci, memory"),
+        (
+            ("--target", "prod"),
+            {},
+            "profile shop has no target prod; it has dev, ci, memory, cloud",
+        ),
         (("--profile", "other"), {}, "has no profile other with outputs"),
         (("--threads", "many"), {}, "threads is 'many'; give it a number"),
         (("--vars", "{x: "), {}, "--vars cannot be read as YAML"),

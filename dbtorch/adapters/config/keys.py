@@ -32,7 +32,7 @@ from dbtorch.adapters.config.problems import Path, Report
 from dbtorch.adapters.config.setting_keys import DEADLINE_KEY, DEFAULTS, RETRY, RETRY_KEY, RETRY_ON
 from dbtorch.adapters.config.step_keys import SELECTION, STEP
 from dbtorch.core import plan
-from dbtorch.core.config import Config, EngineType, PipelineSpec, Schedule
+from dbtorch.core.config import Config, EngineSpec, EngineType, PipelineSpec, Schedule
 from dbtorch.core.deadline import DeadlineAction
 
 _SLOTS = whole(1, 1_000_000)
@@ -72,6 +72,14 @@ ENGINE = Section(
             "Folder of `profiles.yml`, relative to the project. May use `env_var`.",
             default="where dbt looks",
             example="profiles",
+        ),
+        Key(
+            "batches",
+            whole(1, 64),
+            "How many dbts the process engine has at work at once; they share the target's threads."
+            " In a DuckDB file it is always one.",
+            default=str(EngineSpec().batches),
+            example="2",
         ),
     ),
 )
@@ -183,6 +191,7 @@ _POOLS = Named(
     rule=_WORD_RULE,
     reserved={
         plan.THREADS: "is a pool of dbtorch's own; its size is dbt's --threads",
+        plan.BATCHES: "is a pool of dbtorch's own; its size is engine.batches",
         plan.STEPS: "is a pool of dbtorch's own; its size is max_steps",
     },
 )

@@ -24,6 +24,7 @@ _STATES = {
     "pass": State.SUCCESS,
     "no-op": State.SUCCESS,
     "warn": State.WARN,
+    "reused": State.REUSED,
     "skipped": State.UPSTREAM_FAILED,
 }
 

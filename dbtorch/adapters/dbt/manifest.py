@@ -23,6 +23,7 @@ class _Config(msgspec.Struct):
     meta: dict[str, Any] = {}
     group: str | None = None
     on_error: Any = None
+    incremental_strategy: Any = None
 
 
 class _Owner(msgspec.Struct):
@@ -184,6 +185,7 @@ def _node(resource: _Resource, owners: dict[str, str]) -> Node:
         tags=tuple(resource.tags),
         description=resource.description or "",
         meta=meta,
+        splits=resource.config.incremental_strategy == "microbatch",
         on_error=_on_error(resource),
     )
 

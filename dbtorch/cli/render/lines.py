@@ -92,8 +92,10 @@ class Lines:
         message = gist(change.outcome.message if change.outcome else "") or gist(change.reason)
         tried = f"attempt {change.attempt} of {self._progress.allowed(change)}"
         match change.state:
-            case State.SUCCESS | State.REUSED:
+            case State.SUCCESS:
                 return f"attempt {change.attempt}" if change.attempt > 1 else ""
+            case State.REUSED:
+                return message or "what is there still holds"
             case State.UP_FOR_RETRY:
                 wait = ((change.retry_at or change.at) - change.at).total_seconds()
                 if self._progress.is_source(change.node_id):

@@ -24,7 +24,7 @@ from dbtorch.core.state import FailureClass, State
 from dbtorch.ports import Emit, EngineError
 
 #: Statuses of a node that ended well.
-_GOOD = frozenset({"success", "pass", "warn", "no-op"})
+_GOOD = frozenset({"success", "pass", "warn", "no-op", "reused"})
 
 #: Why a node that dbt calls a success is none.
 _DOUBTFUL = "dbt was calling off what it did, and may not have executed it"
@@ -34,6 +34,9 @@ _CANCELLED = "dbt1404"
 
 #: What some dbts do not execute; it comes to nothing in those that do.
 _NOTHING_TO_DO = (Kind.EXPOSURE, Kind.SAVED_QUERY)
+
+#: Seconds after which who waits to start looks whether it has been cancelled.
+_LOOK = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +53,7 @@ class Surroundings:
     rules: Sequence[Rule]
     grace: float
     fail_fast: bool  # a failure makes dbt call off what it does
+    starting: threading.Lock  # held from a dbt's start to its first word of a node
 
 
 class Build:
@@ -72,6 +76,7 @@ class Build:
         self._asked: set[str] = set()  # nodes that are to be cancelled
         self._interrupted = False
         self._calling_off: datetime | None = None  # since when dbt is calling off what it does
+        self._starts = False  # holds the lock of those that start
         self._killed_for = ""
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
@@ -112,23 +117,44 @@ class Build:
             self._over("", FailureClass.UNKNOWN)
             return
         self._around.results_path.unlink(missing_ok=True)
-        with self._lock:
-            if self._interrupted:
-                self._over("cancelled before it started", FailureClass.UNKNOWN)
-                return
-            self._process = self._start()
-        reader = Lines()
-        assert self._process.stdout is not None
-        with self._around.console.open("a", encoding="utf-8") as console:
-            for line in self._process.stdout:
-                self._take(reader.read(line), console)
-        code = self._around.executable.ended(self._process)
-        for log in self._logs.values():
-            log.close()
+        self._wait_to_start()
+        try:
+            with self._lock:
+                if not self._interrupted:
+                    self._process = self._start()
+            code = None if self._process is None else self._listen(self._process)
+        finally:
+            self._has_started()
+        if code is None:
+            before_the_end()
+            self._over("cancelled before it started", FailureClass.UNKNOWN)
+            return
         self._compare(code)
         self._tell_of_nothings()
         before_the_end()
         self._over(*self._why(code))
+
+    def _wait_to_start(self) -> None:
+        """Let another dbt start first, which makes the schemas: two at once would clash there."""
+        while not self._interrupted and not self._starts:
+            self._starts = self._around.starting.acquire(timeout=_LOOK)
+
+    def _has_started(self) -> None:
+        if self._starts:
+            self._starts = False
+            self._around.starting.release()
+
+    def _listen(self, process: subprocess.Popen[bytes]) -> int:
+        """Take what dbt says until it is over; answers its exit code."""
+        reader = Lines()
+        assert process.stdout is not None
+        with self._around.console.open("a", encoding="utf-8", buffering=1) as console:
+            for line in process.stdout:
+                self._take(reader.read(line), console)
+        code = self._around.executable.ended(process)
+        for log in self._logs.values():
+            log.close()
+        return code
 
     def _over(self, reason: str, failure_class: FailureClass) -> None:
         self._around.emit(Ended(self.batch, reason, failure_class))
@@ -138,7 +164,9 @@ class Build:
             return
         if isinstance(one, Said):
             self._note(one, console)
-        elif one.unique_id not in self._attempts:
+            return
+        self._has_started()
+        if one.unique_id not in self._attempts:
             self._others[one.unique_id] = one.status if isinstance(one, Done) else ""
         elif isinstance(one, Began):
             self._begin(one.unique_id)

@@ -20,6 +20,7 @@ from dbtorch.adapters.dbt.process.freshness import FreshnessCheck
 from dbtorch.adapters.dbt.process.held import HeldBuild
 from dbtorch.adapters.dbt.process.hooks import ON_RUN_END, ON_RUN_START, HookCode
 from dbtorch.adapters.dbt.process.listing import Listing
+from dbtorch.adapters.dbt.process.places import Place, Places
 from dbtorch.adapters.dbt.process.words import Words
 from dbtorch.adapters.dbt.sql_step import SqlStep
 from dbtorch.adapters.steps.guard import Guard
@@ -49,6 +50,7 @@ class ProcessRequest:
     log_path: Callable[[Attempt], Path]
     console: Path  # what dbt says of no node
     scratch: Path  # folder for files of this run
+    batches: int = 1  # that may be at work at once, where the warehouse allows it
     grace: float = GRACE  # seconds from interrupting dbt to killing it
     failure_classes: tuple[Rule, ...] = ()  # the user's, before the built-in table
     holds: bool = False  # whether dbt can be started before it is known what it builds
@@ -72,13 +74,17 @@ class ProcessEngine:
         self._accepted = False
         self._backlog: list[Batch] = []
         self._builds: dict[int, Build | StepRun | Looks] = {}
+        self._checks: dict[Batch, Executable] = {}  # of sources
         self._threads: list[threading.Thread] = []
         self._artifacts = Artifacts()
         self._contradictions: list[str] = []
         self._broken: tuple[str, FailureClass] | None = None
         self._closed = False
         self._build_words = self._words  # of everything that executes nodes
-        self._target_path = request.project_dir / "target"  # where that writes its artifacts
+        self._own_place = Place(request.project_dir / "target")  # where that writes its artifacts
+        self._places = Places(self._own_place, self._folder / "beside")
+        self._taken: dict[int, Place] = {}  # by batch
+        self._starting = threading.Lock()  # of one dbt at a time
         self._hooks: HooksApart | None = None
         self._listing: Listing | None = None
         self._held: HeldBuild | None = None
@@ -125,14 +131,17 @@ class ProcessEngine:
             project_dir=request.project_dir,
             cwd=request.cwd,
             environ=request.environ,
+            batches=request.batches,
         )
         selected = project.selected
-        self._target_path = selected.target_path
+        target_path = selected.target_path
         if project.hooks:
             self._held = None
             self._hooks = HooksApart(project, self._words, self._folder)
-            self._build_words, self._target_path = self._hooks.words, self._hooks.target_path
+            self._build_words, target_path = self._hooks.words, self._hooks.target_path
         self._aside.project, self._aside.hooks = project, self._hooks
+        self._own_place = Place(target_path)
+        self._places = Places(self._own_place, self._folder / "beside")
         nodes = [node for node in selected.nodes if node.id in selected.selected]
         self._graph = Graph(nodes, selected.selected_edges)
         self._artifacts.dbt_version = selected.dbt_version
@@ -206,13 +215,15 @@ class ProcessEngine:
             waiting = [batch for batch in self._backlog if attempt in batch.attempts]
             self._backlog = [batch for batch in self._backlog if batch not in waiting]
             builds = [one for one in self._builds.values() if attempt in one.batch.attempts]
+            checks = [dbt for batch, dbt in self._checks.items() if attempt in batch.attempts]
         for batch in waiting:
             self._hand_back(batch, "cancelled before it started", FailureClass.UNKNOWN)
         for build in builds:
             build.cancel(attempt)
         if not waiting and not builds and not self._is_built(attempt.node_id):
             self._cancelled.add(attempt.node_id)
-            self._executable.interrupt(self._request.grace)
+            for dbt in checks or [self._executable]:
+                dbt.interrupt(self._request.grace)
 
     def release(self) -> None:
         """Between two batches dbt has no file open."""
@@ -222,7 +233,7 @@ class ProcessEngine:
 
         Writes sources.json. Raises `EngineError` when dbt cannot check anything.
         """
-        found = self._freshness().check(sources)
+        found = self._freshness(self._executable, self._own_place).check(sources)
         for id in sources:
             self._artifacts.checked(id, found[id][1])
         self._artifacts.write_sources(self._opened().target_path)
@@ -231,19 +242,11 @@ class ProcessEngine:
     def abandon(self, why: str) -> None:
         """End at once: what is under way, and what is still started, fails for this reason."""
         self._give_up(why, FailureClass.UNKNOWN)
-        with self._lock:
-            builds = list(self._builds.values())
-        for build in builds:
-            build.kill(why)
-        self._executable.kill()
+        self._kill(why)
 
     def kill(self) -> None:
         """End every dbt at once, without a word."""
-        with self._lock:
-            builds = list(self._builds.values())
-        for build in builds:
-            build.kill("killed")
-        self._executable.kill()
+        self._kill("killed")
 
     def leave_out_start_hooks(self) -> None:
         """Open without on-run-start hooks."""
@@ -262,12 +265,14 @@ class ProcessEngine:
         self.kill()
         for thread in self._threads:
             thread.join()
+        self._places.close()
         self._guard.close()
 
     # ---------------------------------------------------------------- batches
 
     def _build(self, batch: Batch) -> Build:
         selected, request = self._opened(), self._request
+        place = self._take_place(batch)
         around = Surroundings(
             executable=self._executable,
             graph=self._graph,
@@ -275,7 +280,8 @@ class ProcessEngine:
             emit=self._emit,
             log_path=request.log_path,
             console=request.console,
-            results_path=self._target_path / "run_results.json",
+            results_path=place.target_path / "run_results.json",
+            starting=self._starting,
             rules=request.failure_classes,
             grace=request.grace,
             fail_fast=selected.fail_fast,
@@ -283,7 +289,10 @@ class ProcessEngine:
         kinds = {self._graph.nodes[attempt.node_id].kind for attempt in batch.attempts}
         # dbt 1 builds no unit test without its model, and tests it
         command = "test" if kinds <= {Kind.TEST, Kind.UNIT_TEST} else "build"
-        held, self._held = (self._held, None) if command == "build" else (None, self._held)
+        alone = place is self._own_place and batch.threads is None
+        held = None
+        if alone and command == "build":
+            held, self._held = self._held, None
 
         def start() -> subprocess.Popen[bytes]:
             ids = [attempt.node_id for attempt in batch.attempts]
@@ -291,8 +300,10 @@ class ProcessEngine:
             process = None if held is None else held.go_on(folder)
             if process is not None:
                 return process
-            words = self._build_words.batch(str(folder), command=command)
-            return self._executable.start((command, *words))
+            words = place.words(self._build_words)
+            if batch.threads is not None:
+                words = words.with_values({"--threads": str(batch.threads)})
+            return self._executable.start((command, *words.batch(str(folder), command=command)))
 
         return Build(batch, start, around)
 
@@ -300,15 +311,18 @@ class ProcessEngine:
         try:
             build.follow(before_the_end=lambda: self._keep(build))
         finally:
+            self._leave_place(batch)
             with self._lock:
                 del self._builds[batch.id]
 
     def _keep(self, build: Build) -> None:
         """Take what a batch came to into the artifacts, before anybody knows that it is over."""
-        for id, outcome in build.results.items():
-            self._artifacts.ended(id, {**outcome.details, "message": outcome.message or None})
-        self._artifacts.dbt_wrote(build.written)
-        self._contradictions += build.contradictions
+        with self._lock:
+            for id, outcome in build.results.items():
+                self._artifacts.ended(id, {**outcome.details, "message": outcome.message or None})
+            self._artifacts.dbt_wrote(build.written)
+            self._contradictions += build.contradictions
+        self._leave_place(build.batch)
 
     def _do_aside(self, batch: Batch, one: StepRun | Looks) -> None:
         """Execute what is no node of dbt's."""
@@ -323,25 +337,37 @@ class ProcessEngine:
         for attempt in batch.attempts:
             self._emit(Started(attempt))
         ids = [attempt.node_id for attempt in batch.attempts]
-        found = self._freshness().check(ids, stop=lambda: not self._cancelled.isdisjoint(ids))
+        dbt = self._executable.part()
+        with self._lock:
+            self._checks[batch] = dbt
+        try:
+            check = self._freshness(dbt, self._take_place(batch), batch.threads)
+            found = check.check(ids, stop=lambda: not self._cancelled.isdisjoint(ids))
+        finally:
+            self._leave_place(batch)
+            with self._lock:
+                del self._checks[batch]
         for attempt in batch.attempts:
             outcome, written = found[attempt.node_id]
             self._artifacts.checked(attempt.node_id, written)
             self._emit(Finished(attempt, outcome))
         self._emit(Ended(batch, ""))
 
-    def _freshness(self) -> FreshnessCheck:
+    def _freshness(
+        self, executable: Executable, place: Place, threads: int | None = None
+    ) -> FreshnessCheck:
         selected = self._opened()
+        limit = () if threads is None else ("--threads", str(threads))
         names = {
             node.id: ".".join(node.id.split(".")[1:])
             for node in selected.nodes
             if node.kind is Kind.SOURCE
         }
         return FreshnessCheck(
-            self._executable,
-            self._build_words.common(),
+            executable,
+            (*place.words(self._build_words).common(), *limit),
             names,
-            self._target_path,
+            place.target_path,
             self._request.failure_classes,
         )
 
@@ -401,6 +427,27 @@ class ProcessEngine:
         folder = self._folder / "listed" if apart else None
         project_dir = self._request.project_dir
         return Listing(self._executable, self._words, project_dir, apart=folder)
+
+    def _take_place(self, batch: Batch) -> Place:
+        place = self._places.take()
+        with self._lock:
+            self._taken[batch.id] = place
+        return place
+
+    def _leave_place(self, batch: Batch) -> None:
+        with self._lock:
+            place = self._taken.pop(batch.id, None)
+        if place is not None:
+            self._places.give_back(place)
+
+    def _kill(self, why: str) -> None:
+        with self._lock:
+            builds = list(self._builds.values())
+            dbts = [*self._checks.values(), self._executable]
+        for build in builds:
+            build.kill(why)
+        for dbt in dbts:
+            dbt.kill()
 
     def _is_built(self, id: str) -> bool:
         """Whether it is a node that `dbt build` executes: no source, and no end of the session."""

@@ -53,6 +53,10 @@ class Executable:
         self._lock = threading.Lock()
         self._live: set[subprocess.Popen[bytes]] = set()
 
+    def part(self) -> Executable:
+        """The same dbt; to `interrupt` or `kill` it is about what this one has started."""
+        return Executable(self.command, self._cwd, self._environ, self._guard)
+
     def set_default(self, name: str, value: str) -> None:
         """Set a variable of every dbt's environment, where nobody has."""
         self._environ.setdefault(name, value)

@@ -17,22 +17,8 @@ from dbtorch.adapters.dbt.process.listing import Listing, flag, ids_of, list_wor
 from dbtorch.adapters.dbt.process.order import build_order
 from dbtorch.adapters.dbt.process.target import read_target, read_vars
 from dbtorch.adapters.dbt.process.words import Words
-from dbtorch.core.graph import Kind
+from dbtorch.core.graph import BUILT, Kind
 from dbtorch.ports import EngineError, Hook, Selected
-
-#: What `dbt build` executes. Exposures are executed by some versions, and come to nothing.
-EXECUTED = frozenset(
-    {
-        Kind.MODEL,
-        Kind.SEED,
-        Kind.SNAPSHOT,
-        Kind.TEST,
-        Kind.UNIT_TEST,
-        Kind.FUNCTION,
-        Kind.SAVED_QUERY,
-        Kind.EXPOSURE,
-    }
-)
 
 
 class _Part(dict[str, Any]):
@@ -70,8 +56,12 @@ def open_project(
     project_dir: Path,
     cwd: Path,
     environ: Mapping[str, str],
+    batches: int = 1,
 ) -> Opened:
-    """What dbt says of the project. Raises `EngineError` with dbt's own words."""
+    """What dbt says of the project; ``batches`` may be at work at once.
+
+    Raises `EngineError` with dbt's own words.
+    """
     project = listing.project
     listed = listing.ids()
     resolved, unreadable = _resolve(executable, words, texts)
@@ -87,7 +77,7 @@ def open_project(
     selected = frozenset(
         id
         for id in listed
-        if kinds.get(id) in EXECUTED
+        if kinds.get(id) in BUILT
         and (kinds[id] is not Kind.UNIT_TEST or _model_of(id, manifest.edges) in unit_tested)
     )
     metadata = raw.get("metadata") or {}
@@ -118,7 +108,7 @@ def open_project(
         project_dir=project_dir,
         target_path=target_path,
         manifest_hash=digest([found, _macros(raw)]),
-        batches=1,
+        batches=1 if target.alone else batches,
     )
     return Opened(
         selected=answer,

@@ -25,6 +25,7 @@ class Target:
     schema: str | None
     path: str | None
     exclusive_file: str | None  # database file that only one process may have open
+    alone: bool  # one dbt at a time can work with it
 
     def told(self) -> dict[str, Any]:
         """What is kept of it: no secrets."""
@@ -85,6 +86,7 @@ def read_target(
         schema=_text(output.get("schema") or output.get("dataset")),
         path=_text(file),
         exclusive_file=_database_file(type, file, base),
+        alone=_is_alone(type, file),
     )
 
 
@@ -103,6 +105,12 @@ def _database_file(type: str, path: Any, base: Path) -> str | None:
     if path.startswith((":memory:", "md:", "motherduck:")) or "://" in path:
         return None
     return str(Path(base, path).resolve())
+
+
+def _is_alone(type: str, path: Any) -> bool:
+    """Whether it is a file that one process at a time writes, or the memory of one process."""
+    served = isinstance(path, str) and path.startswith(("md:", "motherduck:"))
+    return type == "sqlite" or (type == "duckdb" and not served)
 
 
 def _given(words: Words) -> dict[str, Any]:

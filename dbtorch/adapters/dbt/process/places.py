@@ -1,0 +1,78 @@
+"""Where dbts that are at work at the same time write, so that none overwrites another's files."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from dbtorch.adapters.dbt.process.words import Words
+
+#: What dbt 1 has parsed; it parses everything where that is missing.
+_PARSED = "partial_parse.msgpack"
+
+#: What people look for in the target folder.
+_KEPT = ("compiled", "run")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A target folder, and one for logs where that is not the project's own."""
+
+    target_path: Path
+    log_path: Path | None = None
+
+    def words(self, words: Words) -> Words:
+        """The same words for a dbt that writes here."""
+        if self.log_path is None:
+            return words
+        paths = {"--target-path": str(self.target_path), "--log-path": str(self.log_path)}
+        return words.with_values(paths)
+
+
+class Places:
+    """The project's own place, and others for who comes while that is taken."""
+
+    def __init__(self, own: Place, folder: Path) -> None:
+        """``folder`` is for the others."""
+        self._own = own
+        self._folder = folder
+        self._others: list[Place] = []
+        self._taken: set[Place] = set()
+        self._lock = threading.Lock()
+
+    def take(self) -> Place:
+        """The first that is free; in a new one is what dbt has parsed."""
+        with self._lock:
+            known = [self._own, *self._others]
+            place = next((one for one in known if one not in self._taken), None)
+            if place is None:
+                place = self._another()
+            self._taken.add(place)
+            return place
+
+    def give_back(self, place: Place) -> None:
+        """Nobody writes there any more. What was compiled is put where people look for it."""
+        with contextlib.suppress(OSError, shutil.Error):  # it is for reading only
+            for name in _KEPT if place is not self._own else ():
+                if (place.target_path / name).is_dir():
+                    found = place.target_path / name
+                    shutil.copytree(found, self._own.target_path / name, dirs_exist_ok=True)
+                    shutil.rmtree(found)
+        with self._lock:
+            self._taken.discard(place)
+
+    def close(self) -> None:
+        """Remove what is of no more use."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _another(self) -> Place:
+        folder = self._folder / str(len(self._others) + 1)
+        place = Place(folder / "target", folder / "logs")
+        place.target_path.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):
+            shutil.copyfile(self._own.target_path / _PARSED, place.target_path / _PARSED)
+        self._others.append(place)
+        return place
