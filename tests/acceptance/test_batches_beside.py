@@ -1,4 +1,4 @@
-"""Batches of the process engine beside each other on Postgres, and one at a time in a file."""
+"""Batches of the process engine beside each other, on Postgres."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.acceptance.workspace import Running, eventually
 from tests.environments import Dbt
 from tests.sessions import on_postgres
 
-pytestmark = [pytest.mark.postgres, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(300)]
 
 #: A model that stands still as long as somebody else has the lock of its number.
 HELD = "{{{{ config(materialized='table') }}}} select {number} as id, pg_advisory_xact_lock({number})::text as held"
