@@ -80,6 +80,8 @@ def test_the_target_is_the_one_dbt_takes(target, tmp_path):
     }
     assert target(env={"TARGET": "ci"}).name == "ci"
     assert target("--target", "memory").exclusive_file is None
+    assert target("--target", "memory").database == "memory"
+    assert dev.database == "shop"
     assert target("--target", "memory").threads == 1
     assert (dev.alone, target("--target", "memory").alone) == (True, True)
     assert not target("--target", "ci").alone

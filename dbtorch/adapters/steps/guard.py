@@ -37,8 +37,8 @@ _LATECOMERS = 0.5
 class Guard:
     """The supervisor's side. Started with the first group it is told of."""
 
-    def __init__(self, *, grace: float, scratch: Path) -> None:
-        """``grace`` is how many seconds lie between asking a group to end and killing it.
+    def __init__(self, *, grace: float, scratch: Path, ask: int = signal.SIGTERM) -> None:
+        """``ask`` is the signal that asks a group to end, ``grace`` the seconds until it is killed.
 
         The folder ``scratch`` goes with the groups: what steps were told is in it.
         """
@@ -48,6 +48,7 @@ class Guard:
 
         self.mark = f"{os.getpid()}-{secrets.token_hex(8)}"
         self._grace = grace
+        self._ask = int(ask)
         self._scratch = scratch
         self._lock = threading.Lock()
         self._groups: set[int] = set()
@@ -90,7 +91,10 @@ class Guard:
 
         words = [sys.executable, "-I", "-S", __file__]
         self._process = subprocess.Popen(
-            [*words, f"{MARK}={self.mark}", str(self._grace), str(self._scratch.absolute())],
+            [
+                *(*words, f"{MARK}={self.mark}", str(self._grace)),
+                *(str(self._scratch.absolute()), str(self._ask)),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -138,7 +142,14 @@ def marked(mark: bytes) -> set[int]:
     return found
 
 
-def end(groups: set[int], mark: bytes, grace: float, *, latecomers: float = 0.0) -> None:
+def end(
+    groups: set[int],
+    mark: bytes,
+    grace: float,
+    *,
+    latecomers: float = 0.0,
+    ask: int = signal.SIGTERM,
+) -> None:
     """Ask groups and marked processes to end, kill them after the grace; returns when all are gone.
 
     ``latecomers`` is for how many seconds to look for more of them.
@@ -147,13 +158,14 @@ def end(groups: set[int], mark: bytes, grace: float, *, latecomers: float = 0.0)
     kill_at, look_until, give_up_at = now + grace, now + latecomers, now + grace + 5
     asked: set[int] = set()
     while time.monotonic() < give_up_at:
-        left = {-group for group in groups if lives(group)} | marked(mark)
+        alone = {pid for pid in marked(mark) if _group(pid) not in groups}  # nobody is asked twice
+        left = {-group for group in groups if lives(group)} | alone
         if not left and time.monotonic() >= look_until:
             return
         if time.monotonic() >= kill_at:
             _signal(left, signal.SIGKILL)
         else:
-            _signal(left - asked, signal.SIGTERM)
+            _signal(left - asked, ask)
         asked |= left
         time.sleep(_EVERY)
 
@@ -199,6 +211,11 @@ def _stat(pid: int) -> list[bytes]:
         return []
 
 
+def _group(pid: int) -> int:
+    stat = _stat(pid)
+    return int(stat[2]) if len(stat) > 2 else 0
+
+
 def _ancestors(pid: int) -> set[int]:
     """The process itself, the one that started it, and so on."""
     found: set[int] = set()
@@ -221,7 +238,7 @@ def main() -> None:
             return
         change = groups.add if word[:1] == b"+" else groups.discard
         change(int(word[1:]))
-    end(groups, mark, grace, latecomers=_LATECOMERS)
+    end(groups, mark, grace, latecomers=_LATECOMERS, ask=int(sys.argv[4]))
     import shutil
 
     shutil.rmtree(sys.argv[3], ignore_errors=True)

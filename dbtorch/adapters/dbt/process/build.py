@@ -65,6 +65,7 @@ class Build:
         """``start`` starts dbt with the batch. It raises `EngineError`, `OSError`."""
         self.batch = batch
         self.results: dict[str, Outcome] = {}
+        self.lost: dict[str, str] = {}  # what it had begun and said no more of, and why
         self.contradictions: list[str] = []
         self.written: Mapping[str, Mapping[str, Any]] = {}  # by dbt, of each node
         self._start = start
@@ -131,8 +132,10 @@ class Build:
             return
         self._compare(code)
         self._tell_of_nothings()
+        why, failure_class = self._why(code)
+        self.lost = dict.fromkeys(self._begun - self.results.keys(), why)
         before_the_end()
-        self._over(*self._why(code))
+        self._over(why, failure_class)
 
     def _wait_to_start(self) -> None:
         """Let another dbt start first, which makes the schemas: two at once would clash there."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -66,7 +67,8 @@ class ProcessEngine:
         self._emit = emit
         self._words = Words.of(request.args)
         self._folder = (request.scratch / "dbt").absolute()
-        self._guard = Guard(grace=request.grace, scratch=self._folder)
+        # a dbt that is interrupted cancels its queries; terminated, it leaves them to the warehouse
+        self._guard = Guard(grace=request.grace, scratch=self._folder, ask=signal.SIGINT)
         self._executable = Executable(request.command, request.cwd, request.environ, self._guard)
         self._lock = threading.RLock()
         self._selected: Selected | None = None
@@ -320,6 +322,8 @@ class ProcessEngine:
         with self._lock:
             for id, outcome in build.results.items():
                 self._artifacts.ended(id, {**outcome.details, "message": outcome.message or None})
+            for id, why in build.lost.items():
+                self._artifacts.ended(id, {"message": why})
             self._artifacts.dbt_wrote(build.written)
             self._contradictions += build.contradictions
         self._leave_place(build.batch)

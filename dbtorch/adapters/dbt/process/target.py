@@ -82,7 +82,12 @@ def read_target(
         name=name,
         type=type,
         threads=_number(threads, path),
-        database=_text(output.get("database") or output.get("dbname") or output.get("project")),
+        database=_text(
+            output.get("database")
+            or output.get("dbname")
+            or output.get("project")
+            or _duckdb_name(type, file)
+        ),
         schema=_text(output.get("schema") or output.get("dataset")),
         path=_text(file),
         exclusive_file=_database_file(type, file, base),
@@ -97,6 +102,16 @@ def _profiles(words: Words, cwd: Path, env: Mapping[str, str]) -> Path:
         return Path(cwd, folder).expanduser() / "profiles.yml"
     here = cwd / "profiles.yml"
     return here if here.exists() else Path.home() / ".dbt" / "profiles.yml"
+
+
+def _duckdb_name(type: str, path: Any) -> str | None:
+    """What DuckDB calls the database in a file: the file's name up to its first dot."""
+    if type != "duckdb" or not isinstance(path, str):
+        return None
+    if path.startswith(":memory:"):
+        return "memory"
+    name = Path(path.partition("?")[0].removeprefix("md:").removeprefix("motherduck:")).name
+    return name.lstrip(".").split(".")[0] or "my_db"
 
 
 def _database_file(type: str, path: Any, base: Path) -> str | None:
