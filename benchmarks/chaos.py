@@ -1,6 +1,6 @@
 """Kills and restarts at random moments of sample-project runs, and what came of them.
 
-Each round disturbs a run (kill -9 of the supervisor, the worker, a step; a crash and restart of
+Each round disturbs a run (kill -9 of the supervisor, dbt, a step; a crash and restart of
 Postgres), goes on with `dbtorch retry` until the run is over (which may be disturbed too), and
 compares warehouse, exports, history and artifacts with an undisturbed build. What a round with
 deviations left is kept. Needs Linux, the development dependencies and a Postgres to start servers
@@ -22,9 +22,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.chaos.lane import Lane
 from tests.chaos.rounds import Stand, keep, play, table
 from tests.chaos.server import own_server
+from tests.engines import PROCESS_1_11, PROCESS_2, SESSION_1_11
 
-#: Every warehouse, and where the history is.
-LANES = ("duckdb", "postgres", "postgres-history")
+#: Every warehouse, where the history is, and what drives dbt.
+LANES = ("duckdb", "duckdb-dbt2", "postgres", "postgres-history", "postgres-process")
 
 
 def main() -> int:
@@ -57,10 +58,10 @@ def main() -> int:
 
 
 def _stand(name: str, folder: Path, stack: ExitStack) -> Stand:
-    if name == "duckdb":
-        return Stand.of(Lane(folder / name))
-    server = stack.enter_context(own_server())
-    return Stand.of(Lane(folder / name, server=server, history=name != "postgres"))
+    driven = {"duckdb-dbt2": PROCESS_2, "postgres-process": PROCESS_1_11}.get(name, SESSION_1_11)
+    server = stack.enter_context(own_server()) if name.startswith("postgres") else None
+    history = name == "postgres-history"
+    return Stand.of(Lane(folder / name, server=server, history=history, driven=driven))
 
 
 if __name__ == "__main__":

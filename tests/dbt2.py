@@ -19,6 +19,7 @@ import urllib.request
 from pathlib import Path
 from urllib.parse import quote
 
+import duckdb
 import pytest
 
 from tests.environments import Dbt, Recipe, Unavailable, kept, or_skip, run
@@ -96,6 +97,11 @@ def downloaded(registry: str) -> bytes:
     if dist.get("integrity") != f"sha512-{found}":
         raise Unavailable(f"{PACKAGE} {VERSION} is not what its registry says it is")
     return content
+
+
+def file_for_both(path: Path) -> None:
+    """Make a DuckDB file that both can read: the DuckDB of dbt 2, and a newer one in Python."""
+    duckdb.connect(str(path), config={"storage_compatibility_version": "v1.0.0"}).close()
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import pytest
 
 from tests.acceptance.warehouses import warehouse
 from tests.acceptance.workspace import DBT, Workspace
+from tests.engines import SESSION_1_11, Driven
 
 __all__ = ["parsed", "warehouse", "workspace"]
 
@@ -26,9 +27,12 @@ def parsed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def workspace(tmp_path: Path, parsed: Path) -> Workspace:
+def workspace(tmp_path: Path, driven: Driven, request: pytest.FixtureRequest) -> Workspace:
     """An empty dbt project of one's own, where dbt has been before."""
-    workspace = Workspace(tmp_path / "shop")
+    workspace = Workspace(tmp_path / "shop", driven=driven)
+    if driven.version != SESSION_1_11.version:
+        return workspace
+    parsed = request.getfixturevalue("parsed")
     (workspace.dir / PARTIAL_PARSE).parent.mkdir()
     shutil.copy(parsed, workspace.dir / PARTIAL_PARSE)
     return workspace

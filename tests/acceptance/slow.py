@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.acceptance.workspace import Workspace
+from tests.acceptance.workspace import Running, Workspace
 
 #: Runs for minutes, and is over at once when ``size.csv`` says 1.
 SLOW_SQL = """
@@ -41,6 +41,12 @@ def slow(workspace: Workspace) -> Workspace:
     workspace.write(FILES)
     set_slow(workspace, slow=True)
     return workspace
+
+
+def wait_for_slow(run: Running) -> None:
+    """Wait until the query runs, and all before it is done; with ``--log-format json``."""
+    run.wait_for_node("model.shop.quick", "success")
+    run.wait_for_node(SLOW)
 
 
 def set_slow(workspace: Workspace, *, slow: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.acceptance.workspace import Workspace
+from tests.engines import PROCESS_1_11, PROCESS_2, SESSION_1_11, Can, Driven, over, shows
 
 FILES = {
     "seeds/countries.csv": "id,name\n1,DE\n",
@@ -30,8 +31,14 @@ FILES = {
 }
 
 
-def test_every_kind_of_node_can_be_tried_again(workspace: Workspace) -> None:
+@over(SESSION_1_11, PROCESS_1_11, PROCESS_2)
+@shows(Can.KINDS)
+def test_every_kind_of_node_can_be_tried_again(workspace: Workspace, driven: Driven) -> None:
     workspace.write(FILES)
+    if driven is PROCESS_2:  # tests no incremental model that was never built
+        workspace.write(
+            {"models/grows.sql": FILES["models/grows.sql"].replace("incremental", "view")}
+        )
     workspace.dbtorch("run")
     workspace.dbtorch("rerun", "latest", "--select", "*")
     shown = workspace.show()

@@ -9,18 +9,21 @@ import time
 
 import pytest
 
-from tests.acceptance.slow import MODELS, SLOW, set_slow, slow
+from tests.acceptance.slow import MODELS, SLOW, set_slow, slow, wait_for_slow
 from tests.acceptance.workspace import Workspace, eventually
+from tests.engines import PROCESS_2, SESSION_1_11, Can, over, shows
 
 RUN = ("run", "--log-format", "json")
 
 STUBBORN = "trap '' INT TERM; touch {0}; while :; do sleep 0.2; echo {0} >> beats.txt; done"
 
 
+@over(SESSION_1_11, PROCESS_2)
+@shows(Can.CANCEL_RUN)
 def test_a_run_is_cancelled_from_another_terminal(workspace: Workspace) -> None:
     slow(workspace)
     with workspace.started(*RUN) as run:
-        run.wait_for_node(SLOW)
+        wait_for_slow(run)
         said = workspace.dbtorch("cancel", "latest", "--reason", "too slow").out
         done = run.ended()
         assert done.code == 1  # no signal ended it
@@ -50,6 +53,8 @@ def test_a_run_is_cancelled_from_another_terminal(workspace: Workspace) -> None:
     assert workspace.show().state == "success"
 
 
+@over(SESSION_1_11, PROCESS_2)
+@shows(Can.CANCEL_NODE)
 def test_one_node_is_cancelled_and_the_run_goes_on(workspace: Workspace) -> None:
     slow(workspace)
     workspace.write(
@@ -64,7 +69,7 @@ def test_one_node_is_cancelled_and_the_run_goes_on(workspace: Workspace) -> None
         }
     )
     with workspace.started(*RUN, "--grace", "1") as run:
-        run.wait_for_node(SLOW)
+        wait_for_slow(run)
         assert eventually((workspace.dir / "stubborn").exists, seconds=60)
         said = workspace.dbtorch("cancel", "latest", "slow", "stubborn").out
         beats = workspace.lines("beats.txt")

@@ -12,6 +12,7 @@ from dbtorch.adapters.store import open_store
 from dbtorch.core.alerts import Alert, from_json
 from tests.acceptance.warehouses import Warehouse
 from tests.acceptance.workspace import Workspace
+from tests.engines import Can, shows
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -120,6 +121,7 @@ def states(found: dict[str, dict[str, Any]]) -> dict[str, str]:
     return {id: node["state"] for id, node in found.items()}
 
 
+@shows(Can.CHECKS)
 def test_checks_over_several_runs(shop: Workspace, warehouse: Warehouse) -> None:
     schema = warehouse.profile["schema"]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.workspace import Done, Workspace
+from tests.engines import PROCESS_2, SESSION_1_11, Can, over, shows
 
 FILES = {
     "dbtorch.yml": """
@@ -121,6 +122,8 @@ def test_a_disk_that_is_full_from_the_start(
     finishes(workspace, run=not workspace.runs())
 
 
+@over(SESSION_1_11, PROCESS_2)
+@shows(Can.FULL_DISK)
 def test_a_disk_that_is_full_in_the_middle_of_a_run(
     workspace: Workspace, disks: list[Path]
 ) -> None:
@@ -143,6 +146,8 @@ def test_a_folder_that_is_read_only_from_the_start(workspace: Workspace, disks: 
     finishes(workspace, run=True)
 
 
+@over(SESSION_1_11, PROCESS_2)
+@shows(Can.FULL_DISK)
 def test_a_log_that_cannot_be_written_fails_steps_and_no_model(
     workspace: Workspace, disks: list[Path]
 ) -> None:
@@ -172,6 +177,8 @@ def test_artifacts_that_cannot_be_written(workspace: Workspace, disks: list[Path
     finishes(workspace, run=True)
 
 
+@over(SESSION_1_11, PROCESS_2)
+@shows(Can.FULL_DISK)
 def test_artifacts_that_cannot_be_written_any_more(workspace: Workspace, disks: list[Path]) -> None:
     make(workspace, "cat /dev/zero > target/ballast")
     disk = Disk(workspace.dir / "target", disks)

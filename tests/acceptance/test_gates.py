@@ -16,6 +16,7 @@ import yaml
 
 from tests.acceptance.warehouses import Warehouse
 from tests.acceptance.workspace import Shown, Workspace
+from tests.engines import Can, shows
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -119,6 +120,7 @@ def assert_ends(shown: Shown, cases: tuple[tuple[str, str], ...]) -> None:
     assert shown.states.keys() == expected(cases).keys()
 
 
+@shows(Can.FRESHNESS)
 def test_every_state_of_a_source_and_every_answer_to_it(
     gates: Workspace, warehouse: Warehouse
 ) -> None:

@@ -12,6 +12,7 @@ import time
 
 from tests.acceptance.slow import slow
 from tests.acceptance.workspace import COMMAND, PATIENCE, Workspace
+from tests.engines import PROCESS_2, SESSION_1_11, Can, over, shows
 
 #: Opening a terminal makes it the one that Ctrl-C of this new session comes from.
 _ON_TERMINAL = ("/bin/sh", "-c", 'exec "$@" < "$0" > "$0" 2>&1')
@@ -19,6 +20,8 @@ _ON_TERMINAL = ("/bin/sh", "-c", 'exec "$@" < "$0" > "$0" 2>&1')
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
+@over(SESSION_1_11, PROCESS_2)
+@shows(Can.LIVE)
 def test_a_run_on_a_terminal_is_shown_live_and_stops_on_ctrl_c(workspace: Workspace) -> None:
     slow(workspace)
     master, terminal = pty.openpty()

@@ -16,6 +16,7 @@ import psycopg
 import pytest
 
 from tests.acceptance.workspace import Workspace, eventually
+from tests.engines import PROCESS_1_11, PROCESS_2, Can, Driven, over, shows
 from tests.environments import Dbt
 from tests.sessions import on_postgres
 
@@ -102,11 +103,11 @@ class Shop(Workspace):
         self.write({"dbtorch.yml": f"engine: {{{engine}}}\n{CONFIG}"})
 
 
-@pytest.fixture(scope="module", params=[pytest.param("dbt1", marks=pytest.mark.slow), "dbt2"])
-def shop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Shop:
+@pytest.fixture(scope="module")
+def shop(driven: Driven, tmp_path_factory: pytest.TempPathFactory) -> Shop:
     """The project, after a run."""
-    dbt = None if request.param == "dbt1" else request.getfixturevalue("dbt2")
-    shop = Shop(tmp_path_factory.mktemp(request.param) / "shop", dbt)
+    dbt = None if driven is PROCESS_1_11 else driven.make()
+    shop = Shop(tmp_path_factory.mktemp("aside") / "shop", dbt)
     shop.dbtorch("run", code=1)
     return shop
 
@@ -117,6 +118,8 @@ def node(shop: Workspace, id: str) -> dict[str, Any]:
     return found
 
 
+@over(PROCESS_1_11, PROCESS_2)
+@shows(Can.SQL)
 def test_dbt_renders_a_step_as_it_renders_a_model(shop: Shop) -> None:
     shown = shop.show()
     rendered = (shown.id, "None", "red", "Berlin", 42, 2, "dev", "🦆", "{%")
@@ -126,6 +129,7 @@ def test_dbt_renders_a_step_as_it_renders_a_model(shop: Shop) -> None:
     assert shop.dbtorch("logs", "latest", "stepped").out.count("insert into several") == 1
 
 
+@over(PROCESS_1_11, PROCESS_2)
 def test_a_step_is_judged_by_what_dbt_says(shop: Shop) -> None:
     assert (node(shop, "step.left_out")["state"], node(shop, "step.stepped")["state"]) == (
         "skipped",
@@ -148,6 +152,8 @@ def test_a_step_is_judged_by_what_dbt_says(shop: Shop) -> None:
     assert node(shop, "step.stepped")["attempts"][0]["rows_affected"] is None
 
 
+@over(PROCESS_1_11, PROCESS_2)
+@shows(Can.CHECKS)
 def test_checks_look_at_relations_and_hold_back_what_is_built_on_bad_ones(shop: Shop) -> None:
     fine = {"row_count": "2 rows", "schema": "2 columns; nothing to compare with yet"}
     assert said(shop, "seed.countries") == ("success", fine)
@@ -167,6 +173,7 @@ def test_checks_look_at_relations_and_hold_back_what_is_built_on_bad_ones(shop: 
     assert "count(email) as value_1" in log
 
 
+@over(PROCESS_1_11, PROCESS_2)
 def test_one_part_that_cannot_be_asked_leaves_the_others_as_they_are(shop: Shop) -> None:
     state, checks = said(shop, "model.broken")
     assert state == "failed"
@@ -179,12 +186,14 @@ def test_one_part_that_cannot_be_asked_leaves_the_others_as_they_are(shop: Shop)
     assert "is no time but" in said(shop, "model.landed")[1]["freshness(amount)"]
 
 
+@over(PROCESS_1_11, PROCESS_2)
 def test_artifacts_know_nothing_of_it(shop: Shop) -> None:
     assert {id.split(".")[0] for id in shop.results()} == {"model", "seed"}
     manifest = json.loads((shop.dir / "target" / "manifest.json").read_text())
     assert not [id for id in manifest["macros"] if "dbtorch" in id]
 
 
+@over(PROCESS_1_11, PROCESS_2)
 def test_what_changes_what_ref_means_is_refused(shop: Shop) -> None:
     assert "with --empty, ref() in SQL step " in shop.refused("run", "--empty")
 

@@ -11,7 +11,8 @@ import pytest
 
 from tests.acceptance.slow import FILES as SLOW_FILES
 from tests.acceptance.slow import SLOW, SLOW_SQL, set_slow
-from tests.acceptance.workspace import Workspace, eventually
+from tests.acceptance.workspace import Workspace
+from tests.engines import PROCESS_2, Can, shows
 from tests.environments import Dbt
 
 pytestmark = pytest.mark.timeout(180)
@@ -41,17 +42,9 @@ EXECUTED = {"first", "flaky", "after_flaky", "other", "inlined", "last"}
 class Shop(Workspace):
     """A project that dbt 2 builds."""
 
-    def __init__(self, dir: Path, dbt: Dbt) -> None:
-        super().__init__(dir)
-        self.dbt = dbt
-        self.env.update(dbt.env)
-        self.configure("")
-
     def configure(self, text: str) -> None:
         """What dbtorch.yml says besides the engine."""
-        self.write({"dbtorch.yml": f"engine: {{executable: {self.dbt.executable}}}\n"})
-        with (self.dir / "dbtorch.yml").open("a") as file:
-            file.write(text)
+        self.write({"dbtorch.yml": text})
 
     def batches(self) -> list[set[str]]:
         """What dbt was given together in the last run, by name."""
@@ -62,29 +55,17 @@ class Shop(Workspace):
         chosen = [json.loads((folder / "run_results.json").read_text()) for folder in folders]
         return [{one["unique_id"].split(".")[2] for one in found["results"]} for found in chosen]
 
-    def dbts(self) -> list[int]:
-        """Processes that build."""
-        found = []
-        for pid in self.processes():
-            try:
-                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-            except FileNotFoundError:  # it has just ended
-                continue
-            if os.fsencode(self.dbt.executable) in words and b"build" in words:
-                found.append(pid)
-        return found
-
 
 @pytest.fixture
 def shop(tmp_path: Path, dbt2: Dbt) -> Shop:
-    return Shop(tmp_path / "shop", dbt2)
+    return Shop(tmp_path / "shop", driven=PROCESS_2)
 
 
 def test_a_failure_is_tried_again_with_what_was_left_out_because_of_it(shop: Shop) -> None:
     shop.write(FILES)
     shop.configure(
         """
-defaults: {retry: {on: {code: 1, unknown: 1, transient: 1}, delay: 3s, jitter: false}}
+defaults: {retry: {on: {code: 60, unknown: 60, transient: 60}, delay: 1s, max_delay: 1s, jitter: false}}
 steps:
   publish: {command: "echo $DBTORCH_RUN_ID >> published.txt", after: ["exposure:board"]}
 """
@@ -100,8 +81,8 @@ steps:
         "accepted_values_last_id__2": "warn",
     }
     assert {name for name, tries in shown.tries.items() if tries != 1} == {"flaky"}
-    assert shown.tries["flaky"] == 2
-    first, again = shop.batches()
+    assert shown.tries["flaky"] >= 2
+    first, *_, again = shop.batches()
     assert first == EXECUTED | {"not_null_first_id", "accepted_values_last_id__2", "board"}
     assert again == {"flaky", "after_flaky"}
     assert len(shop.lines("published.txt")) == 1
@@ -133,66 +114,9 @@ def test_what_did_not_succeed_runs_again_and_nothing_else(shop: Shop) -> None:
     assert set(shop.results().values()) <= {"success", "pass", "warn", "no-op"}
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_cancels_the_query_and_the_run_can_go_on(
-    shop: Shop, number: signal.Signals, code: int
-) -> None:
-    slow(shop)
-    with shop.started("run", "--log-format", "json") as run:
-        run.wait_for_node(SLOW)
-        run.wait_for_node("model.shop.quick", "success")
-        run.signal(number)
-        assert run.ended().code == code
-        assert shop.is_quiet()
-    assert shop.show().states == {
-        "quick": "success",
-        "slow": "cancelled",
-        "after_slow": "cancelled",
-        "publish": "cancelled",
-    }
-    assert shop.results()["model.shop.quick"] == "success"  # dbt itself writes that it failed
-    set_slow(shop, slow=False)
-    shop.dbtorch("retry")
-    shown = shop.show()
-    assert (shown.state, shown.tries["quick"]) == ("success", 1)
-    assert shop.lines("published.txt") == ["published"]
-
-
-def test_nothing_outlives_a_supervisor_that_is_killed(shop: Shop) -> None:
-    slow(shop)
-    with shop.started("run", "--log-format", "json") as run:
-        run.wait_for_node(SLOW)
-        run.wait_for_node("model.shop.quick", "success")
-        run.signal(signal.SIGKILL)
-        run.process.wait()
-        assert eventually(lambda: not shop.dbts(), seconds=30)
-    set_slow(shop, slow=False)
-    shop.dbtorch("retry")
-    shown = shop.show()
-    assert shown.state == "success"
-    # nobody knows whether dbt had begun with what it had been given
-    assert shown.tries == {"quick": 1, "slow": 2, "after_slow": 2, "publish": 1}
-    assert shop.lines("published.txt") == ["published"]
-
-
-def test_a_dbt_that_is_killed_is_a_transient_failure_of_what_it_had_in_hand(shop: Shop) -> None:
-    slow(shop, "defaults: {retry: {delay: 1s}}")
-    with shop.started("run", "--log-format", "json") as run:
-        run.wait_for_node(SLOW)
-        run.wait_for_node("model.shop.quick", "success")
-        (pid,) = shop.dbts()
-        set_slow(shop, slow=False)
-        os.kill(pid, signal.SIGKILL)
-        assert run.ended().code == 0
-    shown = shop.show()
-    assert shown.tries == {"quick": 1, "slow": 2, "after_slow": 1, "publish": 1}
-    lost = shown.nodes["slow"]["attempts"][0]
-    assert (lost["state"], lost["failure_class"]) == ("failed", "transient")
-    assert lost["message"] == "dbt was ended by SIGKILL"
-
-
+@shows(Can.TIMEOUTS, on=PROCESS_2)
 def test_a_time_out_interrupts_dbt_and_costs_nobody_else_anything(shop: Shop) -> None:
-    slow(shop, "defaults: {timeout: 4s, retry: {on: {timeout: 0}}}")
+    slow(shop, "defaults: {timeout: 8s, retry: {on: {timeout: 0}}}")
     shop.write({"models/beside.sql": "select 1 as id", "models/behind.sql": BEHIND})
     shop.dbtorch("run", code=1)
     shown = shop.show()
@@ -203,7 +127,7 @@ def test_a_time_out_interrupts_dbt_and_costs_nobody_else_anything(shop: Shop) ->
         "publish": "upstream_failed",
     }
     attempt = shown.nodes["slow"]["attempts"][0]
-    assert (attempt["message"], attempt["failure_class"]) == ("timed out after 4 s", "timeout")
+    assert (attempt["message"], attempt["failure_class"]) == ("timed out after 8 s", "timeout")
     assert shown.tries["behind"] == 1
 
 
@@ -236,13 +160,14 @@ HOOKS = {
 }
 
 
+@shows(Can.HOOKS, on=PROCESS_2)
 def test_hooks_run_once_however_many_batches_there_are(shop: Shop) -> None:
     shop.write({**FILES, **HOOKS})
     shop.configure(
         """
-defaults: {retry: {on: {code: 1, unknown: 1, transient: 1}, delay: 3s, jitter: false}}
+defaults: {retry: {on: {code: 60, unknown: 60, transient: 60}, delay: 1s, max_delay: 1s, jitter: false}}
 steps:
-  load: {command: "sleep 1", opens_database: false}
+  load: {command: "true", opens_database: false}
   check: {command: "true", after: [other, "step:load"], opens_database: false}
 """
     )
@@ -250,7 +175,7 @@ steps:
         run.wait_for("RETRY", "flaky")
         shop.write({"late.csv": "n\n1\n"})
         assert run.ended().code == 0
-    assert len(shop.batches()) == 2
+    assert len(shop.batches()) >= 2
     *notes, last = (what for (what,) in shop.query("select what from notes"))
     assert notes[0] == "start in main"
     assert notes[1] == "audited"  # packages come first
@@ -310,6 +235,7 @@ def test_a_hook_that_takes_for_ever_ends_with_the_run(shop: Shop, side: str) -> 
     assert shop.query("select count(*) from hooked") == [(1,)]
 
 
+@shows(Can.FRESHNESS, on=PROCESS_2)
 @pytest.mark.parametrize("where", ["first", "alone", "together"])
 def test_a_stale_source_holds_back_what_is_built_on_it(shop: Shop, where: str) -> None:
     raised = {"name": "missing", "config": AGE}
@@ -372,7 +298,7 @@ def test_what_it_cannot_do_is_said_before_anything_runs(
 ) -> None:
     shop.write({"models/fine.sql": "select 1 as id", **files})
     if config.startswith("engine"):
-        shop.write({"dbtorch.yml": config})
+        (shop.dir / "dbtorch.yml").write_text(config)
     else:
         shop.configure(config)
     assert sentence in shop.refused("run")

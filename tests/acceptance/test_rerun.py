@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.acceptance.workspace import Workspace
+from tests.engines import PROCESS_2, SESSION_1_11, Can, over, shows
 
 FILES = {
     "dbtorch.yml": """
@@ -26,6 +27,8 @@ FILES = {
 ALL = {"load", "push", "beside", "raw", "orders", "report", "not_null_orders_id"}
 
 
+@over(SESSION_1_11, PROCESS_2)
+@shows(Can.RERUN)
 def test_a_part_of_a_run_is_run_again_with_what_depends_on_it(workspace: Workspace) -> None:
     workspace.write(FILES)
     workspace.dbtorch("run", code=1)

@@ -15,6 +15,7 @@ from dbtorch.core.state import State
 from tests.acceptance.slow import SLOW, SLOW_SQL, set_slow, slow
 from tests.acceptance.workspace import Done, Shown, Workspace, eventually
 from tests.chaos.verdict import ledger_problems
+from tests.engines import PROCESS_2, SESSION_1_11, Can, Driven, over, shows
 
 RUN = ("run", "--log-format", "json")
 
@@ -130,6 +131,8 @@ def broken_off_again(workspace: Workspace, history: tuple[str, ...]) -> None:
         assert workspace.is_quiet()
 
 
+@over(SESSION_1_11, PROCESS_2)
+@shows(Can.HOOKS)
 def test_a_run_that_died_closing_is_closed_by_the_next_one(workspace: Workspace) -> None:
     """Everything is built, and on-run-end hooks are still to run."""
     slow_hook = " ".join(SLOW_SQL.partition("}}")[2].split())
@@ -205,9 +208,9 @@ class Story:
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
+def story(tmp_path_factory: pytest.TempPathFactory, driven: Driven) -> Story:
     """A run fails; code changes, a node comes and one goes; the run goes on."""
-    workspace = Workspace(tmp_path_factory.mktemp("code") / "shop", SHOP)
+    workspace = Workspace(tmp_path_factory.mktemp("code") / "shop", SHOP, driven=driven)
     workspace.dbtorch("run", "--vars", "{most: 1}", code=1)
     failed = workspace.show()
     same_code = workspace.dbtorch("retry", "--same-code", code=1)
@@ -232,6 +235,8 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
     )
 
 
+@over(SESSION_1_11, PROCESS_2)
+@shows(Can.OTHER_CODE)
 def test_what_changed_since_it_succeeded_runs_again_and_nothing_else(story: Story) -> None:
     assert story.run.id == story.failed.id
     assert story.run.state == "success"
@@ -256,6 +261,8 @@ def ledger_problems_but_reruns(record: RunRecord) -> list[str]:
     return [text for text in ledger_problems(record) if not any(word in text for word in again)]
 
 
+@over(SESSION_1_11, PROCESS_2)
+@shows(Can.OTHER_CODE)
 def test_why_it_runs_again_is_said_and_kept(story: Story) -> None:
     assert "changed since it succeeded: models/orders.sql; runs again, and 2 after it" in (
         story.mended.out
@@ -273,11 +280,15 @@ def test_why_it_runs_again_is_said_and_kept(story: Story) -> None:
     assert said[1]["actor"] in story.workspace.dbtorch("show").out
 
 
+@over(SESSION_1_11, PROCESS_2)
+@shows(Can.OTHER_CODE)
 def test_what_has_gone_is_left_alone_and_said(story: Story) -> None:
     assert "no longer part of the run, left as it is: model.shop.doomed" in story.mended.out
     assert story.run.states["doomed"] == "upstream_failed"
 
 
+@over(SESSION_1_11, PROCESS_2)
+@shows(Can.OTHER_CODE)
 def test_the_same_code_is_insisted_on(story: Story) -> None:
     assert "1 failed" in story.same_code.out  # the code was the same, so it went on
     assert story.refused == (
@@ -287,6 +298,8 @@ def test_the_same_code_is_insisted_on(story: Story) -> None:
     )
 
 
+@over(SESSION_1_11, PROCESS_2)
+@shows(Can.OTHER_CODE)
 @pytest.mark.parametrize(
     ("option", "value", "said"),
     [
@@ -303,6 +316,8 @@ def test_another_run_is_refused(story: Story, option: str, value: str, said: str
     assert said in text
 
 
+@over(SESSION_1_11, PROCESS_2)
+@shows(Can.OTHER_CODE)
 def test_a_run_goes_on_from_a_node_with_what_it_was_started_with(story: Story) -> None:
     workspace = story.workspace
     tries = workspace.show().tries

@@ -7,6 +7,13 @@ from dataclasses import dataclass
 import pytest
 
 from tests.acceptance.workspace import Done, Shown, Workspace
+from tests.dbt2 import file_for_both
+from tests.engines import PROCESS_2, SESSION_1_11, Can, Driven, over, shows
+
+pytestmark = [
+    over(SESSION_1_11, PROCESS_2),
+    shows(Can.RETRY),
+]
 
 FILES = {
     "dbtorch.yml": """
@@ -72,9 +79,11 @@ class Story:
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
+def story(tmp_path_factory: pytest.TempPathFactory, driven: Driven) -> Story:
     """Fail, retry in vain, mend, retry, retry once more."""
-    workspace = Workspace(tmp_path_factory.mktemp("retry") / "shop", FILES)
+    workspace = Workspace(tmp_path_factory.mktemp("retry") / "shop", FILES, driven=driven)
+    if driven is PROCESS_2:
+        file_for_both(workspace.dir / "warehouse.duckdb")
     failed = workspace.dbtorch("run", "--target", "dev", code=1)
     failed_run, failed_results = workspace.show(), workspace.results()
     again = workspace.dbtorch("retry", code=1)

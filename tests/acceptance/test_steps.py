@@ -9,6 +9,7 @@ import pytest
 
 from tests.acceptance.slow import PROFILES, SLOW_SQL
 from tests.acceptance.workspace import Done, Shown, Workspace
+from tests.engines import Can, shows
 from tests.unit.loopback import Server, serving
 
 FILES = {
@@ -135,6 +136,7 @@ def test_a_python_step_gets_outputs_and_gives_its_own(story: Story) -> None:
     assert f"loaded for {story.run.id}\n" in story.log("load")
 
 
+@shows(Can.SQL)
 def test_sql_runs_through_dbts_connection_in_its_templating(story: Story) -> None:
     assert story.workspace.query("select id from main.copied order by id") == [(1,), (2,)]
     assert story.workspace.query("select run_id from main.granted") == [(story.run.id,)]
@@ -175,6 +177,7 @@ def test_trying_again_is_of_no_use_after_fail(story: Story) -> None:
     assert "the contract has ended" in attempt["message"]
 
 
+@shows(Can.TIMEOUTS)
 @pytest.mark.parametrize("name", ["too_long", "slow"])
 def test_what_takes_too_long_is_cancelled(story: Story, name: str) -> None:
     (attempt,) = story.run.nodes[name]["attempts"]

@@ -18,6 +18,8 @@ from typing import Any
 
 import duckdb
 
+from tests.engines import SESSION_1_11, Driven
+
 #: Seconds after which a command that has not ended counts as hung; busy machines are slow.
 PATIENCE = 180.0
 
@@ -73,23 +75,45 @@ class Done:
 class Workspace:
     """A folder with a dbt project that builds in a DuckDB file beside it."""
 
-    def __init__(self, dir: Path, files: Mapping[str, str] = {}, *, bare: bool = False) -> None:
+    def __init__(
+        self,
+        dir: Path,
+        files: Mapping[str, str] = {},
+        *,
+        bare: bool = False,
+        driven: Driven = SESSION_1_11,
+    ) -> None:
         """Write ``files``, and what every project needs unless the workspace is to be ``bare``."""
         self.dir = dir
+        self.driven = driven
+        self._dbt = driven.make()
         self.home = dir.parent / f"{dir.name}-home"
-        self.env: dict[str, str] = {_MARK: uuid.uuid4().hex}
+        self.env: dict[str, str] = {_MARK: uuid.uuid4().hex, **self._dbt.env}
         self.home.mkdir(parents=True, exist_ok=True)
         dir.mkdir(parents=True, exist_ok=True)
         if not bare:
             self.write({"dbt_project.yml": _DBT_PROJECT, "profiles.yml": _PROFILES})
+            if driven is not SESSION_1_11:
+                self.write({"dbtorch.yml": ""})
         self.write(files)
 
     def write(self, files: Mapping[str, str]) -> None:
-        """Write files, named relative to the project; their indentation does not matter."""
+        """Write files, named relative to the project; their indentation does not matter.
+
+        dbtorch.yml names the engine as well, where it is another than it would be anyway.
+        """
         for name, text in files.items():
             path = self.dir / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(dedent(text).lstrip("\n"))
+            chosen = self._engine() if path.name == "dbtorch.yml" else ""
+            path.write_text(dedent(text).lstrip("\n") + chosen)
+
+    def _engine(self) -> str:
+        if self.driven is SESSION_1_11:
+            return ""
+        what = "executable" if self.driven.is_process else "python"
+        path = getattr(self._dbt, what)
+        return f"\nengine: {{type: {self.driven.engine}, {what}: {path}}}\n"
 
     # ---------------------------------------------------------------- commands
 
@@ -166,6 +190,11 @@ class Workspace:
             if mark in environ.split(b"\0"):
                 found.add(int(folder.name))
         return found
+
+    def dbts(self) -> list[int]:
+        """The processes that have dbt open: the session's worker, or each dbt that is called."""
+        mine = self._dbt.executable if self.driven.is_process else Path("dbtorch_worker")
+        return sorted(pid for pid in self.processes() if os.fsencode(mine) in _words(pid))
 
     def is_quiet(self) -> bool:
         """Whether every process has gone, a moment after the command ended."""
@@ -276,6 +305,13 @@ def eventually(holds: Callable[[], bool], *, seconds: float) -> bool:
             return False
         time.sleep(0.05)
     return True
+
+
+def _words(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:  # it has just ended
+        return b""
 
 
 def _end(pid: int) -> None:

@@ -6,7 +6,6 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -23,7 +22,7 @@ class Kind(StrEnum):
     """What is disturbed."""
 
     SUPERVISOR = "supervisor killed"
-    WORKER = "worker killed"
+    WORKER = "dbt killed"
     STEP = "step killed"
     POSTGRES = "postgres restarted"
 
@@ -72,8 +71,7 @@ def disturb(kind: Kind, lane: Lane, run: Running, chance: random.Random) -> bool
         assert lane.server is not None
         restart(lane.server, down=chance.uniform(0, 3))
         return True
-    is_it = _is_worker if kind is Kind.WORKER else _is_step
-    found = sorted(pid for pid in lane.workspace.processes() if is_it(pid))
+    found = lane.workspace.dbts() if kind is Kind.WORKER else _steps(lane)
     if not found:
         return False
     return _kill(chance.choice(found))
@@ -91,17 +89,13 @@ def kinds(lane: Lane) -> list[Kind]:
     return [kind for kind in Kind if lane.server is not None or kind is not Kind.POSTGRES]
 
 
-def _is_worker(pid: int) -> bool:
-    return _reads(pid, "cmdline", lambda words: b"dbtorch_worker" in words)
+def _steps(lane: Lane) -> list[int]:
+    return sorted(pid for pid in lane.workspace.processes() if _is_step(pid))
 
 
 def _is_step(pid: int) -> bool:
-    return _reads(pid, "environ", lambda env: b"\0DBTORCH_STEP=" in env)
-
-
-def _reads(pid: int, name: str, holds: Callable[[bytes], bool]) -> bool:
     try:
-        return holds(Path(f"/proc/{pid}/{name}").read_bytes())
+        return b"\0DBTORCH_STEP=" in Path(f"/proc/{pid}/environ").read_bytes()
     except OSError:  # it has just ended
         return False
 

@@ -5,14 +5,20 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from dbtorch.adapters.store import open_store
 from dbtorch.core.history import RunRecord
 from tests.acceptance.workspace import Workspace
 from tests.chaos.server import Server
+from tests.dbt2 import file_for_both
+from tests.engines import PROCESS_2, SESSION_1_11, Driven
 from tests.parity.project import Project
 from tests.parity.warehouse import Relation, warehouse
 
@@ -25,6 +31,9 @@ _GENERATED = shutil.ignore_patterns(
 
 #: Grows by one row with every dbt invocation, and a resumed run has several.
 _PER_INVOCATION = "shop.audit_dbt_runs"
+
+#: Has a unit test as an incremental model, for which dbt 2 wants a table to be there already.
+_INCREMENTAL = "models/marts/core/_core__models.yml"
 
 #: No part of any other name: comparing leaves it out.
 _DATABASE = "chaos_warehouse"
@@ -45,16 +54,25 @@ class Lane:
     """One warehouse, one history, one folder; emptied before each round."""
 
     def __init__(
-        self, folder: Path, *, server: Server | None = None, history: bool = False
+        self,
+        folder: Path,
+        *,
+        server: Server | None = None,
+        history: bool = False,
+        driven: Driven = SESSION_1_11,
     ) -> None:
         """On DuckDB, or on a ``server``, which may have the ``history`` too."""
         self.name = "duckdb" if server is None else f"postgres{', history too' * history}"
         self.server = server
-        self.workspace = Workspace(folder, bare=True)
+        self.driven = driven
+        self.workspace = Workspace(folder, bare=True, driven=driven)
         self._history = history
         for name in ("sample_project", "profiles"):
             shutil.copytree(ROOT / name, folder / name, ignore=_GENERATED)
         self.project = folder / "sample_project"
+        if driven.is_process:
+            self.name += f", {driven}"
+            self._adapt()
         if server is not None:
             self.workspace.env |= {
                 "PGHOST": "127.0.0.1",
@@ -66,6 +84,18 @@ class Lane:
         if history and server is not None:
             self.workspace.env["DBTORCH_DATABASE_URL"] = server.database("history")
 
+    def _adapt(self) -> None:
+        """Say which engine it is, and what that cannot have."""
+        with _edited(self.project / "dbtorch.yml") as config:
+            executable = str(self.driven.make().executable)
+            config["engine"] |= {"type": self.driven.engine, "executable": executable}
+        if self.driven is PROCESS_2:
+            with _edited(self.project / _INCREMENTAL) as models:
+                tests = models["unit_tests"]
+                tests[:] = [one for one in tests if "is_incremental" not in str(one)]
+        # its hooks are run from the shadow of the project, where a relative path is another one
+        self.workspace.env["SHOP_DUCKDB"] = str(self.workspace.dir / "warehouse.duckdb")
+
     def empty(self, *, head_start: bool) -> None:
         """Forget everything but what dbt has parsed, and its kept answer for a ``head_start``."""
         if self.server is not None:
@@ -74,6 +104,8 @@ class Lane:
                 self.server.make("history")
         for path in self.workspace.dir.glob("warehouse.duckdb*"):
             path.unlink()
+        if self.driven is PROCESS_2 and self.server is None:
+            file_for_both(self.workspace.dir / "warehouse.duckdb")
         shutil.rmtree(self.project / "exports", ignore_errors=True)
         (self.project / "target" / "run_results.json").unlink(missing_ok=True)
         state = self.project / ".dbtorch"
@@ -132,3 +164,11 @@ class Lane:
             postgres=self.server.database(_DATABASE) if self.server is not None else None,
         )
         return {name: found for name, found in warehouse(shop).items() if name != _PER_INVOCATION}
+
+
+@contextmanager
+def _edited(path: Path) -> Iterator[dict[str, Any]]:
+    """What a YAML file says, to be changed."""
+    content = yaml.safe_load(path.read_text())
+    yield content
+    path.write_text(yaml.safe_dump(content, sort_keys=False))

@@ -12,6 +12,7 @@ from tests.chaos.disturbance import Kind
 from tests.chaos.lane import Lane
 from tests.chaos.rounds import Stand, play
 from tests.chaos.server import own_server, programs
+from tests.engines import PROCESS_2, SESSION_1_11, Can, Driven, over, shows
 
 #: Another one for each run of the tests, so that CI sees more moments than one; printed when it
 #: fails, and taken from the environment to see the same again.
@@ -21,8 +22,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 
 @pytest.fixture(scope="module")
-def on_duckdb(tmp_path_factory: pytest.TempPathFactory) -> Stand:
-    return Stand.of(Lane(tmp_path_factory.mktemp("chaos") / "shop"))
+def on_duckdb(tmp_path_factory: pytest.TempPathFactory, driven: Driven) -> Stand:
+    return Stand.of(Lane(tmp_path_factory.mktemp("chaos") / "shop", driven=driven))
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +35,8 @@ def on_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
         yield Stand.of(Lane(folder, server=server, history=True))
 
 
+@over(SESSION_1_11, PROCESS_2)
+@shows(Can.CHAOS)
 @pytest.mark.parametrize("kind", [Kind.SUPERVISOR, Kind.STEP])
 def test_a_disturbed_run_comes_to_what_an_undisturbed_one_does_on_duckdb(
     on_duckdb: Stand, kind: Kind

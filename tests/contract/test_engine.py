@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,12 +18,14 @@ from dbtorch.core.plan import SESSION_CLOSE, SESSION_OPEN
 from dbtorch.core.state import FailureClass, State
 from dbtorch.ports import Emit, Engine, EngineError, Selected
 from dbtorch.testing import SUCCEEDS, FixedClock, MemoryEngine, fails
-from tests.dbt2 import dbt_2
-from tests.environments import or_skip
+from tests.engines import ENGINES, Can, Driven, over, own, shows
 from tests.gates import PATIENCE
 from tests.sessions import Shop
 
-pytestmark = pytest.mark.timeout(120)
+#: No dbt at all.
+MEMORY = Driven(engine="memory", version="", make=own)
+
+pytestmark = [pytest.mark.timeout(300), over(*ENGINES, MEMORY), shows(Can.CONTRACT)]
 
 FINE, BAD, AFTER_BAD = (f"model.shop.{name}" for name in ("fine", "bad", "after_bad"))
 
@@ -76,12 +77,12 @@ class Heard:
         return [event.outcome for event in self.of(attempt) if isinstance(event, Finished)]
 
 
-def real(emit: Emit, folder: Path, files: dict[str, str]) -> Engine:
+def session(emit: Emit, folder: Path, files: dict[str, str], driven: Driven) -> Engine:
     shop = Shop(folder / "shop", files, project="on-run-end: select 1")
     quiet = ("--log-level", "none", "--log-level-file", "none")
     where = ("--project-dir", str(shop.dir), "--profiles-dir", str(shop.dir))
     request = SessionRequest(
-        python=sys.executable,
+        python=str(driven.make().python),
         args=(*where, *quiet),
         cwd=shop.dir,
         environ=os.environ,
@@ -92,16 +93,15 @@ def real(emit: Emit, folder: Path, files: dict[str, str]) -> Engine:
     return SessionEngine(request, emit)
 
 
-def process(
-    emit: Emit, folder: Path, files: dict[str, str], dbt: Path, env: Mapping[str, str]
-) -> Engine:
+def process(emit: Emit, folder: Path, files: dict[str, str], driven: Driven) -> Engine:
     shop = Shop(folder / "shop", files)
+    dbt = driven.make()
     request = ProcessRequest(
-        command=(str(dbt),),
+        command=(str(dbt.executable),),
         args=("--project-dir", str(shop.dir), "--profiles-dir", str(shop.dir)),
         project_dir=shop.dir,
         cwd=shop.dir,
-        environ={**os.environ, **env},
+        environ={**os.environ, **dbt.env},
         log_path=lambda attempt: folder / f"{attempt.node_id}.{attempt.number}.log",
         console=folder / "dbt.log",
         scratch=folder,
@@ -109,16 +109,7 @@ def process(
     return ProcessEngine(request, emit)
 
 
-def process_of_dbt_1(emit: Emit, folder: Path, files: dict[str, str]) -> Engine:
-    return process(emit, folder, files, Path(sys.executable).with_name("dbt"), {})
-
-
-def process_of_dbt_2(emit: Emit, folder: Path, files: dict[str, str]) -> Engine:
-    dbt = or_skip(dbt_2)
-    return process(emit, folder, files, dbt.executable, dbt.env)
-
-
-def in_memory(emit: Emit, folder: Path, files: dict[str, str]) -> Engine:
+def in_memory(emit: Emit, folder: Path, files: dict[str, str], driven: Driven) -> Engine:
     if files != FILES:
         return MemoryEngine(emit, EngineError("Compilation Error in model bad: no such thing"))
     nodes = tuple(Node(id=id, kind=Kind.MODEL, name=id) for id in (FINE, BAD, AFTER_BAD))
@@ -154,13 +145,16 @@ def heard() -> Heard:
     return Heard()
 
 
-@pytest.fixture(params=[real, process_of_dbt_1, process_of_dbt_2, in_memory])
-def make(request: pytest.FixtureRequest, heard: Heard, tmp_path: Path) -> Iterator[Make]:
+MAKERS = {"session": session, "process": process, "memory": in_memory}
+
+
+@pytest.fixture
+def make(driven: Driven, heard: Heard, tmp_path: Path) -> Iterator[Make]:
     """Make the engine of a project; it is closed afterwards, and may have been before."""
     made: list[Engine] = []
 
     def make(files: dict[str, str] = FILES) -> Engine:
-        made.append(request.param(heard.take, tmp_path, files))
+        made.append(MAKERS[driven.engine](heard.take, tmp_path, files, driven))
         return made[-1]
 
     yield make

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.engines import Can, shows
 from tests.parity import compare
 from tests.parity.artifacts import invalid
 from tests.parity.project import PROJECTS, Project, Recipe, copied
@@ -24,7 +25,7 @@ from tests.parity.random_dag import generate
 from tests.parity.reference import BuildResult, dbt_build, dbtorch_run
 from tests.parity.warehouse import warehouse
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, shows(Can.PARITY)]
 
 Args = Sequence[str]
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.engines import PROCESS_2, Can, shows
 from tests.environments import Dbt
 from tests.parity import compare
 from tests.parity.project import Project, Recipe, copied
@@ -18,7 +19,7 @@ from tests.parity.random_dag import generate
 from tests.parity.reference import call, dbtorch_run
 from tests.parity.warehouse import warehouse
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, shows(Can.PARITY, on=PROCESS_2)]
 
 #: What this dbt says of a node in its artifact where others say something else.
 SAME = {"no-op": "skipped", "fail": "error"}

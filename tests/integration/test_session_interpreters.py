@@ -16,23 +16,24 @@ import dbtorch.adapters.dbt.dbtorch_worker as worker
 from dbtorch.core.config import Settings, StepSpec
 from dbtorch.core.state import State
 from dbtorch.ports import EngineError
-from tests.environments import DBT_1_10, DBT_1_12, dbt_1, or_skip
+from tests.engines import SESSION_1_10, SESSION_1_12, Can, Driven, over, shows
 from tests.sessions import Shop, session
 
 pytestmark = pytest.mark.timeout(120)
 
 WORKER = Path(worker.__file__).parent
 
-#: The ends of what is supported; dbtorch itself is not installed beside them.
-DBTS = {"1.10": DBT_1_10, "1.12": DBT_1_12}
-
 
 @pytest.mark.slow
 @pytest.mark.timeout(480)
-@pytest.mark.parametrize("version", DBTS)
-def test_the_worker_needs_nothing_but_dbt(tmp_path: Path, version: str) -> None:
-    """A project that uses everything of dbt that the worker reaches into."""
-    dbt = or_skip(lambda: dbt_1(DBTS[version]))
+@over(SESSION_1_10, SESSION_1_12)  # the ends of what is supported
+@shows(Can.KINDS)
+def test_the_worker_needs_nothing_but_dbt(tmp_path: Path, driven: Driven) -> None:
+    """A project that uses everything of dbt that the worker reaches into.
+
+    dbtorch itself is not installed beside it.
+    """
+    dbt = driven.make()
     late = f"read_csv('{tmp_path}/late')"
     shop = Shop(
         tmp_path / "shop",
@@ -85,7 +86,7 @@ def test_the_worker_needs_nothing_but_dbt(tmp_path: Path, version: str) -> None:
         )
         found.drive()
 
-    assert found.selected.dbt_version.startswith(f"{version}.")
+    assert found.selected.dbt_version.startswith(f"{driven.version}.")
     assert found.engine.warnings == []
     states = {id: state for id, state in found.states.items() if state != "success"}
     assert states == {"daily": "failed", "after_daily": "upstream_failed"}
