@@ -1,9 +1,10 @@
-"""Starting steps while dbt still reads the project, when it will answer what it did last time.
+"""Planning while dbt still reads the project, when it will answer what it did last time.
 
 dbt takes seconds to import and parse. What it answered last time (`Selected`) is kept together with
 a fingerprint of everything the answer depends on: options, files, environment variables. While the
-fingerprint is the same, a run is planned from the kept answer and its first steps start at once.
-dbt's own answer is compared as soon as it is there; dbt nodes never start before that.
+fingerprint is the same, a run is planned from the kept answer and its first steps start at once;
+with dbt 2, which reads fast, every run is planned so. dbt's own answer is compared as soon as it is
+there; dbt nodes never start before that.
 """
 
 from __future__ import annotations
@@ -103,6 +104,7 @@ def same(one: Selected, other: Selected) -> bool:
         and one.freshness == other.freshness
         and (one.threads, one.fail_fast) == (other.threads, other.fail_fast)
         and (one.target, one.exclusive_file) == (other.target, other.exclusive_file)
+        and (one.dbt_version, one.batches) == (other.dbt_version, other.batches)
     )
 
 

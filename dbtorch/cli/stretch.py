@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dbtorch.adapters.actor import actor
 from dbtorch.adapters.clock import SystemClock
@@ -30,7 +30,6 @@ from dbtorch.cli.leasing import hold_lease
 from dbtorch.cli.opening import Opening
 from dbtorch.cli.project import Project, configured_store
 from dbtorch.cli.render import View, make_view
-from dbtorch.cli.resuming import Asked, latest_record, notes
 from dbtorch.cli.run_options import Options, pipeline_of
 from dbtorch.cli.running import Begun
 from dbtorch.cli.timing import deadline_of, deadlines_of, found_earlier, told
@@ -51,6 +50,9 @@ from dbtorch.core.state import RunState, State
 from dbtorch.core.summary import summarize
 from dbtorch.core.timekeeper import Timekeeper
 from dbtorch.ports import EngineError, Selected, Store
+
+if TYPE_CHECKING:
+    from dbtorch.cli.resuming import Asked
 
 
 def opened_history(project: Project, options: Options, *, create: bool) -> Store:
@@ -110,6 +112,8 @@ class Stretch:
             note=partial(view.note, level="warning"),
         )
         if self._asked is not None:
+            from dbtorch.cli.resuming import latest_record  # only what goes on asks for it
+
             run_id, outputs = self._occasion.run_id, self._occasion.outputs
             self._earlier = latest_record(store, run_id, self._asked, outputs)
         self._watch(store)
@@ -133,7 +137,7 @@ class Stretch:
             engine.accept()
 
     def _open(self, engine: AnyEngine, store: Store, head_start: HeadStart) -> Opening:
-        """A plan from dbt's answer, or from the kept one where steps can start before it."""
+        """A plan from dbt's answer, or from the kept one where that saves time."""
         texts = texts_to_resolve(self._project.config)
         if self._asked is not None:  # what runs again depends on the code as it is now
             opening = self._plan(engine.open((*texts, *self._asked.texts())), store)
@@ -142,14 +146,15 @@ class Stretch:
         kept = head_start.recall()
         if kept is not None:
             opening = self._plan(kept, store)
-            if opening.starts_with_steps:
+            if opening.starts_with_steps or engine.plans_ahead:
                 work = partial(self._compare, engine, texts, kept, head_start)
                 threading.Thread(target=work, name="dbtorch-open", daemon=True).start()
                 return opening
         opening = self._plan(engine.open(texts), store)
         engine.accept()
-        if opening.starts_with_steps:
-            head_start.keep(opening.selected)
+        if opening.starts_with_steps or engine.plans_ahead:
+            keep = partial(head_start.keep, opening.selected)
+            threading.Thread(target=keep, name="dbtorch-keep").start()
         return opening
 
     def _compare(
@@ -280,6 +285,8 @@ class Stretch:
             return start(plan)
         if self._asked is None:
             return resume(self._earlier, plan, Wish(), now)
+        from dbtorch.cli.resuming import notes
+
         resumed = self._asked.go_on(self._earlier, opening, self._project.config, now)
         for note in notes(resumed, self._earlier):
             view.note(note, level="info")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from datetime import datetime
 from pathlib import Path
@@ -50,6 +51,16 @@ def kept_answer(workspace: Workspace) -> Path:
     return path
 
 
+def expect_another_answer(path: Path) -> None:
+    """Let a kept answer be another one than dbt's, though it looks whole and is not out of date."""
+    kept = json.loads(path.read_text())
+    kept["selected"]["manifest_hash"] = "of another project"
+    answer = json.dumps(kept["selected"])
+    kept["digest"] = hashlib.sha256(answer.encode()).hexdigest()
+    del kept["selected"]
+    path.write_text(f'{json.dumps(kept)[:-1]}, "selected": {answer}}}')
+
+
 def ingestion_of(workspace: Workspace) -> tuple[datetime, list[dict[str, object]]]:
     """When the last run started, and the attempts of its ingestion."""
     run = workspace.dbtorch("show", "latest", "--format", "json").json()
@@ -82,14 +93,13 @@ def test_a_project_that_no_longer_parses_starts_nothing(warm: Workspace) -> None
 def test_what_dbt_answers_counts_also_when_it_was_expected_to_answer_something_else(
     warm: Workspace,
 ) -> None:
-    path = kept_answer(warm)
-    kept = json.loads(path.read_text())
-    kept["selected"]["manifest_hash"] = "of another project"
-    path.write_text(json.dumps(kept))
+    expect_another_answer(kept_answer(warm))
 
     warm.dbtorch("run")
 
-    _, attempts = ingestion_of(warm)
+    began, attempts = ingestion_of(warm)
+    seen = attempts[0]["output"]["manifest_written_at"]  # type: ignore[index]
+    assert seen < began.timestamp()  # it was planned from the kept answer
     assert [attempt["state"] for attempt in attempts] == ["success"]  # not executed again
     assert warm.query("select n from main.loaded") == [(2,)]
     assert len(warm.runs()) == 2

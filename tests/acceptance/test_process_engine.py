@@ -11,6 +11,7 @@ import pytest
 
 from tests.acceptance.slow import FILES as SLOW_FILES
 from tests.acceptance.slow import SLOW, SLOW_SQL, set_slow
+from tests.acceptance.test_head_start import expect_another_answer, kept_answer
 from tests.acceptance.workspace import Workspace
 from tests.engines import PROCESS_2, Can, shows
 from tests.environments import Dbt
@@ -408,3 +409,37 @@ steps:
 """
     )
     set_slow(shop, slow=True)
+
+
+def test_a_run_is_planned_from_what_dbt_answered_last_time(shop: Shop) -> None:
+    """And what dbt answers now is what counts."""
+    shop.write(
+        {
+            "models/first.sql": "select 1 as id",
+            "models/second.sql": "-- depends_on: {{ source('raw', 'loads') }}\nselect 1 as id",
+            "models/raw.yml": "sources: [{name: raw, tables: [{name: loads}]}]",
+        }
+    )
+    shop.configure(
+        "steps: {fetch: {command: 'echo fetched >> fetched.txt', produces: 'source:raw.loads'}}"
+    )
+    shop.dbtorch("run")
+    answer = kept_answer(shop)
+    written = answer.read_bytes()
+    shop.dbtorch("run")
+    assert shop.show().states == {"fetch": "success", "first": "success", "second": "success"}
+    assert answer.read_bytes() == written  # nobody had to answer anew
+
+    expect_another_answer(answer)
+    shop.dbtorch("run")
+    assert shop.show().tries == {"fetch": 1, "first": 1, "second": 1}
+    assert not answer.exists()  # it was planned anew
+    assert shop.lines("fetched.txt") == ["fetched"] * 3
+
+    shop.write({"models/third.sql": "select id from {{ ref('second') }}"})
+    shop.dbtorch("run")
+    assert shop.show().states["third"] == "success"
+
+    shop.write({"models/third.sql": "select {{ nothing("})
+    assert "third" in shop.refused("run")
+    assert len(shop.runs()) == 4

@@ -72,6 +72,11 @@ class SessionEngine:
 
     # ---------------------------------------------------------------- opening
 
+    @property
+    def plans_ahead(self) -> bool:
+        """Whether planning would be what a run waits for: dbt's import takes longer."""
+        return False
+
     def launch(self) -> None:
         """Start the worker; it imports dbt while the caller does something else."""
         self._worker = Worker(self._request.start(), self._told, self._died)

@@ -107,6 +107,11 @@ class ProcessEngine:
 
     # ---------------------------------------------------------------- opening
 
+    @property
+    def plans_ahead(self) -> bool:
+        """Whether planning would be what a run waits for: dbt 2 reads a project that fast."""
+        return self._request.holds
+
     def launch(self) -> None:
         """Let dbt parse while we look at everything else. Raises `EngineError`."""
         self._listing = self._list(apart=self._request.holds)

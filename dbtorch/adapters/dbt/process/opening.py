@@ -15,7 +15,8 @@ from dbtorch.adapters.dbt.process.executable import Executable
 from dbtorch.adapters.dbt.process.hooks import HookCode, read_hooks
 from dbtorch.adapters.dbt.process.listing import Listing, flag, ids_of, list_words
 from dbtorch.adapters.dbt.process.order import build_order
-from dbtorch.adapters.dbt.process.target import read_target, read_vars
+from dbtorch.adapters.dbt.process.target import profiles_path, read_target, read_vars
+from dbtorch.adapters.dbt.process.watching import env_vars, watched
 from dbtorch.adapters.dbt.process.words import Words
 from dbtorch.core.graph import BUILT, Kind
 from dbtorch.ports import EngineError, Hook, Selected
@@ -63,6 +64,8 @@ def open_project(
     Raises `EngineError` with dbt's own words.
     """
     project = listing.project
+    files = watched(project, project_dir, profiles_path(words, cwd, environ))
+    names = env_vars(files)
     listed = listing.ids()
     resolved, unreadable = _resolve(executable, words, texts)
     target_path = _target_path(words, project, project_dir, environ)
@@ -107,7 +110,9 @@ def open_project(
         project=str(project.get("name") or ""),
         project_dir=project_dir,
         target_path=target_path,
-        manifest_hash=digest([found, _macros(raw)]),
+        manifest_hash=digest([found, _sources(raw), _macros(raw)]),
+        watched=files,
+        env_vars=names,
         batches=1 if target.alone else batches,
     )
     return Opened(
@@ -151,6 +156,13 @@ def _raw(path: Path) -> Any:
         return json.loads(path.read_bytes(), object_hook=_Part)
     except (OSError, ValueError, RecursionError) as error:
         raise EngineError(f"dbt's manifest {path} cannot be read ({error})") from error
+
+
+def _sources(raw: Any) -> dict[str, Any]:
+    return {
+        id: [source.get("relation_name"), source.get("unrendered_config")]
+        for id, source in (raw.get("sources") or {}).items()
+    }
 
 
 def _macros(raw: Any) -> dict[str, str]:

@@ -58,7 +58,7 @@ def read_target(
 
     ``base`` is the folder that relative paths in the profile count from.
     """
-    path = _profiles(words, cwd, env)
+    path = profiles_path(words, cwd, env)
     profiles = _mapping(path)
     names = {"env": env, "vars": _given(words)}
     said = words.values.get("--profile") or env.get("DBT_PROFILE") or project.get("profile")
@@ -95,7 +95,7 @@ def read_target(
     )
 
 
-def _profiles(words: Words, cwd: Path, env: Mapping[str, str]) -> Path:
+def profiles_path(words: Words, cwd: Path, env: Mapping[str, str]) -> Path:
     """Where dbt looks: --profiles-dir, DBT_PROFILES_DIR, the current folder, ~/.dbt."""
     folder = words.values.get("--profiles-dir") or env.get("DBT_PROFILES_DIR")
     if folder:
