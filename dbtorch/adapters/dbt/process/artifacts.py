@@ -62,6 +62,7 @@ class Artifacts:
         self._results: dict[str, dict[str, Any]] = {}
         self._sources: dict[str, Mapping[str, Any]] = {}
         self.dbt_version = ""
+        self.without: frozenset[str] = frozenset()  # nodes of which this dbt writes no result
         self._began = datetime.now(UTC)
 
     def adopt(self, results: Mapping[str, Mapping[str, Any]]) -> None:
@@ -99,7 +100,11 @@ class Artifacts:
     def write(self, target_path: Path) -> None:
         """Write what there is of the run. Raises `OSError`."""
         target_path.mkdir(parents=True, exist_ok=True)
-        results = [r for id, r in self._results.items() if id.startswith(_HAVE_RESULTS)]
+        results = [
+            result
+            for id, result in self._results.items()
+            if id.startswith(_HAVE_RESULTS) and id not in self.without
+        ]
         elapsed = (datetime.now(UTC) - self._began).total_seconds()
         version = self.dbt_version
         content = _artifact(_RUN_RESULTS, results, elapsed, which="build", version=version)

@@ -152,6 +152,9 @@ class ProcessEngine:
         nodes = [node for node in selected.nodes if node.id in selected.selected]
         self._graph = Graph(nodes, selected.selected_edges)
         self._artifacts.dbt_version = selected.dbt_version
+        if selected.dbt_version.startswith("1."):  # dbt 2 writes of ephemeral models, too
+            inlined = (node.id for node in nodes if node.materialized == "ephemeral")
+            self._artifacts.without = frozenset(inlined)
         self._selected = selected
         return selected
 
