@@ -2,10 +2,13 @@
 
 pytest -m shows --shown shown.jsonl
 python .ci/engines_docs.py shown.jsonl
+
+With ``--check`` it writes nothing, and exits 1 where the table is another one.
 """
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 import sys
@@ -51,5 +54,11 @@ def read(path: Path) -> list[dict[str, str]]:
 
 
 if __name__ == "__main__":
-    shown = [one for name in sys.argv[1:] for one in read(Path(name))]
-    PAGE.write_text(updated(PAGE.read_text(encoding="utf-8"), shown), encoding="utf-8")
+    files = [Path(name) for name in sys.argv[1:] if name != "--check"]
+    page = PAGE.read_text(encoding="utf-8")
+    new = updated(page, [one for file in files for one in read(file)])
+    if "--check" not in sys.argv:
+        PAGE.write_text(new, encoding="utf-8")
+    elif new != page:
+        lines = difflib.unified_diff(page.splitlines(), new.splitlines(), PAGE.name, "shown", n=0)
+        sys.exit("\n".join(lines))
