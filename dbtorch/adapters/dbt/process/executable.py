@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import re
 import signal
@@ -21,6 +23,9 @@ _TALK = ("--log-format", "json", "--log-level", "debug", "--no-use-colors")
 
 #: Every attempt has a log, so its own file is for what is wrong ("none" is "off" in dbt 2).
 _FILE = ("--log-level-file", "error")
+
+#: Bytes that dbt can be ahead of who reads it, where the system allows: else it would wait.
+_PIPE = 1024 * 1024
 
 #: Without it dbt 2 ends each error with a stack of its own functions where the variable is set.
 _QUIET = {"RUST_BACKTRACE": "0"}
@@ -79,6 +84,9 @@ class Executable:
                 f"{self.command[0]} cannot be started ({error.strerror}); name dbt with"
                 " engine.executable in dbtorch.yml"
             ) from error
+        assert process.stdout is not None
+        with contextlib.suppress(OSError, AttributeError):
+            fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, _PIPE)
         self._guard.add(process.pid)
         with self._lock:
             self._live.add(process)
