@@ -336,18 +336,18 @@ def test_there_are_no_more_batches_than_moments_at_which_something_is_released(s
 
 
 def test_in_a_file_there_is_one_dbt_at_a_time(shop: Shop) -> None:
-    slow(shop, "defaults: {retry: {delay: 0.1s}}")
+    slow(
+        shop,
+        "defaults: {retry: {delay: 0.1s}}",
+        "  land: {command: 'until [ -f landed ]; do sleep 0.1; done',"
+        " produces: ['source:raw.landed'], opens_database: false}",
+    )
     shop.write(
         {
             "models/beside.sql": "-- depends_on: {{ source('raw', 'landed') }}\nselect 1 as id",
             "models/raw.yml": "sources: [{name: raw, tables: [{name: landed}]}]",
         }
     )
-    with (shop.dir / "dbtorch.yml").open("a") as file:
-        file.write(
-            "  land: {command: 'until [ -f landed ]; do sleep 0.1; done',"
-            " produces: ['source:raw.landed'], opens_database: false}\n"
-        )
     with shop.started("run", "--log-format", "json") as run:
         run.wait_for_node(SLOW)
         run.wait_for_node("model.shop.quick", "success")
@@ -399,13 +399,14 @@ steps:
     assert "Error" in said
 
 
-def slow(shop: Shop, config: str = "") -> None:
+def slow(shop: Shop, config: str = "", steps: str = "") -> None:
     """A project with a query that takes for ever."""
     shop.write({name: text for name, text in SLOW_FILES.items() if name != "dbtorch.yml"})
     shop.configure(
         f"""{config}
 steps:
   publish: {{command: "echo published >> published.txt", after: [after_slow]}}
+{steps}
 """
     )
     set_slow(shop, slow=True)

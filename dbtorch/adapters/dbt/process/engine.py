@@ -7,19 +7,19 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dbtorch.adapters.dbt.answers import lost, opened
+from dbtorch.adapters.dbt.answers import lost
 from dbtorch.adapters.dbt.process.apart import HooksApart
 from dbtorch.adapters.dbt.process.artifacts import Artifacts, choose
 from dbtorch.adapters.dbt.process.aside import Aside
 from dbtorch.adapters.dbt.process.build import Build, Surroundings
+from dbtorch.adapters.dbt.process.ends import Ends
 from dbtorch.adapters.dbt.process.executable import Executable
 from dbtorch.adapters.dbt.process.freshness import FreshnessCheck
 from dbtorch.adapters.dbt.process.held import HeldBuild
-from dbtorch.adapters.dbt.process.hooks import ON_RUN_END, ON_RUN_START, HookCode
 from dbtorch.adapters.dbt.process.listing import Listing
 from dbtorch.adapters.dbt.process.places import Place, Places
 from dbtorch.adapters.dbt.process.words import Words
@@ -31,7 +31,7 @@ from dbtorch.core.events import Attempt, Batch, Changed, Ended, Finished, Outcom
 from dbtorch.core.evidence import Rule
 from dbtorch.core.graph import Graph, Kind
 from dbtorch.core.plan import SESSION_CLOSE, SESSION_OPEN
-from dbtorch.core.state import FailureClass, State
+from dbtorch.core.state import FailureClass
 from dbtorch.ports import Emit, EngineError, Selected
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class ProcessEngine:
         self._checks: dict[Batch, Executable] = {}  # of sources
         self._threads: list[threading.Thread] = []
         self._artifacts = Artifacts()
-        self._contradictions: list[str] = []
+        self._ends = Ends(self._artifacts, self._executable, request.failure_classes, emit)
         self._broken: tuple[str, FailureClass] | None = None
         self._closed = False
         self._build_words = self._words  # of everything that executes nodes
@@ -87,7 +87,6 @@ class ProcessEngine:
         self._places = Places(self._own_place, self._folder / "beside")
         self._taken: dict[int, Place] = {}  # by batch
         self._starting = threading.Lock()  # of one dbt at a time
-        self._hooks: HooksApart | None = None
         self._listing: Listing | None = None
         self._held: HeldBuild | None = None
         self._cancelled: set[str] = set()  # nodes that no build has in hand
@@ -102,7 +101,6 @@ class ProcessEngine:
             rules=request.failure_classes,
             grace=request.grace,
         )
-        self._start_hooks = self._end_hooks = True
         self.warnings: list[str] = []
 
     # ---------------------------------------------------------------- opening
@@ -142,11 +140,13 @@ class ProcessEngine:
         )
         selected = project.selected
         target_path = selected.target_path
+        hooks = None
         if project.hooks:
-            self._held = None
-            self._hooks = HooksApart(project, self._words, self._folder)
-            self._build_words, target_path = self._hooks.words, self._hooks.target_path
-        self._aside.project, self._aside.hooks = project, self._hooks
+            self._give_up_held()
+            hooks = HooksApart(project, self._words, self._folder)
+            self._build_words, target_path = hooks.words, hooks.target_path
+        self._aside.project, self._aside.hooks = project, hooks
+        self._ends.know(selected.target_path, hooks, builds=bool(selected.selected))
         self._own_place = Place(target_path)
         self._places = Places(self._own_place, self._folder / "beside")
         nodes = [node for node in selected.nodes if node.id in selected.selected]
@@ -199,7 +199,7 @@ class ProcessEngine:
             return
         first = batch.attempts[0].node_id
         if first in (SESSION_OPEN, SESSION_CLOSE):
-            work = self._open_run if first == SESSION_OPEN else self._close_run
+            work = self._ends.open if first == SESSION_OPEN else self._ends.close
             self._in_a_thread(batch, lambda batch: self._report(batch, work))
         elif self._aside.has(first):
             one = self._aside.take(batch)
@@ -260,11 +260,11 @@ class ProcessEngine:
 
     def leave_out_start_hooks(self) -> None:
         """Open without on-run-start hooks."""
-        self._start_hooks = False
+        self._ends.start_hooks = False
 
     def leave_out_end_hooks(self) -> None:
         """Close without on-run-end hooks, as dbt does when it is interrupted."""
-        self._end_hooks = False
+        self._ends.end_hooks = False
 
     def close(self) -> None:
         """Leave, whatever the state; returns when the processes are gone."""
@@ -333,7 +333,7 @@ class ProcessEngine:
             for id, why in build.lost.items():
                 self._artifacts.ended(id, {"message": why})
             self._artifacts.dbt_wrote(build.written)
-            self._contradictions += build.contradictions
+            self._ends.contradictions += build.contradictions
         self._leave_place(build.batch)
 
     def _do_aside(self, batch: Batch, one: StepRun | Looks) -> None:
@@ -390,55 +390,17 @@ class ProcessEngine:
         self._emit(Finished(attempt, work()))
         self._emit(Ended(batch, ""))
 
-    def _open_run(self) -> Outcome:
-        """Run on-run-start hooks."""
-        outcome = self._run_hooks(ON_RUN_START) if self._start_hooks else _FINE
-        failed = outcome.state is State.WARN
-        blocked = self._hooks is not None and self._hooks.blocks
-        return opened(blocked=blocked) if failed else outcome
-
-    def _close_run(self) -> Outcome:
-        """Run on-run-end hooks, and write the artifacts of the whole run.
-
-        A dbt that contradicts itself is a failure.
-        """
-        hooks = self._run_hooks(ON_RUN_END) if self._end_hooks else _FINE
-        try:
-            self._artifacts.write(self._opened().target_path)
-            if self._hooks is not None:
-                self._hooks.restore()
-        except OSError as error:
-            why = f"dbt's artifacts cannot be written ({error.strerror})"
-            return Outcome(state=State.FAILED, message=why, failure_class=FailureClass.UNKNOWN)
-        if self._contradictions:
-            why = "; ".join(self._contradictions)
-            return Outcome(state=State.FAILED, message=why, failure_class=FailureClass.CODE)
-        return replace(hooks, failure_class=FailureClass.UNKNOWN) if not hooks.state.ok else _FINE
-
-    def _run_hooks(self, side: str) -> Outcome:
-        if self._hooks is None or not self._graph.nodes:
-            return _FINE  # a dbt that selects nothing runs no hooks
-
-        def ended(hook: HookCode, outcome: Outcome) -> None:
-            result = {"status": "skipped", **outcome.details, "message": outcome.message}
-            self._artifacts.ended(hook.id, result)
-            self._emit(Finished(Attempt(hook.id, 1), outcome))
-
-        return self._hooks.run(
-            side,
-            self._executable,
-            self._artifacts.results(),
-            rules=self._request.failure_classes,
-            began=lambda hook: self._emit(Started(Attempt(hook.id, 1))),
-            ended=ended,
-        )
-
     # ---------------------------------------------------------------- small things
 
     def _list(self, *, apart: bool = False) -> Listing:
         folder = self._folder / "listed" if apart else None
         project_dir = self._request.project_dir
         return Listing(self._executable, self._words, project_dir, apart=folder)
+
+    def _give_up_held(self) -> None:
+        held, self._held = self._held, None
+        if held is not None:
+            held.give_up()
 
     def _take_place(self, batch: Batch) -> Place:
         place = self._places.take()
@@ -495,6 +457,3 @@ class ProcessEngine:
         if len(batch.attempts) == 1:
             self._emit(Finished(batch.attempts[0], lost(why, failure_class)))
         self._emit(Ended(batch, why, failure_class))
-
-
-_FINE = Outcome(state=State.SUCCESS)

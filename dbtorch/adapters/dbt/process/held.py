@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import threading
 from pathlib import Path
 
 from dbtorch.adapters.dbt.process.artifacts import RUN_RESULTS
-from dbtorch.adapters.dbt.process.executable import Executable
+from dbtorch.adapters.dbt.process.executable import Executable, stop
 from dbtorch.adapters.dbt.process.words import Words
 
 
@@ -29,6 +30,7 @@ class HeldBuild:
             path.unlink(missing_ok=True)
         os.mkfifo(self._pipe)
         os.link(self._pipe, self._path)  # two names, for the first is soon a file's
+        self._executable = executable
         self._process = executable.start(("build", *words.batch(str(folder))))
 
     def go_on(self, folder: Path) -> subprocess.Popen[bytes] | None:
@@ -38,6 +40,11 @@ class HeldBuild:
         content = (folder / RUN_RESULTS).read_bytes()
         threading.Thread(target=self._tell, args=(content,), daemon=True).start()
         return self._process
+
+    def give_up(self) -> None:
+        """End it: it is of no use."""
+        stop(self._process, signal.SIGKILL)
+        self._executable.ended(self._process)
 
     def _tell(self, content: bytes) -> None:
         """Whether it comes there before this or after, it reads the same."""
