@@ -1,20 +1,20 @@
 """Whatever dbt makes of its batches: the run's rules hold (a Hypothesis state machine)."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, precondition, rule
 
-from dbtorch.core.events import Attempt, Ended, Finished, Outcome, Started
+from dbtorch.core.events import Ended, Finished, Outcome, Started
 from dbtorch.core.graph import Kind, Node
 from dbtorch.core.plan import STEPS, THREADS, Plan, with_session
 from dbtorch.core.policy import Breaker, OnFailure, Policy, Retry, Trigger
-from dbtorch.core.run import Prior, Run
 from dbtorch.core.state import FailureClass, State
+from tests.unit.machine import SUCCESS, AnyRun
 
 OUTCOMES = [
-    Outcome(state=State.SUCCESS),
+    SUCCESS,
     Outcome(state=State.WARN),
     Outcome(state=State.FAILED, failure_class=FailureClass.TRANSIENT, innocent=True),
     *(
@@ -28,7 +28,7 @@ KINDS = [*[Kind.MODEL] * 4, Kind.SOURCE]
 LEFT_OUT = Outcome(state=State.UPSTREAM_FAILED, message="skipped by dbt")
 
 
-class Batches(RuleBasedStateMachine):
+class Batches(AnyRun):
     @initialize(
         size=st.integers(1, 14),
         data=st.data(),
@@ -65,7 +65,7 @@ class Batches(RuleBasedStateMachine):
         ]
         graph, policies = with_session(nodes, edges, on_engine, policies, retry=Retry.times(1))
         apart = frozenset(id for id in on_engine if data.draw(st.integers(0, 5)) == 0)
-        self.plan = Plan(
+        plan = Plan(
             graph=graph,
             policies=policies,
             pools={THREADS: threads, STEPS: 2},
@@ -74,14 +74,10 @@ class Batches(RuleBasedStateMachine):
             batches=batches,
             apart=apart,
         )
-        left = [Prior(State.SUCCESS, 1), Prior(State.FAILED, 2), Prior(State.UPSTREAM_FAILED, 0)]
-        prior = {id: data.draw(st.sampled_from(left)) for id in ids} if resumed else {}
-        self.run = Run(self.plan, random=lambda: data.draw(st.floats(0, 0.99)), prior=prior)
-        self.now = datetime(2026, 1, 1, tzinfo=UTC)
+        self.begin_run(plan, data, resumed=resumed)
         self.steps = []
         self.open = {}  # batch -> what dbt has not reported, in its order
         self.bad = {}  # batch -> what did not end well in it
-        self.ended = {id: state for id, state in self.run.states.items() if state.final}
         self.attempts = dict(self.run.attempts)
 
     def note(self, changes):
@@ -169,26 +165,6 @@ class Batches(RuleBasedStateMachine):
         for attempt in batch.attempts:
             assert not self.run.states[attempt.node_id].active
 
-    @rule(data=st.data())
-    def hear_an_echo(self, data):
-        id = data.draw(st.sampled_from(list(self.plan.graph.nodes)))
-        stale = Attempt(id, self.run.attempts[id] + 1)
-        assert self.run.record(Finished(stale, OUTCOMES[0]), self.now) == []
-
-    @rule(seconds=st.sampled_from([0, 1, 20]))
-    def wait(self, seconds):
-        self.now += timedelta(seconds=seconds)
-
-    @precondition(lambda self: not self.run.cancelled)
-    @rule()
-    def cancel(self):
-        self.note(self.run.cancel("enough", self.now))
-
-    @rule(data=st.data())
-    def cancel_node(self, data):
-        id = data.draw(st.sampled_from(list(self.plan.graph.nodes)))
-        self.note(self.run.cancel_node(id, "enough", self.now))
-
     @invariant()
     def limits_hold(self):
         if hasattr(self, "run"):
@@ -219,11 +195,11 @@ class Batches(RuleBasedStateMachine):
             self.now += timedelta(seconds=60)
             self.start()
             for attempt in self.steps:
-                self.note(self.run.record(Finished(attempt, OUTCOMES[0]), self.now))
+                self.note(self.run.record(Finished(attempt, SUCCESS), self.now))
             self.steps.clear()
             for batch, left in list(self.open.items()):
                 for attempt in left:
-                    outcome = OUTCOMES[0]
+                    outcome = SUCCESS
                     if self.bad[batch] & set(self.plan.graph.parents(attempt.node_id)):
                         outcome = LEFT_OUT
                         self.bad[batch].add(attempt.node_id)

@@ -1,20 +1,20 @@
 """Whatever happens in whatever order: the run's rules hold (a Hypothesis state machine)."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, precondition, rule
 
-from dbtorch.core.events import Attempt, Ended, Finished, Outcome, Started
+from dbtorch.core.events import Ended, Finished, Outcome, Started
 from dbtorch.core.graph import Graph, Kind, Node
 from dbtorch.core.plan import SESSION_CLOSE, STEPS, THREADS, Plan, with_session
 from dbtorch.core.policy import Breaker, OnFailure, Policy, Retry, Trigger
-from dbtorch.core.run import Prior, Run
 from dbtorch.core.state import FailureClass, State
+from tests.unit.machine import SUCCESS, AnyRun
 
 OUTCOMES = [
-    Outcome(state=State.SUCCESS),
+    SUCCESS,
     Outcome(state=State.WARN),
     Outcome(state=State.SKIPPED, message="nothing new"),
     *(
@@ -24,7 +24,7 @@ OUTCOMES = [
 ]
 
 
-class RunMachine(RuleBasedStateMachine):
+class RunMachine(AnyRun):
     @initialize(
         size=st.integers(1, 12),
         data=st.data(),
@@ -58,19 +58,15 @@ class RunMachine(RuleBasedStateMachine):
             graph, policies = with_session(nodes, edges, on_engine, policies, retry=Retry.times(1))
         else:
             graph = Graph(nodes, edges)
-        self.plan = Plan(
+        plan = Plan(
             graph=graph,
             policies=policies,
             pools={THREADS: threads, STEPS: 2},
             fail_fast=fail_fast,
             breaker=breaker,
         )
-        left = [Prior(State.SUCCESS, 1), Prior(State.FAILED, 2), Prior(State.UPSTREAM_FAILED, 0)]
-        prior = {id: data.draw(st.sampled_from(left)) for id in ids} if resumed else {}
-        self.run = Run(self.plan, random=lambda: data.draw(st.floats(0, 0.99)), prior=prior)
-        self.now = datetime(2026, 1, 1, tzinfo=UTC)
+        self.begin_run(plan, data, resumed=resumed)
         self.batches = {}
-        self.ended = {id: state for id, state in self.run.states.items() if state.final}
         self.failures = {}
 
     def note(self, changes):
@@ -124,27 +120,6 @@ class RunMachine(RuleBasedStateMachine):
         attempt = data.draw(st.sampled_from(list(self.batches)))
         self.note(self.run.record(Ended(self.batches.pop(attempt), "the worker died"), self.now))
 
-    @rule(data=st.data())
-    def hear_an_echo(self, data):
-        """An answer about an attempt nobody waits for."""
-        id = data.draw(st.sampled_from(list(self.plan.graph.nodes)))
-        stale = Attempt(id, self.run.attempts[id] + 1)
-        assert self.run.record(Finished(stale, OUTCOMES[0]), self.now) == []
-
-    @rule(seconds=st.sampled_from([0, 1, 20]))
-    def wait(self, seconds):
-        self.now += timedelta(seconds=seconds)
-
-    @precondition(lambda self: not self.run.cancelled)
-    @rule()
-    def cancel(self):
-        self.note(self.run.cancel("enough", self.now))
-
-    @rule(data=st.data())
-    def cancel_node(self, data):
-        id = data.draw(st.sampled_from(list(self.plan.graph.nodes)))
-        self.note(self.run.cancel_node(id, "enough", self.now))
-
     @invariant()
     def limits_hold(self):
         if not hasattr(self, "run"):
@@ -176,7 +151,7 @@ class RunMachine(RuleBasedStateMachine):
             self.start()
             for attempt in list(self.batches):
                 del self.batches[attempt]
-                self.note(self.run.record(Finished(attempt, OUTCOMES[0]), self.now))
+                self.note(self.run.record(Finished(attempt, SUCCESS), self.now))
         assert self.run.finished, "the run never ends"
         assert set(self.ended) == set(self.plan.graph.nodes), "a node was lost"
         assert self.run.idle
