@@ -272,6 +272,7 @@ class ProcessEngine:
             if self._closed:
                 return
             self._closed = True
+        self._give_up_held()
         self.kill()
         for thread in self._threads:
             thread.join()

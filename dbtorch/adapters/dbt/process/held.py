@@ -36,6 +36,7 @@ class HeldBuild:
     def go_on(self, folder: Path) -> subprocess.Popen[bytes] | None:
         """Tell it the nodes of a folder, beside the caller; None when it has ended by now."""
         if self._process.poll() is not None:
+            self._executable.ended(self._process)
             return None
         content = (folder / RUN_RESULTS).read_bytes()
         threading.Thread(target=self._tell, args=(content,), daemon=True).start()
