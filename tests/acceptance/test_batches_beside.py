@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,7 +16,7 @@ import pytest
 
 from tests.acceptance.test_process_engine import Shop
 from tests.acceptance.workspace import Running, eventually
-from tests.environments import Dbt
+from tests.engines import PROCESS_1_11
 from tests.sessions import on_postgres
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -81,8 +80,7 @@ def server(postgres_database: str) -> Iterator[Server]:
 @pytest.fixture
 def shop(tmp_path: Path, parsed: Path, server: Server, postgres_database: str) -> Shop:
     """A project that dbt 1 builds on Postgres, in batches."""
-    python = Path(sys.executable)
-    shop = Shop(tmp_path / "shop", Dbt(executable=python.with_name("dbt"), python=python))
+    shop = Shop(tmp_path / "shop", driven=PROCESS_1_11)
     target = {**on_postgres(postgres_database), "threads": 3}
     server.schema = target["schema"]
     profiles = {"shop": {"target": "dev", "outputs": {"dev": target}}}

@@ -14,6 +14,7 @@ from typing import IO, Any
 
 from dbtorch.adapters.dbt.answers import outcome_of
 from dbtorch.adapters.dbt.process.executable import Executable, how, interrupt, stop, uncoded
+from dbtorch.adapters.dbt.process.gulps import gulps
 from dbtorch.adapters.dbt.process.lines import Began, Done, Lines, Said
 from dbtorch.adapters.dbt.process.results import read_results
 from dbtorch.core.events import Attempt, Batch, Ended, Finished, Outcome, Started
@@ -81,7 +82,9 @@ class Build:
         self._killed_for = ""
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
-        self._logs: dict[str, IO[str]] = {}
+        self._texts: dict[str, list[str]] = {}  # for the logs of nodes
+        self._paths: dict[str, Path] = {}
+        self._events: list[Started | Finished] = []  # not yet told
 
     # ---------------------------------------------------------------- from outside
 
@@ -150,16 +153,31 @@ class Build:
     def _listen(self, process: subprocess.Popen[bytes]) -> int:
         """Take what dbt says until it is over; answers its exit code."""
         reader = Lines()
-        assert process.stdout is not None
         with self._around.console.open("a", encoding="utf-8", buffering=1) as console:
-            for line in process.stdout:
-                self._take(reader.read(line), console)
-        code = self._around.executable.ended(process)
-        for log in self._logs.values():
-            log.close()
-        return code
+            for lines in gulps(process):
+                for line in lines:
+                    self._take(reader.read(line), console)
+                self._pass_on()
+        return self._around.executable.ended(process)
+
+    def _pass_on(self) -> None:
+        """Write what a gulp had for the logs, then tell what happened in it."""
+        for id, texts in self._texts.items():
+            # a log that cannot be written stops nothing
+            with contextlib.suppress(OSError), self._log_of(id).open("a", encoding="utf-8") as log:
+                log.write("".join(f"{text}\n" for text in texts))
+        self._texts.clear()
+        events, self._events = self._events, []
+        for event in events:
+            self._around.emit(event)
+
+    def _log_of(self, id: str) -> Path:
+        if id not in self._paths:
+            self._paths[id] = self._around.log_path(self._attempts[id])
+        return self._paths[id]
 
     def _over(self, reason: str, failure_class: FailureClass) -> None:
+        self._pass_on()
         self._around.emit(Ended(self.batch, reason, failure_class))
 
     def _take(self, one: Began | Done | Said | None, console: IO[str]) -> None:
@@ -179,7 +197,7 @@ class Build:
     def _begin(self, id: str) -> None:
         if id not in self._begun and id not in self.results:
             self._begun.add(id)
-            self._around.emit(Started(self._attempts[id]))
+            self._events.append(Started(self._attempts[id]))
 
     def _end(self, done: Done) -> None:
         id = done.unique_id
@@ -216,10 +234,7 @@ class Build:
 
     def _finish(self, id: str, outcome: Outcome) -> None:
         self.results[id] = outcome
-        log = self._logs.pop(id, None)
-        if log is not None:
-            log.close()
-        self._around.emit(Finished(self._attempts[id], outcome))
+        self._events.append(Finished(self._attempts[id], outcome))
 
     def _note(self, said: Said, console: IO[str]) -> None:
         id = said.unique_id or ""
@@ -229,12 +244,7 @@ class Build:
             if said.level in ("error", "warn"):
                 console.write(f"{said.text}\n")
             return
-        with contextlib.suppress(OSError):  # a log that cannot be written stops nothing
-            if id not in self._logs:
-                path = self._around.log_path(self._attempts[id])
-                self._logs[id] = path.open("a", encoding="utf-8")
-            self._logs[id].write(f"{said.text}\n")
-            self._logs[id].flush()
+        self._texts.setdefault(id, []).append(said.text)
 
     # ---------------------------------------------------------------- when it is over
 

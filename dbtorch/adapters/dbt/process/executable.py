@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from dbtorch.adapters.dbt.process.gulps import MOST
 from dbtorch.adapters.dbt.process.lines import Lines, Said
 from dbtorch.adapters.steps.guard import MARK, Guard
 from dbtorch.ports import EngineError
@@ -23,9 +24,6 @@ _TALK = ("--log-format", "json", "--log-level", "debug", "--no-use-colors")
 
 #: Every attempt has a log, so its own file is for what is wrong ("none" is "off" in dbt 2).
 _FILE = ("--log-level-file", "error")
-
-#: Bytes that dbt can be ahead of who reads it, where the system allows: else it would wait.
-_PIPE = 1024 * 1024
 
 #: Without it dbt 2 ends each error with a stack of its own functions where the variable is set.
 _QUIET = {"RUST_BACKTRACE": "0"}
@@ -86,7 +84,8 @@ class Executable:
             ) from error
         assert process.stdout is not None
         with contextlib.suppress(OSError, AttributeError):
-            fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, _PIPE)
+            # or dbt would wait for who reads it
+            fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, MOST)
         self._guard.add(process.pid)
         with self._lock:
             self._live.add(process)

@@ -46,7 +46,8 @@ def moment(said: object) -> datetime | None:
 
 def plain(text: str) -> str:
     """A text without colours and the empty lines around it."""
-    return _COLOUR.sub("", text).strip("\r\n").rstrip()
+    coloured = "\x1b" in text
+    return (_COLOUR.sub("", text) if coloured else text).strip("\r\n").rstrip()
 
 
 def rows_affected(response: Mapping[str, Any]) -> int | None:
