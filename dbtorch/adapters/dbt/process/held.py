@@ -12,11 +12,15 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from pathlib import Path
 
 from dbtorch.adapters.dbt.process.artifacts import RUN_RESULTS
 from dbtorch.adapters.dbt.process.executable import Executable, stop
 from dbtorch.adapters.dbt.process.words import Words
+
+#: Seconds in which one that has looked up the name comes to the pipe, and between two looks.
+_LATEST, _LOOK = 60.0, 0.05
 
 
 class HeldBuild:
@@ -53,7 +57,18 @@ class HeldBuild:
             draft = self._path.with_suffix(".draft")
             draft.write_bytes(content)
             draft.replace(self._path)
-            pipe = os.open(self._pipe, os.O_WRONLY | os.O_NONBLOCK)  # fails where nobody waits
-            os.set_blocking(pipe, True)
-            with os.fdopen(pipe, "wb") as file:
-                file.write(content)
+            pipe = self._end_of_pipe()
+            if pipe is not None:
+                os.set_blocking(pipe, True)
+                with os.fdopen(pipe, "wb") as file:
+                    file.write(content)
+
+    def _end_of_pipe(self) -> int | None:
+        """The pipe, if it waits there; it may have found the name just before that was a file's."""
+        until = time.monotonic() + _LATEST
+        while self._process.returncode is None and time.monotonic() < until:
+            try:
+                return os.open(self._pipe, os.O_WRONLY | os.O_NONBLOCK)
+            except OSError:  # nobody waits
+                time.sleep(_LOOK)
+        return None
