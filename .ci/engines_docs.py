@@ -1,9 +1,10 @@
 """Writes the table of ``docs/engines.md`` from what tests have shown.
 
-pytest -m shows --shown shown.jsonl
+pytest -m shows --shown=shown.jsonl
 python .ci/engines_docs.py shown.jsonl
 
-With ``--check`` it writes nothing, and exits 1 where the table is another one.
+With ``--check`` it writes nothing, and exits 1 where the table is another one; what could not run
+on this machine is not compared.
 """
 
 from __future__ import annotations
@@ -56,7 +57,10 @@ def read(path: Path) -> list[dict[str, str]]:
 if __name__ == "__main__":
     files = [Path(name) for name in sys.argv[1:] if name != "--check"]
     page = PAGE.read_text(encoding="utf-8")
-    new = updated(page, [one for file in files for one in read(file)])
+    shown = [one for file in files for one in read(file)]
+    if "--check" in sys.argv:
+        shown = [{**one, "outcome": one["outcome"].replace("skipped", "claimed")} for one in shown]
+    new = updated(page, shown)
     if "--check" not in sys.argv:
         PAGE.write_text(new, encoding="utf-8")
     elif new != page:

@@ -77,8 +77,14 @@ def workshop(folder: Path | None) -> Iterator[Path]:
         yield Path(temporary).resolve()
 
 
-def spend(command: Sequence[str], *, cwd: Path, environ: Mapping[str, str] | None = None) -> Usage:
-    """Run a command to its end. One that fails ends the benchmark with what it printed."""
+def spend(
+    command: Sequence[str],
+    *,
+    cwd: Path,
+    environ: Mapping[str, str] | None = None,
+    code: int = 0,
+) -> Usage:
+    """Run a command to its end. One that exits otherwise ends the benchmark."""
     with tempfile.TemporaryFile("w+") as printed:
         began = time.perf_counter()
         process = subprocess.Popen(
@@ -92,7 +98,7 @@ def spend(command: Sequence[str], *, cwd: Path, environ: Mapping[str, str] | Non
         _, status, used = os.wait4(process.pid, 0)
         wall = time.perf_counter() - began
         process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
+        if process.returncode != code:
             printed.seek(0)
             give_up(f"{printed.read()[-4000:]}\n{shlex.join(command)} failed")
     return Usage(wall=wall, cpu=used.ru_utime + used.ru_stime)

@@ -212,8 +212,9 @@ def _connection(project: Project, options: Options, command: list[str]) -> Findi
     said = (done.stdout + done.stderr).splitlines()
     lines = [_STAMP.sub("", line).strip() for line in said]
     if done.returncode == 0:
-        adapter = next((x for x in lines if x.startswith("adapter type:")), "adapter type: ?")
-        return Finding("connection", True, f"{adapter.partition(': ')[2]} answers")
+        adapter = next((x for x in lines if x.startswith("adapter type:")), "")  # dbt 2: none
+        who = adapter.partition(": ")[2] or "the warehouse"
+        return Finding("connection", True, f"{who} answers")
     text = _trouble(lines) or done.stderr.strip()[-500:] or "dbt debug failed"
     return Finding("connection", False, text, advice)
 

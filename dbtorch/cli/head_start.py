@@ -67,10 +67,10 @@ class HeadStart:
         if self._foreign or not selected.watched:
             return
         answer = msgspec.Raw(msgspec.json.encode(selected, enc_hook=str))
-        fingerprint = self._fingerprint(selected)
-        kept = _Kept(fingerprint=fingerprint, digest=_digest(answer), selected=answer)
         draft = self._path.with_suffix(f".{os.getpid()}")
         try:
+            fingerprint = self._fingerprint(selected)  # a file may vanish meanwhile
+            kept = _Kept(fingerprint=fingerprint, digest=_digest(answer), selected=answer)
             self._path.parent.mkdir(parents=True, exist_ok=True)
             draft.write_bytes(msgspec.json.encode(kept))
             draft.replace(self._path)

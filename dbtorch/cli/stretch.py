@@ -181,8 +181,9 @@ class Stretch:
     def _words(self) -> list[str]:
         config = self._project.config
         steps = [f"{spec.id} {spec.produces} {spec.after}" for spec in config.steps.values()]
-        engine = choose_engine(self._project).type
-        where = [engine, self._project.python, self._occasion.pipeline, str(self._options.cwd)]
+        engine = choose_engine(self._project)
+        by = [engine.type, engine.executable or self._project.python]
+        where = [*by, self._occasion.pipeline, str(self._options.cwd)]
         return [*self._args, *where, *steps]
 
     def _drive(

@@ -429,6 +429,8 @@ def test_a_run_is_planned_from_what_dbt_answered_last_time(shop: Shop) -> None:
     written = answer.read_bytes()
     shop.dbtorch("run")
     assert shop.show().states == {"fetch": "success", "first": "success", "second": "success"}
+    folder = shop.dir / ".dbtorch" / "runs" / shop.show().id / "dbt"
+    assert (folder / "held" / "run_results.json").is_file()  # it was told, and is a pipe no more
     assert answer.read_bytes() == written  # nobody had to answer anew
 
     expect_another_answer(answer)
@@ -444,3 +446,9 @@ def test_a_run_is_planned_from_what_dbt_answered_last_time(shop: Shop) -> None:
     shop.write({"models/third.sql": "select {{ nothing("})
     assert "third" in shop.refused("run")
     assert len(shop.runs()) == 4
+
+    (shop.dir / "models" / "third.sql").unlink()
+    settings = shop.dir / "dbtorch.yml"
+    settings.write_text(settings.read_text().replace("/bin/dbt", "/bin/no-dbt"))
+    assert "no-dbt cannot be started" in shop.refused("run")  # and no step has run
+    assert shop.lines("fetched.txt") == ["fetched"] * 4

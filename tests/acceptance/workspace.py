@@ -84,6 +84,7 @@ class Workspace:
         driven: Driven = SESSION_1_11,
     ) -> None:
         """Write ``files``, and what every project needs unless the workspace is to be ``bare``."""
+        self.patience = PATIENCE  # seconds that a command may take
         self.dir = dir
         self.driven = driven
         self._dbt = driven.make()
@@ -133,7 +134,7 @@ class Workspace:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=PATIENCE,
+            timeout=self.patience,
             check=False,
         )
         done = Done(ended.returncode, ended.stdout, ended.stderr)

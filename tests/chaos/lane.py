@@ -89,7 +89,9 @@ class Lane:
         with _edited(self.project / "dbtorch.yml") as config:
             executable = str(self.driven.make().executable)
             config["engine"] |= {"type": self.driven.engine, "executable": executable}
-        if self.driven is PROCESS_2:
+        if self.driven is not PROCESS_2:
+            self.workspace.patience = 900.0  # dbt 1 starts anew for each batch
+        else:
             with _edited(self.project / _INCREMENTAL) as models:
                 tests = models["unit_tests"]
                 tests[:] = [one for one in tests if "is_incremental" not in str(one)]

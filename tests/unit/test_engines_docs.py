@@ -30,7 +30,7 @@ def claims(generator, tmp_path):
     path = tmp_path / "shown.jsonl"
     pytest_ = [sys.executable, "-m", "pytest", "--collect-only", "-m", "shows", "-p", "no:xdist"]
     done = subprocess.run(
-        [*pytest_, "--shown", path, *sorted(files)],
+        [*pytest_, f"--shown={path}", *sorted(files)],
         cwd=ROOT,
         capture_output=True,
         text=True,

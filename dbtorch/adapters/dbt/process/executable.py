@@ -116,15 +116,21 @@ class Executable:
             return list(self._live)
 
     def begin_to_ask(self, words: Sequence[str]) -> Callable[[], Answer]:
-        """Start a command, and go on; what is answered waits for its end, and raises as `ask`."""
+        """Start a command, and go on; what is answered waits for its end.
+
+        Raises `EngineError` where it cannot be started.
+        """
+        process = self.start(words)
         pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="dbtorch-dbt")
-        asked = pool.submit(self.ask, words)
+        answer = pool.submit(self._answer, process)
         pool.shutdown(wait=False)
-        return asked.result
+        return answer.result
 
     def ask(self, words: Sequence[str]) -> Answer:
         """Run a command to its end. Raises `EngineError` where it cannot be started."""
-        process = self.start(words)
+        return self._answer(self.start(words))
+
+    def _answer(self, process: subprocess.Popen[bytes]) -> Answer:
         reader = Lines()
         assert process.stdout is not None
         lines = [reader.read(line) for line in process.stdout]
