@@ -13,7 +13,7 @@ from dbtorch.core.graph import Node
 
 if TYPE_CHECKING:  # so that a command that only reads imports no more of the core than it uses
     from dbtorch.core.checks import Watch
-    from dbtorch.core.events import Attempt, Batch, Changed, Event
+    from dbtorch.core.events import Attempt, Batch, Changed, Event, Outdated
     from dbtorch.core.history import Action, AttemptRecord, Lease, RunRecord, RunSummary
     from dbtorch.core.incidents import Incident
     from dbtorch.core.measure import Measured, Rows
@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # so that a command that only reads imports no more of the co
 Listener: TypeAlias = "Callable[[Sequence[Changed]], None]"
 
 #: Where engines and step runners put their events; safe to call from any thread.
-Emit: TypeAlias = "Callable[[Event], None]"
+Emit: TypeAlias = "Callable[[Event | Outdated], None]"
 
 
 class Clock(Protocol):
@@ -65,6 +65,7 @@ class Selected:
     project_dir: Path
     target_path: Path
     manifest_hash: str  # of the project's code, the same for two parses of the same code
+    manifest_digest: str = ""  # of all the manifest says; empty where nobody asks for it
     unreadable: Mapping[str, str] = field(default_factory=dict)  # selection text -> why
     freshness: Mapping[str, Thresholds] = field(default_factory=dict)  # of sources that have it
     watched: tuple[str, ...] = ()  # files and folders the answer depends on
@@ -93,6 +94,9 @@ class Engine(Protocol):
 
     def start(self, batch: Batch) -> None:
         """Execute a batch; returns at once. Opening and closing the session are batches too."""
+
+    def foresee(self) -> None:
+        """Be ready for another batch, some time after what is under way; what fails runs again."""
 
     def forget(self) -> None:
         """Hand back, as lost, what waits for `accept`: another plan is to go on."""

@@ -138,6 +138,9 @@ class MemoryEngine(MemorySteps):
         """Let everything fail; nothing is under way here."""
         self.refuse(why)
 
+    def foresee(self) -> None:
+        """Be ready for another batch, as it always is."""
+
     def forget(self) -> None:
         """Hand back what waits."""
         if self._waiting:

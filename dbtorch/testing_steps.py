@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from dbtorch.adapters.steps.runner import StepRunner
 from dbtorch.core.config import StepSpec
-from dbtorch.core.events import Attempt, Batch, Event, Finished, Outcome, Started
+from dbtorch.core.events import Attempt, Batch, Event, Finished, Outcome, Outdated, Started
 from dbtorch.core.evidence import Rule
 from dbtorch.ports import StepContext
 
@@ -41,7 +41,7 @@ class StepBench:
         failure_classes: Sequence[Rule] = (),
     ) -> None:
         """The run is of pipeline "default" for 2026-03-01, and its id is "bench"."""
-        self.events: list[Event] = []
+        self.events: list[Event | Outdated] = []
         self._news = threading.Condition()
         self._files = project_dir / ".dbtorch" / "bench"
         context = StepContext(
@@ -114,7 +114,7 @@ class StepBench:
             if isinstance(event, Finished) and event.attempt == attempt
         ]
 
-    def _take(self, event: Event) -> None:
+    def _take(self, event: Event | Outdated) -> None:
         with self._news:
             self.events.append(event)
             self._news.notify_all()

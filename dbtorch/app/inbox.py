@@ -6,14 +6,8 @@ import contextlib
 import queue
 from dataclasses import dataclass
 
-from dbtorch.core.events import Event
+from dbtorch.core.events import Event, Outdated
 from dbtorch.core.history import Action
-
-
-@dataclass(frozen=True, slots=True)
-class Outdated:
-    """The plan rests on something that is no longer so; another one is to go on."""
-
 
 #: Seconds that dbt has after a cancel to end queries and hooks and to write its artifacts. Most
 #: of it is for a second dbt that reads a large project, where the first one had to be killed.

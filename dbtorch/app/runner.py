@@ -6,11 +6,11 @@ import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from dbtorch.app.inbox import PATIENCE, Inbox, Interrupt, Message, Outdated, Requested
+from dbtorch.app.inbox import PATIENCE, Inbox, Interrupt, Message, Requested
 from dbtorch.app.planning import Planned
 from dbtorch.core.breaker import Pause
 from dbtorch.core.deadline import Deadlines, Late
-from dbtorch.core.events import Attempt, Batch, Changed
+from dbtorch.core.events import Attempt, Batch, Changed, Outdated
 from dbtorch.core.graph import Kind
 from dbtorch.core.history import Action
 from dbtorch.core.run import Run
@@ -166,6 +166,8 @@ class Runner:
         left_out = [change for change in changes if self._never_ran(change)]
         if left_out:
             self._engine.skip(left_out)
+        if any(change.retry_at and change.node_id in self._planned.on_engine for change in changes):
+            self._engine.foresee()
         for listener in self._listeners:
             try:
                 listener(changes)

@@ -12,12 +12,14 @@ from dbtorch.adapters.cron import interval
 from dbtorch.adapters.run_files import RunFiles
 from dbtorch.adapters.state_dir import state_dir
 from dbtorch.app.inbox import Inbox
-from dbtorch.cli.engines import AnyEngine, Engines
+from dbtorch.cli.engines import AnyEngine, Engines, choose_engine
 from dbtorch.cli.errors import UsageError
+from dbtorch.cli.head_start import HeadStart
 from dbtorch.cli.occasion import Occasion
 from dbtorch.cli.project import Project, open_project
 from dbtorch.cli.run_options import Options, pipeline_of
 from dbtorch.cli.signals import Signals
+from dbtorch.ports import Selected
 
 
 def run(options: Options) -> int:
@@ -35,7 +37,7 @@ def run(options: Options) -> int:
         data_interval_end=end,
     )
     with ExitStack() as stack:
-        begun = launch(stack, project, options, occasion)
+        begun = launch(stack, project, options, occasion, recalls=True)
         from dbtorch.cli.stretch import Stretch  # what takes its time, while dbt starts
 
         return Stretch(stack, begun, now).go()
@@ -54,11 +56,22 @@ class Begun:
     signals: Signals
     engine: AnyEngine
     grace: float  # seconds
+    head_start: HeadStart
+    kept: Selected | None  # what dbt answered last time, and must answer now
+    goes_ahead: bool  # whether dbt's nodes start without another answer than that
 
 
-def launch(stack: ExitStack, project: Project, options: Options, occasion: Occasion) -> Begun:
+def launch(
+    stack: ExitStack,
+    project: Project,
+    options: Options,
+    occasion: Occasion,
+    *,
+    recalls: bool = False,
+) -> Begun:
     """Start dbt, which imports and parses while we look at everything else.
 
+    With ``recalls`` what dbt answered last time may do instead of what it answers now.
     Raises `EngineError`, `StoreError`, `UsageError`.
     """
     files = RunFiles(project.dir, occasion.run_id)
@@ -72,6 +85,9 @@ def launch(stack: ExitStack, project: Project, options: Options, occasion: Occas
     ).chosen(inbox.put)
     stack.callback(engine.close)
     engine.launch()
+    head_start = HeadStart(project.dir, _asked(project, options, occasion, args))
+    kept = head_start.recall() if recalls else None
+    goes_ahead = engine.expect(None if kept is None or _checks(project, kept) else kept)
     return Begun(
         project=project,
         options=options,
@@ -82,7 +98,26 @@ def launch(stack: ExitStack, project: Project, options: Options, occasion: Occas
         signals=signals,
         engine=engine,
         grace=grace,
+        head_start=head_start,
+        kept=kept,
+        goes_ahead=goes_ahead,
     )
+
+
+def _asked(
+    project: Project, options: Options, occasion: Occasion, args: tuple[str, ...]
+) -> list[str]:
+    """Everything that dbt's answer is an answer to."""
+    steps = [f"{spec.id} {spec.produces} {spec.after}" for spec in project.config.steps.values()]
+    engine = choose_engine(project)
+    by = [engine.type, engine.executable or project.python]
+    return [*args, *by, occasion.pipeline, str(options.cwd), *steps]
+
+
+def _checks(project: Project, kept: Selected) -> bool:
+    """Whether relations are checked, of which only a manifest says where they are."""
+    said = (node.meta.get("dbtorch") for node in kept.nodes)
+    return bool(project.config.checks) or any("checks" in one for one in said if one)
 
 
 def _prepare(project_dir: Path, files: RunFiles) -> None:

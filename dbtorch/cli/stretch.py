@@ -16,16 +16,16 @@ from dbtorch.adapters.clock import SystemClock
 from dbtorch.adapters.git import Checkout, checkout
 from dbtorch.adapters.steps.runner import StepRunner
 from dbtorch.app.alerting import Alerting
-from dbtorch.app.inbox import Interrupt, Outdated, Requested
+from dbtorch.app.inbox import Interrupt, Requested
 from dbtorch.app.planning import texts_to_resolve
 from dbtorch.app.recorder import Recorder
 from dbtorch.app.resume import Resumption, Wish, resume, start
 from dbtorch.app.runner import Runner
 from dbtorch.app.watch import ActionWatch
 from dbtorch.cli.describing import describe_run, step_context
-from dbtorch.cli.engines import AnyEngine, choose_engine
+from dbtorch.cli.engines import AnyEngine
 from dbtorch.cli.errors import GATED, NODE_FAILED, OK, USAGE
-from dbtorch.cli.head_start import HeadStart, same
+from dbtorch.cli.head_start import same
 from dbtorch.cli.leasing import hold_lease
 from dbtorch.cli.opening import Opening
 from dbtorch.cli.project import Project, configured_store
@@ -41,7 +41,7 @@ from dbtorch.cli.wiring import (
 )
 from dbtorch.core.breaker import Pause
 from dbtorch.core.deadline import Deadlines, Late
-from dbtorch.core.events import Attempt, Batch, Finished
+from dbtorch.core.events import Attempt, Batch, Finished, Outdated
 from dbtorch.core.forecast import Forecast
 from dbtorch.core.history import Action, Lease, RunRecord, Verb
 from dbtorch.core.plan import SESSION_CLOSE, SESSION_OPEN, Plan
@@ -77,12 +77,14 @@ class Stretch:
         self._project = begun.project
         self._options = begun.options
         self._occasion = begun.occasion
-        self._args = begun.args
         self._files = begun.files
         self._inbox = begun.inbox
         self._signals = begun.signals
         self._engine = begun.engine
         self._grace = begun.grace
+        self._head_start = begun.head_start
+        self._kept = begun.kept
+        self._goes_ahead = begun.goes_ahead
         self._started_at = started_at
         self._earlier = earlier
         self._asked = asked
@@ -118,8 +120,7 @@ class Stretch:
             self._earlier = latest_record(store, run_id, self._asked, outputs)
         self._watch(store)
         commit = _in_background(lambda: checkout(self._project.dir))
-        head_start = HeadStart(self._project.dir, self._words())
-        opening = self._open(engine, store, head_start)
+        opening = self._open(engine, store)
         while True:
             for warning in engine.warnings:
                 view.note(warning, level="warning")
@@ -130,41 +131,46 @@ class Stretch:
             if run.finished:
                 return _exit_code(run, self._signals.received)
             # dbt answered something else than the kept answer: go on with what is so.
-            head_start.forget()
+            self._head_start.forget()
             self._earlier = store.run(self._occasion.run_id)
             self._asked = None  # what was asked for is under way
-            opening = self._plan(self._answer[0], store)
+            answer = self._answer.pop() if self._answer else engine.open(self._texts())
+            opening = self._plan(answer, store)
             engine.accept()
 
-    def _open(self, engine: AnyEngine, store: Store, head_start: HeadStart) -> Opening:
+    def _open(self, engine: AnyEngine, store: Store) -> Opening:
         """A plan from dbt's answer, or from the kept one where that saves time."""
-        texts = texts_to_resolve(self._project.config)
+        texts, kept = self._texts(), self._kept
         if self._asked is not None:  # what runs again depends on the code as it is now
             opening = self._plan(engine.open((*texts, *self._asked.texts())), store)
             engine.accept()
             return opening
-        kept = head_start.recall()
         if kept is not None:
             opening = self._plan(kept, store)
+            if self._goes_ahead:
+                engine.accept()
+                return opening
             if opening.starts_with_steps or engine.plans_ahead:
-                work = partial(self._compare, engine, texts, kept, head_start)
+                work = partial(self._compare, engine, texts, kept)
                 threading.Thread(target=work, name="dbtorch-open", daemon=True).start()
                 return opening
         opening = self._plan(engine.open(texts), store)
         engine.accept()
         if opening.starts_with_steps or engine.plans_ahead:
-            keep = partial(head_start.keep, opening.selected)
+            keep = partial(self._head_start.keep, opening.selected)
             threading.Thread(target=keep, name="dbtorch-keep").start()
         return opening
 
-    def _compare(
-        self, engine: AnyEngine, texts: Sequence[str], kept: Selected, head_start: HeadStart
-    ) -> None:
+    def _texts(self) -> Sequence[str]:
+        """Selections that steps name."""
+        return texts_to_resolve(self._project.config)
+
+    def _compare(self, engine: AnyEngine, texts: Sequence[str], kept: Selected) -> None:
         """Let dbt nodes start when dbt answers what it did last time; if not, plan anew."""
         try:
             found = engine.open(texts)
         except EngineError as error:
-            head_start.forget()
+            self._head_start.forget()
             engine.refuse(str(error))
             return
         if same(kept, found):
@@ -177,14 +183,6 @@ class Stretch:
         return Opening.of(
             self._project, selected, self._options, store, run_id=self._occasion.run_id
         )
-
-    def _words(self) -> list[str]:
-        config = self._project.config
-        steps = [f"{spec.id} {spec.produces} {spec.after}" for spec in config.steps.values()]
-        engine = choose_engine(self._project)
-        by = [engine.type, engine.executable or self._project.python]
-        where = [*by, self._occasion.pipeline, str(self._options.cwd)]
-        return [*self._args, *where, *steps]
 
     def _drive(
         self,

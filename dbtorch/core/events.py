@@ -72,6 +72,11 @@ class Ended:
     failure_class: FailureClass = FailureClass.TRANSIENT
 
 
+@dataclass(frozen=True, slots=True)
+class Outdated:
+    """The plan rests on something that is no longer so; another one is to go on."""
+
+
 Event = Started | Finished | Ended
 
 

@@ -12,7 +12,7 @@ import pytest
 from tests.acceptance.slow import FILES as SLOW_FILES
 from tests.acceptance.slow import SLOW, SLOW_SQL, set_slow
 from tests.acceptance.test_head_start import expect_another_answer, kept_answer
-from tests.acceptance.workspace import Workspace
+from tests.acceptance.workspace import Workspace, eventually
 from tests.engines import PROCESS_2, Can, shows
 from tests.environments import Dbt
 
@@ -86,6 +86,8 @@ steps:
     first, *_, again = shop.batches()
     assert first == EXECUTED | {"not_null_first_id", "accepted_values_last_id__2", "board"}
     assert again == {"flaky", "after_flaky"}
+    folder = shop.dir / ".dbtorch" / "runs" / shown.id / "dbt" / "held"
+    assert (folder / "2" / "run_results.json").is_file()  # it had read the project by then
     assert len(shop.lines("published.txt")) == 1
     assert shop.query("select count(*) from after_flaky") == [(1,)]
     log = shop.dbtorch("logs", "latest", "flaky", "--attempt", "1").out
@@ -353,7 +355,10 @@ def test_in_a_file_there_is_one_dbt_at_a_time(shop: Shop) -> None:
         run.wait_for_node("model.shop.quick", "success")
         shop.write({"landed": ""})
         run.wait_for_node("step.land", "success")
-        (first,) = shop.dbts()
+        # one is at work, and one has read the project for the next batch
+        assert eventually(lambda: len(shop.dbts()) == 2, seconds=60)
+        first, held = shop.dbts()
+        assert (opens_database(first), opens_database(held)) == (True, False)
         set_slow(shop, slow=False)
         os.kill(first, signal.SIGKILL)
         assert run.ended().code == 0
@@ -362,6 +367,12 @@ def test_in_a_file_there_is_one_dbt_at_a_time(shop: Shop) -> None:
     lost = shown.nodes["slow"]["attempts"][0]
     assert shown.nodes["beside"]["attempts"][0]["started_at"] >= lost["finished_at"]
     assert not list(shop.dir.glob(".dbtorch/runs/*/dbt/beside"))
+
+
+def opens_database(pid: int) -> bool:
+    """Whether a process has a DuckDB file open."""
+    opened = (path.resolve() for path in Path(f"/proc/{pid}/fd").iterdir())
+    return any(path.suffix == ".duckdb" for path in opened)
 
 
 def test_what_would_be_given_to_dbt_is_planned_and_everything_is_looked_at(shop: Shop) -> None:
@@ -430,8 +441,11 @@ def test_a_run_is_planned_from_what_dbt_answered_last_time(shop: Shop) -> None:
     shop.dbtorch("run")
     assert shop.show().states == {"fetch": "success", "first": "success", "second": "success"}
     folder = shop.dir / ".dbtorch" / "runs" / shop.show().id / "dbt"
-    assert (folder / "held" / "run_results.json").is_file()  # it was told, and is a pipe no more
-    assert answer.read_bytes() == written  # nobody had to answer anew
+    assert (
+        folder / "held" / "1" / "run_results.json"
+    ).is_file()  # it was told, and is a pipe no more
+    assert not (folder / "listed").exists()  # and no other dbt has read the project
+    assert answer.read_bytes() == written
 
     expect_another_answer(answer)
     shop.dbtorch("run")

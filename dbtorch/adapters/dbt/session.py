@@ -81,6 +81,10 @@ class SessionEngine:
         """Start the worker; it imports dbt while the caller does something else."""
         self._worker = Worker(self._request.start(), self._told, self._died)
 
+    def expect(self, kept: Selected | None) -> bool:
+        """Whether nodes may start before dbt has answered: its worker reads the project anyway."""
+        return False
+
     def open(self, texts: Sequence[str] = ()) -> Selected:
         """Parse and select; ``texts`` are selections to resolve besides the run's own."""
         self._texts = tuple(texts)
@@ -105,6 +109,9 @@ class SessionEngine:
         """Do not go on: what waits, and what is still started, fails for this reason."""
         with self._lock:
             self._give_up(why, FailureClass.CODE)
+
+    def foresee(self) -> None:
+        """Be ready for what is to come, as the session always is."""
 
     def forget(self) -> None:
         """Hand back everything that waits, as lost; the session is used for another plan."""

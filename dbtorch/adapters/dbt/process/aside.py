@@ -17,13 +17,12 @@ from dbtorch.adapters.dbt.sql_step import SqlStep
 from dbtorch.core.checks import Watch
 from dbtorch.core.events import Attempt, Batch
 from dbtorch.core.evidence import Rule
-from dbtorch.ports import Emit
+from dbtorch.ports import Emit, Selected
 
 if TYPE_CHECKING:
     from dbtorch.adapters.dbt.process.apart import HooksApart
     from dbtorch.adapters.dbt.process.executable import Executable
     from dbtorch.adapters.dbt.process.looks import Looks
-    from dbtorch.adapters.dbt.process.opening import Opened
     from dbtorch.adapters.dbt.process.sql import StepRun
 
 #: What is looked at.
@@ -47,7 +46,8 @@ class Aside:
     rules: Sequence[Rule]
     grace: float
     watches: Mapping[str, Watch] = field(default_factory=dict)
-    project: Opened | None = None
+    selected: Selected | None = None
+    manifest: Callable[[], Mapping[str, Any]]
     hooks: HooksApart | None = None
     _shadow: Path | None = None
     _places: dict[int, Path] = field(default_factory=dict)  # where dbt writes, by batch
@@ -63,14 +63,14 @@ class Aside:
         from dbtorch.adapters.dbt.process.operation import Operation
         from dbtorch.adapters.dbt.process.sql import StepRun
 
-        assert self.project is not None
+        assert self.selected is not None
         with self._lock:
             places = (self.folder / "operations" / str(n) for n in itertools.count(1))
             self._places[batch.id] = next(p for p in places if p not in self._places.values())
         operation = Operation(self.executable, partial(self._words_for, batch), self.grace)
         first = batch.attempts[0].node_id
         if first in self.sql:
-            selected = self.project.selected
+            selected = self.selected
             return StepRun(
                 batch,
                 operation,
@@ -81,7 +81,7 @@ class Aside:
                 log_path=self.log_path,
                 rules=self.rules,
             )
-        manifest = self.project.manifest
+        manifest = self.manifest()
         nodes = {id: node for name in _SECTIONS for id, node in (manifest.get(name) or {}).items()}
         looked_at = {self.watches[attempt.node_id].relation for attempt in batch.attempts}
         return Looks(
@@ -106,13 +106,13 @@ class Aside:
         """
         from dbtorch.adapters.dbt.process.shadow import Shadow
 
-        assert self.project is not None
+        assert self.selected is not None
         with self._lock:
             if self._shadow is None and self.hooks is not None:
                 self._shadow = self.hooks.shadow
             elif self._shadow is None:
                 folder = self.folder / "project"
-                self._shadow = Shadow(folder, self.project.selected.project_dir, ()).dir
+                self._shadow = Shadow(folder, self.selected.project_dir, ()).dir
             place = self._places[batch.id]
             if not place.exists():
                 place.mkdir(parents=True)

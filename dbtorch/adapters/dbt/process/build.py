@@ -68,6 +68,7 @@ class Build:
         self.results: dict[str, Outcome] = {}
         self.lost: dict[str, str] = {}  # what it had begun and said no more of, and why
         self.contradictions: list[str] = []
+        self.ended_by_itself = False
         self.written: Mapping[str, Mapping[str, Any]] = {}  # by dbt, of each node
         self._start = start
         self._around = around
@@ -255,6 +256,7 @@ class Build:
                 self.contradictions.append(f"dbt executed {id}, which it was not asked for")
         if self._interrupted or code < 0:
             return
+        self.ended_by_itself = True
         try:
             written = read_results(self._around.results_path)
         except EngineError:

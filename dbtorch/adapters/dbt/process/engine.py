@@ -18,6 +18,7 @@ from dbtorch.adapters.dbt.process.aside import Aside
 from dbtorch.adapters.dbt.process.build import Build, Surroundings
 from dbtorch.adapters.dbt.process.ends import Ends
 from dbtorch.adapters.dbt.process.executable import Executable
+from dbtorch.adapters.dbt.process.expected import Expected
 from dbtorch.adapters.dbt.process.freshness import FreshnessCheck
 from dbtorch.adapters.dbt.process.held import HeldBuild
 from dbtorch.adapters.dbt.process.listing import Listing
@@ -27,7 +28,17 @@ from dbtorch.adapters.dbt.sql_step import SqlStep
 from dbtorch.adapters.steps.guard import Guard
 from dbtorch.core.checks import Watch
 from dbtorch.core.config import GRACE
-from dbtorch.core.events import Attempt, Batch, Changed, Ended, Finished, Outcome, Started
+from dbtorch.core.events import (
+    Attempt,
+    Batch,
+    Changed,
+    Ended,
+    Event,
+    Finished,
+    Outcome,
+    Outdated,
+    Started,
+)
 from dbtorch.core.evidence import Rule
 from dbtorch.core.graph import Graph, Kind
 from dbtorch.core.plan import SESSION_CLOSE, SESSION_OPEN
@@ -89,6 +100,9 @@ class ProcessEngine:
         self._starting = threading.Lock()  # of one dbt at a time
         self._listing: Listing | None = None
         self._held: HeldBuild | None = None
+        self._holds = 0  # builds that have been held
+        self._to_come: set[str] = set()  # nodes that no build has been given
+        self._expected: Expected | None = None  # while nobody knows whether dbt answers the same
         self._cancelled: set[str] = set()  # nodes that no build has in hand
         self._aside = Aside(
             executable=self._executable,
@@ -100,7 +114,9 @@ class ProcessEngine:
             log_path=request.log_path,
             rules=request.failure_classes,
             grace=request.grace,
+            manifest=self._manifest,
         )
+        self._read_manifest: Mapping[str, Any] | None = None
         self.warnings: list[str] = []
 
     # ---------------------------------------------------------------- opening
@@ -111,11 +127,26 @@ class ProcessEngine:
         return self._request.holds
 
     def launch(self) -> None:
-        """Let dbt parse while we look at everything else. Raises `EngineError`."""
-        self._listing = self._list(apart=self._request.holds)
+        """Let dbt read the project while we look at everything else. Raises `EngineError`."""
         if self._request.holds:
-            with contextlib.suppress(OSError):
-                self._held = HeldBuild(self._executable, self._words, self._folder / "held")
+            self._hold()
+        else:
+            self._listing = self._list()
+
+    def expect(self, kept: Selected | None) -> bool:
+        """Go on from what dbt answered last time, if nothing says that it answers otherwise now.
+
+        What the first build writes of the project is compared with it. Where that is not
+        enough, dbt is asked: the answer is False, and `open` has its answer. Raises `EngineError`.
+        """
+        if kept is not None and self._request.holds and _is_enough(kept):
+            self._know(kept)
+            manifest = kept.target_path / "manifest.json"
+            self._expected = Expected(kept.manifest_digest, manifest)
+            return True
+        if self._listing is None:
+            self._listing = self._list(apart=self._request.holds)
+        return False
 
     def open(self, texts: Sequence[str] = ()) -> Selected:
         """Parse and select; ``texts`` are selections to resolve besides the run's own."""
@@ -138,25 +169,30 @@ class ProcessEngine:
             environ=request.environ,
             batches=request.batches,
         )
-        selected = project.selected
-        target_path = selected.target_path
+        self._expected = None
         hooks = None
         if project.hooks:
             self._give_up_held()
             hooks = HooksApart(project, self._words, self._folder)
-            self._build_words, target_path = hooks.words, hooks.target_path
-        self._aside.project, self._aside.hooks = project, hooks
+            self._build_words = hooks.words
+        self._read_manifest = project.manifest
+        self._know(project.selected, hooks)
+        return project.selected
+
+    def _know(self, selected: Selected, hooks: HooksApart | None = None) -> None:
+        """Take over what dbt has answered."""
+        self._aside.selected, self._aside.hooks = selected, hooks
         self._ends.know(selected.target_path, hooks, builds=bool(selected.selected))
-        self._own_place = Place(target_path)
+        self._own_place = Place(selected.target_path if hooks is None else hooks.target_path)
         self._places = Places(self._own_place, self._folder / "beside")
         nodes = [node for node in selected.nodes if node.id in selected.selected]
         self._graph = Graph(nodes, selected.selected_edges)
+        self._to_come = {node.id for node in nodes}
         self._artifacts.dbt_version = selected.dbt_version
         if selected.dbt_version.startswith("1."):  # dbt 2 writes of ephemeral models, too
             inlined = (node.id for node in nodes if node.materialized == "ephemeral")
             self._artifacts.without = frozenset(inlined)
         self._selected = selected
-        return selected
 
     def accept(self) -> None:
         """Go on with what `open` answered."""
@@ -198,9 +234,10 @@ class ProcessEngine:
             self._hand_back(batch, *broken)
             return
         first = batch.attempts[0].node_id
-        if first in (SESSION_OPEN, SESSION_CLOSE):
-            work = self._ends.open if first == SESSION_OPEN else self._ends.close
-            self._in_a_thread(batch, lambda batch: self._report(batch, work))
+        if first == SESSION_OPEN:
+            self._in_a_thread(batch, lambda batch: self._report(batch, self._ends.open))
+        elif first == SESSION_CLOSE:
+            self._in_a_thread(batch, self._close_session)
         elif self._aside.has(first):
             one = self._aside.take(batch)
             with self._lock:
@@ -211,11 +248,20 @@ class ProcessEngine:
         else:
             build = self._build(batch)
             with self._lock:
+                self._to_come.difference_update(attempt.node_id for attempt in batch.attempts)
                 self._builds[batch.id] = build
             self._in_a_thread(batch, lambda batch: self._follow(batch, build))
 
+    def foresee(self) -> None:
+        """Let a dbt read the project for a batch to come."""
+        alone = self._opened().batches == 1  # others are told how many threads they may use
+        if alone and self._request.holds and self._build_words is self._words:
+            self._hold()
+
     def skip(self, changes: Sequence[Changed]) -> None:
         """Note nodes that will not run, for the artifacts."""
+        with self._lock:
+            self._to_come.difference_update(change.node_id for change in changes)
         for change in changes:
             self._artifacts.skipped(change)
 
@@ -288,7 +334,7 @@ class ProcessEngine:
             executable=self._executable,
             graph=self._graph,
             materialized={node.id: node.materialized for node in selected.nodes},
-            emit=self._emit,
+            emit=self._hear,
             log_path=request.log_path,
             console=request.console,
             results_path=place.target_path / "run_results.json",
@@ -302,8 +348,9 @@ class ProcessEngine:
         command = "test" if kinds <= {Kind.TEST, Kind.UNIT_TEST} else "build"
         alone = place is self._own_place and batch.threads is None
         held = None
-        if alone and command == "build":
-            held, self._held = self._held, None
+        with self._lock:
+            if alone and command == "build":
+                held, self._held = self._held, None
 
         def start() -> subprocess.Popen[bytes]:
             ids = [attempt.node_id for attempt in batch.attempts]
@@ -329,6 +376,8 @@ class ProcessEngine:
     def _keep(self, build: Build) -> None:
         """Take what a batch came to into the artifacts, before anybody knows that it is over."""
         with self._lock:
+            if build.ended_by_itself:
+                self._compare(self._taken[build.batch.id].target_path)
             for id, outcome in build.results.items():
                 self._artifacts.ended(id, {**outcome.details, "message": outcome.message or None})
             for id, why in build.lost.items():
@@ -336,6 +385,41 @@ class ProcessEngine:
             self._artifacts.dbt_wrote(build.written)
             self._ends.contradictions += build.contradictions
         self._leave_place(build.batch)
+
+    def _compare(self, target_path: Path) -> bool | None:
+        """Whether dbt has written of the project what was expected; None if it has written nothing.
+
+        Where it has written something else, the plan is outdated.
+        """
+        if self._expected is None:
+            return True
+        met = self._expected.is_met(target_path / "manifest.json")
+        if met is not None:
+            self._expected = None
+        if met is False:
+            self._emit(Outdated())
+        return met
+
+    def _close_session(self, batch: Batch) -> None:
+        """Close it, if the run was about what dbt reads now; a cancelled one need not be."""
+        listing = None
+        if self._expected is not None and self._ends.end_hooks:
+            listing = self._list(apart=True)
+            listing.ids()
+        if listing is None or self._compare(listing.apart or Path()):
+            self._report(batch, self._ends.close)
+        else:
+            self._hand_back(batch, "planned anew", FailureClass.TRANSIENT)
+
+    def _manifest(self) -> Mapping[str, Any]:
+        """What dbt has written of the project, in this run. Raises `EngineError`."""
+        from dbtorch.adapters.dbt.process.opening import read_raw
+
+        if self._read_manifest is None:
+            listing = self._list(apart=True)
+            listing.ids()
+            self._read_manifest = read_raw((listing.apart or Path()) / "manifest.json")
+        return self._read_manifest
 
     def _do_aside(self, batch: Batch, one: StepRun | Looks) -> None:
         """Execute what is no node of dbt's."""
@@ -398,8 +482,23 @@ class ProcessEngine:
         project_dir = self._request.project_dir
         return Listing(self._executable, self._words, project_dir, apart=folder)
 
+    def _hear(self, event: Event | Outdated) -> None:
+        """Tell what a build does; once it executes nodes, others may be thought of."""
+        self._emit(event)
+        if isinstance(event, Started) and self._to_come:
+            self.foresee()
+
+    def _hold(self) -> None:
+        """Start a build that waits to be told its nodes, if none does. Raises `EngineError`."""
+        with self._lock, contextlib.suppress(OSError):
+            if self._held is None and not self._closed:
+                self._holds += 1
+                folder = self._folder / "held" / str(self._holds)
+                self._held = HeldBuild(self._executable, self._words, folder)
+
     def _give_up_held(self) -> None:
-        held, self._held = self._held, None
+        with self._lock:
+            held, self._held = self._held, None
         if held is not None:
             held.give_up()
 
@@ -458,3 +557,8 @@ class ProcessEngine:
         if len(batch.attempts) == 1:
             self._emit(Finished(batch.attempts[0], lost(why, failure_class)))
         self._emit(Ended(batch, why, failure_class))
+
+
+def _is_enough(kept: Selected) -> bool:
+    """Whether nothing but nodes is to be executed: hooks are taken from the manifest itself."""
+    return bool(kept.manifest_digest and kept.selected and not kept.hooks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from typing import Any
 from dbtorch.adapters.dbt.dbtorch_worker.checksums import checksums, digest
 from dbtorch.adapters.dbt.manifest import read_manifest
 from dbtorch.adapters.dbt.process.executable import Executable
+from dbtorch.adapters.dbt.process.expected import manifest_digest
 from dbtorch.adapters.dbt.process.hooks import HookCode, read_hooks
 from dbtorch.adapters.dbt.process.listing import Listing, flag, ids_of, list_words
 from dbtorch.adapters.dbt.process.order import build_order
@@ -66,12 +68,13 @@ def open_project(
     project = listing.project
     files = watched(project, project_dir, profiles_path(words, cwd, environ))
     names = env_vars(files)
+    dbt = shutil.which(executable.command[0], path=environ.get("PATH"))
     listed = listing.ids()
     resolved, unreadable = _resolve(executable, words, texts)
     target_path = _target_path(words, project, project_dir, environ)
     path = (listing.apart or target_path) / "manifest.json"
     manifest = read_manifest(path)
-    raw = _raw(path)
+    raw = read_raw(path)
     said = read_vars(words, project)
     found = checksums(raw, said)
     nodes = tuple(replace(node, checksum=found.get(node.id, "")) for node in manifest.nodes)
@@ -111,7 +114,8 @@ def open_project(
         project_dir=project_dir,
         target_path=target_path,
         manifest_hash=digest([found, _sources(raw), _macros(raw)]),
-        watched=files,
+        manifest_digest=manifest_digest(path),
+        watched=(*files, dbt) if dbt else (),
         env_vars=names,
         batches=1 if target.alone else batches,
     )
@@ -151,7 +155,8 @@ def _resolve(
     return resolved, unreadable
 
 
-def _raw(path: Path) -> Any:
+def read_raw(path: Path) -> Any:
+    """A manifest with all that it says. Raises `EngineError`."""
     try:
         return json.loads(path.read_bytes(), object_hook=_Part)
     except (OSError, ValueError, RecursionError) as error:
