@@ -83,8 +83,9 @@ def followed(tmp_path: Path) -> Followed:
             fail_fast=fail_fast,
             starting=threading.Lock(),
         )
-        build = Build(Batch(1, (FIRST, SECOND)), lambda: executable.start(()), around)
-        thread = threading.Thread(target=build.follow, kwargs={"before_the_end": lambda: None})
+        batch = Batch(1, (FIRST, SECOND))
+        build = Build(batch, lambda: executable.start(()), around, lambda _: None)
+        thread = threading.Thread(target=build.follow)
         thread.start()
         if cancels:
             assert told.begun.wait(30)

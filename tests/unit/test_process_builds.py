@@ -57,7 +57,7 @@ def stage(tmp_path):
         )
         words = (status, written or status, str(path), str(gate))
         batch = Batch(len(events) + 1, (Attempt(ID, 1),))
-        return Build(batch, lambda: around.executable.start(words), around)
+        return Build(batch, lambda: around.executable.start(words), around, lambda _: None)
 
     build.events = events
     yield build
@@ -77,7 +77,7 @@ def stage(tmp_path):
 )
 def test_what_dbt_says_is_compared_with_what_it_writes(stage, said, written, state, contradicts):
     build = stage(said, written)
-    build.follow(before_the_end=lambda: None)
+    build.follow()
     started, finished, ended = stage.events
     assert (type(started), type(ended)) == (Started, Ended)
     assert finished.outcome.state is state
@@ -107,10 +107,7 @@ def test_one_starts_when_another_has_made_the_schemas(stage, tmp_path):
 @contextmanager
 def in_threads(*builds):
     """Builds that are followed side by side, until all are over."""
-    threads = [
-        threading.Thread(target=build.follow, kwargs={"before_the_end": lambda: None})
-        for build in builds
-    ]
+    threads = [threading.Thread(target=build.follow) for build in builds]
     for thread in threads:
         thread.start()
     yield threads

@@ -97,7 +97,7 @@ class Aside:
     def give_back(self, batch: Batch) -> None:
         """Nothing of it runs any more."""
         with self._lock:
-            del self._places[batch.id]
+            self._places.pop(batch.id, None)
 
     def _words_for(self, batch: Batch) -> tuple[str, ...]:
         """Where dbt is to find our macros, and to write, which nobody else does at the time.

@@ -61,9 +61,16 @@ class Build:
     """A dbt process with a batch in its hands."""
 
     def __init__(
-        self, batch: Batch, start: Callable[[], subprocess.Popen[bytes]], around: Surroundings
+        self,
+        batch: Batch,
+        start: Callable[[], subprocess.Popen[bytes]],
+        around: Surroundings,
+        before_the_end: Callable[[Build], None],
     ) -> None:
-        """``start`` starts dbt with the batch. It raises `EngineError`, `OSError`."""
+        """``start`` starts dbt with the batch. It raises `EngineError`, `OSError`.
+
+        ``before_the_end`` is called when everything is known, and before it is told.
+        """
         self.batch = batch
         self.results: dict[str, Outcome] = {}
         self.lost: dict[str, str] = {}  # what it had begun and said no more of, and why
@@ -72,6 +79,7 @@ class Build:
         self.written: Mapping[str, Mapping[str, Any]] = {}  # by dbt, of each node
         self._start = start
         self._around = around
+        self._before_the_end = before_the_end
         self._attempts = {attempt.node_id: attempt for attempt in batch.attempts}
         self._begun: set[str] = set()
         self._said: list[str] = []  # errors that are about no node
@@ -111,14 +119,11 @@ class Build:
 
     # ---------------------------------------------------------------- the thread
 
-    def follow(self, *, before_the_end: Callable[[], None]) -> None:
-        """Start dbt and tell what it does, until it is over. Raises `EngineError`, `OSError`.
-
-        ``before_the_end`` is called when everything is known, and before it is told.
-        """
+    def follow(self) -> None:
+        """Start dbt and tell what it does, until it is over. Raises `EngineError`, `OSError`."""
         if all(self._is_nothing(id) for id in self._attempts):
             self._tell_of_nothings()
-            before_the_end()
+            self._before_the_end(self)
             self._over("", FailureClass.UNKNOWN)
             return
         self._around.results_path.unlink(missing_ok=True)
@@ -131,14 +136,14 @@ class Build:
         finally:
             self._has_started()
         if code is None:
-            before_the_end()
+            self._before_the_end(self)
             self._over("cancelled before it started", FailureClass.UNKNOWN)
             return
         self._compare(code)
         self._tell_of_nothings()
         why, failure_class = self._why(code)
         self.lost = dict.fromkeys(self._begun - self.results.keys(), why)
-        before_the_end()
+        self._before_the_end(self)
         self._over(why, failure_class)
 
     def _wait_to_start(self) -> None:

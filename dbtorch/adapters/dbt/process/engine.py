@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dbtorch.adapters.dbt.answers import lost
+from dbtorch.adapters.dbt.process.ahead import Ahead
 from dbtorch.adapters.dbt.process.apart import HooksApart
 from dbtorch.adapters.dbt.process.artifacts import Artifacts, choose
 from dbtorch.adapters.dbt.process.aside import Aside
@@ -20,9 +20,9 @@ from dbtorch.adapters.dbt.process.ends import Ends
 from dbtorch.adapters.dbt.process.executable import Executable
 from dbtorch.adapters.dbt.process.expected import Expected
 from dbtorch.adapters.dbt.process.freshness import FreshnessCheck
-from dbtorch.adapters.dbt.process.held import HeldBuild
 from dbtorch.adapters.dbt.process.listing import Listing
 from dbtorch.adapters.dbt.process.places import Place, Places
+from dbtorch.adapters.dbt.process.sources import Sources
 from dbtorch.adapters.dbt.process.words import Words
 from dbtorch.adapters.dbt.sql_step import SqlStep
 from dbtorch.adapters.steps.guard import Guard
@@ -48,6 +48,9 @@ from dbtorch.ports import Emit, EngineError, Selected
 if TYPE_CHECKING:
     from dbtorch.adapters.dbt.process.looks import Looks
     from dbtorch.adapters.dbt.process.sql import StepRun
+
+#: What has a batch in its hands.
+Work: TypeAlias = "Build | Sources | StepRun | Looks"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,8 +89,7 @@ class ProcessEngine:
         self._graph = Graph([], [])
         self._accepted = False
         self._backlog: list[Batch] = []
-        self._builds: dict[int, Build | StepRun | Looks] = {}
-        self._checks: dict[Batch, Executable] = {}  # of sources
+        self._works: dict[int, Work] = {}  # by batch
         self._threads: list[threading.Thread] = []
         self._artifacts = Artifacts()
         self._ends = Ends(self._artifacts, self._executable, request.failure_classes, emit)
@@ -99,11 +101,9 @@ class ProcessEngine:
         self._taken: dict[int, Place] = {}  # by batch
         self._starting = threading.Lock()  # of one dbt at a time
         self._listing: Listing | None = None
-        self._held: HeldBuild | None = None
-        self._holds = 0  # builds that have been held
+        self._ahead = Ahead(self._executable, self._words, self._folder / "held")
         self._to_come: set[str] = set()  # nodes that no build has been given
         self._expected: Expected | None = None  # while nobody knows whether dbt answers the same
-        self._cancelled: set[str] = set()  # nodes that no build has in hand
         self._aside = Aside(
             executable=self._executable,
             words=self._words,
@@ -129,7 +129,7 @@ class ProcessEngine:
     def launch(self) -> None:
         """Let dbt read the project while we look at everything else. Raises `EngineError`."""
         if self._request.holds:
-            self._hold()
+            self._ahead.launch()
         else:
             self._listing = self._list()
 
@@ -172,7 +172,7 @@ class ProcessEngine:
         self._expected = None
         hooks = None
         if project.hooks:
-            self._give_up_held()
+            self._ahead.close()
             hooks = HooksApart(project, self._words, self._folder)
             self._build_words = hooks.words
         self._read_manifest = project.manifest
@@ -238,25 +238,18 @@ class ProcessEngine:
             self._in_a_thread(batch, lambda batch: self._report(batch, self._ends.open))
         elif first == SESSION_CLOSE:
             self._in_a_thread(batch, self._close_session)
-        elif self._aside.has(first):
-            one = self._aside.take(batch)
-            with self._lock:
-                self._builds[batch.id] = one
-            self._in_a_thread(batch, lambda batch: self._do_aside(batch, one))
-        elif not self._is_built(first):
-            self._in_a_thread(batch, self._check_sources)
         else:
-            build = self._build(batch)
+            work = self._work(batch)
             with self._lock:
                 self._to_come.difference_update(attempt.node_id for attempt in batch.attempts)
-                self._builds[batch.id] = build
-            self._in_a_thread(batch, lambda batch: self._follow(batch, build))
+                self._works[batch.id] = work
+            self._in_a_thread(batch, lambda _: self._follow(work))
 
     def foresee(self) -> None:
         """Let a dbt read the project for a batch to come."""
         alone = self._opened().batches == 1  # others are told how many threads they may use
-        if alone and self._request.holds and self._build_words is self._words:
-            self._hold()
+        if alone and self._request.holds:
+            self._ahead.foresee()
 
     def skip(self, changes: Sequence[Changed]) -> None:
         """Note nodes that will not run, for the artifacts."""
@@ -270,16 +263,13 @@ class ProcessEngine:
         with self._lock:
             waiting = [batch for batch in self._backlog if attempt in batch.attempts]
             self._backlog = [batch for batch in self._backlog if batch not in waiting]
-            builds = [one for one in self._builds.values() if attempt in one.batch.attempts]
-            checks = [dbt for batch, dbt in self._checks.items() if attempt in batch.attempts]
+            works = [work for work in self._works.values() if attempt in work.batch.attempts]
         for batch in waiting:
             self._hand_back(batch, "cancelled before it started", FailureClass.UNKNOWN)
-        for build in builds:
-            build.cancel(attempt)
-        if not waiting and not builds and not self._is_built(attempt.node_id):
-            self._cancelled.add(attempt.node_id)
-            for dbt in checks or [self._executable]:
-                dbt.interrupt(self._request.grace)
+        for work in works:
+            work.cancel(attempt)
+        if attempt.node_id in (SESSION_OPEN, SESSION_CLOSE):
+            self._executable.interrupt(self._request.grace)
 
     def release(self) -> None:
         """Between two batches dbt has no file open."""
@@ -289,7 +279,7 @@ class ProcessEngine:
 
         Writes sources.json. Raises `EngineError` when dbt cannot check anything.
         """
-        found = self._freshness(self._executable, self._own_place).check(sources)
+        found = self._freshness(self._executable, self._own_place, None).check(sources)
         for id in sources:
             self._artifacts.checked(id, found[id][1])
         self._artifacts.write_sources(self._opened().target_path)
@@ -318,7 +308,7 @@ class ProcessEngine:
             if self._closed:
                 return
             self._closed = True
-        self._give_up_held()
+        self._ahead.close()
         self.kill()
         for thread in self._threads:
             thread.join()
@@ -326,6 +316,27 @@ class ProcessEngine:
         self._guard.close()
 
     # ---------------------------------------------------------------- batches
+
+    def _work(self, batch: Batch) -> Work:
+        """What executes a batch."""
+        first = batch.attempts[0].node_id
+        if self._aside.has(first):
+            return self._aside.take(batch)
+        if first in self._graph:
+            return self._build(batch)
+        dbt = self._executable.part()
+        check = self._freshness(dbt, self._take_place(batch), batch.threads)
+        grace = self._request.grace
+        return Sources(batch, check, dbt, self._artifacts, self._emit, grace=grace)
+
+    def _follow(self, work: Work) -> None:
+        try:
+            work.follow()
+        finally:
+            self._aside.give_back(work.batch)
+            self._leave_place(work.batch)
+            with self._lock:
+                del self._works[work.batch.id]
 
     def _build(self, batch: Batch) -> Build:
         selected, request = self._opened(), self._request
@@ -347,10 +358,7 @@ class ProcessEngine:
         # dbt 1 builds no unit test without its model, and tests it
         command = "test" if kinds <= {Kind.TEST, Kind.UNIT_TEST} else "build"
         alone = place is self._own_place and batch.threads is None
-        held = None
-        with self._lock:
-            if alone and command == "build":
-                held, self._held = self._held, None
+        held = self._ahead.take() if alone and command == "build" else None
 
         def start() -> subprocess.Popen[bytes]:
             ids = [attempt.node_id for attempt in batch.attempts]
@@ -363,15 +371,7 @@ class ProcessEngine:
                 words = words.with_values({"--threads": str(batch.threads)})
             return self._executable.start((command, *words.batch(str(folder), command=command)))
 
-        return Build(batch, start, around)
-
-    def _follow(self, batch: Batch, build: Build) -> None:
-        try:
-            build.follow(before_the_end=lambda: self._keep(build))
-        finally:
-            self._leave_place(batch)
-            with self._lock:
-                del self._builds[batch.id]
+        return Build(batch, start, around, self._keep)
 
     def _keep(self, build: Build) -> None:
         """Take what a batch came to into the artifacts, before anybody knows that it is over."""
@@ -421,38 +421,7 @@ class ProcessEngine:
             self._read_manifest = read_raw((listing.apart or Path()) / "manifest.json")
         return self._read_manifest
 
-    def _do_aside(self, batch: Batch, one: StepRun | Looks) -> None:
-        """Execute what is no node of dbt's."""
-        try:
-            one.follow()
-        finally:
-            self._aside.give_back(batch)
-            with self._lock:
-                del self._builds[batch.id]
-
-    def _check_sources(self, batch: Batch) -> None:
-        for attempt in batch.attempts:
-            self._emit(Started(attempt))
-        ids = [attempt.node_id for attempt in batch.attempts]
-        dbt = self._executable.part()
-        with self._lock:
-            self._checks[batch] = dbt
-        try:
-            check = self._freshness(dbt, self._take_place(batch), batch.threads)
-            found = check.check(ids, stop=lambda: not self._cancelled.isdisjoint(ids))
-        finally:
-            self._leave_place(batch)
-            with self._lock:
-                del self._checks[batch]
-        for attempt in batch.attempts:
-            outcome, written = found[attempt.node_id]
-            self._artifacts.checked(attempt.node_id, written)
-            self._emit(Finished(attempt, outcome))
-        self._emit(Ended(batch, ""))
-
-    def _freshness(
-        self, executable: Executable, place: Place, threads: int | None = None
-    ) -> FreshnessCheck:
+    def _freshness(self, dbt: Executable, place: Place, threads: int | None) -> FreshnessCheck:
         selected = self._opened()
         limit = () if threads is None else ("--threads", str(threads))
         names = {
@@ -461,7 +430,7 @@ class ProcessEngine:
             if node.kind is Kind.SOURCE
         }
         return FreshnessCheck(
-            executable,
+            dbt,
             (*place.words(self._build_words).common(), *limit),
             names,
             place.target_path,
@@ -488,20 +457,6 @@ class ProcessEngine:
         if isinstance(event, Started) and self._to_come:
             self.foresee()
 
-    def _hold(self) -> None:
-        """Start a build that waits to be told its nodes, if none does. Raises `EngineError`."""
-        with self._lock, contextlib.suppress(OSError):
-            if self._held is None and not self._closed:
-                self._holds += 1
-                folder = self._folder / "held" / str(self._holds)
-                self._held = HeldBuild(self._executable, self._words, folder)
-
-    def _give_up_held(self) -> None:
-        with self._lock:
-            held, self._held = self._held, None
-        if held is not None:
-            held.give_up()
-
     def _take_place(self, batch: Batch) -> Place:
         place = self._places.take()
         with self._lock:
@@ -516,16 +471,10 @@ class ProcessEngine:
 
     def _kill(self, why: str) -> None:
         with self._lock:
-            builds = list(self._builds.values())
-            dbts = [*self._checks.values(), self._executable]
-        for build in builds:
-            build.kill(why)
-        for dbt in dbts:
-            dbt.kill()
-
-    def _is_built(self, id: str) -> bool:
-        """Whether it is a node that `dbt build` executes: no source, and no end of the session."""
-        return id in self._graph
+            works = list(self._works.values())
+        for work in works:
+            work.kill(why)
+        self._executable.kill()
 
     def _opened(self) -> Selected:
         if self._selected is None:
