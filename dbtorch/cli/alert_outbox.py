@@ -10,10 +10,10 @@ from typing import Any
 
 from dbtorch.app.courier import deliver_one
 from dbtorch.cli.errors import NODE_FAILED, OK
+from dbtorch.cli.notifying import build_notifiers
 from dbtorch.cli.project import Project
 from dbtorch.cli.render.table import table
 from dbtorch.cli.render.words import first_line, local, many
-from dbtorch.cli.wiring import build_notifiers
 from dbtorch.core.alert_text import card_headline, headline
 from dbtorch.core.alerts import from_json
 from dbtorch.core.outbox import Delivery, EntryKind

@@ -9,9 +9,9 @@ from typing import Any
 
 from dbtorch.adapters.notify.catalog import find
 from dbtorch.cli.errors import NODE_FAILED, OK, UsageError
+from dbtorch.cli.notifying import Notifiers, build_notifiers
 from dbtorch.cli.project import Project
 from dbtorch.cli.run_options import DEFAULT_PIPELINE, Options, pipeline_of
-from dbtorch.cli.wiring import Notifiers, build_notifiers
 from dbtorch.core.alert_examples import example_card, examples
 from dbtorch.core.alerts import Alert, to_json
 from dbtorch.core.outbox import Delivery, Entry, EntryKind, Style

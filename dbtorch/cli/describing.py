@@ -6,7 +6,6 @@ import os
 import re
 import socket
 from collections.abc import Sequence
-from importlib.metadata import version
 
 from dbtorch.adapters.git import Checkout
 from dbtorch.adapters.steps.output import secrets_of
@@ -18,6 +17,7 @@ from dbtorch.core.history import RunRecord
 from dbtorch.core.scrub import scrubber
 from dbtorch.core.state import RunState
 from dbtorch.ports import Selected, StepContext
+from dbtorch.version import VERSION
 
 
 def describe_run(
@@ -37,7 +37,7 @@ def describe_run(
         started_at=occasion.logical_date,
         command=_without_secrets(options.command),
         dbt_args=options.dbt_args_for(project.config),
-        dbtorch_version=version("dbtorch"),
+        dbtorch_version=VERSION,
         dbt_version=selected.dbt_version,
         adapter=selected.adapter,
         manifest_hash=selected.manifest_hash,

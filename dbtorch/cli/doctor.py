@@ -11,7 +11,6 @@ import subprocess
 from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 import click
@@ -24,6 +23,7 @@ from dbtorch.cli.render.words import many
 from dbtorch.cli.run_options import Options
 from dbtorch.core.config import EngineType
 from dbtorch.core.history import Lease
+from dbtorch.version import VERSION
 
 #: Asks an interpreter which dbt it has; standard library only.
 _INVENTORY = """
@@ -95,7 +95,7 @@ def _line(finding: Finding) -> str:
 
 
 def _examine(options: Options) -> Iterator[Finding]:
-    yield Finding("dbtorch", True, f"{version('dbtorch')} on Python {platform.python_version()}")
+    yield Finding("dbtorch", True, f"{VERSION} on Python {platform.python_version()}")
     try:
         project = open_project(options.project_dir)
     except expected_errors() as error:

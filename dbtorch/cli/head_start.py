@@ -13,12 +13,12 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
 
 from dbtorch.ports import Selected
+from dbtorch.version import VERSION
 
 #: Options that make dbt's answer depend on more than the project.
 _FOREIGN = frozenset({"--state", "--defer-state", "--no-partial-parse"})
@@ -40,7 +40,7 @@ class HeadStart:
         environ: Mapping[str, str] = os.environ,
     ) -> None:
         """``words`` is all that was asked of dbt, in order."""
-        self._words = (*words, str(Path.cwd()), version("dbtorch"))
+        self._words = (*words, str(Path.cwd()), VERSION)
         self._environ = environ
         self._foreign = bool(_FOREIGN & set(words)) or "DBT_STATE" in environ
         name = hashlib.sha256("\0".join(self._words).encode()).hexdigest()[:16]

@@ -55,9 +55,9 @@ class _LazyGroup(click.Group):
 def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     if not value or ctx.resilient_parsing:
         return
-    from importlib.metadata import version
+    from dbtorch.version import VERSION
 
-    click.echo(f"dbtorch {version('dbtorch')}")
+    click.echo(f"dbtorch {VERSION}")
     ctx.exit()
 
 

@@ -9,9 +9,9 @@ import click
 
 from dbtorch.app.courier import deliver_one
 from dbtorch.app.planning import step_node
+from dbtorch.cli.notifying import build_notifiers
 from dbtorch.cli.project import Project
 from dbtorch.cli.render.words import many
-from dbtorch.cli.wiring import build_notifiers
 from dbtorch.core.alert_making import Scene
 from dbtorch.core.graph import Graph, Node
 from dbtorch.core.outbox import TRIED_FOR

@@ -15,7 +15,6 @@ from dbtorch.adapters.actor import actor
 from dbtorch.adapters.clock import SystemClock
 from dbtorch.adapters.git import Checkout, checkout
 from dbtorch.adapters.steps.runner import StepRunner
-from dbtorch.app.alerting import Alerting
 from dbtorch.app.inbox import Interrupt, Requested
 from dbtorch.app.planning import texts_to_resolve
 from dbtorch.app.recorder import Recorder
@@ -33,16 +32,10 @@ from dbtorch.cli.render import View, make_view
 from dbtorch.cli.run_options import Options, pipeline_of
 from dbtorch.cli.running import Begun
 from dbtorch.cli.timing import deadline_of, deadlines_of, found_earlier, told
-from dbtorch.cli.wiring import (
-    Subject,
-    build_alerting,
-    build_steps,
-    build_store,
-)
+from dbtorch.cli.wiring import build_steps, build_store
 from dbtorch.core.breaker import Pause
 from dbtorch.core.deadline import Deadlines, Late
 from dbtorch.core.events import Attempt, Batch, Finished, Outdated
-from dbtorch.core.forecast import Forecast
 from dbtorch.core.history import Action, Lease, RunRecord, Verb
 from dbtorch.core.plan import SESSION_CLOSE, SESSION_OPEN, Plan
 from dbtorch.core.run import Run
@@ -52,6 +45,7 @@ from dbtorch.core.timekeeper import Timekeeper
 from dbtorch.ports import EngineError, Selected, Store
 
 if TYPE_CHECKING:
+    from dbtorch.app.alerting import Alerting
     from dbtorch.cli.resuming import Asked
 
 
@@ -233,7 +227,7 @@ class Stretch:
                 inbox=self._inbox,
                 clock=self._clock,
                 recorder=Recorder(store, record.run_id, lease),
-                listeners=[view.changed, alerts],
+                listeners=[view.changed, *alerts],
                 on_pause=lambda pause: view.note(_told_of(pause), level="warning"),
                 timekeeper=timekeeper,
                 on_late=partial(self._late, store, view, alerts, timekeeper, planned.plan),
@@ -245,7 +239,8 @@ class Stretch:
             steps.close()
         if run.finished:
             store.end(record.run_id, run.state, self._clock.now(), lease=lease)
-        alerts.ended(run.state if run.finished else None)
+        for alerting in alerts:
+            alerting.ended(run.state if run.finished else None)
         if run.finished:
             finished = store.run(record.run_id)
             assert finished is not None
@@ -255,8 +250,16 @@ class Stretch:
 
     def _alerts(
         self, store: Store, view: View, record: RunRecord, opening: Opening, resumed: Resumption
-    ) -> Alerting:
-        """What tells people about this stretch; at the very end it is waited for, but not long."""
+    ) -> tuple[Alerting, ...]:
+        """What tells people about this stretch, if anything does.
+
+        At the very end it is waited for, but not long.
+        """
+        spec = self._project.config.alerts
+        if spec is None or not spec.notifiers:
+            return ()
+        from dbtorch.cli.notifying import Subject, build_alerting
+
         subject = Subject(
             record=record,
             plan=opening.planned.plan,
@@ -275,7 +278,7 @@ class Stretch:
             late=found_earlier(self._earlier) if self._earlier is not None else (),
             note=partial(view.note, level="warning"),
         )
-        return self._stack.enter_context(alerting)
+        return (self._stack.enter_context(alerting),)
 
     def _resumption(self, opening: Opening, view: View) -> Resumption:
         """What this stretch goes on with. Raises `UsageError`."""
@@ -345,7 +348,7 @@ class Stretch:
         self,
         store: Store,
         view: View,
-        alerts: Alerting,
+        alerts: Sequence[Alerting],
         timekeeper: Timekeeper,
         plan: Plan,
         late: Late,
@@ -362,13 +365,16 @@ class Stretch:
         )
         store.act(self._occasion.run_id, action)
         view.note(what, level="warning")
-        alerts.late(late)
+        for alerting in alerts:
+            alerting.late(late)
 
 
 def _timekeeper(deadlines: Deadlines, opening: Opening, run: Run) -> Timekeeper:
     """What watches the deadlines; the forecast is made only where there are any."""
     if deadlines.run is None and not deadlines.nodes:
         return Timekeeper(deadlines)
+    from dbtorch.core.forecast import Forecast
+
     forecast = Forecast(opening.planned.plan, opening.durations, run.states)
     return Timekeeper(deadlines, forecast if opening.durations else None, run.states)
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from dbtorch.core.deadline import DeadlineAction, Deadlines, Late
 from dbtorch.core.events import Changed
-from dbtorch.core.forecast import Forecast, Outlook
 from dbtorch.core.state import State
+
+if TYPE_CHECKING:
+    from dbtorch.core.forecast import Forecast, Outlook
 
 #: How probable a miss is when somebody is told of it. One such alert in twenty may be wrong; the
 #: rest is for what a forecast cannot know.

@@ -466,3 +466,25 @@ def test_a_run_is_planned_from_what_dbt_answered_last_time(shop: Shop) -> None:
     settings.write_text(settings.read_text().replace("/bin/dbt", "/bin/no-dbt"))
     assert "no-dbt cannot be started" in shop.refused("run")  # and no step has run
     assert shop.lines("fetched.txt") == ["fetched"] * 4
+
+
+def test_what_no_build_has_confirmed_dbt_is_asked_at_the_end(shop: Shop) -> None:
+    """And where it answers otherwise the run goes on with what is so."""
+    shop.write(
+        {
+            "models/fetched.sql": "-- depends_on: {{ source('raw', 'loads') }}\nselect 1 as id",
+            "models/raw.yml": "sources: [{name: raw, tables: [{name: loads}]}]",
+        }
+    )
+    step = "steps: {{fetch: {{command: '{}', produces: 'source:raw.loads'}}}}"
+    shop.configure(step.format("true"))
+    shop.dbtorch("run")
+    shop.configure(step.format("exit 99"))
+    shop.dbtorch("run")
+    assert shop.show().states == {"fetch": "skipped", "fetched": "skipped"}
+    assert (shop.dir / ".dbtorch" / "runs" / shop.show().id / "dbt" / "listed").is_dir()
+
+    expect_another_answer(kept_answer(shop))
+    shop.dbtorch("run")
+    assert shop.show().states == {"fetch": "skipped", "fetched": "skipped"}
+    assert not shop.batches()
