@@ -77,6 +77,11 @@ def workshop(folder: Path | None) -> Iterator[Path]:
         yield Path(temporary).resolve()
 
 
+def _environ() -> dict[str, str]:
+    """Ours, where Python keeps what it has compiled, as it does wherever a package is installed."""
+    return {name: os.environ[name] for name in os.environ if name != "PYTHONDONTWRITEBYTECODE"}
+
+
 def spend(
     command: Sequence[str],
     *,
@@ -90,7 +95,7 @@ def spend(
         process = subprocess.Popen(
             command,
             cwd=cwd,
-            env=None if environ is None else {**os.environ, **environ},
+            env={**_environ(), **(environ or {})},
             stdin=subprocess.DEVNULL,
             stdout=printed,
             stderr=subprocess.STDOUT,

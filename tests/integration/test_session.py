@@ -151,7 +151,7 @@ def test_a_retry_of_a_microbatch_model_runs_the_batches_that_failed(tmp_path: Pa
     days = ("--event-time-start", "2026-01-01", "--event-time-end", "2026-01-05")
     with session(shop, *days) as found:
         found.when("daily", State.UP_FOR_RETRY, lambda: _land(tmp_path / "late", "n\n1\n3\n"))
-        found.when("daily", State.UP_FOR_RETRY, found.kill_worker)  # another one goes on from there
+        found.when("daily", State.UP_FOR_RETRY, lambda: _replace_worker(found))
         found.drive()
 
     first, second = found.outcomes("daily")
@@ -168,6 +168,13 @@ def test_a_retry_of_a_microbatch_model_runs_the_batches_that_failed(tmp_path: Pa
         assert f"OK created batch 2026-01-{day}" not in found.log("daily", 3 - number)
     assert shop.query("select n from daily order by n") == [(0,), (1,), (2,), (3,)]
     assert invalid(shop.dir / "target") == []
+
+
+def _replace_worker(found) -> None:
+    """Kill it; another one goes on from there."""
+    killed = found.worker
+    found.kill_worker()
+    found.until(lambda: found.worker != killed)
 
 
 def _batches(details):
