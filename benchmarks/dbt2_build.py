@@ -29,24 +29,25 @@ def main() -> int:
     options.add_argument("--executable", required=True, help="dbt 2")
     options.add_argument("--models", type=int, nargs="+", default=[200, 1000, 3000])
     options.add_argument("--threads", type=int, default=4)
-    options.add_argument("--dbt-1", action="store_true", help="a third side: `dbt build` of dbt 1")
+    options.add_argument("--dbt-1", action="store_true", help="two more sides: the same with dbt 1")
     given = options.parse_args()
     targets = []
     for size in given.models:
+        with_dbt_2 = f"engine: {{executable: {given.executable}}}\n"
         commands = {
-            "dbt 2 build": [given.executable, "build"],
-            "dbtorch run": [*given.dbtorch, "run"],
+            "dbt 2 build": ([given.executable, "build"], ""),
+            "dbtorch run": ([*given.dbtorch, "run"], with_dbt_2),
         }
         if given.dbt_1:
-            commands["dbt 1 build"] = [*given.dbt, "build"]
+            commands["dbt 1 build"] = [*given.dbt, "build"], ""
+            commands["dbtorch, dbt 1"] = [*given.dbtorch, "run"], ""
         with workshop(given.folder) as folder:
             sides = {}
-            for number, (name, command) in enumerate(commands.items()):
+            for number, (name, (command, config)) in enumerate(commands.items()):
                 project = write_project(
                     folder / f"side{number}", layers(size), tests=size // 2, threads=given.threads
                 )
-                engine = f"engine: {{executable: {given.executable}}}\n"
-                (project / "dbtorch.yml").write_text(engine)
+                (project / "dbtorch.yml").write_text(config)
                 sides[name] = partial(spend, command, cwd=project)
                 sides[name]()
                 require_results(project, size + size // 2)

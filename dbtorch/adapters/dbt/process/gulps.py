@@ -7,25 +7,27 @@ prints thousands a second would share its cores with as many turns.
 from __future__ import annotations
 
 import os
+import select
 import subprocess
-import time
 from collections.abc import Iterator
 
 #: Bytes that a gulp may have, which is what a pipe holds at most.
 MOST = 1024 * 1024
 
-#: Seconds between two gulps; what a dbt says is known that much later.
-_EVERY = 0.05
+#: Seconds between two gulps; what a dbt says is known that much later, but for its end.
+_EVERY = 0.1
 
 
 def gulps(process: subprocess.Popen[bytes]) -> Iterator[list[bytes]]:
     """Lines of its standard output, since the last time, until it has closed that."""
     assert process.stdout is not None
-    rest = b""
-    while chunk := os.read(process.stdout.fileno(), MOST):
+    rest, output = b"", process.stdout.fileno()
+    end = select.poll()
+    end.register(output, 0)  # reports nothing but that the other side has closed it
+    while chunk := os.read(output, MOST):
         *lines, rest = (rest + chunk).split(b"\n")
         if lines:
             yield lines
-        time.sleep(_EVERY)
+        end.poll(_EVERY * 1000)
     if rest:
         yield [rest]
