@@ -84,7 +84,8 @@ class HeadStart:
 
     def _fingerprint(self, selected: Selected) -> str:
         seen = hashlib.sha256("\0".join(self._words).encode())
-        for name in selected.env_vars:
+        of_dbt = (name for name in self._environ if name.startswith("DBT_"))  # options, too
+        for name in sorted({"HOME", *of_dbt, *selected.env_vars}):
             seen.update(f"\0{name}={self._environ.get(name)}".encode(errors="replace"))
         for path in _files(selected.watched):
             found = path.stat()

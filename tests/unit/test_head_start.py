@@ -77,6 +77,8 @@ def test_files_dbt_does_not_read_change_nothing(project):
         ([], {"REGION": "eu"}),  # a variable that the project reads
         (["--state", "prod"], {}),  # depends on files elsewhere
         ([], {"DBT_STATE": "prod"}),
+        ([], {"DBT_TARGET": "prod"}),  # an option of dbt's
+        ([], {"HOME": "/home/other"}),  # where profiles are
     ],
 )
 def test_it_is_not_taken_for_something_else(project, words, environ):

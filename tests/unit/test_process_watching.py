@@ -5,9 +5,10 @@ from dbtorch.adapters.dbt.process.watching import env_vars, watched
 
 def test_what_is_watched_is_what_dbt_reads(tmp_path):
     project = {"model-paths": ["transform"], "packages-install-path": "vendor"}
-    found = watched(project, tmp_path, tmp_path / "elsewhere" / "profiles.yml")
+    profiles = [tmp_path / folder / "profiles.yml" for folder in ("here", "elsewhere")]
+    found = watched(project, tmp_path, profiles)
     below = {str(tmp_path / name) for name in ("transform", "vendor", "seeds", "dbt_project.yml")}
-    assert below | {str(tmp_path / "elsewhere" / "profiles.yml")} <= set(found)
+    assert below | set(map(str, profiles)) <= set(found)  # also one that is not there yet
     assert str(tmp_path / "models") not in found
 
 

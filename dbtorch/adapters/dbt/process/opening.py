@@ -17,7 +17,7 @@ from dbtorch.adapters.dbt.process.expected import manifest_digest
 from dbtorch.adapters.dbt.process.hooks import HookCode, read_hooks
 from dbtorch.adapters.dbt.process.listing import Listing, flag, ids_of, list_words
 from dbtorch.adapters.dbt.process.order import build_order
-from dbtorch.adapters.dbt.process.target import profiles_path, read_target, read_vars
+from dbtorch.adapters.dbt.process.target import profiles_paths, read_target, read_vars
 from dbtorch.adapters.dbt.process.watching import env_vars, watched
 from dbtorch.adapters.dbt.process.words import Words
 from dbtorch.core.graph import BUILT, Kind
@@ -66,7 +66,7 @@ def open_project(
     Raises `EngineError` with dbt's own words.
     """
     project = listing.project
-    files = watched(project, project_dir, profiles_path(words, cwd, environ))
+    files = watched(project, project_dir, profiles_paths(words, cwd, environ))
     names = env_vars(files)
     dbt = shutil.which(executable.command[0], path=environ.get("PATH"))
     listed = listing.ids()

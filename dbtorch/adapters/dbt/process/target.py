@@ -58,7 +58,8 @@ def read_target(
 
     ``base`` is the folder that relative paths in the profile count from.
     """
-    path = profiles_path(words, cwd, env)
+    paths = profiles_paths(words, cwd, env)
+    path = next((path for path in paths if path.exists()), paths[-1])
     profiles = _mapping(path)
     names = {"env": env, "vars": _given(words)}
     said = words.values.get("--profile") or env.get("DBT_PROFILE") or project.get("profile")
@@ -95,13 +96,12 @@ def read_target(
     )
 
 
-def profiles_path(words: Words, cwd: Path, env: Mapping[str, str]) -> Path:
-    """Where dbt looks: --profiles-dir, DBT_PROFILES_DIR, the current folder, ~/.dbt."""
+def profiles_paths(words: Words, cwd: Path, env: Mapping[str, str]) -> tuple[Path, ...]:
+    """Where dbt looks, in order: --profiles-dir or DBT_PROFILES_DIR, the current folder, ~/.dbt."""
     folder = words.values.get("--profiles-dir") or env.get("DBT_PROFILES_DIR")
     if folder:
-        return Path(cwd, folder).expanduser() / "profiles.yml"
-    here = cwd / "profiles.yml"
-    return here if here.exists() else Path.home() / ".dbt" / "profiles.yml"
+        return (Path(cwd, folder).expanduser() / "profiles.yml",)
+    return (cwd / "profiles.yml", Path.home() / ".dbt" / "profiles.yml")
 
 
 def _duckdb_name(type: str, path: Any) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +24,24 @@ _FOLDERS = {
 
 _FILES = (
     *("dbt_project.yml", "packages.yml", "dependencies.yml", "package-lock.yml"),
-    *("selectors.yml", "catalogs.yml"),
+    *("selectors.yml", "catalogs.yml", ".dbtignore"),
 )
 
 _ENV_VAR = re.compile(rb"""\benv_var\s*\(\s*['"]([^'"]+)['"]""")
 
 
-def watched(project: Mapping[str, Any], project_dir: Path, profiles: Path) -> tuple[str, ...]:
-    """Files and folders that dbt has read; while they stay the same, so does what it says."""
+def watched(
+    project: Mapping[str, Any], project_dir: Path, profiles: Iterable[Path]
+) -> tuple[str, ...]:
+    """Files and folders that dbt has read; while they stay the same, so does what it says.
+
+    ``profiles`` are where it looks for profiles.yml: one of them may be there the next time.
+    """
     names = {str(project.get("packages-install-path") or "dbt_packages"), *_FILES}
     for key, default in _FOLDERS.items():
         said = project.get(key)
         names |= {str(name) for name in (said if isinstance(said, Sequence) else default)}
-    found = {project_dir / name for name in names} | {profiles}
+    found = {project_dir / name for name in names} | {*profiles}
     return tuple(sorted(str(path.resolve()) for path in found))
 
 
