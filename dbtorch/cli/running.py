@@ -117,7 +117,8 @@ def _asked(
 def _checks(project: Project, kept: Selected) -> bool:
     """Whether relations are checked, of which only a manifest says where they are."""
     said = (node.meta.get("dbtorch") for node in kept.nodes)
-    return bool(project.config.checks) or any("checks" in one for one in said if one)
+    own = any(isinstance(one, dict) and "checks" in one for one in said)
+    return own or bool(project.config.checks)
 
 
 def _prepare(project_dir: Path, files: RunFiles) -> None:

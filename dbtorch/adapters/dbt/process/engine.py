@@ -217,6 +217,7 @@ class ProcessEngine:
 
     def adopt(self, results: Mapping[str, Mapping[str, Any]]) -> None:
         """Results of an earlier stretch of the same run, for complete artifacts."""
+        self._to_come.difference_update(results)
         self._artifacts.adopt(results)
 
     def watch(self, checks: Mapping[str, Watch]) -> None:
