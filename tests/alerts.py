@@ -42,7 +42,7 @@ def a_failure(event=AlertEvent.FAILED, **given) -> Alert:
         "sql_line": "line 12: select amont",
         "blocked": 12,
         "blocked_names": ("weekly_kpis", "fct_kpis", "fct_revenue"),
-        "log": f".dbtorch/runs/{RUN}/nodes/model.shop.fct_orders/3.log",
+        "log": f".dbtorch/runs/{RUN}/nodes/model.shop.fct_orders.3.log",
         "command": f"dbtorch retry {RUN}",
         "since": NOON + timedelta(minutes=3),
     }
@@ -59,7 +59,7 @@ def a_check(**given) -> Alert:
         "failure_class": FailureClass.DATA,
         "message": "row_count: 0 rows, usually about 12,000; at least 1 expected",
         "sql_line": "",
-        "log": f".dbtorch/runs/{RUN}/nodes/check.model.shop.fct_orders/1.log",
+        "log": f".dbtorch/runs/{RUN}/nodes/check.model.shop.fct_orders.1.log",
     }
     return a_failure(AlertEvent.CHECK, **{**values, **given})
 

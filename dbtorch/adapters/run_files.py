@@ -7,7 +7,7 @@ from pathlib import Path
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]")
 
-#: Longest name of a folder that is a node's id as it is.
+#: Longest part of a file's name that is a node's id as it is.
 _LONGEST = 150
 
 
@@ -16,6 +16,8 @@ class RunFiles:
 
     def __init__(self, project_dir: Path, run_id: str) -> None:
         self.root = project_dir / ".dbtorch" / "runs" / run_id
+        self._nodes = self.root / "nodes"  # one for all: dbt 2 looks into every folder of a project
+        self._made = False
 
     @property
     def dbt_log(self) -> Path:
@@ -24,13 +26,14 @@ class RunFiles:
 
     def path(self, node_id: str, number: int) -> Path:
         """The log of one attempt, whether or not it exists."""
-        return self.root / "nodes" / _file_safe(node_id) / f"{number}.log"
+        return self._nodes / f"{_file_safe(node_id)}.{number}.log"
 
     def log(self, node_id: str, number: int) -> Path:
         """The log of one attempt, to be written; its folder exists."""
-        path = self.path(node_id, number)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path
+        if not self._made:
+            self._nodes.mkdir(parents=True, exist_ok=True)
+            self._made = True
+        return self.path(node_id, number)
 
 
 def _file_safe(node_id: str) -> str:

@@ -89,7 +89,7 @@ def _failure(alert: Alert) -> dict[str, Any]:
         "sql_line": "line 12: select amont",
         "blocked": 12,
         "blocked_names": ("weekly_kpis", "fct_kpis"),
-        "log": f".dbtorch/runs/{alert.run_id}/nodes/model.example.fct_orders/1.log",
+        "log": f".dbtorch/runs/{alert.run_id}/nodes/model.example.fct_orders.1.log",
         "command": f"dbtorch retry {alert.run_id}",
     }
 
@@ -127,7 +127,7 @@ def _check(alert: Alert) -> dict[str, Any]:
         "failure_class": FailureClass.DATA,
         "message": "row_count: 0 rows, usually about 12,000; at least 1 expected",
         "sql_line": "",
-        "log": f".dbtorch/runs/{alert.run_id}/nodes/{node_id}/1.log",
+        "log": f".dbtorch/runs/{alert.run_id}/nodes/{node_id}.1.log",
     }
 
 

@@ -83,10 +83,10 @@ def test_a_channel_over_three_runs(shop: Workspace, server: Slack) -> None:
         "weekly_kpis, fct_kpis",
         "https://git.example.com/shop/blob/main/docs/orders.md",
         f"dbtorch retry {first}",
-        f".dbtorch/runs/{first}/nodes/model.shop.fct_orders/1.log",
+        f".dbtorch/runs/{first}/nodes/model.shop.fct_orders.1.log",
     ):
         assert said in told, told
-    assert (shop.dir / f".dbtorch/runs/{first}/nodes/model.shop.fct_orders/1.log").is_file()
+    assert (shop.dir / f".dbtorch/runs/{first}/nodes/model.shop.fct_orders.1.log").is_file()
 
     shop.dbtorch("run", code=1)
     assert len(server.top_level()) == 1  # nobody is disturbed a second time

@@ -289,7 +289,7 @@ def test_what_a_killed_run_leaves_has_no_secrets(workspace: Workspace) -> None:
 
 
 def log_of(workspace: Workspace, node: str) -> str:
-    logs = (workspace.dir / ".dbtorch" / "runs").glob(f"*/nodes/{node}/1.log")
+    logs = (workspace.dir / ".dbtorch" / "runs").glob(f"*/nodes/{node}.1.log")
     return "".join(path.read_text() for path in logs)
 
 

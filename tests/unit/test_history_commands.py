@@ -286,7 +286,7 @@ def test_without_a_log_the_history_says_what_it_knows(shop):
     text = said(logs, store, "r1", "fct_orders", project_dir=folder)
     assert "the log is not on this machine" in text
     assert "Binder Error" in text
-    assert not (folder / ".dbtorch/runs/r1/nodes/model.shop.fct_orders").exists()
+    assert not (folder / ".dbtorch/runs/r1/nodes/model.shop.fct_orders.1.log").exists()
 
 
 def test_logs_as_json(shop):

@@ -18,12 +18,14 @@ from dbtorch.adapters.run_files import RunFiles
         ("..", r"\.\.-[0-9a-f]{8}"),
     ],
 )
-def test_every_id_makes_a_folder_of_its_own(tmp_path, node_id, name):
+def test_every_attempt_has_a_file_of_its_own(tmp_path, node_id, name):
 
     files = RunFiles(tmp_path, "r1")
     path = files.path(node_id, 2)
-    assert path.parent.parent == files.root / "nodes"
-    assert re.fullmatch(name, path.parent.name)
-    assert len(path.parent.name) <= 150
+    assert path.parent == files.root / "nodes"
+    assert re.fullmatch(rf"{name}\.2\.log", path.name)
+    assert len(path.name) <= 160
+    assert path != files.path(node_id, 1)
     assert not path.parent.exists()
-    assert files.log(node_id, 2).parent.is_dir()
+    assert files.log(node_id, 2) == path
+    assert path.parent.is_dir()

@@ -326,7 +326,9 @@ class ProcessEngine:
         if first in self._graph:
             return self._build(batch)
         dbt = self._executable.part()
-        check = self._freshness(dbt, self._take_place(batch), batch.threads)
+        # a build that is held may be writing into the project's own place as it parses
+        place = self._take_place(batch, own=not self._request.holds)
+        check = self._freshness(dbt, place, batch.threads)
         grace = self._request.grace
         return Sources(batch, check, dbt, self._artifacts, self._emit, grace=grace)
 
@@ -356,10 +358,11 @@ class ProcessEngine:
             fail_fast=selected.fail_fast,
         )
         kinds = {self._graph.nodes[attempt.node_id].kind for attempt in batch.attempts}
-        # dbt 1 builds no unit test without its model, and tests it
-        command = "test" if kinds <= {Kind.TEST, Kind.UNIT_TEST} else "build"
+        # dbt 1 builds no unit test without its model, and tests it; dbt 2 does, and may be held
+        tests = kinds <= {Kind.TEST, Kind.UNIT_TEST} and not self._request.holds
+        command = "test" if tests else "build"
         alone = place is self._own_place and batch.threads is None
-        held = self._ahead.take() if alone and command == "build" else None
+        held = self._ahead.take() if alone else None
 
         def start() -> subprocess.Popen[bytes]:
             ids = [attempt.node_id for attempt in batch.attempts]
@@ -458,8 +461,8 @@ class ProcessEngine:
         if isinstance(event, Started) and self._to_come:
             self.foresee()
 
-    def _take_place(self, batch: Batch) -> Place:
-        place = self._places.take()
+    def _take_place(self, batch: Batch, *, own: bool = True) -> Place:
+        place = self._places.take(own=own)
         with self._lock:
             self._taken[batch.id] = place
         return place

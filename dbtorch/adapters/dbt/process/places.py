@@ -43,10 +43,10 @@ class Places:
         self._taken: set[Place] = set()
         self._lock = threading.Lock()
 
-    def take(self) -> Place:
-        """The first that is free; in a new one is what dbt has parsed."""
+    def take(self, *, own: bool = True) -> Place:
+        """The first that is free, the project's ``own`` or not; in a new one is what dbt parsed."""
         with self._lock:
-            known = [self._own, *self._others]
+            known = [self._own] * own + self._others
             place = next((one for one in known if one not in self._taken), None)
             if place is None:
                 place = self._another()
