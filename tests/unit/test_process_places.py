@@ -1,34 +1,63 @@
-"""Where dbts write that are at work at the same time."""
+"""Places of dbts that are at work at the same time."""
 
 from dbtorch.adapters.dbt.process.places import Place, Places
+from dbtorch.adapters.dbt.process.words import Words
+
+GIVEN = Words.of(("--project-dir", "p", "--target-path", "mine"))
 
 
-def test_nobody_writes_where_somebody_else_does(tmp_path):
+def test_who_is_alone_has_the_projects_own_place(tmp_path):
     own = Place(tmp_path / "target")
     places = Places(own, tmp_path / "beside")
-    first, second, third = (places.take() for _ in range(3))
-    assert first == own
-    assert len({place.target_path for place in (first, second, third)}) == 3
+    for _ in range(2):
+        place = places.take()
+        assert place is own
+        assert place.words(GIVEN) is GIVEN
+        places.give_back(place)
+    assert not (tmp_path / "beside").exists()
+
+
+def test_who_comes_meanwhile_has_another_with_what_dbt_has_parsed(tmp_path):
+    own = Place(tmp_path / "target")
+    own.target_path.mkdir()
+    (own.target_path / "partial_parse.msgpack").write_text("parsed")
+    (own.target_path / "run_results.json").write_text("of the first")
+    places = Places(own, tmp_path / "beside")
+    first, second, third = places.take(), places.take(), places.take()
+    assert len({first, second, third}) == 3
+    assert [path.name for path in second.target_path.iterdir()] == ["partial_parse.msgpack"]
+    words = second.words(GIVEN).values
+    assert words["--target-path"] == str(second.target_path)
+    assert words["--log-path"] == str(second.log_path)
+    assert words["--project-dir"] == "p"
+    (second.target_path / "partial_parse.msgpack").write_text("of the second")
     places.give_back(second)
-    assert places.take() == second
+    assert places.take() is second
+    assert (second.target_path / "partial_parse.msgpack").read_text() == "of the second"
     places.give_back(first)
-    assert places.take() == own
+    assert places.take() is first
+
+
+def test_what_was_compiled_is_where_people_look_for_it(tmp_path):
+    own = Place(tmp_path / "target")
+    places = Places(own, tmp_path / "beside")
+    places.take()
+    other = places.take()
+    for place, name in ((own, "a"), (other, "b")):
+        folder = place.target_path / "compiled" / "shop"
+        folder.mkdir(parents=True)
+        (folder / f"{name}.sql").write_text(name)
+    places.give_back(other)
+    compiled = own.target_path / "compiled" / "shop"
+    assert sorted(path.name for path in compiled.iterdir()) == ["a.sql", "b.sql"]
+    places.close()
+    assert not (tmp_path / "beside").exists()
 
 
 def test_the_own_one_is_left_alone_where_it_is_not_wanted(tmp_path):
-    places = Places(Place(tmp_path / "target"), tmp_path / "beside")
+    own = Place(tmp_path / "target")
+    places = Places(own, tmp_path / "beside")
     other = places.take(own=False)
     assert other.target_path.is_dir()
-    assert other.log_path is not None
-    assert places.take() == Place(tmp_path / "target")
-
-
-def test_what_was_compiled_elsewhere_is_found_where_people_look(tmp_path):
-    places = Places(Place(tmp_path / "target"), tmp_path / "beside")
-    other = places.take(own=False)
-    (other.target_path / "compiled").mkdir()
-    (other.target_path / "compiled" / "a.sql").write_text("select 1")
-    places.give_back(other)
-    assert (tmp_path / "target" / "compiled" / "a.sql").read_text() == "select 1"
-    places.close()
-    assert not (tmp_path / "beside").exists()
+    assert other != own
+    assert places.take() is own
