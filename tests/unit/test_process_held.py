@@ -48,8 +48,9 @@ def held(tmp_path: Path) -> Iterator[Held]:
         guard.close()
 
 
+@pytest.mark.parametrize("full", [False, True], ids=["", "the disk is full"])
 @pytest.mark.parametrize("late", [False, True], ids=["it waits already", "it comes later"])
-def test_it_builds_what_it_is_told(held: Held, tmp_path: Path, *, late: bool) -> None:
+def test_it_builds_what_it_is_told(held: Held, tmp_path: Path, *, late: bool, full: bool) -> None:
     told = tmp_path / "told"
     parses = f"""
 import os, time
@@ -60,6 +61,8 @@ print("ready", flush=True)
     build, executable = held(parses + READS)
     process = build._process
     assert process.stdout is not None
+    if full:
+        (tmp_path / "held" / "run_results.draft").mkdir()  # so no file of that name can be made
     if not late:
         assert process.stdout.readline() == b"ready\n"
     assert build.go_on(choose(tmp_path / "batch", MANY)) is process

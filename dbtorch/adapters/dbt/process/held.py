@@ -52,16 +52,22 @@ class HeldBuild:
         self._executable.ended(self._process)
 
     def _tell(self, content: bytes) -> None:
-        """Whether it comes there before this or after, it reads the same."""
-        with contextlib.suppress(OSError):  # it has ended: nobody reads
-            draft = self._path.with_suffix(".draft")
+        """Whether it comes there before this or after, it reads the same.
+
+        On a disk that is full it is told through the pipe alone, or ended.
+        """
+        draft, written = self._path.with_suffix(".draft"), False
+        with contextlib.suppress(OSError):
             draft.write_bytes(content)
             draft.replace(self._path)
-            pipe = self._end_of_pipe()
-            if pipe is not None:
-                os.set_blocking(pipe, True)
-                with os.fdopen(pipe, "wb") as file:
-                    file.write(content)
+            written = True
+        pipe = self._end_of_pipe()
+        if pipe is not None:
+            os.set_blocking(pipe, True)
+            with contextlib.suppress(OSError), os.fdopen(pipe, "wb") as file:
+                file.write(content)  # unless it has ended: nobody reads
+        elif not written:
+            stop(self._process, signal.SIGKILL)
 
     def _end_of_pipe(self) -> int | None:
         """The pipe, if it waits there; it may have found the name just before that was a file's."""
