@@ -47,7 +47,8 @@ def main() -> int:
                 project = write_project(
                     folder / f"side{number}", layers(size), tests=size // 2, threads=given.threads
                 )
-                (project / "dbtorch.yml").write_text(config)
+                if config:
+                    (project / "dbtorch.yml").write_text(config)
                 sides[name] = partial(spend, command, cwd=project)
                 sides[name]()
                 require_results(project, size + size // 2)
