@@ -47,7 +47,7 @@ class Aside:
     grace: float
     watches: Mapping[str, Watch] = field(default_factory=dict)
     selected: Selected | None = None
-    manifest: Callable[[], Mapping[str, Any]]
+    manifest: Mapping[str, Any] = field(default_factory=dict)  # for checks alone
     hooks: HooksApart | None = None
     _shadow: Path | None = None
     _places: dict[int, Path] = field(default_factory=dict)  # where dbt writes, by batch
@@ -81,8 +81,8 @@ class Aside:
                 log_path=self.log_path,
                 rules=self.rules,
             )
-        manifest = self.manifest()
-        nodes = {id: node for name in _SECTIONS for id, node in (manifest.get(name) or {}).items()}
+        sections = (self.manifest.get(name) or {} for name in _SECTIONS)
+        nodes = {id: node for section in sections for id, node in section.items()}
         looked_at = {self.watches[attempt.node_id].relation for attempt in batch.attempts}
         return Looks(
             batch,

@@ -114,9 +114,7 @@ class ProcessEngine:
             log_path=request.log_path,
             rules=request.failure_classes,
             grace=request.grace,
-            manifest=self._manifest,
         )
-        self._read_manifest: Mapping[str, Any] | None = None
         self.warnings: list[str] = []
 
     # ---------------------------------------------------------------- opening
@@ -137,7 +135,8 @@ class ProcessEngine:
         """Go on from what dbt answered last time, if nothing says that it answers otherwise now.
 
         What the first build writes of the project is compared with it. Where that is not
-        enough, dbt is asked: the answer is False, and `open` has its answer. Raises `EngineError`.
+        enough, dbt is asked: the answer is False, and `open` has its answer. It is not where
+        relations are checked, so who knows of checks expects None. Raises `EngineError`.
         """
         if kept is not None and self._request.holds and _is_enough(kept):
             self._know(kept)
@@ -175,7 +174,7 @@ class ProcessEngine:
             self._ahead.close()
             hooks = HooksApart(project, self._words, self._folder)
             self._build_words = hooks.words
-        self._read_manifest = project.manifest
+        self._aside.manifest = project.manifest
         self._know(project.selected, hooks)
         return project.selected
 
@@ -414,16 +413,6 @@ class ProcessEngine:
             self._report(batch, self._ends.close)
         else:
             self._hand_back(batch, "planned anew", FailureClass.TRANSIENT)
-
-    def _manifest(self) -> Mapping[str, Any]:
-        """What dbt has written of the project, in this run. Raises `EngineError`."""
-        from dbtorch.adapters.dbt.process.opening import read_raw
-
-        if self._read_manifest is None:
-            listing = self._list(apart=True)
-            listing.ids()
-            self._read_manifest = read_raw((listing.apart or Path()) / "manifest.json")
-        return self._read_manifest
 
     def _freshness(self, dbt: Executable, place: Place, threads: int | None) -> FreshnessCheck:
         selected = self._opened()

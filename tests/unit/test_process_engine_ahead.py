@@ -1,0 +1,68 @@
+"""Where dbts write while another one reads the project ahead; a script stands in for dbt 2."""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from dbtorch.adapters.dbt.process.engine import ProcessEngine, ProcessRequest
+from dbtorch.core.events import Attempt, Batch, Ended
+from dbtorch.core.graph import Kind, Node
+from tests.unit.test_head_start import selected
+
+MODEL, SOURCE = "model.shop.a", "source.shop.raw.loads"
+
+#: Says how it was called; a build then waits for its nodes.
+SCRIPT = """
+import os, sys
+with open(f"called.{os.getpid()}", "w") as file:
+    file.write("\\n".join(sys.argv[1:]))
+if sys.argv[1] == "build":
+    open(sys.argv[sys.argv.index("--state") + 1] + "/run_results.json").read()
+"""
+
+
+def test_a_source_is_not_checked_where_a_build_reads_the_project(tmp_path: Path) -> None:
+    (tmp_path / "dbt.py").write_text(SCRIPT)
+    told: queue.Queue[object] = queue.Queue()
+    request = ProcessRequest(
+        command=(sys.executable, str(tmp_path / "dbt.py")),
+        args=(),
+        project_dir=tmp_path,
+        cwd=tmp_path,
+        environ=os.environ,
+        log_path=lambda attempt: tmp_path / f"{attempt.node_id}.log",
+        console=tmp_path / "console.log",
+        scratch=tmp_path / "scratch",
+        grace=1.0,
+        holds=True,
+    )
+    kept = replace(
+        selected(tmp_path),
+        nodes=(
+            Node(id=MODEL, kind=Kind.MODEL, name="a"),
+            Node(id=SOURCE, kind=Kind.SOURCE, name="raw.loads"),
+        ),
+        selected=frozenset({MODEL}),
+        selected_sources=frozenset({SOURCE}),
+        hooks=(),
+        manifest_digest="known",
+    )
+    engine = ProcessEngine(request, told.put)
+    try:
+        engine.launch()
+        assert engine.expect(kept)  # so nobody lists
+        engine.accept()
+        engine.start(Batch(1, (Attempt(SOURCE, 1),)))
+        while not isinstance(told.get(timeout=60), Ended):
+            pass
+    finally:
+        engine.close()
+    calls = [path.read_text().split("\n") for path in tmp_path.glob("called.*")]
+    (checked,) = [words for words in calls if words[:2] == ["source", "freshness"]]
+    place = Path(checked[checked.index("--target-path") + 1])
+    assert place.is_relative_to(tmp_path / "scratch")
+    assert not any(words[0] == "list" for words in calls)
