@@ -84,6 +84,7 @@ class Stretch:
         self._asked = asked
         self._clock = SystemClock()
         self._answer: list[Selected] = []  # dbt's, where it is not the kept one
+        self._since: datetime | None = None  # when a run went on that is not told of from its start
         self._deadline = deadline_of(
             pipeline_of(begun.project.config, begun.options),
             begun.options,
@@ -124,7 +125,7 @@ class Stretch:
             run = self._drive(store, lease, view, engine, opening, commit())
             if run.finished:
                 return _exit_code(run, self._signals.received)
-            # dbt answered something else than the kept answer: go on with what is so.
+            view.note("dbt reads another project than last time: planned anew", level="info")
             self._head_start.forget()
             self._earlier = store.run(self._occasion.run_id)
             self._asked = None  # what was asked for is under way
@@ -215,7 +216,8 @@ class Stretch:
         engine.adopt(resumed.results)
         engine.watch(planned.plan.checks)
         self._signals.route(self._inbox, leave=partial(_leave, engine, steps), grace=self._grace)
-        began = self._clock.now()
+        if self._asked is not None:
+            self._since = self._clock.now()
         alerts = self._alerts(store, view, record, opening, resumed)
         view.start(planned.plan, replace(record, nodes=resumed.before), self._files.path)
         try:
@@ -244,8 +246,7 @@ class Stretch:
         if run.finished:
             finished = store.run(record.run_id)
             assert finished is not None
-            since = began if self._earlier is not None else None
-            view.finish(summarize(finished, log_path=self._files.path, since=since))
+            view.finish(summarize(finished, log_path=self._files.path, since=self._since))
         return run
 
     def _alerts(

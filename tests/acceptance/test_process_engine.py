@@ -448,7 +448,7 @@ def test_a_run_is_planned_from_what_dbt_answered_last_time(shop: Shop) -> None:
     assert answer.read_bytes() == written
 
     expect_another_answer(answer)
-    shop.dbtorch("run")
+    assert "planned anew" in shop.dbtorch("run").out
     assert shop.show().tries == {"fetch": 1, "first": 1, "second": 1}
     assert not answer.exists()  # it was planned anew
     assert shop.lines("fetched.txt") == ["fetched"] * 3
