@@ -102,7 +102,7 @@ class Engine(Protocol):
         """Hand back, as lost, what waits for `accept`: another plan is to go on."""
 
     def skip(self, changes: Sequence[Changed]) -> None:
-        """Note nodes that will not run, for dbt's artifacts."""
+        """Note nodes that do not run, or are called off as they do, for dbt's artifacts."""
 
     def cancel(self, attempt: Attempt) -> None:
         """Cancel an attempt in the warehouse; it still reports how it ended."""

@@ -15,6 +15,7 @@ from dbtorch.core.graph import Kind
 from dbtorch.core.history import Action
 from dbtorch.core.run import Run
 from dbtorch.core.state import State
+from dbtorch.core.stopping import FAIL_FAST
 from dbtorch.core.timekeeper import Timekeeper
 from dbtorch.ports import Clock, Engine, Listener, Steps
 
@@ -163,7 +164,7 @@ class Runner:
             return
         self._recorder(changes)
         self._timekeeper.note(changes)
-        left_out = [change for change in changes if self._never_ran(change)]
+        left_out = [change for change in changes if self._is_left_out(change)]
         if left_out:
             self._engine.skip(left_out)
         if any(change.retry_at and change.node_id in self._planned.on_engine for change in changes):
@@ -179,11 +180,13 @@ class Runner:
             self._paused = not self._paused
             self._on_pause(self._run.pause)
 
-    def _never_ran(self, change: Changed) -> bool:
+    def _is_left_out(self, change: Changed) -> bool:
+        """Whether dbt's artifacts are to say that a node was skipped."""
         node = self._run.plan.graph.nodes[change.node_id]
         inside = node.id in self._planned.on_engine and node.kind not in _NOT_DBTS
         ended = change.state in (State.UPSTREAM_FAILED, State.SKIPPED, State.CANCELLED)
-        return inside and ended and change.before is State.PENDING
+        called_off = change.state is State.SKIPPED and change.reason == FAIL_FAST
+        return inside and ended and (change.before is State.PENDING or called_off)
 
 
 def _asked(what: str, action: Action) -> str:

@@ -182,6 +182,35 @@ def _batches(details):
     return tuple([batch[0][:10] for batch in found[kind]] for kind in ("successful", "failed"))
 
 
+def test_what_fail_fast_calls_off_was_skipped_for_dbt_too(tmp_path: Path) -> None:
+    shop = Shop(
+        tmp_path / "shop",
+        {
+            "models/slow.sql": """
+                {{ config(materialized='table') }}
+                select sum(a.range * b.range) from range(9999999) a, range(999999) b
+            """,
+            "models/bad.py": f"""
+                import os, time
+
+                def model(dbt, session):
+                    while not os.path.exists("{tmp_path}/late"):
+                        time.sleep(0.1)
+                    if os.path.exists("{tmp_path}/late"):
+                        raise ValueError("no good")
+                    return session.sql("select 1 as id")
+            """,
+        },
+        threads=2,
+    )
+    with session(shop, "--fail-fast") as found:
+        found.when("slow", State.RUNNING, lambda: _land(tmp_path / "late"))
+        found.drive()
+    assert (found.states["bad"], found.states["slow"]) == ("failed", "skipped")
+    assert shop.results()["model.shop.slow"] == ("skipped", "Skipping due to fail_fast")
+    assert invalid(shop.dir / "target") == []
+
+
 def test_what_fail_fast_leaves_out_is_in_dbts_results(tmp_path: Path) -> None:
     shop = Shop(
         tmp_path / "shop",

@@ -148,6 +148,7 @@ def test_artifacts_hold_the_last_result_of_every_node(tmp_path):
         reason="model.shop.z failed",
     )
     found.skipped(left_out)
+    found.ended("model.shop.c", {"status": "error"})  # it was called off, and says so later
     found.ended("step.load", {"status": "success"})
     found.write(tmp_path)
     written = json.loads((tmp_path / "run_results.json").read_text())

@@ -60,6 +60,7 @@ class Artifacts:
 
     def __init__(self) -> None:
         self._results: dict[str, dict[str, Any]] = {}
+        self._skips: dict[str, dict[str, Any]] = {}  # which is the last word
         self._sources: dict[str, Mapping[str, Any]] = {}
         self.dbt_version = ""
         self.without: frozenset[str] = frozenset()  # nodes of which this dbt writes no result
@@ -75,8 +76,7 @@ class Artifacts:
 
     def ended(self, id: str, result: Mapping[str, Any]) -> None:
         """An attempt came to this."""
-        known = {key: value for key, value in result.items() if key in _EMPTY}
-        self._results[id] = {**_EMPTY, **known, "unique_id": id}
+        self._results[id] = _result(id, result)
 
     def checked(self, id: str, source: Mapping[str, Any]) -> None:
         """The check of a source came to this."""
@@ -85,7 +85,12 @@ class Artifacts:
     def skipped(self, change: Changed) -> None:
         """A node does not run."""
         why = change.reason if change.state is not State.CANCELLED else None
-        self.ended(change.node_id, {"status": "skipped", "message": why})
+        result = _result(change.node_id, {"status": "skipped", "message": why})
+        self._skips[change.node_id] = result
+
+    def forget_skipped(self) -> None:
+        """Another plan goes on; it leaves out others."""
+        self._skips.clear()
 
     def dbt_wrote(self, results: Mapping[str, Mapping[str, Any]]) -> None:
         """What dbt wrote of a batch says more than its events do."""
@@ -95,14 +100,14 @@ class Artifacts:
 
     def results(self) -> dict[str, dict[str, Any]]:
         """The last result of each node."""
-        return dict(self._results)
+        return {**self._results, **self._skips}
 
     def write(self, target_path: Path) -> None:
         """Write what there is of the run. Raises `OSError`."""
         target_path.mkdir(parents=True, exist_ok=True)
         results = [
             result
-            for id, result in self._results.items()
+            for id, result in self.results().items()
             if id.startswith(_HAVE_RESULTS) and id not in self.without
         ]
         elapsed = (datetime.now(UTC) - self._began).total_seconds()
@@ -118,6 +123,14 @@ class Artifacts:
             sources = list(self._sources.values())
             content = _artifact(_SOURCES, sources, elapsed, version=self.dbt_version)
             _write(target_path / "sources.json", content)
+
+
+def _result(id: str, known: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        **_EMPTY,
+        **{key: value for key, value in known.items() if key in _EMPTY},
+        "unique_id": id,
+    }
 
 
 def _artifact(

@@ -163,6 +163,7 @@ class ProcessEngine:
             self._words,
             self._listing or self._list(),
             texts,
+            folder=self._folder / "asked",
             project_dir=request.project_dir,
             cwd=request.cwd,
             environ=request.environ,
@@ -209,6 +210,7 @@ class ProcessEngine:
         """Hand back, as lost, what waits for `accept`: another plan is to go on."""
         with self._lock:
             backlog, self._backlog = self._backlog, []
+        self._artifacts.forget_skipped()
         for batch in backlog:
             self._hand_back(batch, "planned anew", FailureClass.TRANSIENT)
 
@@ -252,7 +254,7 @@ class ProcessEngine:
             self._ahead.foresee()
 
     def skip(self, changes: Sequence[Changed]) -> None:
-        """Note nodes that will not run, for the artifacts."""
+        """Note nodes that do not run, or are called off as they do, for the artifacts."""
         with self._lock:
             self._to_come.difference_update(change.node_id for change in changes)
         for change in changes:

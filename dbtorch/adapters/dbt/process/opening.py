@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,9 @@ from dbtorch.adapters.dbt.manifest import read_manifest
 from dbtorch.adapters.dbt.process.executable import Executable
 from dbtorch.adapters.dbt.process.expected import manifest_digest
 from dbtorch.adapters.dbt.process.hooks import HookCode, read_hooks
-from dbtorch.adapters.dbt.process.listing import Listing, flag, ids_of, list_words
+from dbtorch.adapters.dbt.process.listing import Listing, flag
 from dbtorch.adapters.dbt.process.order import build_order
+from dbtorch.adapters.dbt.process.selections import Selections
 from dbtorch.adapters.dbt.process.target import profiles_paths, read_target, read_vars
 from dbtorch.adapters.dbt.process.watching import env_vars, watched
 from dbtorch.adapters.dbt.process.words import Words
@@ -56,12 +56,15 @@ def open_project(
     listing: Listing,
     texts: Sequence[str],
     *,
+    folder: Path,
     project_dir: Path,
     cwd: Path,
     environ: Mapping[str, str],
     batches: int = 1,
 ) -> Opened:
     """What dbt says of the project; ``batches`` may be at work at once.
+
+    ``folder`` is for what a dbt writes that is asked more than that.
 
     Raises `EngineError` with dbt's own words.
     """
@@ -70,11 +73,11 @@ def open_project(
     names = env_vars(files)
     dbt = shutil.which(executable.command[0], path=environ.get("PATH"))
     listed = listing.ids()
-    resolved, unreadable = _resolve(executable, words, texts)
     target_path = _target_path(words, project, project_dir, environ)
     path = (listing.apart or target_path) / "manifest.json"
     manifest = read_manifest(path)
     raw = read_raw(path)
+    resolved, unreadable = Selections(executable, words, folder, raw).resolve(texts)
     said = read_vars(words, project)
     found = checksums(raw, said)
     nodes = tuple(replace(node, checksum=found.get(node.id, "")) for node in manifest.nodes)
@@ -130,29 +133,6 @@ def open_project(
 
 def _model_of(unit_test: str, edges: Sequence[tuple[str, str]]) -> str:
     return next((before for before, after in edges if after == unit_test), "")
-
-
-def _resolve(
-    executable: Executable, words: Words, texts: Sequence[str]
-) -> tuple[dict[str, frozenset[str]], dict[str, str]]:
-    """What dbt selects for each text, tests only if it selects nothing else; and what it cannot."""
-    resolved: dict[str, frozenset[str]] = {}
-    unreadable: dict[str, str] = {}
-
-    def resolve(text: str) -> None:
-        kind, _, name = text.partition(":")
-        chosen = ("--selector", name) if kind == "selector" else ("--select", text)
-        try:
-            found = ids_of(executable.ask(list_words((*words.common(), *chosen))))
-        except EngineError as error:
-            unreadable[text] = " ".join(str(error).removeprefix("Runtime Error").split())
-            return
-        tests = {id for id in found if id.startswith(("test.", "unit_test."))}
-        resolved[text] = frozenset(found - tests or tests)
-
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        list(pool.map(resolve, texts))
-    return resolved, unreadable
 
 
 def read_raw(path: Path) -> Any:
