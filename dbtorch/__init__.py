@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from dbtorch.step import Context as Context
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["Context", "Fail", "Retry", "Skip", "step"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """What a project's own steps import, loaded when they do."""
     if name not in __all__:
         raise AttributeError(f"module 'dbtorch' has no attribute {name!r}")

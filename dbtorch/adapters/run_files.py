@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
+import time
 from pathlib import Path
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]")
 
 #: Longest part of a file's name that is a node's id as it is.
 _LONGEST = 150
+
+
+def new_run_id() -> str:
+    """The time, so that runs sort by it, and something that no other run has."""
+    return f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.urandom(3).hex()}"
 
 
 class RunFiles:

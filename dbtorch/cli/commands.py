@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from dbtorch.adapters.dbt.process.early import Early
     from dbtorch.core.deadline import DeadlineRule
 
 from dbtorch.cli.options import (
@@ -177,11 +178,12 @@ _WHY = click.option("--reason", default="", help="Why; it is kept in the history
 @_LOG_FORMAT
 @_STORE
 @dbt_options
-def run(**given: Any) -> int:
+@click.pass_obj
+def run(early: Early | None, /, **given: Any) -> int:
     """Run the project, or a part of it, node by node."""
     from dbtorch.cli.running import run
 
-    return run(_options(given))
+    return run(_options(given), early)
 
 
 @click.command(cls=DbtCommand)

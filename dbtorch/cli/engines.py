@@ -19,6 +19,7 @@ from dbtorch.core.events import Attempt
 from dbtorch.ports import Emit
 
 if TYPE_CHECKING:
+    from dbtorch.adapters.dbt.process.early import Early
     from dbtorch.adapters.dbt.process.engine import ProcessEngine
     from dbtorch.adapters.dbt.session import SessionEngine
 
@@ -37,6 +38,7 @@ class Engines:
     cwd: Path
     grace: float = GRACE
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    early: Early | None = None
 
     def chosen(self, emit: Emit) -> AnyEngine:
         """The one that dbtorch.yml, or what is installed, asks for."""
@@ -88,6 +90,7 @@ class Engines:
             failure_classes=self.project.config.failure_classes,
             grace=self.grace,
             holds=_is_binary(executable),
+            early=self.early,
             batches=self.project.config.engine.batches,
         )
         return ProcessEngine(request, emit)

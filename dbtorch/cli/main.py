@@ -5,11 +5,14 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from dbtorch.cli.errors import USAGE
+
+if TYPE_CHECKING:
+    from dbtorch.adapters.dbt.process.early import Early
 
 #: Verb -> (module that has its click command, one line for `dbtorch --help`).
 COMMANDS = {
@@ -74,14 +77,17 @@ def cli() -> None:
     """The orchestrator for teams whose world is dbt."""
 
 
-def main(args: list[str] | None = None) -> None:
-    """Entry point: runs the command, and is the one place that turns errors into exit codes."""
-    sys.exit(_guarded(args))
+def main(args: list[str] | None = None, early: Early | None = None) -> None:
+    """Run the command; this is the one place that turns errors into exit codes.
+
+    ``early`` is the run that is about to be, if it is one.
+    """
+    sys.exit(_guarded(args, early))
 
 
-def _guarded(args: list[str] | None) -> int:
+def _guarded(args: list[str] | None, early: Early | None) -> int:
     try:
-        result: Any = cli.main(args=args, prog_name="dbtorch", standalone_mode=False)
+        result: Any = cli.main(args=args, prog_name="dbtorch", standalone_mode=False, obj=early)
         return result if isinstance(result, int) else 0
     except click.exceptions.Exit as stop:
         return stop.exit_code

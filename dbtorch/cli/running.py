@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import secrets
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dbtorch.adapters.clock import SystemClock
 from dbtorch.adapters.cron import interval
-from dbtorch.adapters.run_files import RunFiles
+from dbtorch.adapters.run_files import RunFiles, new_run_id
 from dbtorch.adapters.state_dir import state_dir
 from dbtorch.app.inbox import Inbox
 from dbtorch.cli.engines import AnyEngine, Engines, choose_engine
@@ -21,23 +21,26 @@ from dbtorch.cli.run_options import Options, pipeline_of
 from dbtorch.cli.signals import Signals
 from dbtorch.ports import Selected
 
+if TYPE_CHECKING:
+    from dbtorch.adapters.dbt.process.early import Early
 
-def run(options: Options) -> int:
-    """Run a pipeline once. Answers the exit code."""
+
+def run(options: Options, early: Early | None = None) -> int:
+    """Run a pipeline once, of which ``early`` has begun. Answers the exit code."""
     project = open_project(options.project_dir)
     pipeline = pipeline_of(project.config, options)
     now = SystemClock().now()
     logical_date = options.logical_date or now.replace(microsecond=0)
     start, end = interval(pipeline.schedule, logical_date)
     occasion = Occasion(
-        run_id=f"{now:%Y%m%dT%H%M%S}Z-{secrets.token_hex(3)}",
+        run_id=new_run_id() if early is None else early.run_id,
         pipeline=pipeline.name,
         logical_date=logical_date,
         data_interval_start=start,
         data_interval_end=end,
     )
     with ExitStack() as stack:
-        begun = launch(stack, project, options, occasion, recalls=True)
+        begun = launch(stack, project, options, occasion, early=early, recalls=True)
         from dbtorch.cli.stretch import Stretch  # what takes its time, while dbt starts
 
         return Stretch(stack, begun, now).go()
@@ -67,6 +70,7 @@ def launch(
     options: Options,
     occasion: Occasion,
     *,
+    early: Early | None = None,
     recalls: bool = False,
 ) -> Begun:
     """Start dbt, which imports and parses while we look at everything else.
@@ -81,10 +85,18 @@ def launch(
     grace = project.config.grace if options.grace is None else options.grace
     _prepare(project.dir, files)
     engine = Engines(
-        project=project, args=args, files=files, occasion=occasion, cwd=options.cwd, grace=grace
+        project=project,
+        args=args,
+        files=files,
+        occasion=occasion,
+        cwd=options.cwd,
+        grace=grace,
+        early=early,
     ).chosen(inbox.put)
     stack.callback(engine.close)
     engine.launch()
+    if early is not None:
+        early.close()  # what the engine had no use for
     head_start = HeadStart(project.dir, _asked(project, options, occasion, args))
     kept = head_start.recall() if recalls else None
     goes_ahead = engine.expect(None if kept is None or _checks(project, kept) else kept)

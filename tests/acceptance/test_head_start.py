@@ -47,7 +47,7 @@ def warm(workspace: Workspace) -> Workspace:
 
 
 def kept_answer(workspace: Workspace) -> Path:
-    (path,) = (workspace.dir / ".dbtorch" / "cache").iterdir()
+    (path,) = (workspace.dir / ".dbtorch" / "cache").glob("selected-*.json")
     return path
 
 

@@ -99,6 +99,42 @@ steps:
     assert content["metadata"]["dbt_version"].startswith("2.")
 
 
+def test_a_run_begins_with_the_dbt_of_the_run_before(shop: Shop) -> None:
+    shop.write(FILES)
+    shop.configure("defaults: {retries: 0}")
+    words = ("run", "--exclude", "flaky+")
+
+    def note() -> Path:
+        (found,) = shop.dir.glob(".dbtorch/cache/start-*.json")
+        return found
+
+    shop.dbtorch(*words)
+    written = note().stat().st_mtime_ns
+    shop.dbtorch(*words)
+    assert note().stat().st_mtime_ns == written  # dbt was not started in any other way
+    assert shop.show().states["last"] == "success"
+    assert shop.query("select id from last") == [(1,)]
+
+    # what says how dbt is started is another file now, and so is the command
+    shop.configure("defaults: {retries: 0}\nfailure_classes: []\n")
+    shop.dbtorch(*words)
+    assert note().stat().st_mtime_ns != written
+    # what it read early is no longer what is there: it is found out as ever
+    written = note().stat().st_mtime_ns
+    shop.write({"models/other.sql": "select id + 1 as id from {{ ref('first') }}"})
+    shop.dbtorch(*words)
+    assert note().stat().st_mtime_ns == written
+    assert shop.query("select id from last") == [(2,)]
+
+    shop.configure("defaults: {retries: never}")
+    assert "dbtorch.yml" in shop.dbtorch(*words, code=2).err
+    assert shop.is_quiet()
+    note().write_text("{")
+    shop.configure("defaults: {retries: 0}")
+    shop.dbtorch(*words)
+    assert shop.is_quiet()
+
+
 def test_what_did_not_succeed_runs_again_and_nothing_else(shop: Shop) -> None:
     shop.write(FILES)
     shop.dbtorch("run", "--retries", "0", code=1)

@@ -15,11 +15,11 @@ from tests.unit.test_head_start import selected
 
 MODEL, SOURCE = "model.shop.a", "source.shop.raw.loads"
 
-#: Says how it was called; a build then waits for its nodes.
+#: Says how it was called, and what of usage statistics; a build then waits for its nodes.
 SCRIPT = """
 import os, sys
 with open(f"called.{os.getpid()}", "w") as file:
-    file.write("\\n".join(sys.argv[1:]))
+    file.write("\\n".join([*sys.argv[1:], os.environ["DBT_SEND_ANONYMOUS_USAGE_STATS"]]))
 if sys.argv[1] == "build":
     open(sys.argv[sys.argv.index("--state") + 1] + "/run_results.json").read()
 """
@@ -27,13 +27,15 @@ if sys.argv[1] == "build":
 
 def test_a_source_is_not_checked_where_a_build_reads_the_project(tmp_path: Path) -> None:
     (tmp_path / "dbt.py").write_text(SCRIPT)
+    project = "name: shop\nflags: {send_anonymous_usage_stats: false}\n"
+    (tmp_path / "dbt_project.yml").write_text(project)
     told: queue.Queue[object] = queue.Queue()
     request = ProcessRequest(
         command=(sys.executable, str(tmp_path / "dbt.py")),
         args=(),
         project_dir=tmp_path,
         cwd=tmp_path,
-        environ=os.environ,
+        environ={name: value for name, value in os.environ.items() if name[:4] != "DBT_"},
         log_path=lambda attempt: tmp_path / f"{attempt.node_id}.log",
         console=tmp_path / "console.log",
         scratch=tmp_path / "scratch",
@@ -66,3 +68,5 @@ def test_a_source_is_not_checked_where_a_build_reads_the_project(tmp_path: Path)
     place = Path(checked[checked.index("--target-path") + 1])
     assert place.is_relative_to(tmp_path / "scratch")
     assert not any(words[0] == "list" for words in calls)
+    assert {words[-1] for words in calls} == {"false"}  # dbt 2 does not read it in the project
+    assert {"build", "source"} == {words[0] for words in calls}

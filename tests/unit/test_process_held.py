@@ -41,7 +41,7 @@ def held(tmp_path: Path) -> Iterator[Held]:
         guard = Guard(grace=1, scratch=tmp_path / "scratch")
         guards.append(guard)
         executable = Executable((sys.executable, str(path)), tmp_path, os.environ, guard)
-        return HeldBuild(executable, Words.of(()), tmp_path / "held"), executable
+        return HeldBuild(executable, Words.of(()), tmp_path / "held", grace=1), executable
 
     yield make
     for guard in guards:

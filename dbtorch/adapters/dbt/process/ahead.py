@@ -15,11 +15,12 @@ from dbtorch.ports import EngineError
 class Ahead:
     """Keeps one build ready for the batch that comes next."""
 
-    def __init__(self, executable: Executable, words: Words, folder: Path) -> None:
-        """``folder`` is for their files."""
+    def __init__(self, executable: Executable, words: Words, folder: Path, *, grace: float) -> None:
+        """``folder`` is for their files, ``grace`` what they have to end, in seconds."""
         self._executable = executable
         self._words = words
         self._folder = folder
+        self._grace = grace
         self._count = 0
         self._held: HeldBuild | None = None
         self._closed = False
@@ -31,7 +32,7 @@ class Ahead:
             if self._held is None and not self._closed:
                 self._count += 1
                 folder = self._folder / str(self._count)
-                self._held = HeldBuild(self._executable, self._words, folder)
+                self._held = HeldBuild(self._executable, self._words, folder, grace=self._grace)
 
     def foresee(self) -> None:
         """Hold a build, if one can be: without it the next batch takes longer, and that is all."""

@@ -11,14 +11,12 @@ from typing import Any
 
 import msgspec
 
+from dbtorch.adapters.dbt.process.spawning import RUN_RESULTS
 from dbtorch.core.events import Changed
 from dbtorch.core.state import State
 
 _RUN_RESULTS = "https://schemas.getdbt.com/dbt/run-results/v6.json"
 _SOURCES = "https://schemas.getdbt.com/dbt/sources/v3.json"
-
-#: The file that dbt writes its results to, and selects by.
-RUN_RESULTS = "run_results.json"
 
 #: Kinds of nodes that have a result, by the first word of their ids.
 _HAVE_RESULTS = (

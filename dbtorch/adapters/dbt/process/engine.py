@@ -20,9 +20,10 @@ from dbtorch.adapters.dbt.process.ends import Ends
 from dbtorch.adapters.dbt.process.executable import Executable
 from dbtorch.adapters.dbt.process.expected import Expected
 from dbtorch.adapters.dbt.process.freshness import FreshnessCheck
-from dbtorch.adapters.dbt.process.listing import Listing
+from dbtorch.adapters.dbt.process.listing import Listing, flag
 from dbtorch.adapters.dbt.process.places import Place, Places
 from dbtorch.adapters.dbt.process.sources import Sources
+from dbtorch.adapters.dbt.process.target import read_project
 from dbtorch.adapters.dbt.process.words import Words
 from dbtorch.adapters.dbt.sql_step import SqlStep
 from dbtorch.adapters.steps.guard import Guard
@@ -46,6 +47,7 @@ from dbtorch.core.state import FailureClass
 from dbtorch.ports import Emit, EngineError, Selected
 
 if TYPE_CHECKING:
+    from dbtorch.adapters.dbt.process.early import Early
     from dbtorch.adapters.dbt.process.looks import Looks
     from dbtorch.adapters.dbt.process.sql import StepRun
 
@@ -69,6 +71,7 @@ class ProcessRequest:
     grace: float = GRACE  # seconds from interrupting dbt to killing it
     failure_classes: tuple[Rule, ...] = ()  # the user's, before the built-in table
     holds: bool = False  # whether dbt can be started before it is known what it builds
+    early: Early | None = None  # what may have been started before everything else
     sql: Mapping[str, SqlStep] = field(default_factory=dict)  # by node id
     run: Mapping[str, Any] = field(default_factory=dict)  # `run` in a sql step's templates
 
@@ -82,8 +85,12 @@ class ProcessEngine:
         self._words = Words.of(request.args)
         self._folder = (request.scratch / "dbt").absolute()
         # a dbt that is interrupted cancels its queries; terminated, it leaves them to the warehouse
-        self._guard = Guard(grace=request.grace, scratch=self._folder, ask=signal.SIGINT)
-        self._executable = Executable(request.command, request.cwd, request.environ, self._guard)
+        early, grace = request.early, request.grace
+        known = None if early is None else early.guard(grace=grace, scratch=self._folder)
+        self._guard = known or Guard(grace=grace, scratch=self._folder, ask=signal.SIGINT)
+        self._executable = Executable(
+            request.command, request.cwd, request.environ, self._guard, early=early
+        )
         self._lock = threading.RLock()
         self._selected: Selected | None = None
         self._graph = Graph([], [])
@@ -101,7 +108,7 @@ class ProcessEngine:
         self._taken: dict[int, Place] = {}  # by batch
         self._starting = threading.Lock()  # of one dbt at a time
         self._listing: Listing | None = None
-        self._ahead = Ahead(self._executable, self._words, self._folder / "held")
+        self._ahead = Ahead(self._executable, self._words, self._folder / "held", grace=grace)
         self._to_come: set[str] = set()  # nodes that no build has been given
         self._expected: Expected | None = None  # while nobody knows whether dbt answers the same
         self._aside = Aside(
@@ -127,6 +134,7 @@ class ProcessEngine:
     def launch(self) -> None:
         """Let dbt read the project while we look at everything else. Raises `EngineError`."""
         if self._request.holds:
+            self._tell_of_statistics()
             self._ahead.launch()
         else:
             self._listing = self._list()
@@ -441,7 +449,14 @@ class ProcessEngine:
 
     # ---------------------------------------------------------------- small things
 
+    def _tell_of_statistics(self) -> None:
+        """Say it where dbt 2 reads it, if dbt_project.yml wants no usage statistics to be sent."""
+        project = read_project(self._request.project_dir)
+        if not flag(project, "send_anonymous_usage_stats", default=True):
+            self._executable.set_default("DBT_SEND_ANONYMOUS_USAGE_STATS", "false")
+
     def _list(self, *, apart: bool = False) -> Listing:
+        self._tell_of_statistics()
         folder = self._folder / "listed" if apart else None
         project_dir = self._request.project_dir
         return Listing(self._executable, self._words, project_dir, apart=folder)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
 import re
 import signal
@@ -13,11 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from dbtorch.adapters.dbt.process.gulps import MOST
 from dbtorch.adapters.dbt.process.lines import Lines, Said
+from dbtorch.adapters.dbt.process.spawning import make_pipe, spawn
 from dbtorch.adapters.steps.guard import MARK, Guard
 from dbtorch.ports import EngineError
+
+if TYPE_CHECKING:
+    from dbtorch.adapters.dbt.process.early import Early
 
 #: How dbt is to talk: one JSON object a line, with everything in it.
 _TALK = ("--log-format", "json", "--log-level", "debug", "--no-use-colors")
@@ -47,12 +49,19 @@ class Executable:
     """Starts dbt. Every process is a group of its own that ends with this supervisor."""
 
     def __init__(
-        self, command: Sequence[str], cwd: Path, environ: Mapping[str, str], guard: Guard
+        self,
+        command: Sequence[str],
+        cwd: Path,
+        environ: Mapping[str, str],
+        guard: Guard,
+        *,
+        early: Early | None = None,
     ) -> None:
         self.command = tuple(command)
         self._cwd = cwd
         self._environ = {**environ, **_QUIET, MARK: guard.mark}
         self._guard = guard
+        self._early = early
         self._lock = threading.Lock()
         self._live: set[subprocess.Popen[bytes]] = set()
 
@@ -68,28 +77,41 @@ class Executable:
         """Start a command; its standard output is to be read. Raises `EngineError`."""
         try:
             self._guard.prepare()
-            process = subprocess.Popen(
-                [*self.command, *words, *_TALK, *(() if _FILE[0] in words else _FILE)],
-                cwd=self._cwd,
-                env=self._environ,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            process = spawn(self._whole(words), self._cwd, self._environ)
         except OSError as error:
             raise EngineError(
                 f"{self.command[0]} cannot be started ({error.strerror}); name dbt with"
                 " engine.executable in dbtorch.yml"
             ) from error
-        assert process.stdout is not None
-        with contextlib.suppress(OSError, AttributeError):
-            # or dbt would wait for who reads it
-            fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, MOST)
         self._guard.add(process.pid)
         with self._lock:
             self._live.add(process)
         return process
+
+    def start_held(
+        self, words: Sequence[str], folder: Path, *, grace: float
+    ) -> subprocess.Popen[bytes]:
+        """Start a command that is to wait at a pipe in this folder.
+
+        The first may have been started before anything else. Raises `EngineError`, and `OSError`
+        where there are no named pipes.
+        """
+        early, self._early = self._early, None
+        command = self._whole(words)
+        process = None if early is None else early.take(command, self._cwd, self._environ)
+        if process is not None:
+            with self._lock:
+                self._live.add(process)
+            return process
+        make_pipe(folder)
+        process = self.start(words)
+        if early is not None:
+            early.keep(command, self._environ, folder=folder, grace=grace)
+        return process
+
+    def _whole(self, words: Sequence[str]) -> list[str]:
+        """A command with all that every command has."""
+        return [*self.command, *words, *_TALK, *(() if _FILE[0] in words else _FILE)]
 
     def ended(self, process: subprocess.Popen[bytes]) -> int:
         """Wait for the end of a process, and forget it; answers its exit code."""

@@ -11,8 +11,7 @@ import select
 import subprocess
 from collections.abc import Iterator
 
-#: Bytes that a gulp may have, which is what a pipe holds at most.
-MOST = 1024 * 1024
+from dbtorch.adapters.dbt.process.spawning import MOST
 
 #: Seconds between two gulps; what a dbt says is known that much later, but for its end.
 _EVERY = 0.1

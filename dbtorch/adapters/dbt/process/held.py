@@ -15,8 +15,8 @@ import threading
 import time
 from pathlib import Path
 
-from dbtorch.adapters.dbt.process.artifacts import RUN_RESULTS
 from dbtorch.adapters.dbt.process.executable import Executable, stop
+from dbtorch.adapters.dbt.process.spawning import RUN_RESULTS
 from dbtorch.adapters.dbt.process.words import Words
 
 #: Seconds in which one that has looked up the name comes to the pipe, and between two looks.
@@ -26,16 +26,12 @@ _LATEST, _LOOK = 60.0, 0.05
 class HeldBuild:
     """A build that waits to be told its nodes."""
 
-    def __init__(self, executable: Executable, words: Words, folder: Path) -> None:
+    def __init__(self, executable: Executable, words: Words, folder: Path, *, grace: float) -> None:
         """Start it. Raises `EngineError`, `OSError` where there are no named pipes."""
-        folder.mkdir(parents=True, exist_ok=True)
         self._path, self._pipe = folder / RUN_RESULTS, folder / "pipe"
-        for path in (self._path, self._pipe):
-            path.unlink(missing_ok=True)
-        os.mkfifo(self._pipe)
-        os.link(self._pipe, self._path)  # two names, for the first is soon a file's
         self._executable = executable
-        self._process = executable.start(("build", *words.batch(str(folder))))
+        command = ("build", *words.batch(str(folder)))
+        self._process = executable.start_held(command, folder, grace=grace)
 
     def go_on(self, folder: Path) -> subprocess.Popen[bytes] | None:
         """Tell it the nodes of a folder, beside the caller; None when it has ended by now."""

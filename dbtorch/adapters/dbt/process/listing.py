@@ -25,9 +25,6 @@ class Listing:
         """
         self.project = read_project(project_dir)
         self.apart = apart
-        if flag(self.project, "send_anonymous_usage_stats", default=True) is False:
-            # dbt 2 does not read it there
-            executable.set_default("DBT_SEND_ANONYMOUS_USAGE_STATS", "false")
         if apart is not None:
             words = words.with_values({"--target-path": str(apart)})
         self._answer = executable.begin_to_ask(list_words(words.listing()))

@@ -13,6 +13,9 @@ from dbtorch.adapters.dbt.process.words import Words
 from dbtorch.adapters.template import TemplateError, render
 from dbtorch.ports import EngineError
 
+#: The one in C reads ten times as fast, where there is one.
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
@@ -141,7 +144,7 @@ def _given(words: Words) -> dict[str, Any]:
 
 def _mapping(path: Path) -> Mapping[str, Any]:
     try:
-        found = yaml.safe_load(path.read_bytes())
+        found = yaml.load(path.read_bytes(), Loader=_Loader)  # noqa: S506 (both are safe)
     except OSError as error:
         raise EngineError(f"{path} cannot be read ({error.strerror})") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
