@@ -30,6 +30,11 @@ class Driven:
     def is_process(self) -> bool:
         return self.engine == "process"
 
+    def spec(self, dbt: Dbt) -> str:
+        """``engine`` in dbtorch.yml."""
+        what = f"executable: {dbt.executable}" if self.is_process else f"python: {dbt.python}"
+        return f"{{type: {self.engine}, {what}}}"
+
 
 def own() -> Dbt:
     """The dbt beside dbtorch."""

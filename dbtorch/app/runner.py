@@ -10,7 +10,7 @@ from dbtorch.app.inbox import PATIENCE, Inbox, Interrupt, Message, Requested
 from dbtorch.app.planning import Planned
 from dbtorch.core.breaker import Pause
 from dbtorch.core.deadline import Deadlines, Late
-from dbtorch.core.events import Attempt, Batch, Changed, Outdated
+from dbtorch.core.events import Attempt, Batch, Changed, Event, Outdated
 from dbtorch.core.graph import Kind
 from dbtorch.core.history import Action
 from dbtorch.core.run import Run
@@ -70,6 +70,7 @@ class Runner:
         self._asked: list[Interrupt | Requested] = []
         self._over_by: datetime | None = None  # when dbt is not waited for any longer
         self._paused = False
+        self._heard_until: datetime | None = None  # when the last thing happened that was heard of
 
     def drive(self) -> None:
         """Run until every node is in a final state, or until nothing is under way when held."""
@@ -137,7 +138,13 @@ class Runner:
             self._run.hold()
             self._engine.forget()
             return []
-        return self._run.record(event, now)
+        self._heard_until = self._when(event, now)
+        return self._run.record(event, self._heard_until)
+
+    def _when(self, event: Event, now: datetime) -> datetime:
+        """When it happened, which may be a while ago, but not before what was heard earlier."""
+        at = getattr(event, "at", None) or now
+        return min(now, at if self._heard_until is None else max(at, self._heard_until))
 
     def _answer(self, action: Action, now: datetime) -> list[Changed]:
         if not action.node_id:

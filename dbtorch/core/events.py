@@ -53,6 +53,7 @@ class Started:
     """An attempt is running."""
 
     attempt: Attempt
+    at: datetime | None = field(default=None, compare=False)  # if that is not when it is heard of
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,7 @@ class Finished:
 
     attempt: Attempt
     outcome: Outcome
+    at: datetime | None = field(default=None, compare=False)  # if that is not when it is heard of
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,11 @@ from datetime import datetime
 import pytest
 
 from tests.acceptance.workspace import Done, Shown, Workspace
-from tests.engines import PROCESS_2, SESSION_1_11, Can, Driven, over, shows
+from tests.engines import ENGINES, Can, Driven, over, shows
 from tests.unit.loopback import serving
 
 pytestmark = [
-    over(SESSION_1_11, PROCESS_2),
+    over(*ENGINES),
     shows(Can.RETRIES),
 ]
 

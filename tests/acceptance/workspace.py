@@ -112,9 +112,7 @@ class Workspace:
     def _engine(self) -> str:
         if self.driven is SESSION_1_11:
             return ""
-        what = "executable" if self.driven.is_process else "python"
-        path = getattr(self._dbt, what)
-        return f"\nengine: {{type: {self.driven.engine}, {what}: {path}}}\n"
+        return f"\nengine: {self.driven.spec(self._dbt)}\n"
 
     # ---------------------------------------------------------------- commands
 

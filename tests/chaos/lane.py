@@ -47,7 +47,9 @@ class Built:
     relations: Mapping[str, Relation]
     exports: tuple[str, ...]
     statuses: Mapping[str, str]  # of run_results.json
-    logs: frozenset[tuple[str, int]] = field(default_factory=frozenset)  # folder of a node, attempt
+    logs: frozenset[tuple[str, int]] = field(
+        default_factory=frozenset
+    )  # a node as files call it, attempt
 
 
 class Lane:
@@ -145,7 +147,7 @@ class Lane:
         assert record is not None
         results = json.loads((self.project / "target" / "run_results.json").read_text())["results"]
         runs = self.project / ".dbtorch" / "runs"
-        logs = (runs / record.run_id / "nodes").glob("*/*.log")
+        logs = [path.stem for path in (runs / record.run_id / "nodes").glob("*.log")]
         return Built(
             record=record,
             relations=self._relations(),
@@ -153,7 +155,9 @@ class Lane:
                 sorted(path.read_text() for path in self.project.glob("exports/*/*.csv"))
             ),
             statuses={result["unique_id"]: result["status"] for result in results},
-            logs=frozenset((path.parent.name, int(path.stem)) for path in logs),
+            logs=frozenset(
+                (name, int(number)) for name, _, number in (stem.rpartition(".") for stem in logs)
+            ),
         )
 
     def _relations(self) -> dict[str, Relation]:

@@ -12,7 +12,7 @@ from tests.chaos.disturbance import Kind
 from tests.chaos.lane import Lane
 from tests.chaos.rounds import Stand, play
 from tests.chaos.server import own_server, programs
-from tests.engines import PROCESS_2, SESSION_1_11, Can, Driven, over, shows
+from tests.engines import ENGINES, PROCESS_2, SESSION_1_11, Can, Driven, over, shows
 
 #: Another one for each run of the tests, so that CI sees more moments than one; printed when it
 #: fails, and taken from the environment to see the same again.
@@ -35,13 +35,16 @@ def on_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
         yield Stand.of(Lane(folder, server=server, history=True))
 
 
-@over(SESSION_1_11, PROCESS_2)
+@over(*ENGINES)
 @shows(Can.CHAOS)
-@pytest.mark.parametrize("kind", [Kind.SUPERVISOR, Kind.STEP])
-def test_a_disturbed_run_comes_to_what_an_undisturbed_one_does_on_duckdb(
-    on_duckdb: Stand, kind: Kind
-) -> None:
-    played = play(on_duckdb, 1, f"{SEED}-{kind}", kind)
+def test_a_disturbed_run_comes_to_what_an_undisturbed_one_does_on_duckdb(on_duckdb: Stand) -> None:
+    played = play(on_duckdb, 1, f"{SEED}-{Kind.SUPERVISOR}", Kind.SUPERVISOR)
+    assert not played.deviations, f"CHAOS_SEED={SEED} {played.line()}"
+
+
+@over(SESSION_1_11, PROCESS_2)
+def test_and_when_a_step_is_killed(on_duckdb: Stand) -> None:
+    played = play(on_duckdb, 1, f"{SEED}-{Kind.STEP}", Kind.STEP)
     assert not played.deviations, f"CHAOS_SEED={SEED} {played.line()}"
 
 

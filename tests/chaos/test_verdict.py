@@ -114,6 +114,7 @@ def test_a_hook_may_start_anew_with_every_stretch() -> None:
         (built(record(), statuses={}), f"{ID}: missing in run_results.json"),
         (built(record(), statuses={ID: "error"}), f"{ID}: success, run_results.json says error"),
         (built(record(), logs=frozenset({(ID, 3)})), f"{ID}: attempt 3 has a log"),
+        (built(record(), logs=frozenset()), "no attempt has left a log"),
         (built(replace(record(), nodes=(), transitions=())), f"{ID}: lost"),
     ],
 )

@@ -135,14 +135,14 @@ def _artifact_problems(found: Built) -> Iterator[str]:
 def _witnesses(found: Built) -> Iterator[str]:
     """Each attempt that was executed has left a log: none may be unknown to the ledger."""
     known = {
-        (_folder(node.id), attempt.number)
-        for node in found.record.nodes
-        for attempt in node.attempts
+        (_file(node.id), attempt.number) for node in found.record.nodes for attempt in node.attempts
     }
-    for folder, number in sorted(found.logs):
-        if (folder, number) not in known and len(folder) <= 150:
-            yield f"{folder}: attempt {number} has a log and is in no ledger"
+    if known and not found.logs:
+        yield "no attempt has left a log"
+    for name, number in sorted(found.logs):
+        if (name, number) not in known and len(name) <= 150:
+            yield f"{name}: attempt {number} has a log and is in no ledger"
 
 
-def _folder(id: str) -> str:
+def _file(id: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]", "_", id)

@@ -168,3 +168,24 @@ def test_what_dbt_itself_cancels_costs_no_try(followed: Followed) -> None:
     """
     second = followed(script).outcome(SECOND).outcome
     assert (second.state, second.innocent) == (State.FAILED, True)
+
+
+def test_what_dbt_says_late_happened_when_it_says(followed: Followed) -> None:
+    told = followed("""
+        import time
+        say("NodeStart", "model.shop.first")
+        time.sleep(0.5)
+        say("NodeFinished", "model.shop.first", "success")
+        time.sleep(0.2)
+        say("NodeStart", "model.shop.second")
+        say("NodeFinished", "model.shop.second", "success")
+    """)
+    (began,) = (e for e in told.events if e == Started(FIRST))
+    assert isinstance(began, Started)
+    finished = told.outcome(FIRST)
+    assert began.at is not None
+    assert finished.at is not None
+    assert (finished.at - began.at).total_seconds() >= 0.5
+    second = told.outcome(SECOND)
+    assert second.at is not None
+    assert (second.at - finished.at).total_seconds() >= 0.2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 
 import pytest
@@ -388,3 +389,57 @@ def test_statuses_are_written_as_dbt_1_does(said: str, means: str) -> None:
 @pytest.mark.parametrize("said", ["", "yesterday", None, 5, "9999-12-31T23:59:59-12:00"])
 def test_a_time_that_is_none(said: object) -> None:
     assert moment(said) is None
+
+
+def note(name: str, data: str) -> bytes:
+    """What dbt 1 prints of an event of a node whose meta it cannot write."""
+    why = "Failed to parse node_info field: Failed to parse meta field: bad argument type"
+    text = f"[{name}]: Unable to parse logging event dictionary. {why}. Dictionary: {data}"
+    info = {"name": "Note", "level": "warn", "msg": text, "ts": "2026-11-22T08:16:30.2Z"}
+    return json.dumps({"info": info, "data": {"msg": text}}).encode()
+
+
+#: As dbt-core 1.11.16 writes it; ``on:`` is YAML's word for true, and a date is no text either.
+NODE = (
+    "{'node_path': 'a.sql', 'unique_id': 'model.shop.a', 'node_status': 'error',"
+    " 'node_started_at': '2026-11-21T19:02:14.5', 'node_finished_at': '2026-11-21T19:02:15.5',"
+    " 'meta': {'retry': {True: {'code': 1}}, 'since': datetime.date(2026, 1, 1)},"
+    " 'node_relation': {'database': 'shop'}, 'node_checksum': '40'}"
+)
+
+
+def test_what_dbt_1_cannot_write_it_says_in_python() -> None:
+    reader = Lines()
+    empty = (
+        b'{"data": {}, "info": {"name": "%s", "level": "debug", "msg": "Finished running node "}}'
+    )
+    assert reader.read(note("NodeStart", f"{{'node_info': {NODE}}}")) == Began(
+        unique_id="model.shop.a", at=at("19:02:14.5")
+    )
+    assert reader.read(empty % b"NodeStart") is None
+    sql = note("SQLQuery", f"{{'sql': 'select \\'a\\'\\n', 'node_info': {NODE}}}")
+    assert reader.read(sql) == Said(unique_id="model.shop.a", level="debug", text="select 'a'")
+    # what is in it is no data: it is known by its result
+    result = f"{{'status': <RunStatus.Error: 'error'>, 'node_info': {NODE}}}"
+    assert reader.read(note("LogModelResult", result)) is None
+    ran = "{'status': 'error', 'message': 'Binder Error: \"x\"', 'adapter_response': {}}"
+    finished = f"{{'node_info': {NODE}, 'run_result': {ran}}}"
+    assert reader.read(note("NodeFinished", finished)) == Done(
+        unique_id="model.shop.a",
+        status="error",
+        started_at=at("19:02:14.5"),
+        ended_at=at("19:02:15.5"),
+        message='Binder Error: "x"',
+    )
+    assert reader.read(empty % b"NodeFinished") is None
+    # another node has no such meta
+    other = b"""{"data":{"node_info":{"unique_id":"model.shop.b"}},"info":{"name":"NodeStart"}}"""
+    assert reader.read(other) == Began(unique_id="model.shop.b", at=None)
+
+
+@pytest.mark.parametrize(
+    "data", ["{", "{1: 2", "{'a': nothing}", "{}", "{'node_info': 1}", "{b'': 1}"]
+)
+def test_a_note_that_cannot_be_read_says_nothing_of_a_node(data: str) -> None:
+    found = Lines().read(note("NodeFinished", data))
+    assert not isinstance(found, Began | Done)

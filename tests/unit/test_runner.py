@@ -1,6 +1,7 @@
 """The loop, over in-memory doubles."""
 
 import threading
+from datetime import timedelta
 
 import pytest
 
@@ -16,7 +17,7 @@ from dbtorch.core.policy import Policy, Retry
 from dbtorch.core.run import Run
 from dbtorch.core.state import RunState, State
 from dbtorch.core.timekeeper import Timekeeper
-from dbtorch.testing import FixedClock, MemoryEngine, MemorySteps, fails, scripted
+from dbtorch.testing import SUCCEEDS, FixedClock, MemoryEngine, MemorySteps, fails, scripted
 
 
 class Stage:
@@ -145,6 +146,32 @@ class Slow(MemorySteps):
     def cancel(self, attempt):
         super().cancel(attempt)
         self._emit(Finished(attempt, fails("terminated")))
+
+
+def test_what_is_heard_of_later_is_written_as_of_when_it_happened():
+    now = FixedClock().now()
+    ago = [now - timedelta(seconds=seconds) for seconds in (9, 7, 8, -60)]
+
+    class Gulps(MemorySteps):
+        def start(self, batch):
+            (attempt,) = batch.attempts
+            self.started.append(attempt)
+            if attempt.node_id == "ingest":
+                self._emit(Started(attempt, ago[0]))
+                self._emit(Finished(attempt, SUCCEEDS, ago[1]))
+            else:  # before what was heard of before, and in the future
+                self._emit(Started(attempt, ago[2]))
+                self._emit(Finished(attempt, SUCCEEDS, ago[3]))
+
+    stage = Stage(steps=Gulps)
+    assert set(stage.drive().values()) == {"success"}
+    at = {(change.node_id, change.state): change.at for change in stage.written}
+    assert at["ingest", State.QUEUED] == now
+    assert at["ingest", State.RUNNING] == ago[0]
+    assert at["ingest", State.SUCCESS] == ago[1]
+    assert at["stg", State.RUNNING] == now  # nothing was said of it
+    assert at["export", State.RUNNING] == now
+    assert at["export", State.SUCCESS] == now
 
 
 def test_an_interrupt_cancels_what_runs():

@@ -196,14 +196,14 @@ class Build:
         if one.unique_id not in self._attempts:
             self._others[one.unique_id] = one.status if isinstance(one, Done) else ""
         elif isinstance(one, Began):
-            self._begin(one.unique_id)
+            self._begin(one.unique_id, one.at)
         else:
             self._end(one)
 
-    def _begin(self, id: str) -> None:
+    def _begin(self, id: str, at: datetime | None = None) -> None:
         if id not in self._begun and id not in self.results:
             self._begun.add(id)
-            self._events.append(Started(self._attempts[id]))
+            self._events.append(Started(self._attempts[id], at))
 
     def _end(self, done: Done) -> None:
         id = done.unique_id
@@ -224,7 +224,7 @@ class Build:
             )
         elif failed and self._around.fail_fast and self._calling_off is None:
             self._calling_off = done.ended_at or datetime.now(UTC)
-        self._finish(id, outcome)
+        self._finish(id, outcome, done.ended_at)
 
     def _is_doubtful(self, outcome: Outcome, done: Done) -> bool:
         """Whether dbt calls a node a success that it may never have executed.
@@ -238,9 +238,9 @@ class Build:
             and (done.ended_at is None or done.ended_at >= since)
         )
 
-    def _finish(self, id: str, outcome: Outcome) -> None:
+    def _finish(self, id: str, outcome: Outcome, at: datetime | None = None) -> None:
         self.results[id] = outcome
-        self._events.append(Finished(self._attempts[id], outcome))
+        self._events.append(Finished(self._attempts[id], outcome, at))
 
     def _note(self, said: Said, console: IO[str]) -> None:
         id = said.unique_id or ""

@@ -7,10 +7,14 @@ Both print the same events (``NodeStart`` Q024, ``NodeFinished`` Q025, …), wit
 - dbt 1 says ``NodeStart`` and ``NodeFinished`` of each batch of a microbatch model, too, with the
   model's id. A ``LogBatchResult`` with the same start comes before the latter.
 - dbt 2 says why a node failed in a line of its own, before ``NodeFinished``.
+- dbt 1 cannot put an event into its own format whose node has a ``meta`` with keys that are no text
+  (``on:`` is YAML's word for true). It prints a ``Note`` with all that the event says, as Python
+  writes it, and then the event with nothing in it.
 """
 
 from __future__ import annotations
 
+import ast
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -124,6 +128,12 @@ _SILENT = {
 #: What dbt 2 puts in front of a text: "[error] [DbDriverFailed (dbt1308)]: ".
 _CODED = re.compile(r"\[error\] \[\w+ \((dbt\d+)\)\]: ")
 
+#: What dbt 1 notes of an event that it cannot put into its format, and the part that is to blame.
+_UNPARSED = re.compile(
+    r"\[(\w+)\]: Unable to parse logging event dictionary\. .*?Dictionary: (\{.*\})\s*\Z", re.DOTALL
+)
+_META = re.compile(r"'meta': \{.*?\}, 'node_relation': ", re.DOTALL)
+
 _envelope = msgspec.json.Decoder(_Envelope)
 _about = msgspec.json.Decoder(_About)
 _finished = msgspec.json.Decoder(_Finished)
@@ -139,6 +149,7 @@ class Lines:
         self._begun: set[str] = set()
         self._batches: set[tuple[str, str | None]] = set()
         self._errors: dict[str, tuple[str, str]] = {}
+        self._unparsed: set[str] = set()  # names of events that come with nothing in them
 
     def read(self, line: bytes) -> Line | None:
         """What a line says; None for what nobody needs to know."""
@@ -156,7 +167,9 @@ class Lines:
 
     def _read(self, info: _Info, data: msgspec.Raw) -> Line | None:
         name = info.name
-        if name in _SILENT:
+        if name == "Note" and (unparsed := _UNPARSED.match(info.msg)):
+            return self._told_in_python(info, unparsed[1], unparsed[2])
+        if name in _SILENT or (name in self._unparsed and _is_about_nothing(data)):
             return None
         if name in _BEGINNINGS:
             return self._began(info, _about.decode(data).node_info)
@@ -168,6 +181,18 @@ class Lines:
         elif name == "NodeFinished":
             return None if self._brief else self._done(_finished.decode(data))
         return self._said(info, data)
+
+    def _told_in_python(self, info: _Info, name: str, text: str) -> Line | None:
+        """An event as Python writes its data."""
+        self._unparsed.add(name)
+        try:
+            found = ast.literal_eval(_META.sub("'node_relation': ", text, count=1))
+            data = msgspec.Raw(msgspec.json.encode(found))
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            return None  # it is none of those whose data are texts and numbers
+        said = found.get("sql") or found.get("msg") or found.get("base_msg") or ""
+        about = _Info(name=name, level="debug", msg=str(said), ts=info.ts)
+        return self._read(about, data)
 
     def _began(self, info: _Info, node: _Node) -> Began | None:
         if node.unique_id in self._begun:
@@ -214,6 +239,10 @@ class Lines:
         if id is not None and coded is not None:
             self._errors[id] = coded[1], text[coded.end() :]
         return Said(unique_id=id, level=info.level, text=text) if text else None
+
+
+def _is_about_nothing(data: msgspec.Raw) -> bool:
+    return not _about.decode(data).node_info.unique_id
 
 
 def _named(node: _Node) -> str:
