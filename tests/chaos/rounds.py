@@ -18,8 +18,11 @@ from tests.chaos.disturbance import Kind, disturb, kinds, moment
 from tests.chaos.lane import Built, Lane
 from tests.chaos.verdict import deviations
 
-#: Seconds after which a command counts as hung; undisturbed it takes about 15.
+#: Seconds after which a command counts as hung, at least; undisturbed it takes about 15.
 _PATIENCE = 150
+
+#: And how many times as long as an undisturbed run.
+_SLOWER = 4
 
 #: Times a run may be gone on with; each of them may be disturbed too.
 _RETRIES = 8
@@ -124,7 +127,7 @@ def _stretch(
             if when.come(run) and disturb(kind, lane, run, chance):
                 happened.append(kind)
         try:
-            done = run.ended(seconds=_PATIENCE)
+            done = run.ended(seconds=max(_PATIENCE, _SLOWER * stand.seconds))
         except AssertionError as error:
             return [f"{verb} showed a traceback: {error}"]
         except subprocess.TimeoutExpired:

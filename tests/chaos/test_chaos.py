@@ -18,7 +18,7 @@ from tests.engines import ENGINES, PROCESS_2, SESSION_1_11, Can, Driven, over, s
 #: fails, and taken from the environment to see the same again.
 SEED = os.environ.get("CHAOS_SEED") or os.urandom(4).hex()
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
