@@ -133,6 +133,9 @@ class Steps(Protocol):
     def cancel(self, attempt: Attempt) -> None:
         """End an attempt's process group; it still reports how it ended."""
 
+    def kill(self) -> None:
+        """End every process at once and wait for nothing; without a lock, for signal handlers."""
+
     def close(self) -> None:
         """End everything that still runs; returns when it has."""
 
@@ -286,8 +289,11 @@ class Store(Outbox, Protocol):
     def actions(self, run_id: str, *, after: int = 0) -> list[Action]:
         """Actions of a run with an ordinal greater than ``after``, in order."""
 
-    def run(self, run_id: str) -> RunRecord | None:
-        """One run with all of its nodes and attempts; None when there is none."""
+    def run(self, run_id: str, *, transitions: bool = True) -> RunRecord | None:
+        """One run with all of its nodes and attempts; None when there is none.
+
+        Without its ``transitions``, of which there are most, it is there sooner.
+        """
 
     def runs(
         self, *, limit: int = 20, pipeline: str | None = None, state: RunState | None = None

@@ -69,6 +69,9 @@ class MemorySteps:
         """Note it; the attempt has ended already."""
         self.cancelled.append(attempt)
 
+    def kill(self) -> None:
+        """Nothing runs."""
+
     def close(self) -> None:
         """Nothing is open."""
 

@@ -122,7 +122,7 @@ class MemoryStore(MemoryOutbox):
 
     # ---------------------------------------------------------------- reading
 
-    def run(self, run_id: str) -> RunRecord | None:
+    def run(self, run_id: str, *, transitions: bool = True) -> RunRecord | None:
         """One run with its nodes in plan order, attempts and transitions; None for none."""
         with self._lock:
             kept = self._runs.get(run_id)
@@ -135,7 +135,7 @@ class MemoryStore(MemoryOutbox):
             return replace(
                 kept.run,
                 nodes=tuple(nodes),
-                transitions=tuple(kept.transitions),
+                transitions=tuple(kept.transitions) if transitions else (),
                 actions=tuple(kept.actions),
             )
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from zoneinfo import ZoneInfo
+from typing import TYPE_CHECKING
 
 from dbtorch.core.config import Schedule
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
 
 
 def interval(schedule: Schedule | None, logical_date: datetime) -> tuple[datetime, datetime]:
@@ -17,6 +20,8 @@ def interval(schedule: Schedule | None, logical_date: datetime) -> tuple[datetim
     """
     if schedule is None:
         return logical_date, logical_date
+    from zoneinfo import ZoneInfo
+
     from croniter import croniter
 
     zone = ZoneInfo(schedule.timezone)

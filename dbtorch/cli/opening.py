@@ -13,6 +13,7 @@ from dbtorch.cli.project import Project
 from dbtorch.cli.run_options import Options, pipeline_of
 from dbtorch.core.checks import History, Watch
 from dbtorch.core.graph import Kind
+from dbtorch.core.measure import median
 from dbtorch.ports import Selected, Store
 
 #: dbt's options for tables that are not whole: what is said of whole ones is not about them.
@@ -54,8 +55,6 @@ class Opening:
     ) -> Opening:
         """Plan with what dbt answered, for this run. Raises `ConfigError` and `PlanError`."""
         config = project.config
-        from statistics import median  # takes a while to import, and few commands ask
-
         settings = settings_for(selected.nodes, config, project.dir)
         target = str(selected.target["name"])
         durations = store.durations(selected.project, target) if store is not None else {}
@@ -67,7 +66,7 @@ class Opening:
             freshness=options.freshness,
             checks=options.checks and not _PARTIAL & set(options.dbt_args),
         )
-        expected = {id: median(seconds) for id, seconds in durations.items()}
+        expected = {id: median(seconds) or 0.0 for id, seconds in durations.items()}
 
         def remember(watch: Watch) -> History:
             if store is None:

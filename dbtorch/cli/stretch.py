@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from dbtorch.adapters.actor import actor
 from dbtorch.adapters.clock import SystemClock
 from dbtorch.adapters.git import Checkout, checkout
-from dbtorch.adapters.steps.runner import StepRunner
 from dbtorch.app.inbox import Interrupt, Requested
 from dbtorch.app.planning import texts_to_resolve
 from dbtorch.app.recorder import Recorder
@@ -35,18 +34,20 @@ from dbtorch.cli.timing import deadline_of, deadlines_of, found_earlier, told
 from dbtorch.cli.wiring import build_steps, build_store
 from dbtorch.core.breaker import Pause
 from dbtorch.core.deadline import Deadlines, Late
-from dbtorch.core.events import Attempt, Batch, Finished, Outdated
+from dbtorch.core.events import Attempt, Batch, Changed, Finished, Outdated
 from dbtorch.core.history import Action, Lease, RunRecord, Verb
 from dbtorch.core.plan import SESSION_CLOSE, SESSION_OPEN, Plan
 from dbtorch.core.run import Run
 from dbtorch.core.state import RunState, State
-from dbtorch.core.summary import summarize
 from dbtorch.core.timekeeper import Timekeeper
-from dbtorch.ports import EngineError, Selected, Store
+from dbtorch.ports import EngineError, Selected, Steps, Store
 
 if TYPE_CHECKING:
     from dbtorch.app.alerting import Alerting
     from dbtorch.cli.resuming import Asked
+
+
+_ENDS = (SESSION_OPEN, SESSION_CLOSE)
 
 
 def opened_history(project: Project, options: Options, *, create: bool) -> Store:
@@ -229,7 +230,7 @@ class Stretch:
                 inbox=self._inbox,
                 clock=self._clock,
                 recorder=Recorder(store, record.run_id, lease),
-                listeners=[view.changed, *alerts],
+                listeners=[view.changed, *alerts, _prepare_the_end],
                 on_pause=lambda pause: view.note(_told_of(pause), level="warning"),
                 timekeeper=timekeeper,
                 on_late=partial(self._late, store, view, alerts, timekeeper, planned.plan),
@@ -244,8 +245,10 @@ class Stretch:
         for alerting in alerts:
             alerting.ended(run.state if run.finished else None)
         if run.finished:
-            finished = store.run(record.run_id)
+            finished = store.run(record.run_id, transitions=False)
             assert finished is not None
+            from dbtorch.core.summary import summarize
+
             view.finish(summarize(finished, log_path=self._files.path, since=self._since))
         return run
 
@@ -380,6 +383,12 @@ def _timekeeper(deadlines: Deadlines, opening: Opening, run: Run) -> Timekeeper:
     return Timekeeper(deadlines, forecast if opening.durations else None, run.states)
 
 
+def _prepare_the_end(changes: Sequence[Changed]) -> None:
+    """Import what the end needs while nodes are at work, when nobody waits for it."""
+    if any(change.node_id not in _ENDS and change.state is State.RUNNING for change in changes):
+        import dbtorch.core.summary  # noqa: F401
+
+
 def _told_of(pause: Pause | None) -> str:
     if pause is None:
         return "the warehouse answers again; the run goes on"
@@ -387,7 +396,7 @@ def _told_of(pause: Pause | None) -> str:
     return f"{pause.reason}; nothing starts until one of them has been tried at {until:%H:%M:%S}"
 
 
-def _leave(engine: AnyEngine, steps: StepRunner) -> None:
+def _leave(engine: AnyEngine, steps: Steps) -> None:
     """End every process at once; the store already says what had begun."""
     steps.kill()
     engine.kill()

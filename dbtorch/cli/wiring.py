@@ -6,11 +6,11 @@ import shutil
 from pathlib import Path
 
 from dbtorch.adapters.run_files import RunFiles
-from dbtorch.adapters.steps.runner import StepRunner
 from dbtorch.cli.occasion import Occasion
 from dbtorch.cli.project import Project
 from dbtorch.core.config import GRACE
-from dbtorch.ports import Emit, StepContext, Store
+from dbtorch.core.events import Attempt, Batch
+from dbtorch.ports import Emit, StepContext, Steps, Store
 
 
 def build_steps(
@@ -21,10 +21,14 @@ def build_steps(
     emit: Emit,
     *,
     grace: float = GRACE,
-) -> StepRunner:
+) -> Steps:
     """The runner of all steps that are no SQL."""
     work_dir = files.root / "steps"
     shutil.rmtree(work_dir, ignore_errors=True)  # an earlier supervisor and its guard were killed
+    if not project.config.steps:
+        return _NoSteps()
+    from dbtorch.adapters.steps.runner import StepRunner
+
     runner = StepRunner(
         emit,
         project.config.steps,
@@ -37,6 +41,22 @@ def build_steps(
     )
     runner.outputs = occasion.outputs  # one mapping, so that sql steps see the others' outputs
     return runner
+
+
+class _NoSteps:
+    """Implements `Steps` for a project without any."""
+
+    def start(self, batch: Batch) -> None:
+        raise AssertionError(f"{batch.attempts[0].node_id} is no step of this project")
+
+    def cancel(self, attempt: Attempt) -> None:
+        """Nothing runs."""
+
+    def kill(self) -> None:
+        """Nothing runs."""
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 def build_store(project_dir: Path, database_url: str | None, *, create: bool) -> Store:

@@ -1,5 +1,6 @@
 """What every store promises about runs, nodes and attempts: the double, SQLite and Postgres."""
 
+from dataclasses import replace
 from datetime import timedelta, timezone
 
 import pytest
@@ -223,6 +224,7 @@ def test_transitions_come_back_in_the_order_they_were_written(store):
     store.record("r1", an_attempt("model.b", SUCCESS))
     store.record("r1", [change("model.a", State.PENDING, State.SKIPPED, 0, 0, reason="why")])
     found = store.run("r1").transitions
+    assert store.run("r1", transitions=False) == replace(store.run("r1"), transitions=())
     assert [(t.node_id, t.before, t.state) for t in found] == [
         ("model.b", State.PENDING, State.QUEUED),
         ("model.b", State.QUEUED, State.RUNNING),

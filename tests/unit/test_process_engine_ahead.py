@@ -11,6 +11,7 @@ from pathlib import Path
 from dbtorch.adapters.dbt.process.engine import ProcessEngine, ProcessRequest
 from dbtorch.core.events import Attempt, Batch, Ended
 from dbtorch.core.graph import Kind, Node
+from tests.acceptance.workspace import eventually
 from tests.unit.test_head_start import selected
 
 MODEL, SOURCE = "model.shop.a", "source.shop.raw.loads"
@@ -18,8 +19,9 @@ MODEL, SOURCE = "model.shop.a", "source.shop.raw.loads"
 #: Says how it was called, and what of usage statistics; a build then waits for its nodes.
 SCRIPT = """
 import os, sys
-with open(f"called.{os.getpid()}", "w") as file:
+with open("draft", "w") as file:
     file.write("\\n".join([*sys.argv[1:], os.environ["DBT_SEND_ANONYMOUS_USAGE_STATS"]]))
+os.rename("draft", f"called.{os.getpid()}")
 if sys.argv[1] == "build":
     open(sys.argv[sys.argv.index("--state") + 1] + "/run_results.json").read()
 """
@@ -56,6 +58,7 @@ def test_a_source_is_not_checked_where_a_build_reads_the_project(tmp_path: Path)
     engine = ProcessEngine(request, told.put)
     try:
         engine.launch()
+        assert eventually(lambda: any(tmp_path.glob("called.*")), seconds=60)
         assert engine.expect(kept)  # so nobody lists
         engine.accept()
         engine.start(Batch(1, (Attempt(SOURCE, 1),)))

@@ -42,6 +42,10 @@ class Driver(Protocol):
         """What follows a query whose rows are to stay as they are until its transaction ends."""
 
     @property
+    def concatenate(self) -> str:
+        """Function that makes one text of those of many rows, with another in between."""
+
+    @property
     def has_table(self) -> str:
         """Query that finds a row when the table ``:name`` exists."""
 

@@ -8,14 +8,16 @@ import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dbtorch.adapters.processes import lives
 from dbtorch.adapters.store.database import Database, Row, Transaction
 from dbtorch.adapters.store.rows import clean, dumped, moment
-from dbtorch.core.incidents import Incident
-from dbtorch.core.outbox import Delivery, Entry, EntryKind
 from dbtorch.core.state import FailureClass
+
+if TYPE_CHECKING:  # a run that alerts nobody has no use for these
+    from dbtorch.core.incidents import Incident
+    from dbtorch.core.outbox import Delivery, Entry
 
 _NAME = "notifier = :notifier AND address = :address AND message_key = :key"
 
@@ -210,6 +212,8 @@ def _entry_values(entry: Entry, ordinal: int, at: datetime) -> dict[str, Any]:
 
 
 def _delivery(row: Row) -> Delivery:
+    from dbtorch.core.outbox import Delivery, Entry, EntryKind
+
     return Delivery(
         entry=Entry(
             key=row["message_key"],
@@ -251,6 +255,8 @@ def _incident_values(incident: Incident) -> dict[str, Any]:
 
 
 def _incident(row: Row) -> Incident:
+    from dbtorch.core.incidents import Incident
+
     failure_class = row["failure_class"]
     return Incident(
         project=row["project"],

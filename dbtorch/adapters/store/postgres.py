@@ -21,6 +21,7 @@ class PostgresDriver:
     begin_read = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
     begin_write = "BEGIN"
     lock_rows = "FOR SHARE"
+    concatenate = "string_agg"
     # Not to_regclass: its cache still says no after another process has made the table.
     has_table = """
         SELECT 1 FROM pg_catalog.pg_tables

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from dbtorch.adapters.store import actions, leases, rows, standings, statements
+from dbtorch.adapters.store import actions, leases, rows, statements
 from dbtorch.adapters.store.beginning import begin_run
 from dbtorch.adapters.store.changes import write_changes
 from dbtorch.adapters.store.database import Database, Row, Transaction
@@ -16,9 +16,11 @@ from dbtorch.adapters.store.outbox import SqlOutbox
 from dbtorch.core.events import Changed
 from dbtorch.core.graph import Node
 from dbtorch.core.history import Action, AttemptRecord, Lease, RunRecord, RunSummary
-from dbtorch.core.standing import Standing
 from dbtorch.core.state import RunState, State
 from dbtorch.ports import StoreError
+
+if TYPE_CHECKING:
+    from dbtorch.core.standing import Standing
 
 T = TypeVar("T")
 
@@ -85,9 +87,9 @@ class SqlStore(SqlMeasurements, SqlOutbox):
 
     # ---------------------------------------------------------------- reading
 
-    def run(self, run_id: str) -> RunRecord | None:
+    def run(self, run_id: str, *, transitions: bool = True) -> RunRecord | None:
         """One run with its nodes in plan order, attempts and transitions; None for none."""
-        return self._database.read(lambda transaction: _run(transaction, run_id))
+        return self._database.read(lambda transaction: _run(transaction, run_id, transitions))
 
     def runs(
         self, *, limit: int = 20, pipeline: str | None = None, state: RunState | None = None
@@ -124,14 +126,17 @@ class SqlStore(SqlMeasurements, SqlOutbox):
         self, project: str, target: str, *, last: int = 10
     ) -> dict[str, tuple[float, ...]]:
         """Seconds of each node's last successes on this target, the newest first."""
-        query = statements.successes(last)
+        concatenate = self._database.driver.concatenate
+        query = statements.intervals(last, concatenate=concatenate)
         values = {"project": project, "target": target}
         found = self._database.read(lambda transaction: transaction.all(query, values))
-        return {row["node_id"]: tuple(_seconds(row, last)) for row in found}
+        return {row["node_id"]: tuple(_seconds(row["found"])) for row in found}
 
     def standing(self, project: str, target: str = "") -> Standing:
         """How a project stands on a target; on that of its newest run when none is named."""
-        return self._database.read(lambda t: standings.standing(t, project, target))
+        from dbtorch.adapters.store.standings import standing  # of no use to a run
+
+        return self._database.read(lambda transaction: standing(transaction, project, target))
 
     # ---------------------------------------------------------------- leases
 
@@ -156,7 +161,7 @@ class SqlStore(SqlMeasurements, SqlOutbox):
         self._database.close()
 
 
-def _run(transaction: Transaction, run_id: str) -> RunRecord | None:
+def _run(transaction: Transaction, run_id: str, transitions: bool) -> RunRecord | None:
     id = {"run_id": run_id}
     found = transaction.one(statements.GET_RUN, id)
     if found is None:
@@ -168,8 +173,9 @@ def _run(transaction: Transaction, run_id: str) -> RunRecord | None:
         rows.node_record(row, attempts[row["node_id"]])
         for row in transaction.all(statements.GET_NODES, id)
     ]
-    transitions = map(rows.transition, transaction.all(statements.GET_TRANSITIONS, id))
-    return rows.run_record(found, nodes, transitions, actions.actions(transaction, run_id, 0))
+    moves = transaction.all(statements.GET_TRANSITIONS, id) if transitions else ()
+    acts = actions.actions(transaction, run_id, 0)
+    return rows.run_record(found, nodes, map(rows.transition, moves), acts)
 
 
 def _summaries(found: Sequence[Row]) -> list[RunSummary]:
@@ -183,9 +189,7 @@ def _summaries(found: Sequence[Row]) -> list[RunSummary]:
     return [rows.summary(row, counts[run_id]) for run_id, row in first.items()]
 
 
-def _seconds(row: Row, last: int) -> Iterator[float]:
-    for place in range(last):
-        interval = row[f"success_{place}"]
-        if interval is not None:
-            start, end = map(datetime.fromisoformat, interval.split("/"))
-            yield (end - start).total_seconds()
+def _seconds(intervals: str) -> Iterator[float]:
+    for interval in intervals.split():
+        start, end = map(datetime.fromisoformat, interval.split("/"))
+        yield (end - start).total_seconds()

@@ -19,6 +19,7 @@ class SqliteDriver:
     begin_read = "BEGIN"
     begin_write = "BEGIN IMMEDIATE"  # waits for other writers here, and nowhere later
     lock_rows = ""  # nobody else writes meanwhile
+    concatenate = "group_concat"
     has_table = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = :name"
     lock_schema: str | None = None
 

@@ -25,15 +25,12 @@ def standing(transaction: Transaction, project: str, target: str) -> Standing:
     for run in sorted(last.values(), key=lambda run: (run.started_at, run.run_id)):
         for row in transaction.all(statements.GET_NODES, {"run_id": run.run_id}):
             ends[row["node_id"]] = rows.node_record(row, ())
-    successes = transaction.all(statements.successes(1), values)
+    successes = transaction.all(statements.LAST_SUCCESSES, values)
     checks = [rows.attempt_of(row) for row in transaction.all(statements.LAST_CHECKS, values)]
     return Standing(
         target=target,
         runs=tuple(runs),
-        successes={
-            row["node_id"]: datetime.fromisoformat(row["success_0"].partition("/")[2])
-            for row in successes
-        },
+        successes={row["node_id"]: datetime.fromisoformat(row["found"]) for row in successes},
         ends=ends,
         checks=dict(checks),
     )

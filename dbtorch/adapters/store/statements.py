@@ -172,35 +172,48 @@ def summaries(*, pipeline: bool, state: bool) -> str:
     """
 
 
-def successes(last: int) -> str:
-    """Query for the intervals of each node's last successes, "start/end", one row a node.
+_SUCCESSES = """
+    project = :project AND target = :target AND state IN ('success', 'warn')
+    AND started_at IS NOT NULL
+"""
+
+
+def _of_each_node(query: str) -> str:
+    """Query for each node that has succeeded on a target, and what another one has ``found`` of it.
 
     It walks one index from node to node, so that its cost does not grow with the history.
     """
-    series = """
-        project = :project AND target = :target AND state IN ('success', 'warn')
-        AND started_at IS NOT NULL
-    """
-    nth = ", ".join(
-        f"""(
-            SELECT a.started_at || '/' || a.finished_at FROM dbtorch_attempts a
-            WHERE {series} AND a.node_id = seen.node_id
-            ORDER BY a.finished_at DESC LIMIT 1 OFFSET {place}
-        ) AS success_{place}"""
-        for place in range(last)
-    )
     return f"""
         WITH RECURSIVE seen (node_id) AS (
-            SELECT min(node_id) FROM dbtorch_attempts WHERE {series}
+            SELECT min(node_id) FROM dbtorch_attempts WHERE {_SUCCESSES}
             UNION ALL
             SELECT (
                 SELECT min(a.node_id) FROM dbtorch_attempts a
-                WHERE {series} AND a.node_id > seen.node_id
+                WHERE {_SUCCESSES} AND a.node_id > seen.node_id
             )
             FROM seen WHERE seen.node_id IS NOT NULL
         )
-        SELECT node_id, {nth} FROM seen WHERE node_id IS NOT NULL
+        SELECT node_id, ({query}) AS found FROM seen WHERE node_id IS NOT NULL
     """
+
+
+def intervals(last: int, *, concatenate: str) -> str:
+    """Query for the intervals of each node's last successes: "start/end", the newest first.
+
+    ``concatenate`` is the database's function that makes one text of many.
+    """
+    newest = f"""
+        SELECT a.started_at || '/' || a.finished_at AS one FROM dbtorch_attempts a
+        WHERE {_SUCCESSES} AND a.node_id = seen.node_id
+        ORDER BY a.finished_at DESC LIMIT {last}
+    """
+    return _of_each_node(f"SELECT {concatenate}(one, ' ') FROM ({newest}) AS newest")
+
+
+LAST_SUCCESSES = _of_each_node(f"""
+    SELECT max(a.finished_at) FROM dbtorch_attempts a
+    WHERE {_SUCCESSES} AND a.node_id = seen.node_id
+""")
 
 
 # ------------------------------------------------------------------ how a project stands

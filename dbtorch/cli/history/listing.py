@@ -69,7 +69,7 @@ def _state(store: Store, run: RunSummary, is_alive: IsAlive) -> str:
     """A running run is read as a whole: its lease has the project's name."""
     if run.state is not RunState.RUNNING:
         return run.state.value
-    whole = store.run(run.run_id)
+    whole = store.run(run.run_id, transitions=False)
     return run.state.value if whole is None else state_of(whole, is_alive)
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from dbtorch.core.graph import Kind
 from dbtorch.core.state import RunState
-from dbtorch.core.summary import Failure, Summary
+
+if TYPE_CHECKING:
+    from dbtorch.core.summary import Failure, Summary
 
 #: Options of the command that just ran which the next one needs as well.
 _WHERE = ("--project-dir",)

@@ -9,13 +9,15 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from dbtorch.core.events import Changed
 from dbtorch.core.history import RunRecord
 from dbtorch.core.plan import Plan
-from dbtorch.core.summary import Summary
 from dbtorch.ports import Clock
+
+if TYPE_CHECKING:
+    from dbtorch.core.summary import Summary
 
 log = logging.getLogger(__name__)
 

@@ -6,15 +6,17 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dbtorch.cli.render.output import Output
 from dbtorch.core.events import Changed
 from dbtorch.core.graph import Kind
 from dbtorch.core.history import RunRecord
 from dbtorch.core.plan import Plan
-from dbtorch.core.summary import Failure, Summary, Timed
 from dbtorch.ports import Clock
+
+if TYPE_CHECKING:
+    from dbtorch.core.summary import Failure, Summary, Timed
 
 
 class JsonLines:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime, tzinfo
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console
 from rich.text import Text
@@ -22,8 +22,10 @@ from dbtorch.core.events import Changed
 from dbtorch.core.history import RunRecord
 from dbtorch.core.plan import Plan
 from dbtorch.core.state import State
-from dbtorch.core.summary import Summary
 from dbtorch.ports import Clock
+
+if TYPE_CHECKING:
+    from dbtorch.core.summary import Summary
 
 #: Ends of nodes that are worth a line of their own; all others only count.
 _TOLD = (State.FAILED, State.UP_FOR_RETRY, State.WARN)

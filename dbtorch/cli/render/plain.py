@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime, tzinfo
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dbtorch.cli.render.lines import Lines
 from dbtorch.cli.render.output import Output
@@ -14,8 +15,10 @@ from dbtorch.cli.render.words import many
 from dbtorch.core.events import Changed
 from dbtorch.core.history import RunRecord
 from dbtorch.core.plan import Plan
-from dbtorch.core.summary import Summary
 from dbtorch.ports import Clock
+
+if TYPE_CHECKING:
+    from dbtorch.core.summary import Summary
 
 #: Seconds after which a node that still runs is mentioned, and mentioned again; later ones follow
 #: at the last distance. CI systems end jobs that say nothing for ten minutes.

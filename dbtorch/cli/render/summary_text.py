@@ -6,13 +6,16 @@ import os
 import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dbtorch.cli.render.advice import next_steps
 from dbtorch.cli.render.colour import OF_STATE, PLAIN, Colours
 from dbtorch.cli.render.words import and_more, blamed, counted, first_line, many, took
 from dbtorch.core.graph import Kind
 from dbtorch.core.state import RunState, State
-from dbtorch.core.summary import Failure, LeftOut, Summary, Timed, Warned
+
+if TYPE_CHECKING:
+    from dbtorch.core.summary import Failure, LeftOut, Summary, Timed, Warned
 
 #: Warnings, and groups of skipped nodes, that are listed one by one.
 _LISTED = 10

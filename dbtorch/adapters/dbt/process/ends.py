@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from dbtorch.adapters.dbt.answers import opened
 from dbtorch.adapters.dbt.process.artifacts import Artifacts
 from dbtorch.adapters.dbt.process.executable import Executable
-from dbtorch.adapters.dbt.process.hooks import ON_RUN_END, ON_RUN_START, HookCode
+from dbtorch.adapters.dbt.process.values import ON_RUN_END, ON_RUN_START
 from dbtorch.core.events import Attempt, Finished, Outcome, Started
 from dbtorch.core.evidence import Rule
 from dbtorch.core.state import FailureClass, State
@@ -18,6 +18,7 @@ from dbtorch.ports import Emit
 
 if TYPE_CHECKING:
     from dbtorch.adapters.dbt.process.apart import HooksApart
+    from dbtorch.adapters.dbt.process.hooks import HookCode
 
 
 class Ends:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dbtorch.adapters.dbt.answers import lost
 from dbtorch.adapters.dbt.process.ahead import Ahead
-from dbtorch.adapters.dbt.process.apart import HooksApart
 from dbtorch.adapters.dbt.process.artifacts import Artifacts, choose
 from dbtorch.adapters.dbt.process.aside import Aside
 from dbtorch.adapters.dbt.process.build import Build, Surroundings
@@ -47,6 +46,7 @@ from dbtorch.core.state import FailureClass
 from dbtorch.ports import Emit, EngineError, Selected
 
 if TYPE_CHECKING:
+    from dbtorch.adapters.dbt.process.apart import HooksApart
     from dbtorch.adapters.dbt.process.early import Early
     from dbtorch.adapters.dbt.process.looks import Looks
     from dbtorch.adapters.dbt.process.sql import StepRun
@@ -105,7 +105,6 @@ class ProcessEngine:
         self._build_words = self._words  # of everything that executes nodes
         self._own_place = Place(request.project_dir / "target")  # where that writes its artifacts
         self._places = Places(self._own_place, self._folder / "beside")
-        self._taken: dict[int, Place] = {}  # by batch
         self._starting = threading.Lock()  # of one dbt at a time
         self._listing: Listing | None = None
         self._ahead = Ahead(self._executable, self._words, self._folder / "held", grace=grace)
@@ -180,6 +179,8 @@ class ProcessEngine:
         self._expected = None
         hooks = None
         if project.hooks:
+            from dbtorch.adapters.dbt.process.apart import HooksApart
+
             self._ahead.close()
             hooks = HooksApart(project, self._words, self._folder)
             self._build_words = hooks.words
@@ -336,7 +337,7 @@ class ProcessEngine:
             return self._build(batch)
         dbt = self._executable.part()
         # a build that is held may be writing into the project's own place as it parses
-        place = self._take_place(batch, own=not self._request.holds)
+        place = self._places.take(batch.id, own=not self._request.holds)
         check = self._freshness(dbt, place, batch.threads)
         grace = self._request.grace
         return Sources(batch, check, dbt, self._artifacts, self._emit, grace=grace)
@@ -346,13 +347,13 @@ class ProcessEngine:
             work.follow()
         finally:
             self._aside.give_back(work.batch)
-            self._leave_place(work.batch)
+            self._places.leave(work.batch.id)
             with self._lock:
                 del self._works[work.batch.id]
 
     def _build(self, batch: Batch) -> Build:
         selected, request = self._opened(), self._request
-        place = self._take_place(batch)
+        place = self._places.take(batch.id)
         around = Surroundings(
             executable=self._executable,
             graph=self._graph,
@@ -390,14 +391,14 @@ class ProcessEngine:
         """Take what a batch came to into the artifacts, before anybody knows that it is over."""
         with self._lock:
             if build.ended_by_itself:
-                self._compare(self._taken[build.batch.id].target_path)
+                self._compare(self._places.of(build.batch.id).target_path)
             for id, outcome in build.results.items():
                 self._artifacts.ended(id, {**outcome.details, "message": outcome.message or None})
             for id, why in build.lost.items():
                 self._artifacts.ended(id, {"message": why})
             self._artifacts.dbt_wrote(build.written)
             self._ends.contradictions += build.contradictions
-        self._leave_place(build.batch)
+        self._places.leave(build.batch.id)
 
     def _compare(self, target_path: Path) -> bool | None:
         """Whether dbt has written of the project what was expected; None if it has written nothing.
@@ -466,18 +467,6 @@ class ProcessEngine:
         self._emit(event)
         if isinstance(event, Started) and self._to_come:
             self.foresee()
-
-    def _take_place(self, batch: Batch, *, own: bool = True) -> Place:
-        place = self._places.take(own=own)
-        with self._lock:
-            self._taken[batch.id] = place
-        return place
-
-    def _leave_place(self, batch: Batch) -> None:
-        with self._lock:
-            place = self._taken.pop(batch.id, None)
-        if place is not None:
-            self._places.give_back(place)
 
     def _kill(self, why: str) -> None:
         with self._lock:

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -142,6 +141,8 @@ class Executable:
 
         Raises `EngineError` where it cannot be started.
         """
+        from concurrent.futures import ThreadPoolExecutor  # with a held build nobody asks
+
         process = self.start(words)
         pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="dbtorch-dbt")
         answer = pool.submit(self._answer, process)

@@ -10,12 +10,11 @@ from typing import Any
 from dbtorch.adapters.dbt.answers import outcome_of
 from dbtorch.adapters.dbt.process.executable import Executable, how, uncoded
 from dbtorch.adapters.dbt.process.lines import Lines, Said
+from dbtorch.adapters.dbt.process.values import ON_RUN_END, ON_RUN_START
 from dbtorch.core.events import Outcome
 from dbtorch.core.evidence import Rule
 from dbtorch.core.failure import classify
 from dbtorch.core.state import FailureClass, State
-
-ON_RUN_START, ON_RUN_END = "on-run-start", "on-run-end"
 
 _BEGINS, _ENDS = "dbtorch: hook begins: ", "dbtorch: hook ends: "
 

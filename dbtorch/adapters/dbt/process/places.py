@@ -40,21 +40,29 @@ class Places:
         self._own = own
         self._folder = folder
         self._others: list[Place] = []
-        self._taken: set[Place] = set()
+        self._taken: dict[int, Place] = {}  # by the batch that writes there
         self._lock = threading.Lock()
 
-    def take(self, *, own: bool = True) -> Place:
+    def take(self, batch: int, *, own: bool = True) -> Place:
         """The first that is free, the project's ``own`` or not; in a new one is what dbt parsed."""
         with self._lock:
             known = [self._own] * own + self._others
-            place = next((one for one in known if one not in self._taken), None)
-            if place is None:
-                place = self._another()
-            self._taken.add(place)
+            taken = self._taken.values()
+            place = next((one for one in known if one not in taken), None) or self._another()
+            self._taken[batch] = place
             return place
 
-    def give_back(self, place: Place) -> None:
-        """Nobody writes there any more. What was compiled is put where people look for it."""
+    def of(self, batch: int) -> Place:
+        """Where a batch writes, which has taken a place."""
+        with self._lock:
+            return self._taken[batch]
+
+    def leave(self, batch: int) -> None:
+        """A batch writes no more. What was compiled is put where people look for it."""
+        with self._lock:
+            place = self._taken.get(batch)
+        if place is None:
+            return
         with contextlib.suppress(OSError, shutil.Error):  # it is for reading only
             for name in _KEPT if place is not self._own else ():
                 if (place.target_path / name).is_dir():
@@ -62,7 +70,7 @@ class Places:
                     shutil.copytree(found, self._own.target_path / name, dirs_exist_ok=True)
                     shutil.rmtree(found)
         with self._lock:
-            self._taken.discard(place)
+            del self._taken[batch]
 
     def close(self) -> None:
         """Remove what is of no more use."""

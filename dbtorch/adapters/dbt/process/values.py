@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+#: Sides of a run that have hooks.
+ON_RUN_START, ON_RUN_END = "on-run-start", "on-run-end"
+
 _STATUSES = (
     "success",
     "error",
