@@ -36,6 +36,7 @@ class Levels:
             Settings() if config.freshness is None else Settings(require=config.freshness.require)
         )
         self._below_built = required.over(self._below)
+        self._usual: dict[tuple[bool, int], Policy] = {}  # where nothing is said of a node
 
     def retry(self) -> Retry:
         """The retry policy where nothing is said of a node."""
@@ -62,6 +63,13 @@ class Levels:
 
     def policy(self, node: Node, *, engine: bool, whole: int) -> Policy:
         """The policy of a node; ``whole`` is how many threads a step takes from dbt."""
+        if self.own(node) is not _NOTHING or node.kind in _GATED:
+            return self._policy(node, engine=engine, whole=whole)
+        if (engine, whole) not in self._usual:  # most nodes have this one
+            self._usual[engine, whole] = self._policy(node, engine=engine, whole=whole)
+        return self._usual[engine, whole]
+
+    def _policy(self, node: Node, *, engine: bool, whole: int) -> Policy:
         said = self.of(node)
         slots = {THREADS: 1} if engine else {STEPS: 1}
         if whole:
@@ -93,6 +101,9 @@ class Levels:
 
 
 _NOTHING = Settings()
+
+#: Kinds of nodes that are, or may be, a gate.
+_GATED = (Kind.SOURCE, Kind.CHECK)
 
 
 def _is_apart(said: Settings) -> bool:

@@ -25,13 +25,14 @@ def hold_lease(
     *,
     name: str,
     run_id: str,
+    goes_on: bool,
     on_lost: Callable[[str], None],
     note: Callable[[str], None],
 ) -> Lease:
     """Take the lease, keep it while ``stack`` is open, and end what an earlier run left behind.
 
-    ``on_lost`` is told when somebody else has taken it over, ``note`` what was ended. Raises
-    `UsageError` naming who holds it.
+    A run that ``goes_on`` may have left something itself. ``on_lost`` is told when somebody else
+    has taken the lease over, ``note`` what was ended. Raises `UsageError` naming who holds it.
     """
     now = clock.now()
     lease = Lease(
@@ -47,8 +48,10 @@ def hold_lease(
         stack.enter_context(LeaseKeeper(store, lease, clock, on_lost=on_lost))
     except LeaseHeld as held:
         raise UsageError(_who_holds(held.lease)) from held
-    runs = {run_id} | ({held_before.run_id} if held_before is not None else set())
-    ended = sum(end_left_behind(id, grace=_GRACE) for id in runs)
+    left = {run_id} if goes_on else set()  # every process of the machine is looked at for each
+    if held_before is not None:
+        left.add(held_before.run_id)
+    ended = sum(end_left_behind(id, grace=_GRACE) for id in left)
     if ended:
         note(f"ended {ended} processes that an earlier run left behind")
     return lease

@@ -106,6 +106,7 @@ class Stretch:
             self._clock,
             name=f"{self._project.name}/{self._occasion.pipeline}",
             run_id=self._occasion.run_id,
+            goes_on=self._asked is not None,
             on_lost=lambda why: self._inbox.put(Interrupt(why)),
             note=partial(view.note, level="warning"),
         )

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from dbtorch.core.evidence import Link, Rule
-from dbtorch.core.failure_table import TABLE
 from dbtorch.core.state import FailureClass
 
 
@@ -27,6 +26,8 @@ def classify(evidence: Sequence[Link], message: str, rules: Iterable[Rule] = ())
 
 
 def _look_up(links: Sequence[Link], message: str) -> FailureClass | None:
+    from dbtorch.core.failure_table import TABLE  # most runs have no failure
+
     for section in TABLE:
         for link in links:
             for rule in section.rules:

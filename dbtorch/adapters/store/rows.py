@@ -28,7 +28,8 @@ def moment(at: datetime | None) -> str | None:
 
 def clean(text: str) -> str:
     """Text that both databases take: without NUL and without half characters."""
-    return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "\ufffd")
+    whole = text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+    return whole.replace("\0", "\ufffd")
 
 
 def dumped(value: Any) -> str:
