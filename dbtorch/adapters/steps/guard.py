@@ -42,11 +42,10 @@ class Guard:
 
         The folder ``scratch`` goes with the groups: what steps were told is in it.
         """
-        import secrets
         import subprocess
         import threading
 
-        self.mark = f"{os.getpid()}-{secrets.token_hex(8)}"
+        self.mark = f"{os.getpid()}-{os.urandom(8).hex()}"
         self._grace = grace
         self._ask = int(ask)
         self._scratch = scratch

@@ -17,6 +17,7 @@ from dbtorch.adapters.dbt.process.executable import Executable, how, interrupt, 
 from dbtorch.adapters.dbt.process.gulps import gulps
 from dbtorch.adapters.dbt.process.lines import Began, Done, Lines, Said
 from dbtorch.adapters.dbt.process.results import read_results
+from dbtorch.adapters.dbt.process.written import Written
 from dbtorch.core.events import Attempt, Batch, Ended, Finished, Outcome, Started
 from dbtorch.core.evidence import Rule
 from dbtorch.core.failure import classify
@@ -55,6 +56,8 @@ class Surroundings:
     grace: float
     fail_fast: bool  # a failure makes dbt call off what it does
     starting: threading.Lock  # held from a dbt's start to its first word of a node
+    #: Reads what dbt writes at its end as soon as it is there; told whether it is over.
+    foresee: Callable[[Callable[[], bool]], None] = lambda _: None
 
 
 class Build:
@@ -94,6 +97,8 @@ class Build:
         self._texts: dict[str, list[str]] = {}  # for the logs of nodes
         self._paths: dict[str, Path] = {}
         self._events: list[Started | Finished] = []  # not yet told
+        self._results = Written(read_results)
+        self._foresees = False
 
     # ---------------------------------------------------------------- from outside
 
@@ -164,7 +169,21 @@ class Build:
                 for line in lines:
                     self._take(reader.read(line), console)
                 self._pass_on()
+                if len(self.results) == len(self._attempts):
+                    self._look_ahead(process)
         return self._around.executable.ended(process)
+
+    def _look_ahead(self, process: subprocess.Popen[bytes]) -> None:
+        """All is said: read what dbt writes while it takes its leave."""
+
+        def look() -> None:
+            self._around.foresee(lambda: process.poll() is not None)
+            with contextlib.suppress(EngineError):
+                self._results.of(self._around.results_path)
+
+        if not self._foresees:
+            self._foresees = True
+            threading.Thread(target=look, name="dbtorch-foresee", daemon=True).start()
 
     def _pass_on(self) -> None:
         """Write what a gulp had for the logs, then tell what happened in it."""
@@ -263,7 +282,7 @@ class Build:
             return
         self.ended_by_itself = True
         try:
-            written = read_results(self._around.results_path)
+            written = self._results.of(self._around.results_path)
         except EngineError:
             return  # it has failed before there were any
         found = {id: one for id, one in written.nodes.items() if not one.invented}

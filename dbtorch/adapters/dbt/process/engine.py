@@ -7,6 +7,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -366,6 +367,7 @@ class ProcessEngine:
             rules=request.failure_classes,
             grace=request.grace,
             fail_fast=selected.fail_fast,
+            foresee=partial(self._foresee_manifest, place.target_path),
         )
         kinds = {self._graph.nodes[attempt.node_id].kind for attempt in batch.attempts}
         # dbt 1 builds no unit test without its model, and tests it; dbt 2 does, and may be held
@@ -399,6 +401,10 @@ class ProcessEngine:
             self._artifacts.dbt_wrote(build.written)
             self._ends.contradictions += build.contradictions
         self._places.leave(build.batch.id)
+
+    def _foresee_manifest(self, target_path: Path, is_over: Callable[[], bool]) -> None:
+        if (expected := self._expected) is not None:
+            expected.foresee(target_path / "manifest.json", is_over)
 
     def _compare(self, target_path: Path) -> bool | None:
         """Whether dbt has written of the project what was expected; None if it has written nothing.

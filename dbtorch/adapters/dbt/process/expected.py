@@ -7,11 +7,15 @@ writes is compared with the earlier one, before anybody is told that the build i
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
+from dbtorch.adapters.dbt.process.written import Written, stamp
 from dbtorch.ports import EngineError
 
 #: What a manifest says of a node that depends on where, when and whether it was executed.
@@ -21,6 +25,9 @@ _PASSING = frozenset(
         *("extra_ctes", "extra_ctes_injected", "generated_sql_file"),
     }
 )
+
+#: Seconds between two looks whether a manifest has been written.
+_LOOK = 0.02
 
 _EXECUTED = frozenset({"nodes", "unit_tests"})
 
@@ -57,23 +64,27 @@ class Expected:
         """``path`` is where the earlier one lies, and dbt may write the same."""
         self._digest = digest
         self._path = path
-        self._earlier = _written(path)
+        self._earlier = stamp(path)
+        self._digests = Written(manifest_digest)
 
     def is_met(self, path: Path) -> bool | None:
         """Whether the manifest at ``path`` is that; None where no new one has been written."""
-        written = _written(path)
-        if written is None or (path == self._path and written == self._earlier):
+        if not self._is_new(path):
             return None
         try:
-            return manifest_digest(path) == self._digest
+            return self._digests.of(path) == self._digest
         except EngineError:
             return False
 
+    def foresee(self, path: Path, is_over: Callable[[], bool]) -> None:
+        """Read the manifest as soon as it is whole, while dbt takes its leave."""
+        while not is_over():
+            with contextlib.suppress(EngineError):
+                if self._is_new(path):
+                    self._digests.of(path)
+                    return
+            time.sleep(_LOOK)
 
-def _written(path: Path) -> tuple[int, int] | None:
-    """What is another one once a file has been written anew; None where there is none."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_ino
+    def _is_new(self, path: Path) -> bool:
+        written = stamp(path)
+        return written is not None and (path != self._path or written != self._earlier)
