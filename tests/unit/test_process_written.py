@@ -39,7 +39,7 @@ def test_a_manifest_is_read_as_soon_as_it_is_whole(tmp_path, monkeypatch):
     expected, over = Expected(manifest_digest(path), path), threading.Event()
     whole = path.read_text()
     path.write_text(whole[:-5])  # dbt is still writing
-    thread = threading.Thread(target=expected.foresee, args=(path, over.is_set))
+    thread = threading.Thread(target=expected.read_early, args=(path, over.is_set))
     thread.start()
     time.sleep(0.1)
     assert thread.is_alive()
@@ -54,7 +54,7 @@ def test_a_manifest_is_read_as_soon_as_it_is_whole(tmp_path, monkeypatch):
 def test_who_waits_for_a_manifest_ends_with_dbt(tmp_path):
     path, over = write(tmp_path / "manifest.json", MODEL), threading.Event()
     expected = Expected(manifest_digest(path), path)
-    thread = threading.Thread(target=expected.foresee, args=(path, over.is_set))
+    thread = threading.Thread(target=expected.read_early, args=(path, over.is_set))
     thread.start()
     over.set()
     thread.join(30)

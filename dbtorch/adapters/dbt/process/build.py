@@ -56,8 +56,7 @@ class Surroundings:
     grace: float
     fail_fast: bool  # a failure makes dbt call off what it does
     starting: threading.Lock  # held from a dbt's start to its first word of a node
-    #: Reads what dbt writes at its end as soon as it is there; told whether it is over.
-    foresee: Callable[[Callable[[], bool]], None] = lambda _: None
+    read_early: Callable[[Callable[[], bool]], None] = lambda _: None  # given whether dbt is gone
 
 
 class Build:
@@ -98,7 +97,7 @@ class Build:
         self._paths: dict[str, Path] = {}
         self._events: list[Started | Finished] = []  # not yet told
         self._results = Written(read_results)
-        self._foresees = False
+        self._reads_early = False
 
     # ---------------------------------------------------------------- from outside
 
@@ -170,20 +169,20 @@ class Build:
                     self._take(reader.read(line), console)
                 self._pass_on()
                 if len(self.results) == len(self._attempts):
-                    self._look_ahead(process)
+                    self._read_early(process)
         return self._around.executable.ended(process)
 
-    def _look_ahead(self, process: subprocess.Popen[bytes]) -> None:
+    def _read_early(self, process: subprocess.Popen[bytes]) -> None:
         """All is said: read what dbt writes while it takes its leave."""
 
         def look() -> None:
-            self._around.foresee(lambda: process.poll() is not None)
+            self._around.read_early(lambda: process.poll() is not None)
             with contextlib.suppress(EngineError):
                 self._results.of(self._around.results_path)
 
-        if not self._foresees:
-            self._foresees = True
-            threading.Thread(target=look, name="dbtorch-foresee", daemon=True).start()
+        if not self._reads_early:
+            self._reads_early = True
+            threading.Thread(target=look, name="dbtorch-read-early", daemon=True).start()
 
     def _pass_on(self) -> None:
         """Write what a gulp had for the logs, then tell what happened in it."""

@@ -367,7 +367,7 @@ class ProcessEngine:
             rules=request.failure_classes,
             grace=request.grace,
             fail_fast=selected.fail_fast,
-            foresee=partial(self._foresee_manifest, place.target_path),
+            read_early=partial(self._read_early, place.target_path),
         )
         kinds = {self._graph.nodes[attempt.node_id].kind for attempt in batch.attempts}
         # dbt 1 builds no unit test without its model, and tests it; dbt 2 does, and may be held
@@ -402,9 +402,9 @@ class ProcessEngine:
             self._ends.contradictions += build.contradictions
         self._places.leave(build.batch.id)
 
-    def _foresee_manifest(self, target_path: Path, is_over: Callable[[], bool]) -> None:
+    def _read_early(self, target_path: Path, is_over: Callable[[], bool]) -> None:
         if (expected := self._expected) is not None:
-            expected.foresee(target_path / "manifest.json", is_over)
+            expected.read_early(target_path / "manifest.json", is_over)
 
     def _compare(self, target_path: Path) -> bool | None:
         """Whether dbt has written of the project what was expected; None if it has written nothing.

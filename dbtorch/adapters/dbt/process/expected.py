@@ -76,7 +76,7 @@ class Expected:
         except EngineError:
             return False
 
-    def foresee(self, path: Path, is_over: Callable[[], bool]) -> None:
+    def read_early(self, path: Path, is_over: Callable[[], bool]) -> None:
         """Read the manifest as soon as it is whole, while dbt takes its leave."""
         while not is_over():
             with contextlib.suppress(EngineError):
