@@ -524,3 +524,29 @@ def test_what_no_build_has_confirmed_dbt_is_asked_at_the_end(shop: Shop) -> None
     shop.dbtorch("run")
     assert shop.show().states == {"fetch": "skipped", "fetched": "skipped"}
     assert not shop.batches()
+
+
+@pytest.mark.parametrize("answers_otherwise", [False, True])
+def test_a_run_that_went_ahead_and_was_killed_goes_on(shop: Shop, answers_otherwise: bool) -> None:
+    """Nobody has confirmed by then that dbt still answers the same."""
+    slow(shop, "defaults: {retries: 0}")
+    set_slow(shop, slow=False)
+    shop.dbtorch("run")
+    if answers_otherwise:
+        expect_another_answer(kept_answer(shop))
+    set_slow(shop, slow=True)
+    with shop.started("run", "--log-format", "json") as run:
+        run.wait_for_node("model.shop.quick", "success")
+        run.wait_for_node(SLOW)
+        os.kill(run.pid, signal.SIGKILL)
+    assert eventually(shop.is_quiet, seconds=30)
+    killed = shop.show()
+    folder = shop.dir / ".dbtorch" / "runs" / killed.id / "dbt"
+    assert not (folder / "listed").exists()  # so it had gone ahead
+    set_slow(shop, slow=False)
+    shop.dbtorch("retry")
+    shown = shop.show()
+    assert (shown.id, shown.state) == (killed.id, "success")
+    assert (shown.tries["quick"], shown.tries["slow"]) == (1, 2)
+    assert set(shop.results()) == {"model.shop.quick", SLOW, "model.shop.after_slow"}
+    assert len(shop.lines("published.txt")) == 2
