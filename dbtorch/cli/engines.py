@@ -40,12 +40,12 @@ class Engines:
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     early: Early | None = None
 
-    def chosen(self, emit: Emit) -> AnyEngine:
-        """The one that dbtorch.yml, or what is installed, asks for."""
-        chosen = choose_engine(self.project)
-        if chosen.type is EngineType.SESSION:
+    def chosen(self, emit: Emit, choice: Choice | None = None) -> AnyEngine:
+        """The ``choice``, by default the one that dbtorch.yml, or what is installed, asks for."""
+        choice = choice or choose_engine(self.project)
+        if choice.type is EngineType.SESSION:
             return self.session(emit)
-        return self.process(chosen.executable, emit)
+        return self.process(choice.executable, emit)
 
     def session(self, emit: Emit) -> SessionEngine:
         """The session engine."""

@@ -12,7 +12,7 @@ from dbtorch.adapters.cron import interval
 from dbtorch.adapters.run_files import RunFiles, new_run_id
 from dbtorch.adapters.state_dir import state_dir
 from dbtorch.app.inbox import Inbox
-from dbtorch.cli.engines import AnyEngine, Engines, choose_engine
+from dbtorch.cli.engines import AnyEngine, Choice, Engines, choose_engine
 from dbtorch.cli.errors import UsageError
 from dbtorch.cli.head_start import HeadStart
 from dbtorch.cli.occasion import Occasion
@@ -84,6 +84,7 @@ def launch(
     signals = stack.enter_context(Signals())
     grace = project.config.grace if options.grace is None else options.grace
     _prepare(project.dir, files)
+    choice = choose_engine(project)
     engine = Engines(
         project=project,
         args=args,
@@ -92,12 +93,12 @@ def launch(
         cwd=options.cwd,
         grace=grace,
         early=early,
-    ).chosen(inbox.put)
+    ).chosen(inbox.put, choice)
     stack.callback(engine.close)
     engine.launch()
     if early is not None:
         early.close()  # what the engine had no use for
-    head_start = HeadStart(project.dir, _asked(project, options, occasion, args))
+    head_start = HeadStart(project.dir, _asked(project, options, occasion, choice, args))
     kept = head_start.recall() if recalls else None
     goes_ahead = engine.expect(None if kept is None or _checks(project, kept) else kept)
     return Begun(
@@ -117,12 +118,11 @@ def launch(
 
 
 def _asked(
-    project: Project, options: Options, occasion: Occasion, args: tuple[str, ...]
+    project: Project, options: Options, occasion: Occasion, choice: Choice, args: tuple[str, ...]
 ) -> list[str]:
     """Everything that dbt's answer is an answer to."""
     steps = [f"{spec.id} {spec.produces} {spec.after}" for spec in project.config.steps.values()]
-    engine = choose_engine(project)
-    by = [engine.type, engine.executable or project.python]
+    by = [choice.type, choice.executable or project.python]
     return [*args, *by, occasion.pipeline, str(options.cwd), *steps]
 
 
