@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from dbtorch.app.alerting import Alerting
     from dbtorch.cli.resuming import Asked
 
-
+#: Nodes that are no work of dbt's or a step's.
 _ENDS = (SESSION_OPEN, SESSION_CLOSE)
 
 

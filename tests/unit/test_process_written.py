@@ -2,7 +2,6 @@
 
 import os
 import threading
-import time
 
 import pytest
 
@@ -39,10 +38,16 @@ def test_a_manifest_is_read_as_soon_as_it_is_whole(tmp_path, monkeypatch):
     expected, over = Expected(manifest_digest(path), path), threading.Event()
     whole = path.read_text()
     path.write_text(whole[:-5])  # dbt is still writing
-    thread = threading.Thread(target=expected.read_early, args=(path, over.is_set))
+    looked = threading.Semaphore(0)
+
+    def is_over() -> bool:
+        looked.release()
+        return over.is_set()
+
+    thread = threading.Thread(target=expected.read_early, args=(path, is_over))
     thread.start()
-    time.sleep(0.1)
-    assert thread.is_alive()
+    for _ in range(3):  # so it has read it twice by then
+        assert looked.acquire(timeout=30)
     assert expected.is_met(path) is False
     path.write_text(whole)
     thread.join(30)
