@@ -7,38 +7,22 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 
-from dbtorch.app.resume import attempts_of, take_over
+from dbtorch.app.takeover import Takeover, attempts_of, take_over
 from dbtorch.core.events import Changed
-from dbtorch.core.history import Lease, NodeRecord, RunRecord
+from dbtorch.core.history import Lease, RunRecord
 from dbtorch.core.state import RunState, State
 from dbtorch.ports import LeaseHeld, Store
 
 
 def as_it_is(run: RunRecord) -> RunRecord:
-    """The run as whoever goes on with it will write it: what was in flight is lost."""
-    lost = {change.node_id: change for change in take_over(run)}
-    return replace(run, nodes=tuple(_lost(node, lost.get(node.id)) for node in run.nodes))
-
-
-def _lost(node: NodeRecord, change: Changed | None) -> NodeRecord:
-    if change is None or change.outcome is None:
-        return node
-    attempts = list(node.attempts)
-    if attempts and attempts[-1].state.active:
-        attempts[-1] = replace(
-            attempts[-1],
-            state=State.FAILED,
-            finished_at=change.at,
-            failure_class=change.outcome.failure_class,
-            message=change.outcome.message,
-        )
-    return replace(node, state=change.state, reason=change.reason, attempts=tuple(attempts))
+    """The run as whoever goes on with it will write it: nothing is in flight."""
+    return replace(run, nodes=take_over(run).nodes)
 
 
 def close(store: Store, run_id: str, reason: str, mine: Lease) -> RunState | None:
     """Write that an abandoned run is cancelled; answers how it had ended if somebody was faster.
 
-    Attempts in flight are lost, what waits is cancelled. ``mine`` is the run's lease for the time
+    Attempts under way are lost, what waits is cancelled. ``mine`` is the run's lease for the time
     of writing, so that nobody goes on with the run meanwhile. Raises `LeaseHeld` if somebody does.
     """
     now = mine.acquired_at
@@ -46,12 +30,13 @@ def close(store: Store, run_id: str, reason: str, mine: Lease) -> RunState | Non
         run = store.run(run_id)
         if run is None or run.state is not RunState.RUNNING:
             return run.state if run is not None else None
-        store.record(run_id, [*take_over(run), *_left_out(run, reason, now)], lease=lease)
+        taken = take_over(run)
+        store.record(run_id, [*taken.changes, *_left_out(taken, reason, now)], lease=lease)
         store.end(run_id, RunState.CANCELLED, now, lease=lease)
     return None
 
 
-def _left_out(run: RunRecord, reason: str, now: datetime) -> Iterator[Changed]:
+def _left_out(run: Takeover, reason: str, now: datetime) -> Iterator[Changed]:
     for node in run.nodes:
         if node.state in (State.PENDING, State.UP_FOR_RETRY):
             yield Changed(

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from dbtorch.app.resume import attempts_of, take_over
+from dbtorch.app.takeover import attempts_of, take_over
 from dbtorch.core.events import Changed
 from dbtorch.core.graph import Kind
 from dbtorch.core.history import NodeRecord, RunRecord
@@ -29,22 +29,22 @@ def mark(run: RunRecord, node: NodeRecord, state: State, why: str, now: datetime
     Attempts stay as they are, but for those whose supervisor is gone: they are lost. A run in which
     everything is good becomes a success, one in which something is marked failed becomes failed.
     """
-    lost = {change.node_id: change for change in take_over(run)}
-    before = lost[node.id].state if node.id in lost else node.state
+    taken = take_over(run)
+    before = next(one for one in taken.nodes if one.id == node.id)
     change = Changed(
         node_id=node.id,
-        attempt=attempts_of(node),
-        before=before,
+        attempt=attempts_of(before),
+        before=before.state,
         state=state,
         at=now,
         reason=why,
     )
     states = [
-        state if other.id == node.id else lost[other.id].state if other.id in lost else other.state
-        for other in run.nodes
+        state if other.id == node.id else other.state
+        for other in taken.nodes
         if other.kind is not Kind.SESSION
     ]
-    return Marked(changes=(*lost.values(), change), run_state=_run_state(run, state, states))
+    return Marked(changes=(*taken.changes, change), run_state=_run_state(run, state, states))
 
 
 def _run_state(run: RunRecord, marked: State, states: Iterable[State]) -> RunState:

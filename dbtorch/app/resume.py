@@ -7,13 +7,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from dbtorch.core.events import Changed, Outcome
-from dbtorch.core.graph import Graph, Kind, Node
-from dbtorch.core.history import LOST, NodeRecord, RunRecord
+from dbtorch.app.takeover import attempts_of, take_over
+from dbtorch.core.events import Changed
+from dbtorch.core.graph import EVERY_TIME, Graph, Kind, Node
+from dbtorch.core.history import NodeRecord, RunRecord
 from dbtorch.core.plan import Plan
 from dbtorch.core.policy import OnFailure, Trigger
-from dbtorch.core.run import EVERY_TIME, Prior
-from dbtorch.core.state import FailureClass, State
+from dbtorch.core.run import Prior
+from dbtorch.core.state import State
 
 #: Why a node of a resumed run will not end otherwise any more.
 LEFT_OUT = "no longer part of the run"
@@ -58,8 +59,8 @@ def start(plan: Plan) -> Resumption:
 
 def resume(earlier: RunRecord, plan: Plan, wish: Wish, now: datetime) -> Resumption:
     """How a run goes on whose supervisor has ended, or is gone."""
-    lost = {change.node_id: change for change in take_over(earlier)}
-    known = {node.id: _after(node, lost.get(node.id)) for node in earlier.nodes}
+    taken = take_over(earlier)
+    known = {node.id: node for node in taken.nodes}
     open_ends = {node.id for node in earlier.nodes if not node.state.final}
     again, blocked = _again(plan, known, open_ends, wish)
     stays = {id for id in known if id in plan.graph and id not in again}
@@ -72,7 +73,7 @@ def resume(earlier: RunRecord, plan: Plan, wish: Wish, now: datetime) -> Resumpt
             node.id: Prior(node.state, attempts_of(node), stays=node.id in stays) for node in after
         }
         | {id: Prior(State.UPSTREAM_FAILED, 0, stays=True) for id in blocked.keys() - known.keys()},
-        changes=(*lost.values(), *moves),
+        changes=(*taken.changes, *moves),
         nodes=tuple(
             replace(node, checksum=known[id].checksum) if id in stays else node
             for id, node in plan.graph.nodes.items()
@@ -83,21 +84,6 @@ def resume(earlier: RunRecord, plan: Plan, wish: Wish, now: datetime) -> Resumpt
         blocked=blocked,
         results={id: _result(known[id]) for id in stays if _has_result(known[id])},
     )
-
-
-def take_over(earlier: RunRecord) -> Iterator[Changed]:
-    """Close what was under way when the supervisor died, at its last sign of life.
-
-    When it really ended nobody knows.
-    """
-    last = max((move.at for move in earlier.transitions), default=earlier.started_at)
-    message = f"{LOST} (pid {earlier.pid} on {earlier.host}) was gone"
-    outcome = Outcome(
-        state=State.FAILED, message=message, failure_class=FailureClass.TRANSIENT, lost=True
-    )
-    for node in earlier.nodes:
-        if node.state.active:
-            yield _change(node, State.FAILED, last, message, outcome)
 
 
 def differences(earlier: RunRecord, graph: Graph) -> list[str]:
@@ -133,11 +119,6 @@ def is_marked(node: NodeRecord) -> bool:
     """Whether a node's success is what a person said, and no attempt's."""
     said = node.state in (State.SUCCESS, State.WARN)
     return said and not (node.attempts and node.attempts[-1].state.ok)
-
-
-def attempts_of(node: NodeRecord) -> int:
-    """The number of its last attempt; 0 when there was none."""
-    return max((attempt.number for attempt in node.attempts), default=0)
 
 
 # -------------------------------------------------------------------- what runs again
@@ -267,9 +248,7 @@ def _moves(
 # -------------------------------------------------------------------- small questions
 
 
-def _change(
-    node: NodeRecord, state: State, at: datetime, reason: str, outcome: Outcome | None = None
-) -> Changed:
+def _change(node: NodeRecord, state: State, at: datetime, reason: str) -> Changed:
     return Changed(
         node_id=node.id,
         attempt=attempts_of(node),
@@ -277,7 +256,6 @@ def _change(
         state=state,
         at=at,
         reason=reason,
-        outcome=outcome,
     )
 
 

@@ -66,6 +66,9 @@ BUILT = frozenset(
     }
 )
 
+#: Kinds that every stretch of a run executes anew.
+EVERY_TIME = (Kind.SESSION, Kind.OPERATION)
+
 
 class CycleError(ValueError):
     """The graph has a cycle; ``cycle`` lists its node ids, the first one again at the end."""

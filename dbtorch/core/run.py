@@ -22,7 +22,7 @@ from dbtorch.core.events import (
     Started,
 )
 from dbtorch.core.gate import Require
-from dbtorch.core.graph import Kind
+from dbtorch.core.graph import EVERY_TIME, Kind
 from dbtorch.core.handing import Handing
 from dbtorch.core.plan import BATCHES, STEPS, THREADS, Plan
 from dbtorch.core.policy import OnFailure, Trigger
@@ -589,7 +589,3 @@ class Run:
             else:
                 changes.append(self._to(id, State.SKIPPED, at, "the session did not run it"))
         return changes
-
-
-#: Kinds that every stretch of a run executes anew.
-EVERY_TIME = (Kind.SESSION, Kind.OPERATION)

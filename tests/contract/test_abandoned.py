@@ -30,8 +30,8 @@ def dead():
 
 @pytest.fixture
 def half(store):
-    """A run that stopped half-way: one node done, one running, one up for retry, one pending."""
-    nodes = [a_node(f"model.{name}") for name in ("done", "runs", "waits", "pends")]
+    """A run that stopped half-way: a node done, one running, one queued, two that wait."""
+    nodes = [a_node(f"model.{name}") for name in ("done", "runs", "queued", "waits", "pends")]
     store.begin(a_run("r1", host="elsewhere", pid=7), nodes)
     store.record("r1", an_attempt("model.done", SUCCESS))
     store.record(
@@ -43,6 +43,7 @@ def half(store):
         [
             change("model.runs", State.PENDING, State.QUEUED, 3),
             change("model.runs", State.QUEUED, State.RUNNING, 4),
+            change("model.queued", State.PENDING, State.QUEUED, 3),
         ],
     )
     return store
@@ -92,10 +93,12 @@ def test_closing_an_abandoned_run_says_what_became_of_each_node(half):
     assert states == {
         "done": "success",
         "runs": "failed",
+        "queued": "cancelled",
         "waits": "cancelled",
         "pends": "cancelled",
     }
-    _, runs_, waits, _ = run.nodes
+    _, runs_, queued, waits, _ = run.nodes
+    assert (queued.attempts, queued.reason) == ((), "ana wants it")  # dbt had not begun
     (attempt,) = runs_.attempts
     assert attempt.message == "lost: the supervisor (pid 7 on elsewhere) was gone"
     assert attempt.failure_class is FailureClass.TRANSIENT

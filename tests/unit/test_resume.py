@@ -131,18 +131,19 @@ def test_what_did_not_succeed_runs_again_with_what_depends_on_it(states, again):
     plan = a_plan()
     earlier = a_run(**states)
     resumed = resume(earlier, plan, Wish(), NOW)
-    tries = {node.id: len(node.attempts) for node in earlier.nodes}
+    # an attempt that had not begun was none
+    tries = {node.id: len(node.attempts) - (node.state == "queued") for node in earlier.nodes}
     assert executed(resumed, plan) == {id: tries[id] + 1 for id in again}
     pending = {node.id for node in resumed.before if node.state is State.PENDING}
     assert pending == again | {"session.open", "session.close"}
 
 
-def test_what_was_under_way_is_lost_at_the_last_sign_of_life():
-    resumed = resume(a_run(orders="running", report="queued"), a_plan(), Wish(), NOW)
+def test_what_had_begun_is_lost_at_the_last_sign_of_life():
+    resumed = resume(a_run(load="queued", orders="running"), a_plan(), Wish(), NOW)
     lost = [change for change in resumed.changes if change.state is State.FAILED]
     assert [(c.node_id, c.attempt, c.at, c.reason) for c in lost] == [
+        ("load", 1, after(5), LOST),  # a step may have begun without anybody having heard of it
         ("orders", 1, after(5), LOST),
-        ("report", 1, after(5), LOST),
     ]
     outcome = lost[0].outcome
     assert (outcome.state, outcome.failure_class, outcome.lost) == (
@@ -152,6 +153,17 @@ def test_what_was_under_way_is_lost_at_the_last_sign_of_life():
     )
     moves = [(c.before, c.state) for c in resumed.changes if c.node_id == "orders"]
     assert moves == [(State.RUNNING, State.FAILED), (State.FAILED, State.PENDING)]
+
+
+def test_what_dbt_had_not_begun_waits_as_before():
+    resumed = resume(a_run(report="queued"), a_plan(), Wish(), NOW)
+    (change,) = [change for change in resumed.changes if change.node_id == "report"]
+    assert (change.before, change.state) == (State.QUEUED, State.PENDING)
+    assert (change.attempt, change.at, change.reason) == (0, after(5), LOST)
+    assert change.outcome is None
+    assert resumed.prior["report"].attempts == 0
+    (report,) = [node for node in resumed.before if node.id == "report"]
+    assert (report.state, report.attempts) == (State.PENDING, ())
 
 
 @pytest.mark.parametrize(

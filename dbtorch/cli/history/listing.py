@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, tzinfo
 from typing import Any
 
 from dbtorch.adapters.clock import SystemClock
+from dbtorch.app.abandoned import as_it_is
 from dbtorch.cli.errors import OK
 from dbtorch.cli.history.lookup import INTERRUPTED, IsAlive, holds_lease, state_of
 from dbtorch.cli.render.colour import Colours, colours_for
 from dbtorch.cli.render.table import table
 from dbtorch.cli.render.words import ago, counted, local, took
+from dbtorch.core.graph import Kind
 from dbtorch.core.history import RunSummary
-from dbtorch.core.state import RunState, State
+from dbtorch.core.state import RunState
 from dbtorch.ports import Clock, Store
 
 _HEAD = ("RUN", "PIPELINE", "TARGET", "STATE", "STARTED", "", "TOOK", "NODES")
@@ -45,8 +48,8 @@ def runs(
     clock = clock or SystemClock()
     is_alive = is_alive or holds_lease(store, clock)
     found = store.runs(limit=limit, pipeline=pipeline, state=state)
-    states = [_state(store, run, is_alive) for run in found]
-    found = [_settled(run, state) for run, state in zip(found, states, strict=True)]
+    seen = [_as_it_is(store, run, is_alive) for run in found]
+    found, states = [run for run, _ in seen], [state for _, state in seen]
     if format == "json":
         echo(json.dumps([_json(run, state) for run, state in zip(found, states, strict=True)]))
         return OK
@@ -65,23 +68,17 @@ def runs(
     return OK
 
 
-def _state(store: Store, run: RunSummary, is_alive: IsAlive) -> str:
-    """A running run is read as a whole: its lease has the project's name."""
-    if run.state is not RunState.RUNNING:
-        return run.state.value
-    whole = store.run(run.run_id, transitions=False)
-    return run.state.value if whole is None else state_of(whole, is_alive)
+def _as_it_is(store: Store, run: RunSummary, is_alive: IsAlive) -> tuple[RunSummary, str]:
+    """A run and its state; of one that nobody drives any more, nothing is under way.
 
-
-def _settled(run: RunSummary, state: str) -> RunSummary:
-    """Without nodes that run where nobody drives the run: they are lost, which is a failure."""
-    if state != INTERRUPTED:
-        return run
-    counts: dict[State, int] = {}
-    for node_state, count in run.counts.items():
-        settled = State.FAILED if node_state.active else node_state
-        counts[settled] = counts.get(settled, 0) + count
-    return replace(run, counts=counts)
+    A running run is read as a whole: its lease has the project's name.
+    """
+    whole = None if run.state is not RunState.RUNNING else store.run(run.run_id, transitions=False)
+    state = run.state.value if whole is None else state_of(whole, is_alive)
+    if whole is None or state != INTERRUPTED:
+        return run, state
+    nodes = (node for node in as_it_is(whole).nodes if node.kind is not Kind.SESSION)
+    return replace(run, counts=Counter(node.state for node in nodes)), state
 
 
 def _row(run: RunSummary, state: str, now: datetime, zone: tzinfo | None) -> list[str]:
