@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -25,6 +26,7 @@ def build_steps(
     """The runner of all steps that are no SQL."""
     work_dir = files.root / "steps"
     shutil.rmtree(work_dir, ignore_errors=True)  # an earlier supervisor and its guard were killed
+    work_dir /= os.urandom(4).hex()  # if that guard is still at work, it removes its own
     if not project.config.steps:
         return _NoSteps()
     from dbtorch.adapters.steps.runner import StepRunner

@@ -93,13 +93,13 @@ def test_a_project_over_a_gated_run_and_a_good_one(workspace: Workspace) -> None
         assert "source raw.orders works again" in server.thread(card["ts"])[-1]["text"]
         assert "all is well" in workspace.dbtorch("status").out
 
-        configure(workspace, server, every="max_age: 1s")
+        configure(workspace, server, every="max_age: 0.01s")
         # every model may be so old, one says better for itself
         everything = {**dict.fromkeys(stale, "ok"), "fct_visits": "stale", "stg_orders": "stale"}
         assert health(workspace, code=3) == everything
 
         (workspace.dir / "target" / "manifest.json").unlink()
-        configure(workspace, server, max_age="1s")
+        configure(workspace, server, max_age="0.01s")
         assert health(workspace, code=3) == {"daily": "stale", "raw.orders": "ok",
                                              "stg_orders": "ok", "fct_orders": "ok",
                                              "fct_visits": "ok"}  # fmt: skip

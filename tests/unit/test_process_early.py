@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from dbtorch.adapters.dbt.process.early import Early
+from dbtorch.adapters.dbt.process.entry import Entry
 from dbtorch.adapters.dbt.process.executable import Executable
 from dbtorch.adapters.dbt.process.held import HeldBuild
 from dbtorch.adapters.dbt.process.words import Words
@@ -43,11 +44,11 @@ def held(
 ) -> tuple[HeldBuild, Guard, Executable]:
     """What a run does once it knows how dbt is to be started."""
     scratch = project / ".dbtorch" / "runs" / early.run_id / "dbt"
-    found = early.guard(grace=grace, scratch=scratch)
-    guard = found or Guard(grace=grace, scratch=scratch, ask=signal.SIGINT)
-    command = (sys.executable, str(project / "dbt.py"))
+    found = early.guard(grace=grace)
+    guard = found or Guard(grace=grace, ask=signal.SIGINT)
+    entry = Entry(executable="dbt", command=(sys.executable, str(project / "dbt.py")))
     around = {**environ, RUN: early.run_id}
-    executable = Executable(command, project, around, guard, early=early)
+    executable = Executable(entry, project, around, guard, early=early)
     executable.set_default("DBT_SEND_ANONYMOUS_USAGE_STATS", "false")
     folder = scratch / "held" / "1"
     return HeldBuild(executable, Words.of(()), folder, grace=grace), guard, executable

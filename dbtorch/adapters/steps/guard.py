@@ -37,10 +37,13 @@ _LATECOMERS = 0.5
 class Guard:
     """The supervisor's side. Started with the first group it is told of."""
 
-    def __init__(self, *, grace: float, scratch: Path, ask: int = signal.SIGTERM) -> None:
+    def __init__(
+        self, *, grace: float, scratch: Path | None = None, ask: int = signal.SIGTERM
+    ) -> None:
         """``ask`` is the signal that asks a group to end, ``grace`` the seconds until it is killed.
 
-        The folder ``scratch`` goes with the groups: what steps were told is in it.
+        The folder ``scratch`` goes with the groups: what steps were told is in it. It must be this
+        supervisor's alone, for the next one may be at work by then.
         """
         import subprocess
         import threading
@@ -89,10 +92,11 @@ class Guard:
         import subprocess
 
         words = [sys.executable, "-I", "-S", __file__]
+        scratch = [] if self._scratch is None else [str(self._scratch.absolute())]
         self._process = subprocess.Popen(
             [
                 *(*words, f"{MARK}={self.mark}", str(self._grace)),
-                *(str(self._scratch.absolute()), str(self._ask)),
+                *(str(self._ask), *scratch),
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
@@ -237,10 +241,11 @@ def main() -> None:
             return
         change = groups.add if word[:1] == b"+" else groups.discard
         change(int(word[1:]))
-    end(groups, mark, grace, latecomers=_LATECOMERS, ask=int(sys.argv[4]))
-    import shutil
+    end(groups, mark, grace, latecomers=_LATECOMERS, ask=int(sys.argv[3]))
+    if sys.argv[4:]:
+        import shutil
 
-    shutil.rmtree(sys.argv[3], ignore_errors=True)
+        shutil.rmtree(sys.argv[4], ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ class Early:
     ) -> None:
         folder = self._scratch / "held" / "1"
         self._grace = grace
-        self._guard = Guard(grace=grace, scratch=self._scratch, ask=signal.SIGINT)
+        self._guard = Guard(grace=grace, ask=signal.SIGINT)
         self._command = [str(folder) if word is None else word for word in command]
         own = {RUN: self.run_id, MARK: self._guard.mark}
         self._environ = {**os.environ, **environ, **own}
@@ -66,10 +66,9 @@ class Early:
         self._process = spawn(self._command, self._project, self._environ)
         self._guard.add(self._process.pid)
 
-    def guard(self, *, grace: float, scratch: Path) -> Guard | None:
+    def guard(self, *, grace: float) -> Guard | None:
         """Whoever ends this dbt with the supervisor, if it is as it is to be."""
-        found = self._guard
-        return found if (grace, scratch) == (self._grace, self._scratch) else None
+        return self._guard if grace == self._grace else None
 
     def take(
         self, command: Sequence[str], cwd: Path, environ: Mapping[str, str]
