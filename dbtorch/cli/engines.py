@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from dbtorch.adapters.dbt.process.entry import Entry, is_script
 from dbtorch.adapters.run_files import RunFiles
 from dbtorch.adapters.steps.guard import RUN
 from dbtorch.cli.occasion import Occasion
@@ -77,7 +78,7 @@ class Engines:
         from dbtorch.adapters.dbt.process.engine import ProcessEngine, ProcessRequest
 
         request = ProcessRequest(
-            command=(executable,),
+            entry=Entry.of(executable),
             args=self._args(),
             project_dir=self.project.dir,
             cwd=self.cwd,
@@ -89,7 +90,6 @@ class Engines:
             run=self.occasion.template(),
             failure_classes=self.project.config.failure_classes,
             grace=self.grace,
-            holds=_is_binary(executable),
             early=self.early,
             batches=self.project.config.engine.batches,
         )
@@ -134,7 +134,7 @@ def choose_engine(project: Project) -> Choice:
     found = str(beside) if beside is not None else shutil.which("dbt") or "dbt"
     if spec.type is EngineType.PROCESS:
         return Choice(EngineType.PROCESS, "engine.type says so", found)
-    if beside is not None and not _is_script(beside):
+    if beside is not None and not is_script(beside):
         return Choice(EngineType.PROCESS, f"{beside} is no Python script, so dbt 2 or later", found)
     return Choice(EngineType.SESSION, "its dbt is dbt-core 1.x")
 
@@ -149,17 +149,3 @@ def _beside(python: str) -> Path | None:
     found = shutil.which(python)
     path = Path(found or python).parent / "dbt"
     return path if path.is_file() else None
-
-
-def _is_binary(executable: str) -> bool:
-    """Whether it is no script, so dbt 2 or later."""
-    found = shutil.which(executable)
-    return found is not None and not _is_script(Path(found))
-
-
-def _is_script(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.read(2) == b"#!"
-    except OSError:
-        return True

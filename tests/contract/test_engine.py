@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from dbtorch.adapters.dbt.process.engine import ProcessEngine, ProcessRequest
+from dbtorch.adapters.dbt.process.entry import Entry
 from dbtorch.adapters.dbt.request import SessionRequest
 from dbtorch.adapters.dbt.session import SessionEngine
 from dbtorch.core.events import Attempt, Batch, Changed, Ended, Event, Finished, Outcome, Started
@@ -97,7 +98,7 @@ def process(emit: Emit, folder: Path, files: dict[str, str], driven: Driven) -> 
     shop = Shop(folder / "shop", files)
     dbt = driven.make()
     request = ProcessRequest(
-        command=(str(dbt.executable),),
+        entry=Entry.of(str(dbt.executable)),
         args=("--project-dir", str(shop.dir), "--profiles-dir", str(shop.dir)),
         project_dir=shop.dir,
         cwd=shop.dir,

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from dbtorch.adapters.dbt.manifest import read_manifest
+from dbtorch.adapters.dbt.process.entry import Entry
 from dbtorch.adapters.dbt.process.lines import Began, Done, Lines, Said
 from dbtorch.adapters.dbt.process.results import Results, read_results
 from tests.environments import Dbt
@@ -107,7 +108,7 @@ def without_hash(id: str) -> str:
 #: How each dbt is started so that it says what happens to a node.
 STARTS = {
     "1": ("--log-level", "debug", "--log-level-file", "none"),
-    "1, brief": ("--log-level", "info", "--log-level-file", "none"),
+    "1, told": (),
     "2": (),
 }
 
@@ -118,13 +119,17 @@ def build(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     beside = Dbt(executable=Path(sys.executable).with_name("dbt"), python=Path(sys.executable))
     dbt = request.getfixturevalue("dbt2") if kind == "2" else beside
     shop = Shop(tmp_path_factory.mktemp("shop"), FILES, project=HOOK)
-    command = [str(dbt.executable), "build", "--log-format", "json", *DAYS, *STARTS[kind]]
+    entry = Entry.of(str(dbt.executable))
+    if kind == "1, told":
+        command = [*entry.command, "build", *DAYS, *entry.talk]
+    else:
+        command = [str(dbt.executable), "build", "--log-format", "json", *DAYS, *STARTS[kind]]
     ran = subprocess.run(
         command, cwd=shop.dir, capture_output=True, check=False, env={**os.environ, **dbt.env}
     )
     assert ran.returncode == 1, ran.stdout
     assert ran.stderr == b""
-    reader = Lines(brief="brief" in kind)
+    reader = Lines()
     found = [reader.read(line) for line in ran.stdout.splitlines()]
     done = [line for line in found if isinstance(line, Done)]
     assert len({line.unique_id for line in done}) == len(done)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from dbtorch.adapters.dbt.process.build import Build, Surroundings
+from dbtorch.adapters.dbt.process.entry import Entry
 from dbtorch.adapters.dbt.process.executable import Executable
 from dbtorch.adapters.steps.guard import Guard
 from dbtorch.core.events import Attempt, Batch, Event, Finished, Started
@@ -68,7 +69,8 @@ def followed(tmp_path: Path) -> Followed:
         path = tmp_path / "dbt.py"
         path.write_text(SAYS + textwrap.dedent(script))
         told, guard = Told(), Guard(grace=5, scratch=tmp_path / "scratch")
-        executable = Executable((sys.executable, str(path)), tmp_path, os.environ, guard)
+        entry = Entry(executable="dbt", command=(sys.executable, str(path)))
+        executable = Executable(entry, tmp_path, os.environ, guard)
         nodes = [Node(id=a.node_id, kind=Kind.MODEL, name=a.node_id) for a in (FIRST, SECOND)]
         around = Surroundings(
             executable=executable,

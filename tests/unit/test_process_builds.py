@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from dbtorch.adapters.dbt.process.build import Build, Surroundings
+from dbtorch.adapters.dbt.process.entry import Entry
 from dbtorch.adapters.dbt.process.executable import Executable
 from dbtorch.adapters.steps.guard import Guard
 from dbtorch.core.events import Attempt, Batch, Ended, Started
@@ -39,11 +40,12 @@ def stage(tmp_path):
     """Makes builds that start one after another; they tell it what happens."""
     guard = Guard(grace=1.0, scratch=tmp_path)
     events, starting = [], threading.Lock()
+    entry = Entry(executable="dbt", command=(sys.executable, "-c", SCRIPT))
 
     def build(status="success", written=None, gate=""):
         path = tmp_path / f"{len(list(tmp_path.iterdir()))}.json"
         around = Surroundings(
-            executable=Executable([sys.executable, "-c", SCRIPT], tmp_path, os.environ, guard),
+            executable=Executable(entry, tmp_path, os.environ, guard),
             graph=Graph([Node(id=ID, kind=Kind.MODEL, name="a")], []),
             materialized={ID: "table"},
             emit=events.append,

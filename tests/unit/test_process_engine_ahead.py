@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dbtorch.adapters.dbt.process.engine import ProcessEngine, ProcessRequest
+from dbtorch.adapters.dbt.process.entry import Entry
 from dbtorch.core.events import Attempt, Batch, Ended
 from dbtorch.core.graph import Kind, Node
 from tests.acceptance.workspace import eventually
@@ -33,7 +34,12 @@ def test_a_source_is_not_checked_where_a_build_reads_the_project(tmp_path: Path)
     (tmp_path / "dbt_project.yml").write_text(project)
     told: queue.Queue[object] = queue.Queue()
     request = ProcessRequest(
-        command=(sys.executable, str(tmp_path / "dbt.py")),
+        entry=Entry(
+            executable="dbt",
+            command=(sys.executable, str(tmp_path / "dbt.py")),
+            waits=True,
+            reads_first=True,
+        ),
         args=(),
         project_dir=tmp_path,
         cwd=tmp_path,
@@ -42,7 +48,6 @@ def test_a_source_is_not_checked_where_a_build_reads_the_project(tmp_path: Path)
         console=tmp_path / "console.log",
         scratch=tmp_path / "scratch",
         grace=1.0,
-        holds=True,
     )
     kept = replace(
         selected(tmp_path),

@@ -9,7 +9,12 @@ import pytest
 from dbtorch.adapters.dbt.process.expected import Expected, manifest_digest
 from dbtorch.ports import EngineError
 
-MODEL = {"raw_code": "select 1", "tags": ["daily"], "config": {"enabled": True}}
+MODEL = {
+    "raw_code": "select 1",
+    "tags": ["daily"],
+    "config": {"enabled": True},
+    "depends_on": {"macros": ["macro.shop.m"], "nodes": []},
+}
 
 
 def write(path: Path, model: dict[str, Any], **parts: Any) -> Path:
@@ -26,7 +31,13 @@ def write(path: Path, model: dict[str, Any], **parts: Any) -> Path:
 def test_the_same_project_has_the_same_digest_whether_it_was_executed_or_not(tmp_path):
     listed = write(tmp_path / "listed.json", MODEL)
     executed = {**MODEL, "compiled": True, "compiled_code": "select 1", "created_at": 2.0}
-    assert manifest_digest(listed) == manifest_digest(write(tmp_path / "built.json", executed))
+    called = {"macros": ["macro.shop.m", "macro.dbt.statement"], "nodes": []}  # as it was executed
+    built = write(
+        tmp_path / "built.json",
+        {**executed, "depends_on": called},
+        macros={"macro.shop.m": {"macro_sql": "1", "created_at": 2.0}},
+    )
+    assert manifest_digest(listed) == manifest_digest(built)
 
 
 @pytest.mark.parametrize(
@@ -34,8 +45,11 @@ def test_the_same_project_has_the_same_digest_whether_it_was_executed_or_not(tmp
     [
         ({**MODEL, "raw_code": "select 2"}, {}),
         ({**MODEL, "tags": []}, {}),
-        ({key: MODEL[key] for key in ("raw_code", "tags")}, {}),
+        ({key: MODEL[key] for key in MODEL if key != "config"}, {}),
+        ({**MODEL, "depends_on": {"macros": [], "nodes": ["model.shop.b"]}}, {}),
+        ({**MODEL, "depends_on": None}, {}),
         (MODEL, {"macros": {"macro.shop.m": {"macro_sql": "2"}}}),
+        (MODEL, {"child_map": {"model.shop.a": []}}),
         (MODEL, {"sources": {"source.shop.raw.a": {}}}),
         (MODEL, {"nodes": {"model.shop.b": MODEL}}),
     ],
@@ -57,7 +71,7 @@ def test_only_what_is_written_from_now_on_counts(tmp_path):
     assert expected.is_met(write(path, {})) is False
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"nodes": [1]}'])
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"nodes": {"a": }}'])
 def test_what_is_no_manifest_is_another_one(tmp_path, content):
     path = tmp_path / "manifest.json"
     expected = Expected("digest", path)

@@ -21,7 +21,7 @@ _ODD = st.sampled_from(
     [None, True, -1, 2**70, 1e308, "x", "\ud800", [], [{}], {}, {"a": {}}, math.nan, math.inf]
 )
 OTHERS = {"NodeFinished", "LogBatchResult", "LogHookEndLine", "Generic"}
-_NAMES = st.sampled_from(sorted({*lines._BEGINNINGS, *lines._RESULTS, *lines._SILENT, *OTHERS}))
+_NAMES = st.sampled_from(sorted({*lines._BEGINNINGS, *lines._SILENT, *OTHERS}))
 _TIMES = st.sampled_from(
     ["2026-11-21T19:03:12.606290", "2026-11-21T19:03:12Z", "", "None", "0001-01-01T00:00:00Z"]
 )
@@ -87,16 +87,16 @@ _FILES = _near(
 )
 
 
-@given(st.lists(st.binary(max_size=200), max_size=3), st.booleans())
-def test_any_bytes_are_read(said: list[bytes], brief: bool) -> None:
-    reader = Lines(brief=brief)
+@given(st.lists(st.binary(max_size=200), max_size=3))
+def test_any_bytes_are_read(said: list[bytes]) -> None:
+    reader = Lines()
     assert all(isinstance(line, Said) for line in map(reader.read, said) if line is not None)
 
 
-@given(st.lists(_EVENTS, max_size=4), st.booleans())
+@given(st.lists(_EVENTS, max_size=4))
 @settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
-def test_any_events_are_read(events: list[dict[str, Any]], brief: bool) -> None:
-    reader = Lines(brief=brief)
+def test_any_events_are_read(events: list[dict[str, Any]]) -> None:
+    reader = Lines()
     for event in events:
         found = reader.read(json.dumps(event).encode())
         if isinstance(found, Began | Done):

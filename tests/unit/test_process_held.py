@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from dbtorch.adapters.dbt.process.artifacts import choose
+from dbtorch.adapters.dbt.process.entry import Entry
 from dbtorch.adapters.dbt.process.executable import Executable
 from dbtorch.adapters.dbt.process.held import HeldBuild
 from dbtorch.adapters.dbt.process.words import Words
@@ -40,7 +41,8 @@ def held(tmp_path: Path) -> Iterator[Held]:
         path.write_text(textwrap.dedent(script))
         guard = Guard(grace=1, scratch=tmp_path / "scratch")
         guards.append(guard)
-        executable = Executable((sys.executable, str(path)), tmp_path, os.environ, guard)
+        entry = Entry(executable="dbt", command=(sys.executable, str(path)))
+        executable = Executable(entry, tmp_path, os.environ, guard)
         return HeldBuild(executable, Words.of(()), tmp_path / "held", grace=1), executable
 
     yield make

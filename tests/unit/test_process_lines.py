@@ -189,80 +189,10 @@ LINES = [
     ),
 ]
 
-#: Of a dbt 1 whose log level is info.
-BRIEF = [
-    # a model that failed
-    (
-        rb"""{"data": {"execution_time": 0.48828888, "node_info": {"node_finished_at": "2026-11-21T19:03:11.949290", "node_started_at": "2026-11-21T19:03:11.457120", "node_status": "error", "unique_id": "model.shop.broken"}, "status": "error"}, "info": {"code": "Q012", "level": "error", "msg": "4 of 28 ERROR creating sql table model main.broken ............................. [\u001b[31mERROR\u001b[0m in 0.49s]", "name": "LogModelResult", "ts": "2026-11-21T19:03:11.949850Z"}}""",
-        Done(
-            unique_id="model.shop.broken",
-            status="error",
-            started_at=at("19:03:11.457120"),
-            ended_at=at("19:03:11.949290"),
-        ),
-    ),
-    # a unit test has neither status nor times: those of the line
-    (
-        rb"""{"data": {"execution_time": 0.30342984, "name": "shouted::shouts_wrongly", "node_info": {"node_finished_at": "", "node_started_at": "", "node_status": "None", "unique_id": "unit_test.shop.shouted.shouts_wrongly"}, "num_failures": 1, "status": "fail"}, "info": {"code": "Q007", "level": "error", "msg": "16 of 28 FAIL 1 shouted::shouts_wrongly ........................................ [\u001b[31mFAIL 1\u001b[0m in 0.30s]", "name": "LogTestResult", "ts": "2026-11-21T19:03:12.819480Z"}}""",
-        Done(
-            unique_id="unit_test.shop.shouted.shouts_wrongly",
-            status="fail",
-            started_at=at("19:03:12.516050"),
-            ended_at=at("19:03:12.819480"),
-            failures=1,
-        ),
-    ),
-    # a test that warns
-    (
-        rb"""{"data": {"execution_time": 0.11857247, "name": "warns", "node_info": {"node_finished_at": "2026-11-21T19:03:12.567330", "node_started_at": "2026-11-21T19:03:12.447468", "node_status": "warn", "unique_id": "test.shop.warns.cd68f1ef2d"}, "num_failures": 1, "status": "warn"}, "info": {"code": "Q007", "level": "warn", "msg": "13 of 28 WARN 1 warns .......................................................... [\u001b[33mWARN 1\u001b[0m in 0.12s]", "name": "LogTestResult", "ts": "2026-11-21T19:03:12.567561Z"}}""",
-        Done(
-            unique_id="test.shop.warns.cd68f1ef2d",
-            status="warn",
-            started_at=at("19:03:12.447468"),
-            ended_at=at("19:03:12.567330"),
-            failures=1,
-        ),
-    ),
-    # a microbatch model in part
-    (
-        rb"""{"data": {"execution_time": 0.49484587, "node_info": {"node_finished_at": "2026-11-21T19:03:13.104800", "node_started_at": "2026-11-21T19:03:12.606290", "node_status": "partial success", "unique_id": "model.shop.daily_partly"}, "status": "PARTIAL SUCCESS (1/2)"}, "info": {"code": "Q012", "level": "info", "msg": "22 of 28 PARTIALLY created sql microbatch model main.daily_partly .............. [\u001b[33mPARTIAL SUCCESS (1/2)\u001b[0m in 0.49s]", "name": "LogModelResult", "ts": "2026-11-21T19:03:13.105473Z"}}""",
-        Done(
-            unique_id="model.shop.daily_partly",
-            status="partial success",
-            started_at=at("19:03:12.606290"),
-            ended_at=at("19:03:13.104800"),
-        ),
-    ),
-    # skipped: it has no end but the line's
-    (
-        rb"""{"data": {"node_info": {"node_finished_at": "", "node_started_at": "2026-11-21T19:03:12.263976", "node_status": "skipped", "unique_id": "model.shop.child"}, "node_name": "child", "resource_type": "model"}, "info": {"code": "Q034", "level": "info", "msg": "10 of 28 SKIP relation main.child .............................................. [\u001b[33mSKIP\u001b[0m]", "name": "SkippingDetails", "ts": "2026-11-21T19:03:12.274936Z"}}""",
-        Done(
-            unique_id="model.shop.child",
-            status="skipped",
-            started_at=at("19:03:12.263976"),
-            ended_at=at("19:03:12.274936"),
-        ),
-    ),
-    # a batch is not the model
-    (
-        rb"""{"data": {"batch_index": 1, "execution_time": 0.31723046, "node_info": {"node_finished_at": "2026-11-21T19:03:12.936986", "node_started_at": "2026-11-21T19:03:12.612879", "node_status": "success", "unique_id": "model.shop.daily_partly"}, "status": "OK"}, "info": {"code": "Q046", "level": "info", "msg": "Batch 1 of 2 OK created batch 2026-01-01 of main.daily_partly ........................ [\u001b[32mOK\u001b[0m in 0.32s]", "name": "LogBatchResult", "ts": "2026-11-21T19:03:12.937462Z"}}""",
-        Said(
-            unique_id="model.shop.daily_partly",
-            level="info",
-            text="Batch 1 of 2 OK created batch 2026-01-01 of main.daily_partly ........................ [OK in 0.32s]",
-        ),
-    ),
-]
-
 
 @pytest.mark.parametrize(("line", "expected"), LINES)
 def test_a_line_is_read(line: bytes, expected: Line | None) -> None:
     assert Lines().read(line) == expected
-
-
-@pytest.mark.parametrize(("line", "expected"), BRIEF)
-def test_a_line_of_a_brief_dbt_1_is_read(line: bytes, expected: Line | None) -> None:
-    assert Lines(brief=True).read(line) == expected
 
 
 #: dbt 2 says why, then that it is done.

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from dbtorch.adapters.dbt.process.entry import Entry
 from dbtorch.adapters.dbt.process.executable import Executable
 from dbtorch.adapters.dbt.process.looks import Looks, fitting, named, value_of
 from dbtorch.adapters.dbt.process.operation import Operation
@@ -60,8 +61,8 @@ class Stage:
         self.told = queue.SimpleQueue()
         (folder / "dbt.py").write_text(DBT)
         self.guard = Guard(grace=5, scratch=folder / "guard")
-        command = (sys.executable, str(folder / "dbt.py"))
-        dbt = Executable(command, folder, {}, self.guard)
+        entry = Entry(executable="dbt", command=(sys.executable, str(folder / "dbt.py")))
+        dbt = Executable(entry, folder, {}, self.guard)
         self.watches = {
             f"check.model.shop.{name}": Watch(relation=f"model.shop.{name}", checks=found)
             for name, found in checks.items()

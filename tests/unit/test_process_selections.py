@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from dbtorch.adapters.dbt.process.entry import Entry
 from dbtorch.adapters.dbt.process.executable import Executable
 from dbtorch.adapters.dbt.process.selections import Selections, named
 from dbtorch.adapters.dbt.process.words import Words
@@ -92,7 +93,8 @@ def test_a_manifest_that_leaves_out_what_is_empty() -> None:
 def executable(tmp_path: Path) -> Iterator[Executable]:
     (tmp_path / "dbt.py").write_text(SCRIPT)
     guard = Guard(grace=1.0, scratch=tmp_path / "guard", ask=signal.SIGINT)
-    yield Executable((sys.executable, str(tmp_path / "dbt.py")), tmp_path, os.environ, guard)
+    entry = Entry(executable="dbt", command=(sys.executable, str(tmp_path / "dbt.py")))
+    yield Executable(entry, tmp_path, os.environ, guard)
     guard.close()
 
 

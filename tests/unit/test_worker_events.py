@@ -19,8 +19,7 @@ from dbt_common.events.event_manager import EventManager
 from dbt_common.events.logger import LoggerConfig
 from dbt_common.events.types import Note, PrintEvent
 
-from dbtorch.adapters.dbt.dbtorch_worker.attempt_log import AttemptLog
-from dbtorch.adapters.dbt.dbtorch_worker.events import route_events
+from dbtorch.adapters.dbt.dbtorch_worker.attempt_log import AttemptLog, route_events
 from dbtorch.adapters.dbt.dbtorch_worker.task import install
 
 PARTS = (
@@ -49,7 +48,7 @@ def dbt_as_it_is(monkeypatch):
 @pytest.fixture
 def session(dbt_as_it_is):
     session = SimpleNamespace(logs={})
-    route_events(session)
+    route_events(session.logs)
     return session
 
 
@@ -131,7 +130,7 @@ def test_what_is_about_a_node_is_in_its_log(session, manager):
 def test_an_event_reads_as_before(dbt_as_it_is):
     before = Note(msg="mind the gap")
     as_before = (before.msg, before.message(), before.pb_msg.msg, before.code())
-    route_events(SimpleNamespace(logs={}))
+    route_events({})
     event = Note(msg="mind the gap")
     assert not is_made(event)
     assert (event.msg, event.message()) == as_before[:2]

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dbtorch.adapters.dbt.bootstrap import bootstrap
 from dbtorch.adapters.dbt.messages import MAX_BYTES, Garbled, Message, read
 from dbtorch.ports import EngineError
 
@@ -26,13 +27,8 @@ log = logging.getLogger(__name__)
 #: Seconds between the last word of a worker and its end.
 _PATIENCE = 5.0
 
-#: Imports the worker by its path, and leaves nothing of this folder on the project's import path.
-_BOOTSTRAP = (
-    # With -c Python looks in the current folder first; dbt's own command does not.
-    "import sys; sys.path[:] = [path for path in sys.path if path]; "
-    f"sys.path.insert(0, {str(Path(__file__).parent)!r}); import dbtorch_worker.main; "
-    "sys.path.pop(0); dbtorch_worker.main.main(int(sys.argv[1]))"
-)
+#: Words that start the worker, but for the number of its socket.
+_WORKER = bootstrap("main", "main(int(sys.argv[1]))")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +55,7 @@ class Worker:
         with theirs, output as console:
             try:
                 self._process = subprocess.Popen(
-                    [start.python, "-c", _BOOTSTRAP, str(theirs.fileno())],
+                    [start.python, *_WORKER, str(theirs.fileno())],
                     stdin=subprocess.DEVNULL,
                     stdout=console,
                     stderr=subprocess.STDOUT,

@@ -7,8 +7,11 @@ import functools
 import os
 import threading
 import time
+from collections.abc import Mapping
 from datetime import datetime, timezone
-from typing import TextIO
+from typing import Any, TextIO
+
+from .events import CHATTER, hear
 
 
 class AttemptLog:
@@ -61,6 +64,19 @@ def _opened(path: str) -> TextIO:
         return open(path, "a", encoding="utf-8", buffering=1 << 16)
     except OSError:
         return open(os.devnull, "w", encoding="utf-8")
+
+
+def route_events(logs: Mapping[str, AttemptLog]) -> None:
+    """Send what dbt says about a node to the log of its attempt; ``logs`` are those by node."""
+    from dbt_common.events.contextvars import get_node_info
+
+    def write(event: Any, level: str) -> None:
+        if logs and not (level == "debug" and type(event).__name__ in CHATTER):
+            log = logs.get((get_node_info() or {}).get("unique_id") or "")
+            if log is not None:
+                log.write(event.message())
+
+    hear(write)
 
 
 def scrub(text: str) -> str:

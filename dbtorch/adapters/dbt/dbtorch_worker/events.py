@@ -1,21 +1,20 @@
-"""What dbt says while it runs goes to the log of the attempt it is about."""
+"""Hearing what dbt says while it runs, and letting it make nothing of what nobody reads."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from .savings import build_messages_late
-from .session import Session
 
 
-def route_events(session: Session) -> None:
-    """Send what dbt says about a node to its attempt's log.
+def hear(heard: Callable[[Any, str], None]) -> None:
+    """Be called with every event that dbt fires, and its level, on the thread that fires it.
 
     A debug event that no logger wants is not turned into a message: building and writing those
     takes 12 to 20 % of a run.
     """
     from dbt_common.events.base_types import EventLevel
-    from dbt_common.events.contextvars import get_node_info
     from dbt_common.events.event_manager import EventManager
 
     own, printed = _dbts_own_callbacks(), _printed()
@@ -23,11 +22,9 @@ def route_events(session: Session) -> None:
     unheard = {EventLevel.DEBUG: 0, EventLevel.TEST: 0, EventLevel.INFO: 1}
 
     def fire(manager: Any, e: Any, level: Any = None, *args: Any, **kwargs: Any) -> None:
-        rank = unheard.get(level or e.level_tag(), 2)
-        if session.logs and not (rank == 0 and type(e).__name__ in CHATTER):
-            log = session.logs.get((get_node_info() or {}).get("unique_id") or "")
-            if log is not None:
-                log.write(e.message())
+        at = level or e.level_tag()
+        rank = unheard.get(at, 2)
+        heard(e, at.value)
         if (
             rank == 2
             or type(e).__name__ in printed

@@ -6,8 +6,7 @@ import functools
 import sys
 from typing import Any
 
-from .attempt_log import AttemptLog
-from .events import route_events
+from .attempt_log import AttemptLog, route_events
 from .rows import keep_rows_of_batches
 from .savings import make_macros_quickly, match_relations_quickly
 from .session import Session
@@ -65,7 +64,7 @@ def install(session: Session) -> None:
     AttemptLog.flush_all_the_time()
     BaseRunner.handle_exception = keep_exception
     MicrobatchBatchRunner._build_failed_run_batch_result = keep_batch_exception
-    route_events(session)
+    route_events(session.logs)
     keep_rows_of_batches()
     make_macros_quickly()
     match_relations_quickly()

@@ -17,6 +17,7 @@ from dbtorch.adapters.dbt.process.artifacts import Artifacts, choose
 from dbtorch.adapters.dbt.process.aside import Aside
 from dbtorch.adapters.dbt.process.build import Build, Surroundings
 from dbtorch.adapters.dbt.process.ends import Ends
+from dbtorch.adapters.dbt.process.entry import Entry
 from dbtorch.adapters.dbt.process.executable import Executable
 from dbtorch.adapters.dbt.process.expected import Expected
 from dbtorch.adapters.dbt.process.freshness import FreshnessCheck
@@ -60,7 +61,7 @@ Work: TypeAlias = "Build | Sources | StepRun | Looks"
 class ProcessRequest:
     """How to call dbt."""
 
-    command: tuple[str, ...]  # the executable, and what comes before its own words
+    entry: Entry
     args: tuple[str, ...]  # options of `dbt build`
     project_dir: Path
     cwd: Path
@@ -71,7 +72,6 @@ class ProcessRequest:
     batches: int = 1  # that may be at work at once, where the warehouse allows it
     grace: float = GRACE  # seconds from interrupting dbt to killing it
     failure_classes: tuple[Rule, ...] = ()  # the user's, before the built-in table
-    holds: bool = False  # whether dbt can be started before it is known what it builds
     early: Early | None = None  # what may have been started before everything else
     sql: Mapping[str, SqlStep] = field(default_factory=dict)  # by node id
     run: Mapping[str, Any] = field(default_factory=dict)  # `run` in a sql step's templates
@@ -87,10 +87,10 @@ class ProcessEngine:
         self._folder = (request.scratch / "dbt").absolute()
         # a dbt that is interrupted cancels its queries; terminated, it leaves them to the warehouse
         early, grace = request.early, request.grace
-        known = None if early is None else early.guard(grace=grace, scratch=self._folder)
-        self._guard = known or Guard(grace=grace, scratch=self._folder, ask=signal.SIGINT)
+        known = None if early is None else early.guard(grace=grace)
+        self._guard = known or Guard(grace=grace, ask=signal.SIGINT)
         self._executable = Executable(
-            request.command, request.cwd, request.environ, self._guard, early=early
+            request.entry, request.cwd, request.environ, self._guard, early=early
         )
         self._lock = threading.RLock()
         self._selected: Selected | None = None
@@ -128,12 +128,12 @@ class ProcessEngine:
 
     @property
     def plans_ahead(self) -> bool:
-        """Whether planning would be what a run waits for: dbt 2 reads a project that fast."""
-        return self._request.holds
+        """Whether planning would be what a run waits for: a dbt that is held gets on that fast."""
+        return self._request.entry.waits
 
     def launch(self) -> None:
         """Let dbt read the project while we look at everything else. Raises `EngineError`."""
-        if self._request.holds:
+        if self._request.entry.waits:
             self._tell_of_statistics()
             self._ahead.launch()
         else:
@@ -146,13 +146,13 @@ class ProcessEngine:
         enough, dbt is asked: the answer is False, and `open` has its answer. It is not where
         relations are checked, so who knows of checks expects None. Raises `EngineError`.
         """
-        if kept is not None and self._request.holds and _is_enough(kept):
+        if kept is not None and self._request.entry.waits and _is_enough(kept):
             self._know(kept)
             manifest = kept.target_path / "manifest.json"
             self._expected = Expected(kept.manifest_digest, manifest)
             return True
         if self._listing is None:
-            self._listing = self._list(apart=self._request.holds)
+            self._listing = self._list_beside()
         return False
 
     def open(self, texts: Sequence[str] = ()) -> Selected:
@@ -260,7 +260,7 @@ class ProcessEngine:
     def foresee(self) -> None:
         """Let a dbt read the project for a batch to come."""
         alone = self._opened().batches == 1  # others are told how many threads they may use
-        if alone and self._request.holds:
+        if alone and self._request.entry.waits:
             self._ahead.foresee()
 
     def skip(self, changes: Sequence[Changed]) -> None:
@@ -338,7 +338,7 @@ class ProcessEngine:
             return self._build(batch)
         dbt = self._executable.part()
         # a build that is held may be writing into the project's own place as it parses
-        place = self._places.take(batch.id, own=not self._request.holds)
+        place = self._places.take(batch.id, own=not self._request.entry.reads_first)
         check = self._freshness(dbt, place, batch.threads)
         grace = self._request.grace
         return Sources(batch, check, dbt, self._artifacts, self._emit, grace=grace)
@@ -370,11 +370,11 @@ class ProcessEngine:
             read_early=partial(self._read_early, place.target_path),
         )
         kinds = {self._graph.nodes[attempt.node_id].kind for attempt in batch.attempts}
-        # dbt 1 builds no unit test without its model, and tests it; dbt 2 does, and may be held
-        tests = kinds <= {Kind.TEST, Kind.UNIT_TEST} and not self._request.holds
+        # dbt 1 builds no unit test without its model, and tests it; dbt 2 does
+        tests = kinds <= {Kind.TEST, Kind.UNIT_TEST} and not self._request.entry.reads_first
         command = "test" if tests else "build"
         alone = place is self._own_place and batch.threads is None
-        held = self._ahead.take() if alone else None
+        held = self._ahead.take() if alone and not tests else None
 
         def start() -> subprocess.Popen[bytes]:
             ids = [attempt.node_id for attempt in batch.attempts]
@@ -424,9 +424,9 @@ class ProcessEngine:
         """Close it, if the run was about what dbt reads now; a cancelled one need not be."""
         listing = None
         if self._expected is not None and self._ends.end_hooks:
-            listing = self._list(apart=True)
+            listing = self._list_beside()
             listing.ids()
-        if listing is None or self._compare(listing.apart or Path()):
+        if listing is None or self._compare(listing.apart or self._own_place.target_path):
             self._report(batch, self._ends.close)
         else:
             self._hand_back(batch, "planned anew", FailureClass.TRANSIENT)
@@ -461,6 +461,10 @@ class ProcessEngine:
         project = read_project(self._request.project_dir)
         if not flag(project, "send_anonymous_usage_stats", default=True):
             self._executable.set_default("DBT_SEND_ANONYMOUS_USAGE_STATS", "false")
+
+    def _list_beside(self) -> Listing:
+        """List beside a build that is held, which may be writing what it has read."""
+        return self._list(apart=self._request.entry.reads_first)
 
     def _list(self, *, apart: bool = False) -> Listing:
         self._tell_of_statistics()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dbtorch.adapters.dbt.process.entry import Entry
 from dbtorch.adapters.dbt.process.lines import Lines, Said
 from dbtorch.adapters.dbt.process.spawning import make_pipe, spawn
 from dbtorch.adapters.steps.guard import MARK, Guard
@@ -19,9 +20,6 @@ from dbtorch.ports import EngineError
 
 if TYPE_CHECKING:
     from dbtorch.adapters.dbt.process.early import Early
-
-#: How dbt is to talk: one JSON object a line, with everything in it.
-_TALK = ("--log-format", "json", "--log-level", "debug", "--no-use-colors")
 
 #: Every attempt has a log, so its own file is for what is wrong ("none" is "off" in dbt 2).
 _FILE = ("--log-level-file", "error")
@@ -49,14 +47,14 @@ class Executable:
 
     def __init__(
         self,
-        command: Sequence[str],
+        entry: Entry,
         cwd: Path,
         environ: Mapping[str, str],
         guard: Guard,
         *,
         early: Early | None = None,
     ) -> None:
-        self.command = tuple(command)
+        self.entry = entry
         self._cwd = cwd
         self._environ = {**environ, **_QUIET, MARK: guard.mark}
         self._guard = guard
@@ -66,7 +64,7 @@ class Executable:
 
     def part(self) -> Executable:
         """The same dbt; to `interrupt` or `kill` it is about what this one has started."""
-        return Executable(self.command, self._cwd, self._environ, self._guard)
+        return Executable(self.entry, self._cwd, self._environ, self._guard)
 
     def set_default(self, name: str, value: str) -> None:
         """Set a variable of every dbt's environment, where nobody has."""
@@ -79,7 +77,7 @@ class Executable:
             process = spawn(self._whole(words), self._cwd, self._environ)
         except OSError as error:
             raise EngineError(
-                f"{self.command[0]} cannot be started ({error.strerror}); name dbt with"
+                f"{self.entry.executable} cannot be started ({error.strerror}); name dbt with"
                 " engine.executable in dbtorch.yml"
             ) from error
         self._guard.add(process.pid)
@@ -110,7 +108,8 @@ class Executable:
 
     def _whole(self, words: Sequence[str]) -> list[str]:
         """A command with all that every command has."""
-        return [*self.command, *words, *_TALK, *(() if _FILE[0] in words else _FILE)]
+        entry, file = self.entry, () if _FILE[0] in words else _FILE
+        return [*entry.command, *words, *entry.talk, *file]
 
     def ended(self, process: subprocess.Popen[bytes]) -> int:
         """Wait for the end of a process, and forget it; answers its exit code."""

@@ -2,8 +2,7 @@
 
 Both print the same events (``NodeStart`` Q024, ``NodeFinished`` Q025, …), with differences:
 
-- dbt 1 prints these two at level debug only. At level info, which costs it less, results are in
-  events like ``LogModelResult``: `Lines` reads them where it is told that dbt is ``brief``.
+- dbt 1 prints these two at level debug only.
 - dbt 1 says ``NodeStart`` and ``NodeFinished`` of each batch of a microbatch model, too, with the
   model's id. A ``LogBatchResult`` with the same start comes before the latter.
 - dbt 2 says why a node failed in a line of its own, before ``NodeFinished``.
@@ -45,7 +44,7 @@ class Done:
     status: str  # as in dbt 1: success, error, fail, warn, pass, skipped, no-op, partial success, …
     started_at: datetime | None = None
     ended_at: datetime | None = None
-    message: str = ""  # dbt 2 has one for errors alone, a brief dbt 1 has none
+    message: str = ""  # dbt 2 has one for errors alone
     failures: int | None = None  # of tests
     rows: int | None = None
     code: str = ""  # dbt 2's number of an error, such as dbt1404 for what was cancelled
@@ -100,22 +99,9 @@ class _Finished(_About, kw_only=True):
 class _Result(_About, kw_only=True):
     status: str = ""
     execution_time: float = 0.0
-    num_failures: int | None = None
 
 
 _BEGINNINGS = {"NodeStart", "LogStartLine", "LogHookStartLine"}
-_RESULTS = {
-    "LogModelResult",
-    "LogTestResult",
-    "LogSeedResult",
-    "LogSnapshotResult",
-    "LogFunctionResult",
-    "LogNodeNoOpResult",
-    "LogNodeResult",
-    "LogFreshnessResult",
-    "SkippingDetails",
-    "LogSkipBecauseError",
-}
 #: Of no interest: blank lines, steps on the way, and what is said again elsewhere.
 _SILENT = {
     "Formatting",
@@ -143,9 +129,7 @@ _result = msgspec.json.Decoder(_Result)
 class Lines:
     """Reads the lines of one dbt process, in their order; never raises."""
 
-    def __init__(self, *, brief: bool = False) -> None:
-        """``brief``: a dbt 1 whose log level is info, so that nodes end with their result lines."""
-        self._brief = brief
+    def __init__(self) -> None:
         self._begun: set[str] = set()
         self._batches: set[tuple[str, str | None]] = set()
         self._errors: dict[str, tuple[str, str]] = {}
@@ -176,10 +160,10 @@ class Lines:
         if name == "LogBatchResult":
             batch = _about.decode(data).node_info
             self._batches.add((batch.unique_id, batch.node_started_at))
-        elif name == "LogHookEndLine" or (self._brief and name in _RESULTS):
+        elif name == "LogHookEndLine":
             return self._told(info, _result.decode(data))
         elif name == "NodeFinished":
-            return None if self._brief else self._done(_finished.decode(data))
+            return self._done(_finished.decode(data))
         return self._said(info, data)
 
     def _told_in_python(self, info: _Info, name: str, text: str) -> Line | None:
@@ -217,7 +201,7 @@ class Lines:
         )
 
     def _told(self, info: _Info, found: _Result) -> Done:
-        """A result line, which for some nodes has no times, and no status but the printed one."""
+        """A hook's end, which may have no times, and no status but the printed one."""
         node = found.node_info
         end = moment(node.node_finished_at) or moment(info.ts)
         start = moment(node.node_started_at)
@@ -229,7 +213,6 @@ class Lines:
             status=status(told or found.status),
             started_at=start,
             ended_at=end,
-            failures=_failures(node.unique_id, found.num_failures),
         )
 
     def _said(self, info: _Info, data: msgspec.Raw) -> Said | None:

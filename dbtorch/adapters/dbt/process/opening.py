@@ -71,7 +71,7 @@ def open_project(
     project = listing.project
     files = watched(project, project_dir, profiles_paths(words, cwd, environ))
     names = env_vars(files)
-    dbt = shutil.which(executable.command[0], path=environ.get("PATH"))
+    dbt = shutil.which(executable.entry.executable, path=environ.get("PATH"))
     listed = listing.ids()
     target_path = _target_path(words, project, project_dir, environ)
     path = (listing.apart or target_path) / "manifest.json"
