@@ -209,7 +209,8 @@ def retry(**given: Any) -> int:
     A node whose code has changed since it succeeded runs again, too. Options that would make
     another run of it are refused unless they say what the run said.
     """
-    from dbtorch.cli.resuming import Asked, retry
+    from dbtorch.cli.asked import Asked
+    from dbtorch.cli.resuming import retry
     from dbtorch.core.history import Verb
 
     asked = Asked(
@@ -240,7 +241,8 @@ def retry(**given: Any) -> int:
 @_STORE
 def rerun(**given: Any) -> int:
     """Run a part of RUN again, whatever its state: what is selected, and what depends on it."""
-    from dbtorch.cli.resuming import Asked, retry
+    from dbtorch.cli.asked import Asked
+    from dbtorch.cli.resuming import retry
     from dbtorch.core.history import Verb
 
     asked = Asked(

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import click
 
+from dbtorch.adapters.dbt.process.entry import Entry
 from dbtorch.cli.engines import choose_engine
 from dbtorch.cli.errors import OK, USAGE, UsageError, expected_errors
 from dbtorch.cli.options import PROFILE_OPTIONS
@@ -43,6 +44,9 @@ _STAMP = re.compile(r"^\d\d:\d\d:\d\d  ")
 
 #: How dbt 2 begins a line that says what went wrong.
 _ERROR = re.compile(r"\[error\] (?:\[\w+ \(dbt\d+\)\]: )?|error: ")
+
+#: The version in what dbt-core says of itself.
+_VERSION = re.compile(r"\bCore: - installed: (\S+)")
 
 #: Lines of `dbt debug` around what went wrong.
 _EMPTY_WORDS = frozenset(
@@ -136,7 +140,9 @@ def _executable(path: str) -> Finding:
     words = " ".join((done.stdout + done.stderr).split())
     if done.returncode != 0:
         return Finding("dbt", False, f"{path} does not say its version: {words[-200:]}", advice)
-    return Finding("dbt", True, f"{path}, {words[:100]}")
+    said = _VERSION.search(words)
+    version = words[:100] if said is None else f"dbt-core {said[1]}"
+    return Finding("dbt", True, f"{version}: {path}, {Entry.of(path).kind}")
 
 
 def _interpreter(project: Project) -> Generator[Finding, None, bool]:

@@ -24,12 +24,12 @@ from dbtorch.cli.describing import describe_run, step_context
 from dbtorch.cli.engines import AnyEngine
 from dbtorch.cli.errors import GATED, NODE_FAILED, OK, USAGE
 from dbtorch.cli.head_start import same
+from dbtorch.cli.launching import Begun
 from dbtorch.cli.leasing import hold_lease
 from dbtorch.cli.opening import Opening
 from dbtorch.cli.project import Project, configured_store
 from dbtorch.cli.render import View, make_view
 from dbtorch.cli.run_options import Options, pipeline_of
-from dbtorch.cli.running import Begun
 from dbtorch.cli.timing import deadline_of, deadlines_of, found_earlier, told
 from dbtorch.cli.wiring import build_steps, build_store
 from dbtorch.core.breaker import Pause
@@ -44,7 +44,7 @@ from dbtorch.ports import EngineError, Selected, Steps, Store
 
 if TYPE_CHECKING:
     from dbtorch.app.alerting import Alerting
-    from dbtorch.cli.resuming import Asked
+    from dbtorch.cli.asked import Asked
 
 #: Nodes that are no work of dbt's or a step's.
 _ENDS = (SESSION_OPEN, SESSION_CLOSE)
@@ -111,7 +111,7 @@ class Stretch:
             note=partial(view.note, level="warning"),
         )
         if self._asked is not None:
-            from dbtorch.cli.resuming import latest_record  # only what goes on asks for it
+            from dbtorch.cli.asked import latest_record  # only what goes on asks for it
 
             run_id, outputs = self._occasion.run_id, self._occasion.outputs
             self._earlier = latest_record(store, run_id, self._asked, outputs)
@@ -292,7 +292,7 @@ class Stretch:
             return start(plan)
         if self._asked is None:
             return resume(self._earlier, plan, Wish(), now)
-        from dbtorch.cli.resuming import notes
+        from dbtorch.cli.asked import notes
 
         resumed = self._asked.go_on(self._earlier, opening, self._project.config, now)
         for note in notes(resumed, self._earlier):

@@ -38,6 +38,7 @@ def test_the_script_of_dbt_core_is_run_by_its_own_interpreter(tmp_path, first, p
     assert entry.command[-1] == entry.executable == path
     assert "json" not in entry.talk
     assert (entry.waits, entry.reads_first) == (True, False)
+    assert entry.kind == "dbt-core's own script"
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,9 @@ def test_the_script_of_dbt_core_is_run_by_its_own_interpreter(tmp_path, first, p
 )
 def test_of_any_other_script_nothing_is_known(tmp_path, content):
     path = an_executable(tmp_path, content)
-    assert Entry.of(path) == Entry(executable=path, command=(path,), talk=JSON_LINES)
+    entry = Entry.of(path)
+    assert entry == Entry(executable=path, command=(path,), talk=JSON_LINES)
+    assert entry.kind == "of which nothing is known"
 
 
 def test_a_binary_is_dbt_2(tmp_path):
@@ -61,6 +64,7 @@ def test_a_binary_is_dbt_2(tmp_path):
     entry = Entry.of(path)
     assert (entry.command, entry.talk) == ((path,), JSON_LINES)
     assert (entry.waits, entry.reads_first) == (True, True)
+    assert entry.kind == "a binary, so dbt 2"
 
 
 def test_what_is_not_there_is_said_when_it_is_started(tmp_path):

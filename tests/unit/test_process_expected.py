@@ -35,7 +35,6 @@ def test_the_same_project_has_the_same_digest_whether_it_was_executed_or_not(tmp
     built = write(
         tmp_path / "built.json",
         {**executed, "depends_on": called},
-        macros={"macro.shop.m": {"macro_sql": "1", "created_at": 2.0}},
     )
     assert manifest_digest(listed) == manifest_digest(built)
 

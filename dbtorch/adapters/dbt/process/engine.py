@@ -19,12 +19,10 @@ from dbtorch.adapters.dbt.process.build import Build, Surroundings
 from dbtorch.adapters.dbt.process.ends import Ends
 from dbtorch.adapters.dbt.process.entry import Entry
 from dbtorch.adapters.dbt.process.executable import Executable
-from dbtorch.adapters.dbt.process.expected import Expected
 from dbtorch.adapters.dbt.process.freshness import FreshnessCheck
-from dbtorch.adapters.dbt.process.listing import Listing, flag
 from dbtorch.adapters.dbt.process.places import Place, Places
+from dbtorch.adapters.dbt.process.reading import Reading
 from dbtorch.adapters.dbt.process.sources import Sources
-from dbtorch.adapters.dbt.process.target import read_project
 from dbtorch.adapters.dbt.process.words import Words
 from dbtorch.adapters.dbt.sql_step import SqlStep
 from dbtorch.adapters.steps.guard import Guard
@@ -107,10 +105,17 @@ class ProcessEngine:
         self._own_place = Place(request.project_dir / "target")  # where that writes its artifacts
         self._places = Places(self._own_place, self._folder / "beside")
         self._starting = threading.Lock()  # of one dbt at a time
-        self._listing: Listing | None = None
+        self._reading = Reading(
+            self._executable,
+            self._words,
+            self._folder,
+            project_dir=request.project_dir,
+            cwd=request.cwd,
+            environ=request.environ,
+            batches=request.batches,
+        )
         self._ahead = Ahead(self._executable, self._words, self._folder / "held", grace=grace)
         self._to_come: set[str] = set()  # nodes that no build has been given
-        self._expected: Expected | None = None  # while nobody knows whether dbt answers the same
         self._aside = Aside(
             executable=self._executable,
             words=self._words,
@@ -134,10 +139,10 @@ class ProcessEngine:
     def launch(self) -> None:
         """Let dbt read the project while we look at everything else. Raises `EngineError`."""
         if self._request.entry.waits:
-            self._tell_of_statistics()
+            self._reading.prepare()
             self._ahead.launch()
         else:
-            self._listing = self._list()
+            self._reading.ask()
 
     def expect(self, kept: Selected | None) -> bool:
         """Go on from what dbt answered last time, if nothing says that it answers otherwise now.
@@ -146,38 +151,15 @@ class ProcessEngine:
         enough, dbt is asked: the answer is False, and `open` has its answer. It is not where
         relations are checked, so who knows of checks expects None. Raises `EngineError`.
         """
-        if kept is not None and self._request.entry.waits and _is_enough(kept):
+        if kept is not None and self._reading.expect(kept):
             self._know(kept)
-            manifest = kept.target_path / "manifest.json"
-            self._expected = Expected(kept.manifest_digest, manifest)
             return True
-        if self._listing is None:
-            self._listing = self._list_beside()
+        self._reading.ask()
         return False
 
     def open(self, texts: Sequence[str] = ()) -> Selected:
         """Parse and select; ``texts`` are selections to resolve besides the run's own."""
-        from dbtorch.adapters.dbt.process.opening import open_project  # while dbt parses
-
-        request = self._request
-        favors = request.environ.get("DBT_FAVOR_STATE", "").lower() in ("1", "true")
-        if self._words.has("--favor-state") or favors:
-            raise EngineError(
-                "with --favor-state dbt reads what an earlier batch has built from the other state;"
-                " leave it out, or take the session engine (engine.type: session)"
-            )
-        project = open_project(
-            self._executable,
-            self._words,
-            self._listing or self._list(),
-            texts,
-            folder=self._folder / "asked",
-            project_dir=request.project_dir,
-            cwd=request.cwd,
-            environ=request.environ,
-            batches=request.batches,
-        )
-        self._expected = None
+        project = self._reading.open(texts)
         hooks = None
         if project.hooks:
             from dbtorch.adapters.dbt.process.apart import HooksApart
@@ -367,7 +349,7 @@ class ProcessEngine:
             rules=request.failure_classes,
             grace=request.grace,
             fail_fast=selected.fail_fast,
-            read_early=partial(self._read_early, place.target_path),
+            read_early=partial(self._reading.read_early, place.target_path),
         )
         kinds = {self._graph.nodes[attempt.node_id].kind for attempt in batch.attempts}
         # dbt 1 builds no unit test without its model, and tests it; dbt 2 does
@@ -393,7 +375,8 @@ class ProcessEngine:
         """Take what a batch came to into the artifacts, before anybody knows that it is over."""
         with self._lock:
             if build.ended_by_itself:
-                self._compare(self._places.of(build.batch.id).target_path)
+                path = self._places.of(build.batch.id).target_path
+                self._confirm(self._reading.confirm(path))
             for id, outcome in build.results.items():
                 self._artifacts.ended(id, {**outcome.details, "message": outcome.message or None})
             for id, why in build.lost.items():
@@ -402,31 +385,17 @@ class ProcessEngine:
             self._ends.contradictions += build.contradictions
         self._places.leave(build.batch.id)
 
-    def _read_early(self, target_path: Path, is_over: Callable[[], bool]) -> None:
-        if (expected := self._expected) is not None:
-            expected.read_early(target_path / "manifest.json", is_over)
-
-    def _compare(self, target_path: Path) -> bool | None:
-        """Whether dbt has written of the project what was expected; None if it has written nothing.
-
-        Where it has written something else, the plan is outdated.
-        """
-        if self._expected is None:
-            return True
-        met = self._expected.is_met(target_path / "manifest.json")
-        if met is not None:
-            self._expected = None
-        if met is False:
+    def _confirm(self, found: bool | None) -> bool:
+        """Whether dbt reads the project that the run is about; where it does not, say so."""
+        if found is False:
             self._emit(Outdated())
-        return met
+        return bool(found)
 
     def _close_session(self, batch: Batch) -> None:
         """Close it, if the run was about what dbt reads now; a cancelled one need not be."""
-        listing = None
-        if self._expected is not None and self._ends.end_hooks:
-            listing = self._list_beside()
-            listing.ids()
-        if listing is None or self._compare(listing.apart or self._own_place.target_path):
+        asks = self._reading.is_unconfirmed and self._ends.end_hooks
+        path = self._own_place.target_path
+        if not asks or self._confirm(self._reading.confirm_by_asking(path)):
             self._report(batch, self._ends.close)
         else:
             self._hand_back(batch, "planned anew", FailureClass.TRANSIENT)
@@ -455,22 +424,6 @@ class ProcessEngine:
         self._emit(Ended(batch, ""))
 
     # ---------------------------------------------------------------- small things
-
-    def _tell_of_statistics(self) -> None:
-        """Say it where dbt 2 reads it, if dbt_project.yml wants no usage statistics to be sent."""
-        project = read_project(self._request.project_dir)
-        if not flag(project, "send_anonymous_usage_stats", default=True):
-            self._executable.set_default("DBT_SEND_ANONYMOUS_USAGE_STATS", "false")
-
-    def _list_beside(self) -> Listing:
-        """List beside a build that is held, which may be writing what it has read."""
-        return self._list(apart=self._request.entry.reads_first)
-
-    def _list(self, *, apart: bool = False) -> Listing:
-        self._tell_of_statistics()
-        folder = self._folder / "listed" if apart else None
-        project_dir = self._request.project_dir
-        return Listing(self._executable, self._words, project_dir, apart=folder)
 
     def _hear(self, event: Event | Outdated) -> None:
         """Tell what a build does; once it executes nodes, others may be thought of."""
@@ -515,8 +468,3 @@ class ProcessEngine:
         if len(batch.attempts) == 1:
             self._emit(Finished(batch.attempts[0], lost(why, failure_class)))
         self._emit(Ended(batch, why, failure_class))
-
-
-def _is_enough(kept: Selected) -> bool:
-    """Whether nothing but nodes is to be executed: hooks are taken from the manifest itself."""
-    return bool(kept.manifest_digest and kept.selected and not kept.hooks)

@@ -39,6 +39,13 @@ class Entry:
     waits: bool = False  # can be started before it is known what it builds
     reads_first: bool = False  # one that waits has read the project by then
 
+    @property
+    def kind(self) -> str:
+        """What is known of it, for people."""
+        if self.reads_first:
+            return "a binary, so dbt 2"
+        return "dbt-core's own script" if self.waits else "of which nothing is known"
+
     @classmethod
     def of(cls, executable: str) -> Entry:
         """What can be seen of an executable.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -18,19 +18,21 @@ import msgspec
 from dbtorch.adapters.dbt.process.written import Written, stamp
 from dbtorch.ports import EngineError
 
-#: What a manifest says of a resource that depends on where and when it was read, and on whether it
-#: was executed. Of dbt 1, so do the macros among what a node depends on: those it has called.
+#: What a manifest says of a node that depends on where, when and whether it was executed. Of dbt 1,
+#: so do the macros among what a node depends on: those that it has called are added.
 _PASSING = frozenset(
     {
         *("build_path", "compiled", "compiled_code", "compiled_path", "created_at"),
         *("extra_ctes", "extra_ctes_injected", "generated_sql_file"),
     }
 )
+_DEPENDS_ON, _MACROS = "depends_on", "macros"
+
+#: Parts of a manifest that have such nodes.
+_EXECUTED = frozenset({"nodes", "unit_tests", "functions"})
 
 #: Seconds between two looks whether a manifest has been written.
 _LOOK = 0.02
-
-_DEPENDS_ON, _MACROS = "depends_on", "macros"
 
 
 def manifest_digest(path: Path) -> str:
@@ -42,33 +44,28 @@ def manifest_digest(path: Path) -> str:
         parts = msgspec.json.decode(path.read_bytes(), type=dict[str, msgspec.Raw])
         said = hashlib.sha256()
         for name, content in parts.items():
-            if name != "metadata":
-                said.update(b"\0".join((name.encode(), *_lasting(content), b"")))
+            if name in _EXECUTED:
+                _add_nodes(said, content)
+            elif name != "metadata":
+                said.update(b"\0".join((name.encode(), content, b"")))
     except (OSError, ValueError, msgspec.MsgspecError, RecursionError) as error:
         raise EngineError(f"dbt's manifest {path} cannot be read ({error})") from error
     return said.hexdigest()
 
 
-def _lasting(content: msgspec.Raw) -> Iterator[bytes]:
-    """What stays the same of a part of the manifest: of resources by id, or of anything else."""
-    if not _is_object(content):
-        yield content
-        return
-    for id, resource in msgspec.json.decode(content, type=dict[str, msgspec.Raw]).items():
-        yield id.encode()
-        if not _is_object(resource):
-            yield resource
-            continue
-        for key, value in msgspec.json.decode(resource, type=dict[str, msgspec.Raw]).items():
-            if key == _DEPENDS_ON and _is_object(value):
-                said = msgspec.json.decode(value, type=dict[str, msgspec.Raw])
-                yield from (part for name, part in said.items() if name != _MACROS)
-            elif key not in _PASSING:
-                yield from (key.encode(), value)
+def _add_nodes(said: hashlib._Hash, content: msgspec.Raw) -> None:
+    nodes = msgspec.json.decode(content, type=dict[str, dict[str, msgspec.Raw]])
+    for id, node in nodes.items():
+        said.update(b"\0".join((id.encode(), *_lasting(node), b"")))
 
 
-def _is_object(value: msgspec.Raw) -> bool:
-    return bytes(memoryview(value)[:1]) == b"{"
+def _lasting(node: Mapping[str, msgspec.Raw]) -> Iterator[bytes]:
+    for key, value in node.items():
+        if key == _DEPENDS_ON:
+            said = msgspec.json.decode(value, type=dict[str, msgspec.Raw] | None) or {}
+            yield from (part for name, part in said.items() if name != _MACROS)
+        elif key not in _PASSING:
+            yield from (key.encode(), value)
 
 
 class Expected:

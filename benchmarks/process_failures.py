@@ -1,8 +1,8 @@
-"""One in a hundred nodes fails once: `dbtorch run` on dbt 2, or its `dbt build` and `dbt retry`.
+"""One in a hundred nodes fails once: `dbtorch run`, or the `dbt build` and `dbt retry` of its dbt.
 
 What fails reads a file that is not there. It is written as soon as the attempt has failed, on
-dbt's side between the two commands. Needs a dbt 2 (``--executable``) and its driver for DuckDB
-(``ADBC_DRIVER_PATH``).
+dbt's side between the two commands. ``--executable`` is a dbt 2, whose driver for DuckDB is found
+in ``ADBC_DRIVER_PATH``, or any other dbt.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ defaults: {{retries: 5, retry_delay: 1s}}
 
 def main() -> int:
     options = parser(__doc__, rounds=3)
-    options.add_argument("--executable", required=True, help="dbt 2")
+    options.add_argument("--executable", required=True, help="the dbt of both sides")
     options.add_argument("--models", type=int, nargs="+", default=[200, 1000])
     options.add_argument("--threads", type=int, default=4)
     given = options.parse_args()
@@ -91,7 +91,7 @@ def run(dbtorch: Sequence[str], project: Path, flaky: Sequence[Model]) -> Usage:
         while left and not done.wait(0.2):
             for folder in set((project / ".dbtorch" / "runs").glob("*")) - known:
                 for name in list(left):
-                    log = folder / "nodes" / f"model.bench.{name}" / "1.log"
+                    log = folder / "nodes" / f"model.bench.{name}.1.log"
                     if log.exists() and "No files found" in log.read_text(errors="replace"):
                         provide(project, left.pop(name))
 

@@ -1,8 +1,8 @@
-"""An ingestion of 5 s in front of a tenth of the graph: `dbtorch run`, and dbt 2's `dbt build`.
+"""An ingestion of 5 s in front of a tenth of the graph: `dbtorch run`, and its dbt's `dbt build`.
 
 `dbt build` ingests nothing: it finds the file that the first models of that tenth read. The step
-waits as if for an API, and writes it. Needs a dbt 2 (``--executable``) and its driver for DuckDB
-(``ADBC_DRIVER_PATH``).
+waits as if for an API, and writes it. ``--executable`` is a dbt 2, whose driver for DuckDB is found
+in ``ADBC_DRIVER_PATH``, or any other dbt.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ steps:
 
 def main() -> int:
     options = parser(__doc__, rounds=3)
-    options.add_argument("--executable", required=True, help="dbt 2")
+    options.add_argument("--executable", required=True, help="the dbt of both sides")
     options.add_argument("--models", type=int, default=1000)
     options.add_argument("--threads", type=int, default=4)
     options.add_argument("--seconds", type=float, default=5.0, help="the step takes; default 5")
