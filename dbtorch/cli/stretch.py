@@ -15,15 +15,14 @@ from dbtorch.adapters.actor import actor
 from dbtorch.adapters.clock import SystemClock
 from dbtorch.adapters.git import Checkout, checkout
 from dbtorch.app.inbox import Interrupt, Requested
-from dbtorch.app.planning import texts_to_resolve
 from dbtorch.app.recorder import Recorder
 from dbtorch.app.resume import Resumption, Wish, resume, start
 from dbtorch.app.runner import Runner
 from dbtorch.app.watch import ActionWatch
+from dbtorch.cli.answering import Answering
 from dbtorch.cli.describing import describe_run, step_context
 from dbtorch.cli.engines import AnyEngine
 from dbtorch.cli.errors import GATED, NODE_FAILED, OK, USAGE
-from dbtorch.cli.head_start import same
 from dbtorch.cli.launching import Begun
 from dbtorch.cli.leasing import hold_lease
 from dbtorch.cli.opening import Opening
@@ -34,13 +33,13 @@ from dbtorch.cli.timing import deadline_of, deadlines_of, found_earlier, told
 from dbtorch.cli.wiring import build_steps, build_store
 from dbtorch.core.breaker import Pause
 from dbtorch.core.deadline import Deadlines, Late
-from dbtorch.core.events import Attempt, Batch, Changed, Finished, Outdated
+from dbtorch.core.events import Attempt, Batch, Changed, Finished
 from dbtorch.core.history import Action, Lease, RunRecord, Verb
 from dbtorch.core.plan import SESSION_CLOSE, SESSION_OPEN, Plan
 from dbtorch.core.run import Run
 from dbtorch.core.state import RunState, State
 from dbtorch.core.timekeeper import Timekeeper
-from dbtorch.ports import EngineError, Selected, Steps, Store
+from dbtorch.ports import EngineError, Steps, Store
 
 if TYPE_CHECKING:
     from dbtorch.app.alerting import Alerting
@@ -69,6 +68,7 @@ class Stretch:
     ) -> None:
         """``earlier`` is a run to go on with, and ``asked`` what is asked of it."""
         self._stack = stack
+        self._begun = begun
         self._project = begun.project
         self._options = begun.options
         self._occasion = begun.occasion
@@ -77,14 +77,10 @@ class Stretch:
         self._signals = begun.signals
         self._engine = begun.engine
         self._grace = begun.grace
-        self._head_start = begun.head_start
-        self._kept = begun.kept
-        self._goes_ahead = begun.goes_ahead
         self._started_at = started_at
         self._earlier = earlier
         self._asked = asked
         self._clock = SystemClock()
-        self._answer: list[Selected] = []  # dbt's, where it is not the kept one
         self._since: datetime | None = None  # when a run went on that is not told of from its start
         self._deadline = deadline_of(
             pipeline_of(begun.project.config, begun.options),
@@ -117,7 +113,8 @@ class Stretch:
             self._earlier = latest_record(store, run_id, self._asked, outputs)
         self._watch(store)
         commit = _in_background(lambda: checkout(self._project.dir))
-        opening = self._open(engine, store)
+        answering = Answering(self._begun, store)
+        opening = answering.first(self._asked)
         while True:
             for warning in engine.warnings:
                 view.note(warning, level="warning")
@@ -128,58 +125,9 @@ class Stretch:
             if run.finished:
                 return _exit_code(run, self._signals.received)
             view.note("dbt reads another project than last time: planned anew", level="info")
-            self._head_start.forget()
             self._earlier = store.run(self._occasion.run_id)
             self._asked = None  # what was asked for is under way
-            answer = self._answer.pop() if self._answer else engine.open(self._texts())
-            opening = self._plan(answer, store)
-            engine.accept()
-
-    def _open(self, engine: AnyEngine, store: Store) -> Opening:
-        """A plan from dbt's answer, or from the kept one where that saves time."""
-        texts, kept = self._texts(), self._kept
-        if self._asked is not None:  # what runs again depends on the code as it is now
-            opening = self._plan(engine.open((*texts, *self._asked.texts())), store)
-            engine.accept()
-            return opening
-        if kept is not None:
-            opening = self._plan(kept, store)
-            if self._goes_ahead:
-                engine.accept()
-                return opening
-            if opening.starts_with_steps or engine.plans_ahead:
-                work = partial(self._compare, engine, texts, kept)
-                threading.Thread(target=work, name="dbtorch-open", daemon=True).start()
-                return opening
-        opening = self._plan(engine.open(texts), store)
-        engine.accept()
-        if opening.starts_with_steps or engine.plans_ahead:
-            keep = partial(self._head_start.keep, opening.selected)
-            threading.Thread(target=keep, name="dbtorch-keep").start()
-        return opening
-
-    def _texts(self) -> Sequence[str]:
-        """Selections that steps name."""
-        return texts_to_resolve(self._project.config)
-
-    def _compare(self, engine: AnyEngine, texts: Sequence[str], kept: Selected) -> None:
-        """Let dbt nodes start when dbt answers what it did last time; if not, plan anew."""
-        try:
-            found = engine.open(texts)
-        except EngineError as error:
-            self._head_start.forget()
-            engine.refuse(str(error))
-            return
-        if same(kept, found):
-            engine.accept()
-            return
-        self._answer.append(found)
-        self._inbox.put(Outdated())
-
-    def _plan(self, selected: Selected, store: Store) -> Opening:
-        return Opening.of(
-            self._project, selected, self._options, store, run_id=self._occasion.run_id
-        )
+            opening = answering.anew()
 
     def _drive(
         self,

@@ -61,7 +61,11 @@ def _prepare(words: list[str]) -> None:
         import dbt.task.build  # noqa: F401 (it will be needed)
     gc.freeze()
     gc.enable()
-    hear(Teller().tell)
+    try:
+        hear(Teller().tell)
+    except ImportError:  # it has its events elsewhere, and no JSON log of every command
+        print("dbtorch needs dbt-core 1.8 or newer, and this one is older", file=sys.stderr)
+        _leave(1)
     for save in (make_macros_quickly, match_relations_quickly):
         with contextlib.suppress(ImportError, AttributeError, TypeError):  # it is made otherwise
             save()
