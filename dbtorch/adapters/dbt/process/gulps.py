@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dbtorch.adapters.dbt.process.spawning import MOST
 
 #: Seconds between two gulps; what a dbt says is known that much later, but for its end.
-_EVERY = 0.1
+_EVERY = 0.25
 
 
 def gulps(process: subprocess.Popen[bytes]) -> Iterator[list[bytes]]:
