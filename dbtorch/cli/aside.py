@@ -22,8 +22,6 @@ def refuse_what_would_be_wrong(
     environ: Mapping[str, str] = os.environ,
 ) -> None:
     """Raise `UsageError` where they would ask or change another relation than is meant."""
-    from dbtorch.adapters.dbt.process.apart import moved_file
-
     nodes = planned.plan.graph.nodes.values()
     steps = [node for node in nodes if node.kind is Kind.STEP and node.materialized == "sql"]
     instead = "or take the session engine (engine.type: session)"
@@ -35,8 +33,12 @@ def refuse_what_would_be_wrong(
                 f" in models; leave out steps (--no-steps), {instead}"
             )
     checks = [planned.plan.graph.nodes[id] for id in planned.plan.checks]
+    if not steps and not checks:
+        return
+    from dbtorch.adapters.dbt.process.apart import moved_file  # which most runs have no use for
+
     moved = moved_file(selected)
-    if moved and (steps or checks):
+    if moved:
         what = f"SQL step {steps[0].name}" if steps else f"the checks of {name_among(checks[0])}"
         raise UsageError(
             f"{what} would open another DuckDB file, because its path is relative ({moved}); with"

@@ -8,13 +8,12 @@ import socket
 from collections.abc import Sequence
 
 from dbtorch.adapters.git import Checkout
-from dbtorch.adapters.steps.output import secrets_of
 from dbtorch.cli.occasion import Occasion
 from dbtorch.cli.opening import Opening
 from dbtorch.cli.project import Project
 from dbtorch.cli.run_options import Options
 from dbtorch.core.history import RunRecord
-from dbtorch.core.scrub import scrubber
+from dbtorch.core.scrub import scrubber, secrets_of
 from dbtorch.core.state import RunState
 from dbtorch.ports import Selected, StepContext
 from dbtorch.version import VERSION

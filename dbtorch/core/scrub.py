@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 _HIDDEN = "*****"
 
@@ -24,6 +24,12 @@ _PATTERNS = (
         rf"\1{_HIDDEN}",
     ),
 )
+
+
+def secrets_of(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The values of dbt's secret environment variables, longest first."""
+    found = {v for name, v in environ.items() if name.startswith(SECRET_PREFIX) and v.strip()}
+    return tuple(sorted(found, key=len, reverse=True))
 
 
 def scrubber(secrets: Iterable[str]) -> Callable[[str], str]:

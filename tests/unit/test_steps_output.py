@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dbtorch.adapters.steps.guard import Guard
-from dbtorch.adapters.steps.output import hidden, scrubbed, secrets_of
+from dbtorch.adapters.steps.output import hidden, scrubbed
 from dbtorch.adapters.steps.process import Process
+from dbtorch.core.scrub import secrets_of
 
 _TEXT = st.text(alphabet="abc", min_size=1, max_size=4).map(str.encode)
 

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from dbtorch.adapters.dbt.manifest import read_manifest
 from dbtorch.core.events import Outcome
 from dbtorch.core.evidence import Rule
 from dbtorch.core.failure import asked_delay, classify
@@ -182,6 +181,8 @@ def lost(why: str, failure_class: FailureClass = FailureClass.TRANSIENT) -> Outc
 
 def selected_of(answer: Mapping[str, Any]) -> Selected:
     """What dbt selected, with the manifest of the same parse."""
+    from dbtorch.adapters.dbt.manifest import read_manifest  # other engines read it elsewhere
+
     manifest = read_manifest(Path(answer["manifest_path"]))
     checksums = answer["checksums"]
     return Selected(

@@ -10,18 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from dbtorch.core.scrub import SECRET_PREFIX
-
 _HIDDEN = "*****"
 
 #: Seconds for what was printed last to arrive; somebody outside the group may never stop.
 _PATIENCE = 2.0
-
-
-def secrets_of(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """The values of dbt's secret environment variables, longest first."""
-    found = {v for name, v in environ.items() if name.startswith(SECRET_PREFIX) and v.strip()}
-    return tuple(sorted(found, key=len, reverse=True))
 
 
 def hidden(value: Any, secrets: Iterable[str]) -> Any:

@@ -21,13 +21,13 @@ from dbtorch.adapters.steps.base import Call, Command, StepError
 from dbtorch.adapters.steps.context import describe, environment, plain, run_of
 from dbtorch.adapters.steps.guard import MARK, Guard
 from dbtorch.adapters.steps.outcome import failed, last_line, of_exit, of_result
-from dbtorch.adapters.steps.output import hidden, secrets_of
+from dbtorch.adapters.steps.output import hidden
 from dbtorch.adapters.steps.process import Process
 from dbtorch.adapters.template import TemplateError, render
 from dbtorch.core.config import GRACE, StepSpec
 from dbtorch.core.events import Attempt, Batch, Finished, Outcome, Started
 from dbtorch.core.evidence import Rule
-from dbtorch.core.scrub import scrubber
+from dbtorch.core.scrub import scrubber, secrets_of
 from dbtorch.core.state import FailureClass, State
 from dbtorch.ports import Emit, StepContext
 
