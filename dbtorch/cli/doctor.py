@@ -139,7 +139,8 @@ def _executable(path: str) -> Finding:
         return Finding("dbt", False, f"{path} cannot be started: {_why(error)}", advice)
     words = " ".join((done.stdout + done.stderr).split())
     if done.returncode != 0:
-        return Finding("dbt", False, f"{path} does not say its version: {words[-200:]}", advice)
+        why = words[-200:] or f"it ends with exit code {done.returncode}, and without a word"
+        return Finding("dbt", False, f"{path} does not say its version: {why}", advice)
     said = _VERSION.search(words)
     version = words[:100] if said is None else f"dbt-core {said[1]}"
     return Finding("dbt", True, f"{version}: {path}, {Entry.of(path).kind}")

@@ -124,3 +124,11 @@ def test_any_other_script_is_followed_by_the_lines_that_every_dbt_prints(shop: S
     assert shown.tries["flaky"] == calls.count("build") == 2
     assert "late.csv" in json.dumps(shown.nodes["flaky"])
     assert shop.results()["model.shop.last"] == "skipped"
+
+
+def test_one_that_says_nothing_is_said_so(shop: Shop) -> None:
+    shop.install("#!/bin/sh\nexit 3\n", tries=1)
+    said = shop.refused("run")
+    assert "dbt ended with exit code 3 and without a word; `dbtorch doctor` says which" in said
+    found = shop.dbtorch("doctor", code=2).out
+    assert "tools/dbt does not say its version: it ends with exit code 3" in found

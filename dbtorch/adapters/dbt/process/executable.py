@@ -39,7 +39,8 @@ class Answer:
         """What dbt says went wrong."""
         said = dict.fromkeys(line.text for line in self.lines if line.level == "error")
         loud = "\n".join(map(uncoded, said)) or "\n".join(line.text for line in self.lines[-3:])
-        return loud.strip() or f"dbt ended with exit code {self.code} without a word"
+        silence = f"dbt ended with exit code {self.code} and without a word; `dbtorch doctor` says"
+        return loud.strip() or f"{silence} which dbt is called"
 
 
 class Executable:
