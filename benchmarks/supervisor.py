@@ -37,13 +37,14 @@ WRAPPER = """\
 import re, resource, sys
 from dbtorch.cli.main import main
 try:
-    main(sys.argv[2:])
+    code = main(sys.argv[2:])
 finally:
     try:
         peak = int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) * 1024
     except OSError:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     open(sys.argv[1], "w").write(str(peak))
+sys.exit(code)
 """
 
 

@@ -77,15 +77,11 @@ def cli() -> None:
     """The orchestrator for teams whose world is dbt."""
 
 
-def main(args: list[str] | None = None, early: Early | None = None) -> None:
+def main(args: list[str] | None = None, early: Early | None = None) -> int:
     """Run the command; this is the one place that turns errors into exit codes.
 
     ``early`` is the run that is about to be, if it is one.
     """
-    sys.exit(_guarded(args, early))
-
-
-def _guarded(args: list[str] | None, early: Early | None) -> int:
     try:
         result: Any = cli.main(args=args, prog_name="dbtorch", standalone_mode=False, obj=early)
         return result if isinstance(result, int) else 0
@@ -113,7 +109,3 @@ def _explain(error: BaseException) -> int:
         raise error
     click.echo(f"Error: {trouble or told(error)}", err=True)
     return USAGE
-
-
-if __name__ == "__main__":
-    main()

@@ -2,8 +2,9 @@
 
 import subprocess
 import sys
+import time
 
-from dbtorch.adapters.dbt.process.gulps import gulps
+from dbtorch.adapters.dbt.process.gulps import _EVERY, _SOON, _patience, gulps
 
 HALVES = """
 import sys, time
@@ -30,3 +31,28 @@ def test_many_lines_come_in_few_gulps():
     found = printed(MANY)
     assert [line for lines in found for line in lines] == [b"%d" % n for n in range(200_000)]
     assert len(found) < 2_000
+
+
+def test_the_last_gulp_comes_when_what_is_left_may_be_done():
+    script = """
+import sys, time
+for number in range(50):
+    print(number, flush=True)
+    time.sleep(0.01)
+time.sleep(1)  # takes its leave
+"""
+    told = {}
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as process:
+        for lines in gulps(process, left=lambda: 50 - len(told)):
+            told.update(dict.fromkeys(lines, time.monotonic()))
+        over = time.monotonic()
+    assert len(told) == 50
+    assert over - max(told.values()) > 0.8  # it was not gone yet
+
+
+def test_who_does_nothing_for_a_while_is_not_looked_at_more_often():
+    assert _patience(0, 0.25, 7) == _EVERY
+    assert _patience(10, 0.25, 0) == _EVERY
+    assert _patience(10, 0.25, 1_000) == _EVERY
+    assert _patience(10, 0.25, 4) == 0.1
+    assert _patience(10, 0.25, 1) == _SOON

@@ -136,6 +136,31 @@ def test_a_process_the_guard_was_not_told_of_in_time_ends_too(mark: str, tmp_pat
     assert gone(mark, within=5)
 
 
+def test_without_a_shell_the_guard_itself_waits(mark: str, tmp_path: Path) -> None:
+    before = "sys.modules[Guard.__module__]._SHELL = '/nowhere/sh'"
+    process = supervisor(mark, "sleep 100 & sleep 100", tmp_path, before=before)
+
+    kill(process)
+
+    assert gone(mark, within=5)
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("+11\n+22\n+33\n-22\n-33\n-44\n+55\n", "+11\n+55\n"),
+        ("+11\n+1\n-1\n", "+11\n"),
+        ("+11\n-11\n", "+\n"),  # the guard takes that for none
+        ("+11\nbye\n", ""),
+    ],
+)
+def test_what_the_shell_has_heard_it_tells_the_guard(said: str, told: str) -> None:
+    command = [guard._SHELL, "-c", guard._LISTEN, "guard", "/bin/cat"]
+    done = subprocess.run(command, input=said, capture_output=True, text=True, check=True)
+
+    assert done.stdout == told
+
+
 def test_a_guard_that_was_killed_is_replaced(mark: str, tmp_path: Path) -> None:
     before = "guard.prepare(); guard._process.kill(); guard._process.wait()"
     process = supervisor(mark, "sleep 100", tmp_path, before=before)

@@ -1,5 +1,6 @@
 """Opening a store: where it is, whose it is, and what is said when it cannot be."""
 
+import contextlib
 import os
 import shutil
 import sqlite3
@@ -17,6 +18,7 @@ from dbtorch.adapters.store.postgres import PostgresDriver, without_password
 from dbtorch.adapters.store.sql import SqlStore
 from dbtorch.adapters.store.sqlite import SqliteDriver
 from dbtorch.core.history import Action
+from dbtorch.core.state import RunState
 from dbtorch.ports import StoreError
 from tests.postgres import with_database, with_option
 from tests.stores import NOON, SUCCESS, a_node, a_run, an_attempt
@@ -166,6 +168,21 @@ def test_a_file_somebody_else_writes_to_is_waited_for_and_then_named(tmp_path):
     other.close()
     database.write(lambda transaction: transaction.run("DELETE FROM dbtorch_leases"))
     database.close()
+
+
+def test_a_run_that_has_ended_is_in_the_file_itself_before_that_is_closed(tmp_path):
+    store = open_store("sqlite:///h.db", tmp_path)
+    store.begin(a_run(), [a_node("model.a")])
+    store.end("r1", RunState.SUCCESS, NOON)
+    store._database._settling.join(20)
+    alone = f"file:{tmp_path / 'h.db'}?immutable=1"  # read without the log of what was written
+    with contextlib.closing(sqlite3.connect(alone, uri=True)) as file:
+        assert file.execute("SELECT run_id, state FROM dbtorch_runs").fetchall() == [
+            ("r1", "success")
+        ]
+    assert store.run("r1").state is RunState.SUCCESS
+    store.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["h.db"]
 
 
 def test_a_full_disk_is_named_and_nothing_is_half_written(tmp_path):

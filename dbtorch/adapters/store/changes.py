@@ -18,7 +18,8 @@ def write_changes(transaction: Transaction, run_id: str, changes: Sequence[Chang
     if series is None:
         raise StoreError(f"there is no run {run_id} to record changes of")
     common = [_common(run_id, change) for change in changes]
-    transaction.many(statements.CHANGE_NODE, common)
+    last = {values["node_id"]: values for values in common}  # of a node that changed more than once
+    transaction.many(statements.CHANGE_NODE, list(last.values()))
     _write_transitions(transaction, run_id, common)
     _write_attempts(transaction, series, list(zip(changes, common, strict=True)))
     measurements.put(transaction, run_id, series, changes)

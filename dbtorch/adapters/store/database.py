@@ -53,6 +53,10 @@ class Driver(Protocol):
     def lock_schema(self) -> str | None:
         """Statement that makes other migrations wait; None if ``begin_write`` does already."""
 
+    @property
+    def settle(self) -> Callable[[], None] | None:
+        """Does, beside others that read and write, most of what closing takes its time for."""
+
     def connect(self) -> Any:
         """A DB-API connection that leaves transactions to us. Raises `StoreError`."""
 
@@ -105,6 +109,7 @@ class Database:
         self.driver = driver
         self._lock = threading.RLock()
         self._connection: Any = driver.connect()
+        self._settling: threading.Thread | None = None
 
     def read(self, work: Callable[[Transaction], T]) -> T:
         """Answer what ``work`` reads; all of it from one state of the database."""
@@ -114,8 +119,18 @@ class Database:
         """Commit what ``work`` writes, or nothing. It may be called again on a new connection."""
         return self._transact(self.driver.begin_write, work)
 
+    def settle(self) -> None:
+        """Begin, beside the caller, with what closing would take its time for."""
+        settle, under_way = self.driver.settle, self._settling
+        if settle is None or (under_way is not None and under_way.is_alive()):
+            return
+        self._settling = threading.Thread(target=settle, name="dbtorch-settle", daemon=True)
+        self._settling.start()
+
     def close(self) -> None:
         """Close the connection; closing twice changes nothing."""
+        if self._settling is not None:
+            self._settling.join()
         with self._lock:
             connection, self._connection = self._connection, None
             if connection is not None:

@@ -28,6 +28,7 @@ class PostgresDriver:
         WHERE tablename = :name AND schemaname = ANY (current_schemas(false))
     """
     lock_schema: str | None = "SELECT pg_advisory_xact_lock(748230157)"  # any number of our own
+    settle = None  # the server does what there is to do
 
     def __init__(self, url: str) -> None:
         """Raise `StoreError` when psycopg is missing or the address cannot be read."""

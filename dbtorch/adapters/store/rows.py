@@ -20,6 +20,8 @@ from dbtorch.core.history import (
 )
 from dbtorch.core.state import FailureClass, RunState, State
 
+_JSON = json.JSONEncoder(default=str)  # json.dumps would make one each time
+
 
 def moment(at: datetime | None) -> str | None:
     """A time as ISO-8601 in UTC, always with microseconds, so that text order is time order."""
@@ -34,7 +36,7 @@ def clean(text: str) -> str:
 
 def dumped(value: Any) -> str:
     """Any value as JSON; what JSON does not know becomes text."""
-    return json.dumps(value, default=str)
+    return _JSON.encode(value)
 
 
 def run_values(run: RunRecord) -> dict[str, Any]:

@@ -59,6 +59,7 @@ class SqlStore(SqlMeasurements, SqlOutbox):
         values = {"run_id": run_id, "state": state.value, "at": rows.moment(at)}
         if self._write(lambda transaction: transaction.run(statements.END_RUN, values), lease) == 0:
             raise StoreError(f"there is no run {run_id} to end in {self._database.driver.name}")
+        self._database.settle()
 
     def _write(self, work: Callable[[Transaction], T], lease: Lease | None) -> T:
         """Commit what ``work`` writes, unless somebody else has taken the lease over."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from contextlib import closing, suppress
 from pathlib import Path
 
 from dbtorch.ports import StoreError
@@ -47,6 +48,15 @@ class SqliteDriver:
                 connection.close()
             raise StoreError(self.explain(error)) from error
         return connection
+
+    def settle(self) -> None:
+        """Move what was written from the log to the file, and both to the disk.
+
+        The last connection would do so as it closes; what is missed here it still does.
+        """
+        with suppress(sqlite3.Error), closing(sqlite3.connect(self.path)) as connection:
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")  # waits for nobody
 
     def sql(self, text: str) -> str:
         """The text itself: ``:name`` is SQLite's own notation."""

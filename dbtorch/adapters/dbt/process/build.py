@@ -164,13 +164,16 @@ class Build:
         """Take what dbt says until it is over; answers its exit code."""
         reader = Lines()
         with self._around.console.open("a", encoding="utf-8", buffering=1) as console:
-            for lines in gulps(process):
+            for lines in gulps(process, self._left):
                 for line in lines:
                     self._take(reader.read(line), console)
                 self._pass_on()
-                if len(self.results) == len(self._attempts):
+                if not self._left():
                     self._read_early(process)
         return self._around.executable.ended(process)
+
+    def _left(self) -> int:
+        return len(self._attempts) - len(self.results)
 
     def _read_early(self, process: subprocess.Popen[bytes]) -> None:
         """All is said: read what dbt writes while it takes its leave."""

@@ -19,7 +19,8 @@ from dbtorch.adapters.dbt.process.executable import Executable, stop
 from dbtorch.adapters.dbt.process.spawning import RUN_RESULTS
 from dbtorch.adapters.dbt.process.words import Words
 
-#: Seconds in which one that has looked up the name comes to the pipe, and between two looks.
+#: Seconds in which one that has looked up the name comes to the pipe, and before the second look;
+#: the next ones have twice as long each, for it comes at once or not at all.
 _LATEST, _LOOK = 60.0, 0.05
 
 
@@ -67,10 +68,11 @@ class HeldBuild:
 
     def _end_of_pipe(self) -> int | None:
         """The pipe, if it waits there; it may have found the name just before that was a file's."""
-        until = time.monotonic() + _LATEST
+        until, patience = time.monotonic() + _LATEST, _LOOK
         while self._process.returncode is None and time.monotonic() < until:
             try:
                 return os.open(self._pipe, os.O_WRONLY | os.O_NONBLOCK)
             except OSError:  # nobody waits
-                time.sleep(_LOOK)
+                time.sleep(patience)
+                patience *= 2
         return None

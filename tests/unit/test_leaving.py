@@ -1,0 +1,51 @@
+"""How the command ends: at once, and with nothing lost that was to be said."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+COMMAND = [sys.executable, "-m", "dbtorch"]
+
+
+def test_what_others_registered_for_the_end_is_done_and_the_code_is_kept() -> None:
+    script = """
+import atexit, sys
+import dbtorch.cli.main as module
+from dbtorch.__main__ import main
+
+command = module.main
+
+def imports_something(early):
+    atexit.register(lambda: print("registered"))
+    return command(early=early)
+
+module.main = imports_something
+sys.argv = ["dbtorch", sys.argv[1]]
+main()
+"""
+    for word, code in (("--version", 0), ("nonsense", 2)):
+        done = subprocess.run(
+            [sys.executable, "-c", script, word], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == code
+        assert done.stdout.endswith("registered\n")
+
+
+def test_nobody_who_listens_is_no_failure() -> None:
+    for closed in (">&-", "2>&-"):
+        line = f'"$@" --version {closed}'
+        done = subprocess.run(["/bin/sh", "-c", line, "sh", *COMMAND], check=False)
+        assert done.returncode == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_disk_that_is_full_is_said() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*COMMAND, "--help"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 2
+    assert "make room on the disk" in done.stderr
+    assert "Traceback" not in done.stderr
