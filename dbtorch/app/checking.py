@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
 
-from dbtorch.core.checks import (
-    CheckSettings,
-    History,
-    PatternChecks,
-    RowCountChange,
-    Watch,
-    over,
-)
 from dbtorch.core.config import Config, Settings
 from dbtorch.core.graph import Graph, Kind, Node
 from dbtorch.core.measure import LAST, ROW_COUNT, SCHEMA, check_id
 from dbtorch.core.naming import short_name
 from dbtorch.ports import Selected, Store
+
+if TYPE_CHECKING:  # most runs check nothing
+    from dbtorch.core.checks import CheckSettings, History, PatternChecks, Watch
 
 #: Kinds that leave a relation behind.
 BUILT = (Kind.MODEL, Kind.SEED, Kind.SNAPSHOT)
@@ -29,7 +24,7 @@ BUILT = (Kind.MODEL, Kind.SEED, Kind.SNAPSHOT)
 _LOOKS = (Kind.TEST, Kind.UNIT_TEST, Kind.OPERATION, Kind.SESSION)
 
 #: Answers what earlier runs found.
-Remember = Callable[[Watch], History]
+Remember: TypeAlias = "Callable[[Watch], History]"
 
 
 class CheckingError(Exception):
@@ -73,7 +68,7 @@ def find_checks(
     selected: Selected,
     config: Config,
     settings: Mapping[str, Settings],
-    remember: Remember = lambda _: History(),
+    remember: Remember | None = None,
     *,
     wanted: bool = True,
 ) -> Checking:
@@ -84,6 +79,8 @@ def find_checks(
     _check_names(selected, config.checks)
     if not wanted or not (config.checks or any(said.checks for said in settings.values())):
         return Checking()
+    from dbtorch.core.checks import History, Watch, over
+
     graph = Graph(selected.nodes, selected.edges)
     nodes: list[Node] = []
     watches: dict[str, Watch] = {}
@@ -106,7 +103,7 @@ def find_checks(
         watch = Watch(relation=node.id, checks=checks)
         checking = _node(node, watch)
         nodes.append(checking)
-        watches[checking.id] = replace(watch, history=remember(watch))
+        watches[checking.id] = replace(watch, history=remember(watch) if remember else History())
     return Checking(nodes=tuple(nodes), watches=watches, readers=readers)
 
 
@@ -152,7 +149,9 @@ def _check_names(selected: Selected, patterns: Iterable[PatternChecks]) -> None:
         if not about:
             every = replace(pattern, pattern="*")
             names = [short_name(n.id, n.name) for n in selected.nodes if _is_about(every, n)]
-            near = difflib.get_close_matches(pattern.pattern, names, n=1)
+            from difflib import get_close_matches  # only a mistake asks for it
+
+            near = get_close_matches(pattern.pattern, names, n=1)
             hint = f'; did you mean "{near[0]}"?' if near else ""
             kinds = "source" if pattern.sources else "model, seed or snapshot"
             raise CheckingError(f"{where}, which names no {kinds}{hint}")
@@ -164,6 +163,8 @@ def _check_names(selected: Selected, patterns: Iterable[PatternChecks]) -> None:
 
 def earlier(store: Store, watch: Watch, project: str, target: str, run_id: str = "") -> History:
     """What runs before this one found."""
+    from dbtorch.core.checks import History, RowCountChange
+
     last = max([LAST, *(check.last for check in watch.checks if isinstance(check, RowCountChange))])
     asks = watch.asks()
     series = partial(store.measured, project, target, watch.relation, but=run_id)

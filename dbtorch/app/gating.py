@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -81,7 +80,9 @@ def _check_names(selected: Selected, spec: FreshnessSpec) -> None:
     for gates in spec.sources:
         named = [name for name in known if gates.names(name)]
         if not named:
-            near = difflib.get_close_matches(gates.pattern, known, n=1)
+            from difflib import get_close_matches  # only a mistake asks for it
+
+            near = get_close_matches(gates.pattern, known, n=1)
             hint = f'; did you mean "{near[0]}"?' if near else ""
             raise GatingError(
                 f'{gates.where}: freshness.sources has "{gates.pattern}", which names no source'

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from dbtorch.app.checking import Checking, CheckingError, Remember, find_checks
 from dbtorch.app.gating import Gates, GatingError, find_gates
 from dbtorch.app.settling import Levels
-from dbtorch.core.checks import History
 from dbtorch.core.config import Config, Settings, StepSpec
 from dbtorch.core.graph import CycleError, Graph, Kind, Node
 from dbtorch.core.plan import STEPS, THREADS, Plan, with_session
@@ -60,7 +58,7 @@ def make_plan(
     settings: Mapping[str, Settings],
     durations: Mapping[str, float],
     choice: Choice,
-    remember: Remember = lambda _: History(),
+    remember: Remember | None = None,
 ) -> Planned:
     """Put everything together; ``remember`` what checks compare with. Raises `PlanError`."""
     wiring = _Wiring(selected, config)
@@ -129,7 +127,7 @@ def _checking(
     config: Config,
     settings: Mapping[str, Settings],
     choice: Choice,
-    remember: Remember,
+    remember: Remember | None,
 ) -> Checking:
     try:
         return find_checks(selected, config, settings, remember, wanted=choice.checks)
@@ -259,7 +257,9 @@ class _Wiring:
             return f'{spec.origin}: step {spec.name} {verb} "{text}", which dbt cannot read: {why}'
         names = [_selection_of(node) for node in self._selected.nodes]
         names += [f"{_STEP}{name}" for name in self._config.steps]
-        near = difflib.get_close_matches(text, names, n=1)
+        from difflib import get_close_matches  # only a mistake asks for it
+
+        near = get_close_matches(text, names, n=1)
         hint = f'; did you mean "{near[0]}"?' if near else ""
         return f'{spec.origin}: step {spec.name} {verb} "{text}", which nothing matches{hint}'
 

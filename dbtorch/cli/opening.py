@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from dbtorch.adapters.config import settings_for
-from dbtorch.app.checking import earlier
+from dbtorch.app.checking import Remember, earlier
 from dbtorch.app.planning import Choice, Planned, make_plan
 from dbtorch.cli.aside import refuse_what_would_be_wrong
 from dbtorch.cli.project import Project
 from dbtorch.cli.run_options import Options, pipeline_of
-from dbtorch.core.checks import History, Watch
 from dbtorch.core.graph import Kind
 from dbtorch.core.measure import median
 from dbtorch.ports import Selected, Store
@@ -68,11 +68,11 @@ class Opening:
         )
         expected = {id: median(seconds) or 0.0 for id, seconds in durations.items()}
 
-        def remember(watch: Watch) -> History:
-            if store is None:
-                return History()
-            return earlier(store, watch, selected.project, target, run_id)
-
+        remember: Remember | None = None
+        if store is not None:
+            remember = partial(
+                earlier, store, project=selected.project, target=target, run_id=run_id
+            )
         planned = make_plan(selected, config, settings, expected, choice, remember)
         if selected.batches is not None:
             refuse_what_would_be_wrong(planned, selected, options.dbt_args)

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dbtorch.core.checks import CheckSettings, PatternChecks, over
 from dbtorch.core.deadline import DeadlineAction, DeadlineRule
-from dbtorch.core.evidence import Rule
 from dbtorch.core.freshness import FreshnessSpec, GateSettings
 from dbtorch.core.gate import Require
 from dbtorch.core.policy import Breaker, OnFailure, Retry
-from dbtorch.core.routing import AlertsSpec
 from dbtorch.core.state import FailureClass
+
+if TYPE_CHECKING:  # imported by who has any
+    from dbtorch.core.checks import CheckSettings, PatternChecks
+    from dbtorch.core.evidence import Rule
+    from dbtorch.core.routing import AlertsSpec
 
 #: Seconds from asking a step or a query to end to killing what runs it. With it a run that gets
 #: SIGTERM ends within the ten seconds that containers are given.
@@ -66,7 +68,8 @@ class Settings:
             merged["retry_on"] = {**base.retry_on, **self.retry_on}
         if self.gate is not None:
             merged["gate"] = self.gate.over(base.gate)
-        merged["checks"] = over(self.checks, base.checks)
+        if self.checks is not None and base.checks is not None:
+            merged["checks"] = {**base.checks, **self.checks}  # kind by kind
         return Settings(**merged)
 
     def retry(self) -> Retry:

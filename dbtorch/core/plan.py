@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from dbtorch.core.checks import Watch
 from dbtorch.core.freshness import Thresholds
 from dbtorch.core.graph import Graph, Kind, Node
 from dbtorch.core.policy import Breaker, Policy, Retry, Trigger
 from dbtorch.core.state import FailureClass
+
+if TYPE_CHECKING:  # most runs check nothing
+    from dbtorch.core.checks import Watch
 
 #: Seconds expected of a node that has no history.
 UNKNOWN_DURATION = 1.0

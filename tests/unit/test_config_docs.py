@@ -12,19 +12,17 @@ from dbtorch.adapters.config.document import parse
 from dbtorch.adapters.config.failure_keys import BREAKER, CLASSES, RULE
 from dbtorch.adapters.config.http_keys import HTTP, POLL
 from dbtorch.adapters.config.keys import (
-    DEFAULTS,
     ENGINE,
     PIPELINE,
-    RETRY,
     ROOT,
     SCHEDULE,
-    SECTIONS,
-    STEP,
 )
+from dbtorch.adapters.config.kinds import Later
 from dbtorch.adapters.config.problems import Report, dotted
-from dbtorch.adapters.config.setting_keys import LONG_NAMES, META, RETRY_ON
+from dbtorch.adapters.config.sections import SECTIONS
+from dbtorch.adapters.config.setting_keys import DEFAULTS, LONG_NAMES, META, RETRY, RETRY_ON
 from dbtorch.adapters.config.specs import settings
-from dbtorch.adapters.config.step_keys import TYPES
+from dbtorch.adapters.config.step_keys import STEP, TYPES
 from dbtorch.adapters.steps import http_step
 from dbtorch.core.config import Config, EngineSpec, PipelineSpec, Schedule, Settings, StepSpec
 from dbtorch.core.evidence import Rule
@@ -76,6 +74,13 @@ def test_examples_of_every_key_are_accepted(section):
             written = parse(f"it: {key.example}", "").data["it"]
             assert key.kind.read(written, (key.name,), report) is not None
     assert report.problems == []
+
+
+def test_what_is_imported_later_is_called_as_it_is():
+    kinds = [key.kind for section in (*SECTIONS, META) for key in section.keys]
+    later = [kind for kind in kinds if isinstance(kind, Later)]
+    assert len(later) == 3
+    assert [kind.name for kind in later] == [kind.find().name for kind in later]
 
 
 def test_every_value_has_a_key_and_every_key_a_value():

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dbtorch.adapters.config import ConfigError, load, settings_of
-from dbtorch.adapters.config.keys import SECTIONS
+from dbtorch.adapters.config.sections import SECTIONS
 from dbtorch.cli.errors import UsageError
 from dbtorch.cli.project import open_project
 

@@ -323,3 +323,31 @@ def test_importing_and_reading_stays_light():
     code = f"import sys, dbtorch.adapters.config; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_what_a_project_says_nothing_of_is_not_imported(tmp_path):
+    named = {
+        "dbtorch.core.checks": "checks: {models: {orders: {row_count: 1}}}",
+        "dbtorch.core.routing": "alerts: {webhook: {url: https://ops.example/in}}",
+    }
+    code = f"""
+import sys
+from pathlib import Path
+import dbtorch.adapters.dbt.process.engine, dbtorch.adapters.dbt.session
+import dbtorch.cli.stretch
+from dbtorch.adapters.config import load
+load(Path({str(tmp_path)!r}))
+print(*sorted({{*{[*named]!r}, "dbtorch.core.incidents", "difflib"}} & set(sys.modules)))
+"""
+
+    def imported(said):
+        tmp_path.joinpath("dbtorch.yml").write_text(f"version: 1\nmax_steps: 2\n{said}\n")
+        words = [sys.executable, "-c", code]
+        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
+
+    assert imported("") == []
+    assert imported(named["dbtorch.core.checks"]) == ["dbtorch.core.checks"]
+    assert imported(named["dbtorch.core.routing"]) == [
+        "dbtorch.core.incidents",
+        "dbtorch.core.routing",
+    ]

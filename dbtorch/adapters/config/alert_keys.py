@@ -278,14 +278,6 @@ ALERTS = Section(
     ),
 )
 
-KEY = Key(
-    "alerts",
-    ALERTS,
-    "Who is told what, and how; see [Alerts](alerts.md).",
-    default="nobody is told",
-    example='{slack: {token: "{{ env_var(\'SLACK_BOT_TOKEN\') }}", channel: "#data-alerts"}}',
-)
-
 #: In the order of the documentation.
 SECTIONS = (ALERTS, SLACK, WEBHOOK, EMAIL, ALERT_OWNER, ALERT_RULE)
 

@@ -231,13 +231,8 @@ CHECKS = Section(
     ),
 )
 
-META_KEY = Key(
-    "checks",
-    Switch(CHECKS),
-    "Checks of a source, model, seed or snapshot; `false` for none. See [Checks](checks.md).",
-    default="those of `checks` in dbtorch.yml",
-    example="{row_count: 1, schema: error}",
-)
+#: Of one node, in its ``meta.dbtorch``.
+OF_A_NODE = Switch(CHECKS)
 
 _RULE = 'is no name; write "{}", with * for any text'
 
@@ -259,15 +254,6 @@ PATTERNS = Section(
             example='{"fct_*": {row_count: {min: 1}}}',
         ),
     ),
-)
-
-KEY = Key(
-    "checks",
-    PATTERNS,
-    "Checks beyond dbt's tests. A later pattern wins over one before it, a name over patterns, and"
-    " `meta.dbtorch` over both, each kind of check by itself.",
-    default="none",
-    example='{models: {"fct_*": {row_count: 1}}}',
 )
 
 #: In the order of the documentation.

@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from dbtorch.adapters.config import alert_keys, check_keys, durations, failure_keys, freshness_keys
-from dbtorch.adapters.config.http_keys import HTTP, POLL
+from dbtorch.adapters.config import durations, failure_keys, freshness_keys
 from dbtorch.adapters.config.kinds import (
     CRON,
     DEADLINE,
@@ -22,6 +21,8 @@ from dbtorch.adapters.config.kinds import (
     TIMEZONE,
     VERSION,
     Key,
+    Kind,
+    Later,
     Named,
     Section,
     Several,
@@ -29,7 +30,7 @@ from dbtorch.adapters.config.kinds import (
     whole,
 )
 from dbtorch.adapters.config.problems import Path, Report
-from dbtorch.adapters.config.setting_keys import DEADLINE_KEY, DEFAULTS, RETRY, RETRY_KEY, RETRY_ON
+from dbtorch.adapters.config.setting_keys import DEFAULTS, RETRY_KEY
 from dbtorch.adapters.config.step_keys import SELECTION, STEP
 from dbtorch.core import plan
 from dbtorch.core.config import Config, EngineSpec, EngineType, PipelineSpec, Schedule
@@ -198,6 +199,19 @@ _POOLS = Named(
 
 STEPS = Named(of=STEP, pattern=_WORD, rule=_WORD_RULE)
 
+
+def _checks() -> Kind:
+    from dbtorch.adapters.config.check_keys import PATTERNS
+
+    return PATTERNS
+
+
+def _alerts() -> Kind:
+    from dbtorch.adapters.config.alert_keys import ALERTS
+
+    return ALERTS
+
+
 ROOT = Section(
     title="dbtorch.yml",
     keys=(
@@ -235,8 +249,22 @@ ROOT = Section(
         ),
         *failure_keys.KEYS,
         freshness_keys.KEY,
-        check_keys.KEY,
-        alert_keys.KEY,
+        Key(
+            "checks",
+            Later("mapping", _checks),
+            "Checks beyond dbt's tests. A later pattern wins over one before it, a name over"
+            " patterns, and `meta.dbtorch` over both, each kind of check by itself.",
+            default="none",
+            example='{models: {"fct_*": {row_count: 1}}}',
+        ),
+        Key(
+            "alerts",
+            Later("mapping", _alerts),
+            "Who is told what, and how; see [Alerts](alerts.md).",
+            default="nobody is told",
+            example="{slack: {token: \"{{ env_var('SLACK_BOT_TOKEN') }}\","
+            ' channel: "#data-alerts"}}',
+        ),
         Key(
             "step_modules",
             Several(MODULE),
@@ -257,24 +285,4 @@ ROOT = Section(
             default="`default`, which is everything",
         ),
     ),
-)
-
-#: In the order of the documentation; ``meta.dbtorch`` has the keys of ``defaults``, too.
-SECTIONS = (
-    ROOT,
-    ENGINE,
-    DEFAULTS,
-    RETRY,
-    RETRY_ON,
-    failure_keys.RULE,
-    failure_keys.BREAKER,
-    *freshness_keys.SECTIONS,
-    replace(freshness_keys.META, keys=(DEADLINE_KEY, *freshness_keys.META.keys)),
-    *check_keys.SECTIONS,
-    *alert_keys.SECTIONS,
-    STEP,
-    HTTP,
-    POLL,
-    PIPELINE,
-    SCHEDULE,
 )

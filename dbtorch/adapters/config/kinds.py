@@ -206,6 +206,18 @@ class Unread:
         return value
 
 
+@dataclass(frozen=True, slots=True)
+class Later:
+    """A kind that is imported when somebody says something of it, which most projects do not."""
+
+    name: str
+    find: Callable[[], Kind]
+
+    def read(self, value: Any, at: Path, report: Report) -> Any:
+        """What the kind itself makes of it."""
+        return self.find().read(value, at, report)
+
+
 def _mapping(value: Any, at: Path, report: Report, expected: str) -> dict[str, Any]:
     """A mapping with text keys. Nothing at all is an empty one: all of its keys are comments."""
     if value is None:

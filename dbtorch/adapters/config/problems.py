@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
@@ -71,7 +70,9 @@ def dotted(at: Path) -> str:
 def suggestion(word: str, known: Collection[str]) -> str:
     """``did you mean "…"?`` with the nearest known word; empty when none is near."""
     plain = word.strip().lower().replace("-", "_")[:100]
-    near = difflib.get_close_matches(plain, known, n=1)
+    from difflib import get_close_matches  # only a mistake asks for it
+
+    near = get_close_matches(plain, known, n=1)
     if not near and len(plain) >= 3:
         near = [other for other in known if plain in other]
     return f'did you mean "{near[0]}"?' if near else ""

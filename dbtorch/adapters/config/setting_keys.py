@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from dbtorch.adapters.config import check_keys, durations, freshness_keys
+from dbtorch.adapters.config import durations, freshness_keys
 from dbtorch.adapters.config.kinds import (
     BOOLEAN,
     DEADLINE,
@@ -14,6 +14,8 @@ from dbtorch.adapters.config.kinds import (
     TEXT,
     TIMEOUT,
     Key,
+    Kind,
+    Later,
     Section,
     one_of,
     whole,
@@ -188,9 +190,23 @@ def said_twice(written: Mapping[str, Any], at: Path, report: Report) -> None:
             report.wrong((*at, long), f"says the same as retry.{key}; keep one of them")
 
 
+def _checks() -> Kind:
+    from dbtorch.adapters.config.check_keys import OF_A_NODE
+
+    return OF_A_NODE
+
+
+_CHECKS = Key(
+    "checks",
+    Later("false or mapping", _checks),
+    "Checks of a source, model, seed or snapshot; `false` for none. See [Checks](checks.md).",
+    default="those of `checks` in dbtorch.yml",
+    example="{row_count: 1, schema: error}",
+)
+
 META = Section(
     title="meta.dbtorch",
-    keys=(*SETTINGS, DEADLINE_KEY, *freshness_keys.META.keys, check_keys.META_KEY),
+    keys=(*SETTINGS, DEADLINE_KEY, *freshness_keys.META.keys, _CHECKS),
     check=said_twice,
 )
 DEFAULTS = Section(title="defaults", keys=SETTINGS, check=said_twice)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dbtorch.adapters.config import alert_keys, check_keys, freshness_keys
+from dbtorch.adapters.config import freshness_keys
 from dbtorch.adapters.config.problems import Path
 from dbtorch.adapters.config.setting_keys import LONG_NAMES
 from dbtorch.adapters.config.step_keys import KNOWN, TYPES
@@ -21,6 +21,9 @@ from dbtorch.core.config import (
 from dbtorch.core.evidence import Rule
 from dbtorch.core.policy import Breaker
 
+if TYPE_CHECKING:
+    from dbtorch.core.checks import PatternChecks
+
 _SETTINGS = Settings.__dataclass_fields__.keys()
 _PIPELINE = (
     "select", "exclude", "selector", "target", "deadline", "deadline_action", "max_age", "owner",
@@ -33,7 +36,11 @@ def settings(said: Mapping[str, Any]) -> Settings:
     """Settings, with ``retry: {…}`` taken apart."""
     short = {LONG_NAMES[key]: value for key, value in said.get("retry", {}).items()}
     gate = freshness_keys.gate_settings(said)
-    checks = check_keys.settings(said["checks"]) if "checks" in said else None
+    checks = None
+    if "checks" in said:
+        from dbtorch.adapters.config import check_keys
+
+        checks = check_keys.settings(said["checks"])
     others = _only(said, _SETTINGS - {"checks"})
     return Settings(**short, gate=gate, checks=checks, **others)
 
@@ -83,6 +90,16 @@ def config(
     where: Callable[[Path], str] = lambda _: "",
 ) -> Config:
     """All of it; ``where`` a key stands, for what is found wrong later."""
+    checks: tuple[PatternChecks, ...] = ()
+    if "checks" in said:
+        from dbtorch.adapters.config import check_keys
+
+        checks = check_keys.patterns(said["checks"], where)
+    alerts = None
+    if "alerts" in said:
+        from dbtorch.adapters.config import alert_keys
+
+        alerts = alert_keys.spec(said["alerts"])
     return Config(
         engine=EngineSpec(**said.get("engine", {})),
         defaults=settings(said.get("defaults", {})),
@@ -91,8 +108,8 @@ def config(
         failure_classes=tuple(rule(part) for part in said.get("failure_classes", ())),
         circuit_breaker=breaker(said.get("circuit_breaker", {})),
         freshness=freshness_keys.spec(said.get("freshness"), where),
-        checks=check_keys.patterns(said.get("checks", {}), where),
-        alerts=alert_keys.spec(said["alerts"]) if "alerts" in said else None,
+        checks=checks,
+        alerts=alerts,
         origin=origin,
         **_only(said, ("pools", "max_steps", "step_modules", "database_url", "grace")),
     )

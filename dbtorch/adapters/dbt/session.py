@@ -8,7 +8,7 @@ import queue
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dbtorch.adapters.dbt.answers import (
     failed,
@@ -23,11 +23,13 @@ from dbtorch.adapters.dbt.ledger import Ledger
 from dbtorch.adapters.dbt.messages import Garbled
 from dbtorch.adapters.dbt.request import SessionRequest
 from dbtorch.adapters.dbt.worker_process import Message, Worker, last_words
-from dbtorch.core.checks import Watch
 from dbtorch.core.events import Attempt, Batch, Changed, Finished, Outcome, Started
 from dbtorch.core.plan import SESSION_CLOSE, SESSION_OPEN
 from dbtorch.core.state import FailureClass, State
 from dbtorch.ports import Emit, EngineError, Selected
+
+if TYPE_CHECKING:
+    from dbtorch.core.checks import Watch
 
 #: Workers that may die in a row with nothing in hand; what they have in hand has its own policy.
 MAX_DEATHS = 3

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from dbtorch.adapters.dbt.process.words import Words
 from dbtorch.adapters.dbt.sql_step import SqlStep
-from dbtorch.core.checks import Watch
 from dbtorch.core.events import Attempt, Batch
 from dbtorch.core.evidence import Rule
 from dbtorch.ports import Emit, Selected
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from dbtorch.adapters.dbt.process.executable import Executable
     from dbtorch.adapters.dbt.process.looks import Looks
     from dbtorch.adapters.dbt.process.sql import StepRun
+    from dbtorch.core.checks import Watch
 
 #: What is looked at.
 _SECTIONS = ("nodes", "sources")

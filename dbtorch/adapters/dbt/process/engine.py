@@ -26,7 +26,6 @@ from dbtorch.adapters.dbt.process.sources import Sources
 from dbtorch.adapters.dbt.process.words import Words
 from dbtorch.adapters.dbt.sql_step import SqlStep
 from dbtorch.adapters.steps.guard import Guard
-from dbtorch.core.checks import Watch
 from dbtorch.core.config import GRACE
 from dbtorch.core.events import (
     Attempt,
@@ -50,6 +49,7 @@ if TYPE_CHECKING:
     from dbtorch.adapters.dbt.process.early import Early
     from dbtorch.adapters.dbt.process.looks import Looks
     from dbtorch.adapters.dbt.process.sql import StepRun
+    from dbtorch.core.checks import Watch
 
 #: What has a batch in its hands.
 Work: TypeAlias = "Build | Sources | StepRun | Looks"
