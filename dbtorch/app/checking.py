@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
-from dbtorch.core.config import Config, Settings
+from dbtorch.core.config import Config, Settings, checks_over
 from dbtorch.core.graph import Graph, Kind, Node
 from dbtorch.core.measure import LAST, ROW_COUNT, SCHEMA, check_id
-from dbtorch.core.naming import short_name
+from dbtorch.core.naming import did_you_mean, short_name
 from dbtorch.ports import Selected, Store
 
 if TYPE_CHECKING:  # most runs check nothing
@@ -79,7 +79,7 @@ def find_checks(
     _check_names(selected, config.checks)
     if not wanted or not (config.checks or any(said.checks for said in settings.values())):
         return Checking()
-    from dbtorch.core.checks import History, Watch, over
+    from dbtorch.core.checks import History, Watch
 
     graph = Graph(selected.nodes, selected.edges)
     nodes: list[Node] = []
@@ -91,7 +91,7 @@ def find_checks(
         if not (is_source or (node.id in members and _has_relation(node))):
             continue
         own = settings.get(node.id, Settings()).checks
-        said = over(own, _of(node, config.checks)) or {}
+        said = checks_over(own, _of(node, config.checks)) or {}
         checks = tuple(check for found in said.values() for check in found)
         if not checks:
             continue
@@ -149,10 +149,7 @@ def _check_names(selected: Selected, patterns: Iterable[PatternChecks]) -> None:
         if not about:
             every = replace(pattern, pattern="*")
             names = [short_name(n.id, n.name) for n in selected.nodes if _is_about(every, n)]
-            from difflib import get_close_matches  # only a mistake asks for it
-
-            near = get_close_matches(pattern.pattern, names, n=1)
-            hint = f'; did you mean "{near[0]}"?' if near else ""
+            hint = did_you_mean(pattern.pattern, names)
             kinds = "source" if pattern.sources else "model, seed or snapshot"
             raise CheckingError(f"{where}, which names no {kinds}{hint}")
         if pattern.exact and not pattern.sources and not any(map(_has_relation, about)):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from dbtorch.core.config import Config, Settings
 from dbtorch.core.freshness import FreshnessSpec, Thresholds
 from dbtorch.core.graph import Graph, Kind, Node
+from dbtorch.core.naming import did_you_mean
 from dbtorch.ports import Selected
 
 #: Kinds that no gate holds back: what looks at a source is to see it as it is.
@@ -80,10 +81,7 @@ def _check_names(selected: Selected, spec: FreshnessSpec) -> None:
     for gates in spec.sources:
         named = [name for name in known if gates.names(name)]
         if not named:
-            from difflib import get_close_matches  # only a mistake asks for it
-
-            near = get_close_matches(gates.pattern, known, n=1)
-            hint = f'; did you mean "{near[0]}"?' if near else ""
+            hint = did_you_mean(gates.pattern, known)
             raise GatingError(
                 f'{gates.where}: freshness.sources has "{gates.pattern}", which names no source'
                 f"{hint}"

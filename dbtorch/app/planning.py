@@ -10,6 +10,7 @@ from dbtorch.app.gating import Gates, GatingError, find_gates
 from dbtorch.app.settling import Levels
 from dbtorch.core.config import Config, Settings, StepSpec
 from dbtorch.core.graph import CycleError, Graph, Kind, Node
+from dbtorch.core.naming import did_you_mean
 from dbtorch.core.plan import STEPS, THREADS, Plan, with_session
 from dbtorch.ports import Selected
 
@@ -257,10 +258,7 @@ class _Wiring:
             return f'{spec.origin}: step {spec.name} {verb} "{text}", which dbt cannot read: {why}'
         names = [_selection_of(node) for node in self._selected.nodes]
         names += [f"{_STEP}{name}" for name in self._config.steps]
-        from difflib import get_close_matches  # only a mistake asks for it
-
-        near = get_close_matches(text, names, n=1)
-        hint = f'; did you mean "{near[0]}"?' if near else ""
+        hint = did_you_mean(text, names)
         return f'{spec.origin}: step {spec.name} {verb} "{text}", which nothing matches{hint}'
 
     def _one_producer_each(self, specs: Iterable[StepSpec]) -> None:

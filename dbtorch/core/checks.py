@@ -334,11 +334,6 @@ def drift_told(before: Columns, now: Columns) -> str:
     return "; ".join(f"{what}: {_listed(names)}" for what, names in parts if names)
 
 
-def over(mine: CheckSettings | None, base: CheckSettings | None) -> CheckSettings | None:
-    """What two levels come to: kind by kind the nearer one counts."""
-    return mine if base is None else {**base, **(mine or {})}
-
-
 def _listed(names: list[str]) -> str:
     rest = len(names) - _LISTED
     return ", ".join(names[:_LISTED]) + (f" and {rest} more" if rest > 0 else "")

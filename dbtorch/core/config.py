@@ -68,8 +68,7 @@ class Settings:
             merged["retry_on"] = {**base.retry_on, **self.retry_on}
         if self.gate is not None:
             merged["gate"] = self.gate.over(base.gate)
-        if self.checks is not None and base.checks is not None:
-            merged["checks"] = {**base.checks, **self.checks}  # kind by kind
+        merged["checks"] = checks_over(self.checks, base.checks)
         return Settings(**merged)
 
     def retry(self) -> Retry:
@@ -89,6 +88,11 @@ class Settings:
             limit=limit,
             **{name: value for name, value in said.items() if value is not None},
         )
+
+
+def checks_over(mine: CheckSettings | None, base: CheckSettings | None) -> CheckSettings | None:
+    """What two levels say of checks: kind by kind the nearer one counts."""
+    return mine if base is None else {**base, **(mine or {})}
 
 
 _NOTHING_SAID = Settings()

@@ -15,8 +15,8 @@ from dbtorch.core.checks import (
     Watch,
     complaints,
     drift_told,
-    over,
 )
+from dbtorch.core.config import checks_over
 from dbtorch.core.events import Finished, Outcome, Started
 from dbtorch.core.graph import Graph, Kind, Node
 from dbtorch.core.measure import Found, Measure, Rows, check_id, median, relation_of, usually
@@ -323,11 +323,11 @@ def test_a_long_drift_is_counted():
 def test_a_nearer_level_replaces_a_check_of_the_same_kind():
     base = {"row_count": (RowCount(min=1),), "schema": (SameSchema(),)}
     mine = {"row_count": (RowCount(min=5),), "schema": ()}
-    assert over(mine, base) == mine
-    assert over({"null_rate": ()}, base) == {**base, "null_rate": ()}
-    assert over(None, base) == base
-    assert over(mine, None) == mine
-    assert over(None, None) is None
+    assert checks_over(mine, base) == mine
+    assert checks_over({"null_rate": ()}, base) == {**base, "null_rate": ()}
+    assert checks_over(None, base) == base
+    assert checks_over(mine, None) == mine
+    assert checks_over(None, None) is None
 
 
 @pytest.mark.parametrize(

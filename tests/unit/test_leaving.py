@@ -9,13 +9,19 @@ import pytest
 COMMAND = [sys.executable, "-m", "dbtorch"]
 
 
-def test_what_others_registered_for_the_end_is_done_and_the_code_is_kept() -> None:
+def test_nothing_is_taken_apart_but_what_others_registered_is_done_and_the_code_kept() -> None:
     script = """
 import atexit, sys
 import dbtorch.cli.main as module
 from dbtorch.__main__ import main
 
 command = module.main
+
+class Kept:
+    def __del__(self):
+        print("taken apart")
+
+kept = Kept()
 
 def imports_something(early):
     atexit.register(lambda: print("registered"))

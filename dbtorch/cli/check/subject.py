@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dbtorch.cli.errors import UsageError
 from dbtorch.core.config import Config, StepSpec
 from dbtorch.core.graph import Kind, Node
+from dbtorch.core.naming import did_you_mean
 from dbtorch.ports import Selected
 
 _STEP = "step:"
@@ -37,7 +37,7 @@ def step_named(text: str, config: Config) -> str | None:
     if name in config.steps:
         return name
     if text.startswith(_STEP):
-        raise UsageError(f"there is no step {name}{_hint(name, list(config.steps))}")
+        raise UsageError(f"there is no step {name}{did_you_mean(name, list(config.steps))}")
     return None
 
 
@@ -64,7 +64,7 @@ def _node(text: str, config: Config, selected: Selected) -> Subject:
     found = sorted(selected.resolved.get(text, ()))
     if not found:
         names = [*config.steps, *(n.name for n in selected.nodes if n.kind in _RUNS)]
-        raise UsageError(f"there is no step or model {text!r}{_hint(text, names)}")
+        raise UsageError(f"there is no step or model {text!r}{did_you_mean(text, names)}")
     if len(found) > 1:
         raise UsageError(
             f"{text!r} names {len(found)} nodes: {', '.join(found[:5])}"
@@ -105,8 +105,3 @@ def _sources(id: str, nodes: Mapping[str, Node], selected: Selected) -> tuple[st
             elif nodes[parent].materialized == "ephemeral":
                 waiting.append(parent)
     return tuple(sorted(found))
-
-
-def _hint(text: str, names: list[str]) -> str:
-    near = difflib.get_close_matches(text, names, n=1)
-    return f'; did you mean "{near[0]}"?' if near else ""
