@@ -1,7 +1,6 @@
 """The command ``dbtorch``, and ``python -m dbtorch``."""
 
 import atexit
-import contextlib
 import gc
 import os
 import sys
@@ -16,9 +15,11 @@ def main() -> None:
     if sys.argv[1:2] == ["run"]:
         from dbtorch.adapters.dbt.process.early import Early
 
-        with contextlib.suppress(OSError):  # who needs the current folder says so
+        try:
             early = Early(sys.argv[1:])
             early.start()
+        except OSError:  # who needs the current folder says so
+            pass
     try:
         from dbtorch.cli.main import main
 
@@ -31,12 +32,14 @@ def main() -> None:
 
 def _leave(codes: list[int]) -> None:
     """End here and now: taking everything apart would take Python another ten milliseconds."""
-    with contextlib.suppress(OSError, ValueError):  # what cannot be flushed Python complains of
+    try:
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:  # it was closed before we started
                 stream.flush()
-        if codes:
-            os._exit(codes[0])
+    except (OSError, ValueError):  # what cannot be flushed Python complains of
+        return
+    if codes:
+        os._exit(codes[0])
 
 
 if __name__ == "__main__":

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
-import time
 from pathlib import Path
+
+from dbtorch.adapters.run_folder import run_folder
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]")
 
@@ -13,16 +13,11 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]")
 _LONGEST = 150
 
 
-def new_run_id() -> str:
-    """The time, so that runs sort by it, and something that no other run has."""
-    return f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.urandom(3).hex()}"
-
-
 class RunFiles:
     """The folder of a run: ``.dbtorch/runs/<run_id>/``."""
 
     def __init__(self, project_dir: Path, run_id: str) -> None:
-        self.root = project_dir / ".dbtorch" / "runs" / run_id
+        self.root = Path(run_folder(project_dir, run_id))
         self._nodes = self.root / "nodes"  # one for all: dbt 2 looks into every folder of a project
         self._made = False
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from dbtorch.adapters.dbt.process.entry import Entry, is_script
 from dbtorch.adapters.run_files import RunFiles
-from dbtorch.adapters.steps.guard import RUN
+from dbtorch.adapters.steps.left_behind import RUN
 from dbtorch.cli.occasion import Occasion
 from dbtorch.cli.project import Project
 from dbtorch.cli.sql_steps import sql_steps

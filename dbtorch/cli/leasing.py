@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from dbtorch.adapters.steps.guard import end_left_behind
+from dbtorch.adapters.steps.left_behind import end_left_behind
 from dbtorch.app.lease import LeaseKeeper
 from dbtorch.cli.errors import UsageError
 from dbtorch.cli.project import lease_lifetime

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dbtorch.adapters.clock import SystemClock
 from dbtorch.adapters.cron import interval
-from dbtorch.adapters.run_files import new_run_id
+from dbtorch.adapters.run_folder import new_run_id
 from dbtorch.cli.launching import launch
 from dbtorch.cli.occasion import Occasion
 from dbtorch.cli.project import open_project

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,12 @@ from dbtorch.adapters.dbt.process.entry import Entry
 from dbtorch.adapters.dbt.process.executable import Executable
 from dbtorch.adapters.dbt.process.held import HeldBuild
 from dbtorch.adapters.dbt.process.words import Words
-from dbtorch.adapters.steps.guard import MARK, RUN, Guard
+from dbtorch.adapters.steps.guard import Guard
+from dbtorch.adapters.steps.left_behind import MARK, RUN
 from tests.unit.test_process_held import MANY, READS
 
 WORDS = ("run", "--select", "a b")
+PYTHON = sys.executable.encode()
 
 
 @pytest.fixture
@@ -56,7 +59,7 @@ def held(
 
 def started(early: Early) -> int | None:
     """The process that was started early."""
-    return None if early._process is None else early._process.pid
+    return early._pid
 
 
 def is_gone(pid: int) -> bool:
@@ -100,12 +103,16 @@ def nothing(project: Path) -> Any:
         (lambda project: (project / "dbtorch.yml").write_text("{}"), WORDS),
         (lambda project: (project / "dbt_project.yml").touch(), WORDS),
         (lambda project: note(project).unlink(), WORDS),
-        (lambda project: note(project).write_text("{"), WORDS),
-        (lambda project: note(project).write_text("[]"), WORDS),
-        (lambda project: noted(project, command=None), WORDS),
-        (lambda project: noted(project, environ=[1]), WORDS),
-        (lambda project: noted(project, grace="soon"), WORDS),
-        (lambda project: noted(project, command=["/nowhere/dbt"]), WORDS),
+        (lambda project: note(project).write_text(""), WORDS),
+        (lambda project: note(project).write_text("{}"), WORDS),
+        (lambda project: note(project).write_bytes(note(project).read_bytes()[:-1]), WORDS),
+        (lambda project: noted(project, b"\0"), WORDS),
+        (
+            lambda project: noted(project, kept(project).replace(b"\x001.0\x00", b"\x00soon\x00")),
+            WORDS,
+        ),
+        (lambda project: noted(project, kept(project).replace(PYTHON, b"/nowhere/dbt")), WORDS),
+        (lambda project: noted(project, kept(project) + b"\0no variable"), WORDS),
     ],
 )
 def test_what_cannot_be_started_early_is_not(
@@ -122,13 +129,21 @@ def test_what_cannot_be_started_early_is_not(
 
 
 def note(project: Path) -> Path:
-    (found,) = (project / ".dbtorch" / "cache").glob("start-*.json")
+    (found,) = (project / ".dbtorch" / "cache").glob("start-*")
     return found
 
 
-def noted(project: Path, **changes: Any) -> None:
-    known = json.loads(note(project).read_text())
-    note(project).write_text(json.dumps({**known, **changes}))
+def kept(project: Path) -> bytes:
+    """What the note says."""
+    digest, _, content = note(project).read_bytes().partition(b" ")
+    assert int(digest, 16) == zlib.crc32(content)
+    return content
+
+
+def noted(project: Path, content: bytes) -> None:
+    """Let the note say something else."""
+    assert content != kept(project)
+    note(project).write_bytes(b"%08x " % zlib.crc32(content) + content)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +162,7 @@ def test_one_that_was_started_otherwise_is_ended(project: Path, more: dict[str, 
     build, guard, _ = held(early, project, **more)
     assert build._process.pid != pid
     assert is_gone(pid)
-    assert json.loads(note(project).read_text())["grace"] == more.get("grace", 1.0)
+    assert float(kept(project).split(b"\0")[1]) == more.get("grace", 1.0)
     build.give_up()
     guard.close()
 
@@ -167,7 +182,7 @@ import os, signal
 from dbtorch.adapters.dbt.process.early import Early
 early = Early({WORDS!r})
 early.start()
-print(early._process.pid, flush=True)
+print(early._pid, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
     ended = subprocess.run(
@@ -178,10 +193,12 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_a_note_has_nothing_of_the_environment_but_what_was_added(project: Path) -> None:
-    kept = json.loads(note(project).read_text())
-    assert set(kept["environ"]) <= {"DBT_SEND_ANONYMOUS_USAGE_STATS", "RUST_BACKTRACE"}
-    assert kept["environ"].keys().isdisjoint({RUN, MARK})
-    assert kept["command"].count(None) == 1
+    _, _, count, *rest = kept(project).split(b"\0")
+    command, variables = rest[: int(count)], rest[int(count) :]
+    names = {variable.partition(b"=")[0].decode() for variable in variables}
+    assert names <= {"DBT_SEND_ANONYMOUS_USAGE_STATS", "RUST_BACKTRACE"}
+    assert names.isdisjoint({RUN, MARK})
+    assert command.count(b"\n") == 1  # its folder is another one in each run
 
 
 def test_it_is_imported_before_everything_that_takes_its_time() -> None:
@@ -196,4 +213,5 @@ def test_it_is_imported_before_everything_that_takes_its_time() -> None:
     )
     loaded = set(ended.stdout.split())
     assert loaded.isdisjoint({"click", "yaml", "msgspec", "typing", "dataclasses", "logging"})
+    assert loaded.isdisjoint({"json", "pathlib", "re", "enum", "subprocess", "threading"})
     assert not any(name.startswith(("dbtorch.core", "dbtorch.cli")) for name in loaded)

@@ -12,14 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from dbtorch.adapters.steps import guard
+from dbtorch.adapters.posix import has_ended
+from dbtorch.adapters.steps import guard, left_behind
 from dbtorch.adapters.steps.guard import Guard
 
 #: A supervisor that starts one command and says which process groups it is about.
 SUPERVISOR = """
     import sys, threading
     from pathlib import Path
-    from dbtorch.adapters.steps.guard import MARK, Guard
+    from dbtorch.adapters.steps.guard import Guard
+    from dbtorch.adapters.steps.left_behind import MARK
     from dbtorch.adapters.steps.process import Process
 
     Path("scratch").mkdir()
@@ -162,7 +164,7 @@ def test_what_the_shell_has_heard_it_tells_the_guard(said: str, told: str) -> No
 
 
 def test_a_guard_that_was_killed_is_replaced(mark: str, tmp_path: Path) -> None:
-    before = "guard.prepare(); guard._process.kill(); guard._process.wait()"
+    before = "import os; guard.prepare(); os.kill(guard._pid, 9); os.waitid(os.P_PID, guard._pid, os.WEXITED | os.WNOWAIT)"
     process = supervisor(mark, "sleep 100", tmp_path, before=before)
 
     kill(process)
@@ -184,29 +186,31 @@ def test_a_supervisor_that_ends_properly_leaves_what_was_sent_into_the_backgroun
 def test_a_guard_outlives_the_signals_of_its_terminal(mark: str, tmp_path: Path) -> None:
     told = Guard(grace=1, scratch=tmp_path / "scratch")
     told.prepare()
-    assert told._process is not None
+    assert told._pid is not None
     time.sleep(0.3)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        told._process.send_signal(number)
+        os.kill(told._pid, number)
     time.sleep(0.2)
-    assert told._process.poll() is None
+    assert not has_ended(told._pid)
     told.close()
 
 
 def test_what_an_earlier_supervisor_left_behind_is_found_by_its_run() -> None:
     run_id = f"run-{uuid.uuid4().hex}"
-    environ = {"PATH": "/usr/bin:/bin", guard.RUN: run_id}
+    environ = {"PATH": "/usr/bin:/bin", left_behind.RUN: run_id}
     # started by a process that has gone, as after a kill
     script = "setsid sh -c 'sleep 100 & wait' & exit 0"
     subprocess.run(["/bin/sh", "-c", script], env=environ, check=True)
     until = time.monotonic() + 20
-    while len(guard.marked(f"{guard.RUN}={run_id}".encode())) < 2:  # the shell, its sleep
+    while (
+        len(left_behind.marked(f"{left_behind.RUN}={run_id}".encode())) < 2
+    ):  # the shell, its sleep
         assert time.monotonic() < until
         time.sleep(0.01)
     mine = subprocess.Popen(["sleep", "100"], env=environ)
     try:
-        assert guard.end_left_behind(run_id, grace=2) == 2
-        assert guard.end_left_behind(run_id, grace=2) == 0
+        assert left_behind.end_left_behind(run_id, grace=2) == 2
+        assert left_behind.end_left_behind(run_id, grace=2) == 0
         assert mine.poll() is None  # what this process has started itself
     finally:
         mine.kill()

@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from dbtorch.adapters.steps.guard import Guard, lives
+from dbtorch.adapters.steps.guard import Guard
+from dbtorch.adapters.steps.left_behind import lives
 from dbtorch.adapters.steps.output import Output
 
 

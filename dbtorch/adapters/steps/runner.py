@@ -19,7 +19,8 @@ from typing import Any
 from dbtorch.adapters.steps import catalog
 from dbtorch.adapters.steps.base import Call, Command, StepError
 from dbtorch.adapters.steps.context import describe, environment, plain, run_of
-from dbtorch.adapters.steps.guard import MARK, Guard
+from dbtorch.adapters.steps.guard import Guard
+from dbtorch.adapters.steps.left_behind import MARK
 from dbtorch.adapters.steps.outcome import failed, last_line, of_exit, of_result
 from dbtorch.adapters.steps.output import hidden
 from dbtorch.adapters.steps.process import Process

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from dbtorch.adapters.dbt.process.spawning import RUN_RESULTS
+from dbtorch.adapters.dbt.process.pipes import RUN_RESULTS
 from dbtorch.core.events import Changed
 from dbtorch.core.state import State
 

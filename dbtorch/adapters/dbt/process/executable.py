@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from dbtorch.adapters.dbt.process.entry import Entry
 from dbtorch.adapters.dbt.process.lines import Lines, Said
-from dbtorch.adapters.dbt.process.spawning import make_pipe, spawn
-from dbtorch.adapters.steps.guard import MARK, Guard
+from dbtorch.adapters.dbt.process.pipes import make_pipe, widen
+from dbtorch.adapters.steps.guard import Guard
+from dbtorch.adapters.steps.left_behind import MARK
 from dbtorch.ports import EngineError
 
 if TYPE_CHECKING:
@@ -75,12 +76,22 @@ class Executable:
         """Start a command; its standard output is to be read. Raises `EngineError`."""
         try:
             self._guard.prepare()
-            process = spawn(self._whole(words), self._cwd, self._environ)
+            process = subprocess.Popen(
+                self._whole(words),
+                cwd=self._cwd,
+                env=self._environ,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
         except OSError as error:
             raise EngineError(
                 f"{self.entry.executable} cannot be started ({error.strerror}); name dbt with"
                 " engine.executable in dbtorch.yml"
             ) from error
+        assert process.stdout is not None
+        widen(process.stdout.fileno())
         self._guard.add(process.pid)
         with self._lock:
             self._live.add(process)

@@ -12,7 +12,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 
-from dbtorch.adapters.dbt.process.spawning import MOST
+from dbtorch.adapters.dbt.process.pipes import MOST
 
 #: Seconds between two gulps; what a dbt says is known that much later, but for its end.
 _EVERY = 0.25

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from dbtorch.adapters.dbt.process.executable import Executable, stop
-from dbtorch.adapters.dbt.process.spawning import RUN_RESULTS
+from dbtorch.adapters.dbt.process.pipes import PIPE, RUN_RESULTS
 from dbtorch.adapters.dbt.process.words import Words
 
 #: Seconds in which one that has looked up the name comes to the pipe, and before the second look;
@@ -29,7 +29,7 @@ class HeldBuild:
 
     def __init__(self, executable: Executable, words: Words, folder: Path, *, grace: float) -> None:
         """Start it. Raises `EngineError`, `OSError` where there are no named pipes."""
-        self._path, self._pipe = folder / RUN_RESULTS, folder / "pipe"
+        self._path, self._pipe = folder / RUN_RESULTS, folder / PIPE
         self._executable = executable
         command = ("build", *words.batch(str(folder)))
         self._process = executable.start_held(command, folder, grace=grace)
