@@ -8,7 +8,7 @@ import sys
 
 def main() -> None:
     """Start a run's dbt, if it can be, and then import everything else."""
-    gc.set_threshold(50_000)  # looking for garbage every 700 objects costs a short run a tenth
+    gc.set_threshold(200_000)  # looking for garbage every 700 objects costs a short run a tenth
     codes: list[int] = []
     atexit.register(_leave, codes)  # the first that is registered comes last
     early = None

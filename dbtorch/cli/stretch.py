@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+import sys
 import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from dbtorch.adapters.actor import actor
@@ -47,6 +49,9 @@ if TYPE_CHECKING:
 
 #: Nodes that are no work of dbt's or a step's.
 _ENDS = (SESSION_OPEN, SESSION_CLOSE)
+
+#: What the end of a run needs, and nothing before it.
+_SUMMARY = "dbtorch.core.summary"
 
 
 def opened_history(project: Project, options: Options, *, create: bool) -> Store:
@@ -333,9 +338,11 @@ def _timekeeper(deadlines: Deadlines, opening: Opening, run: Run) -> Timekeeper:
 
 
 def _prepare_the_end(changes: Sequence[Changed]) -> None:
-    """Import what the end needs while nodes are at work, when nobody waits for it."""
-    if any(change.node_id not in _ENDS and change.state is State.RUNNING for change in changes):
-        import dbtorch.core.summary  # noqa: F401
+    """Import what the end needs while dbt sets out: later it has use for every core."""
+    if _SUMMARY not in sys.modules and any(
+        change.node_id not in _ENDS and change.state is State.QUEUED for change in changes
+    ):
+        _in_background(lambda: import_module(_SUMMARY))
 
 
 def _told_of(pause: Pause | None) -> str:

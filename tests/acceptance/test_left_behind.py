@@ -38,7 +38,7 @@ def guards(supervisor: int) -> set[int]:
             words = stat.with_name("cmdline").read_bytes()
         except OSError:
             continue
-        if int(parent) == supervisor and b"guard.py" in words:
+        if int(parent) == supervisor and b"left_behind.py" in words:
             found.add(int(stat.parent.name))
     return found
 

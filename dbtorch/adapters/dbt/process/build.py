@@ -191,8 +191,8 @@ class Build:
         """Write what a gulp had for the logs, then tell what happened in it."""
         for id, texts in self._texts.items():
             # a log that cannot be written stops nothing
-            with contextlib.suppress(OSError), self._log_of(id).open("a", encoding="utf-8") as log:
-                log.write("".join(f"{text}\n" for text in texts))
+            with contextlib.suppress(OSError), self._log_of(id).open("ab", buffering=0) as log:
+                log.write("".join(f"{text}\n" for text in texts).encode(errors="replace"))
         self._texts.clear()
         events, self._events = self._events, []
         for event in events:
