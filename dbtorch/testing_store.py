@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from dbtorch.adapters.processes import this_host
 from dbtorch.core.events import Changed, Outcome
 from dbtorch.core.graph import Kind, Node
 from dbtorch.core.history import (
@@ -450,7 +450,7 @@ def _mine(held: Lease, lease: Lease) -> bool:
 
 def _is_dead(held: Lease) -> bool:
     """Whether the holder is known to be gone; nothing is known about other machines."""
-    if held.host != socket.gethostname() or held.pid <= 0 or os.name != "posix":
+    if held.host != this_host() or held.pid <= 0 or os.name != "posix":
         return False
     try:
         os.kill(held.pid, 0)

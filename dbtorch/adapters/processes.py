@@ -1,15 +1,18 @@
-"""Whether a process of this machine is there."""
+"""The machine, and whether a process of it is there."""
 
 from __future__ import annotations
 
 import os
 
 
+def this_host() -> str:
+    """Its name, as `socket.gethostname` says it, for which `socket` would have to be imported."""
+    return os.uname().nodename
+
+
 def lives(host: str, pid: int) -> bool:
     """Whether a process runs; those of other machines are taken to. A zombie runs no more."""
-    import socket  # not every command that reads the history needs it
-
-    if host != socket.gethostname() or pid <= 0 or os.name != "posix":
+    if host != this_host() or pid <= 0 or os.name != "posix":
         return True
     try:
         os.kill(pid, 0)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from dbtorch.adapters.clock import SystemClock
+from dbtorch.adapters.processes import this_host
 from dbtorch.app import abandoned
 from dbtorch.cli.errors import NODE_FAILED, OK, UsageError
 from dbtorch.cli.history.lookup import IsAlive, find_node, holds_lease, read_run
@@ -126,7 +126,7 @@ class _Asking:
         lease = Lease(
             name=f"{run.project}/{run.pipeline}",
             run_id=run.run_id,
-            host=socket.gethostname(),
+            host=this_host(),
             pid=os.getpid(),
             acquired_at=now,
             expires_at=now + LEASE_LIFETIME,

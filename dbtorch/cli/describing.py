@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 from collections.abc import Sequence
 
 from dbtorch.adapters.git import Checkout
+from dbtorch.adapters.processes import this_host
 from dbtorch.cli.occasion import Occasion
 from dbtorch.cli.opening import Opening
 from dbtorch.cli.project import Project
@@ -42,7 +42,7 @@ def describe_run(
         manifest_hash=selected.manifest_hash,
         git_commit=commit.commit,
         git_dirty=commit.dirty,
-        host=socket.gethostname(),
+        host=this_host(),
         pid=os.getpid(),
         edges=tuple(opening.planned.plan.graph.edges()),
     )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Callable
 from contextlib import ExitStack
 
+from dbtorch.adapters.processes import this_host
 from dbtorch.adapters.steps.left_behind import end_left_behind
 from dbtorch.app.lease import LeaseKeeper
 from dbtorch.cli.errors import UsageError
@@ -38,7 +38,7 @@ def hold_lease(
     lease = Lease(
         name=name,
         run_id=run_id,
-        host=socket.gethostname(),
+        host=this_host(),
         pid=os.getpid(),
         acquired_at=now,
         expires_at=now + lease_lifetime(),

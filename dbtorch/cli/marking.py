@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
 from dbtorch.adapters.clock import SystemClock
+from dbtorch.adapters.processes import this_host
 from dbtorch.app.marking import mark as decide
 from dbtorch.cli.errors import OK, UsageError
 from dbtorch.cli.history.lookup import find_node, read_run
@@ -74,7 +74,7 @@ def _hold(store: Store, run: RunRecord, clock: Clock, stack: ExitStack) -> None:
     lease = Lease(
         name=f"{run.project}/{run.pipeline}",
         run_id=run.run_id,
-        host=socket.gethostname(),
+        host=this_host(),
         pid=os.getpid(),
         acquired_at=now,
         expires_at=now + lease_lifetime(),

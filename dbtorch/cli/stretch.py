@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import sys
 import threading
 from collections.abc import Sequence
@@ -166,7 +165,7 @@ class Stretch:
             self._inbox.put,
             grace=self._grace,
         )
-        run = Run(planned.plan, random=random.random, prior=resumed.prior)
+        run = Run(planned.plan, random=_random, prior=resumed.prior)
         timekeeper = _timekeeper(deadlines, opening, run)
         engine.adopt(resumed.results)
         engine.watch(planned.plan.checks)
@@ -335,6 +334,13 @@ def _timekeeper(deadlines: Deadlines, opening: Opening, run: Run) -> Timekeeper:
 
     forecast = Forecast(opening.planned.plan, opening.durations, run.states)
     return Timekeeper(deadlines, forecast if opening.durations else None, run.states)
+
+
+def _random() -> float:
+    """For the delay before a retry; most runs need none."""
+    import random
+
+    return random.random()
 
 
 def _prepare_the_end(changes: Sequence[Changed]) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from dbtorch.adapters.processes import lives
+from dbtorch.adapters.processes import lives, this_host
 from dbtorch.adapters.store.database import Database, Row, Transaction
 from dbtorch.adapters.store.rows import clean, dumped, moment
 from dbtorch.core.state import FailureClass
@@ -155,7 +154,7 @@ class SqlOutbox:
                 return None
             found = _delivery(row)
             values = {**_name(found.entry), "now": moment(now), "until": moment(until)}
-            values["claimant"] = f"{os.getpid()}@{socket.gethostname()}"
+            values["claimant"] = f"{os.getpid()}@{this_host()}"
             claim = lambda transaction, values=values: transaction.run(_CLAIM, values)
             if self._database.write(claim) == 1:
                 unsure = found.unsure or found.claimed_until is not None
