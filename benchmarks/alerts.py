@@ -14,7 +14,7 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from measure import Target, in_turns, parser, print_medians, spend, verdict, walls, workshop
+from measure import in_turns, parser, print_medians, ratio, spend, verdict, workshop
 
 ROOT = Path(__file__).parents[1]
 
@@ -84,9 +84,8 @@ def main() -> int:
         taken = in_turns(sides, given.rounds)
         server.shutdown()
     print_medians(taken)
-    usual = walls(taken["at once"])
     targets = [
-        Target(name=f"wall ratio, {manner}", value=walls(taken[manner]) / usual, limit=1.02)
+        ratio(f"wall ratio, {manner}", taken[manner], taken["at once"], limit=1.02)
         for manner in ("after 30 s", "never")
     ]
     return verdict(targets, check=given.check)

@@ -10,15 +10,13 @@ import sys
 from functools import partial
 
 from measure import (
-    Target,
-    cpus,
     in_turns,
     parser,
     print_medians,
+    ratio,
     require_results,
     spend,
     verdict,
-    walls,
     workshop,
 )
 from project import layers, write_project
@@ -59,8 +57,8 @@ def main() -> int:
     dbt, dbtorch = taken["dbt build"], taken["dbtorch run"]
     return verdict(
         [
-            Target(name="wall ratio", value=walls(dbtorch) / walls(dbt), limit=limit),
-            Target(name="CPU ratio", value=cpus(dbtorch) / cpus(dbt), limit=1.05),
+            ratio("wall ratio", dbtorch, dbt, limit=limit),
+            ratio("CPU ratio", dbtorch, dbt, limit=1.05, of=lambda usage: usage.cpu),
         ],
         check=given.check,
     )

@@ -12,15 +12,14 @@ from functools import partial
 from pathlib import Path
 
 from measure import (
-    Target,
     Usage,
     in_turns,
     parser,
     print_medians,
+    ratio,
     require_results,
     spend,
     verdict,
-    walls,
     workshop,
 )
 from project import layers, write_project
@@ -81,8 +80,8 @@ def main() -> int:
             require_results(project, given.models + given.tests)
         taken = in_turns(sides, given.rounds)
     print_medians(taken)
-    ratio = walls(taken["dbtorch run"]) / walls(taken["step, then dbt build"])
-    return verdict([Target(name="wall ratio", value=ratio, limit=0.90)], check=given.check)
+    ours, theirs = taken["dbtorch run"], taken["step, then dbt build"]
+    return verdict([ratio("wall ratio", ours, theirs, limit=0.90)], check=given.check)
 
 
 if __name__ == "__main__":

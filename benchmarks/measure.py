@@ -1,4 +1,4 @@
-"""Runs commands side by side, in turns, and says what they took."""
+"""Runs commands side by side, round by round, and says what they took."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import json
 import os
+import random
 import shlex
 import subprocess
 import sys
@@ -14,8 +15,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import exp, log, sqrt
 from pathlib import Path
-from statistics import median
+from statistics import mean, median, stdev
 from typing import NoReturn
 
 BIN = Path(sys.executable).parent
@@ -39,6 +41,7 @@ class Target:
     name: str
     value: float
     limit: float
+    error: float = 0.0  # standard error of the value, where it is known
     unit: str = ""
     at_least: bool = False  # the limit is a floor
 
@@ -50,9 +53,9 @@ class Target:
     def __str__(self) -> str:
         sign = ">=" if self.at_least else "<="
         verdict = "reached" if self.reached else "MISSED"
-        return (
-            f"{self.name}: {self.value:,.3g}{self.unit} (target {sign} {self.limit:,g}): {verdict}"
-        )
+        error = f" ± {self.error:.2g}" if self.error else ""
+        value = f"{self.value:,.3g}{error}{self.unit}"
+        return f"{self.name}: {value} (target {sign} {self.limit:,g}): {verdict}"
 
 
 def parser(description: str | None, *, rounds: int) -> argparse.ArgumentParser:
@@ -112,11 +115,15 @@ def spend(
 def in_turns(
     sides: Mapping[str, Callable[[], Usage]], rounds: int, *, quiet: bool = False
 ) -> dict[str, list[Usage]]:
-    """Run every side once a round, in an order that turns round each time."""
+    """Run every side once a round, in an order of chance.
+
+    A machine's speed changes by itself and with what ran just before; neither is to meet one side
+    more than another.
+    """
     taken: dict[str, list[Usage]] = {name: [] for name in sides}
     names = list(sides)
     for number in range(rounds):
-        for name in names if number % 2 == 0 else reversed(names):
+        for name in random.sample(names, len(names)):
             usage = sides[name]()
             taken[name].append(usage)
             if not quiet:
@@ -132,6 +139,25 @@ def walls(taken: Sequence[Usage]) -> float:
 def cpus(taken: Sequence[Usage]) -> float:
     """Median CPU time."""
     return median(usage.cpu for usage in taken)
+
+
+def ratio(
+    name: str,
+    ours: Sequence[Usage],
+    theirs: Sequence[Usage],
+    *,
+    limit: float,
+    of: Callable[[Usage], float] = lambda usage: usage.wall,
+) -> Target:
+    """What one side took of what another did.
+
+    That of the same round each time, for what slows one down mostly slows both; their geometric
+    mean, and its standard error.
+    """
+    logs = [log(of(one) / of(other)) for one, other in zip(ours, theirs, strict=True)]
+    middle = exp(mean(logs))
+    error = middle * stdev(logs) / sqrt(len(logs)) if len(logs) > 1 else 0.0
+    return Target(name=name, value=middle, error=error, limit=limit)
 
 
 def print_medians(taken: Mapping[str, Sequence[Usage]]) -> None:

@@ -11,14 +11,13 @@ import sys
 from functools import partial
 
 from measure import (
-    Target,
     in_turns,
     parser,
     print_medians,
+    ratio,
     require_results,
     spend,
     verdict,
-    walls,
     workshop,
 )
 from project import layers, write_project
@@ -55,8 +54,8 @@ def main() -> int:
             print(f"\n{size:,} models and {size // 2:,} tests")
             taken = in_turns(sides, given.rounds)
         print_medians(taken)
-        ratio = walls(taken["dbtorch run"]) / walls(taken["dbt build"])
-        targets.append(Target(name=f"wall ratio, {size:,} models", value=ratio, limit=1.05))
+        ours, theirs = taken["dbtorch run"], taken["dbt build"]
+        targets.append(ratio(f"wall ratio, {size:,} models", ours, theirs, limit=1.05))
     return verdict(targets, check=given.check)
 
 

@@ -15,15 +15,14 @@ from functools import partial
 from pathlib import Path
 
 from measure import (
-    Target,
     Usage,
     in_turns,
     parser,
     print_medians,
+    ratio,
     require_results,
     spend,
     verdict,
-    walls,
     workshop,
 )
 from project import Model, layers, write_project
@@ -66,8 +65,8 @@ def main() -> int:
             print(f"\n{size:,} models, {len(flaky)} of which fail once")
             taken = in_turns(sides, given.rounds)
         print_medians(taken)
-        ratio = walls(taken["dbtorch run"]) / walls(taken["dbt build, dbt retry"])
-        targets.append(Target(name=f"wall ratio, {size:,} models", value=ratio, limit=1.25))
+        ours, theirs = taken["dbtorch run"], taken["dbt build, dbt retry"]
+        targets.append(ratio(f"wall ratio, {size:,} models", ours, theirs, limit=1.25))
     return verdict(targets, check=given.check)
 
 

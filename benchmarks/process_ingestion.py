@@ -13,14 +13,13 @@ from dataclasses import replace
 from functools import partial
 
 from measure import (
-    Target,
     in_turns,
     parser,
     print_medians,
+    ratio,
     require_results,
     spend,
     verdict,
-    walls,
     workshop,
 )
 from project import layers, write_project
@@ -75,8 +74,8 @@ def main() -> int:
             require_results(project, given.models)
         taken = in_turns(sides, given.rounds)
     print_medians(taken)
-    ratio = walls(taken["dbtorch run"]) / walls(taken["dbt build"])
-    return verdict([Target(name="wall ratio", value=ratio, limit=1.20)], check=given.check)
+    ours, theirs = taken["dbtorch run"], taken["dbt build"]
+    return verdict([ratio("wall ratio", ours, theirs, limit=1.20)], check=given.check)
 
 
 if __name__ == "__main__":
