@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
@@ -49,8 +48,8 @@ if TYPE_CHECKING:
 #: Nodes that are no work of dbt's or a step's.
 _ENDS = (SESSION_OPEN, SESSION_CLOSE)
 
-#: What the end of a run needs, and nothing before it.
-_SUMMARY = "dbtorch.core.summary"
+#: Seconds in which a batch that is on its way gets to dbt.
+_MOMENT = 0.05
 
 
 def opened_history(project: Project, options: Options, *, create: bool) -> Store:
@@ -183,7 +182,7 @@ class Stretch:
                 inbox=self._inbox,
                 clock=self._clock,
                 recorder=Recorder(store, record.run_id, lease),
-                listeners=[view.changed, *alerts, _prepare_the_end],
+                listeners=[view.changed, *alerts, _preparing_the_end()],
                 on_pause=lambda pause: view.note(_told_of(pause), level="warning"),
                 timekeeper=timekeeper,
                 on_late=partial(self._late, store, view, alerts, timekeeper, planned.plan),
@@ -343,12 +342,25 @@ def _random() -> float:
     return random.random()
 
 
-def _prepare_the_end(changes: Sequence[Changed]) -> None:
-    """Import what the end needs while dbt sets out: later it has use for every core."""
-    if _SUMMARY not in sys.modules and any(
-        change.node_id not in _ENDS and change.state is State.QUEUED for change in changes
-    ):
-        _in_background(lambda: import_module(_SUMMARY))
+def _preparing_the_end() -> Callable[[Sequence[Changed]], None]:
+    """A listener that imports what the end needs while dbt sets out.
+
+    A moment after the first node is on its way to dbt: before, dbt would wait for it, and later dbt
+    has use for every core.
+    """
+    timers: list[threading.Timer] = []
+
+    def prepare(changes: Sequence[Changed]) -> None:
+        if not timers and any(_is_on_its_way(change) for change in changes):
+            timers.append(threading.Timer(_MOMENT, import_module, ("dbtorch.core.summary",)))
+            timers[0].daemon = True
+            timers[0].start()
+
+    return prepare
+
+
+def _is_on_its_way(change: Changed) -> bool:
+    return change.node_id not in _ENDS and change.state is State.QUEUED
 
 
 def _told_of(pause: Pause | None) -> str:
