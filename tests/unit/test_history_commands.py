@@ -284,9 +284,17 @@ def test_a_log_that_is_no_text_is_shown_all_the_same(shop):
 def test_without_a_log_the_history_says_what_it_knows(shop):
     store, folder = shop
     text = said(logs, store, "r1", "fct_orders", project_dir=folder)
-    assert "the log is not on this machine" in text
+    assert "# the log is not on this machine\n" in text
     assert "Binder Error" in text
     assert not (folder / ".dbtorch/runs/r1/nodes/model.shop.fct_orders.1.log").exists()
+
+
+def test_without_a_log_it_is_said_where_dbts_own_output_is(shop):
+    store, folder = shop
+    output = folder / ".dbtorch" / "runs" / "r1" / "dbt.log"
+    output.write_text("Found 3 models\n")
+    text = said(logs, store, "r1", "fct_orders", project_dir=folder)
+    assert f"not on this machine; dbt's own output is in {output}\n" in text
 
 
 def test_logs_as_json(shop):

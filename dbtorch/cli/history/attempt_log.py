@@ -76,7 +76,8 @@ def _content(
     if lines:
         return
     missing = "the log is empty" if path.exists() else "the log is not on this machine"
-    hint = "" if node.kind is Kind.STEP else f"; dbt's own output is in {files.dbt_log}"
+    printed = node.kind is not Kind.STEP and files.dbt_log.exists()
+    hint = f"; dbt's own output is in {files.dbt_log}" if printed else ""
     yield f"# {missing}{hint}"
     if attempt.message:
         yield attempt.message
