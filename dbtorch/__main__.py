@@ -5,6 +5,9 @@ import gc
 import os
 import sys
 
+#: As shells have it: 128 and SIGINT's number.
+_INTERRUPTED = 130
+
 
 def main() -> None:
     """Start a run's dbt, if it can be, and then import everything else."""
@@ -12,18 +15,20 @@ def main() -> None:
     codes: list[int] = []
     atexit.register(_leave, codes)  # the first that is registered comes last
     early = None
-    if sys.argv[1:2] == ["run"]:
-        from dbtorch.adapters.dbt.process.early import Early
-
-        try:
-            early = Early(sys.argv[1:])
-            early.start()
-        except OSError:  # who needs the current folder says so
-            pass
     try:
+        if sys.argv[1:2] == ["run"]:
+            from dbtorch.adapters.dbt.process.early import Early
+
+            try:
+                early = Early(sys.argv[1:])
+                early.start()
+            except OSError:  # who needs the current folder says so
+                pass
         from dbtorch.cli.main import main
 
         codes.append(main(early=early))
+    except KeyboardInterrupt:  # before there was anybody to hear it: nothing has begun
+        codes.append(_INTERRUPTED)
     finally:
         if early is not None:
             early.close()

@@ -215,3 +215,23 @@ def test_it_is_imported_before_everything_that_takes_its_time() -> None:
     assert loaded.isdisjoint({"click", "yaml", "msgspec", "typing", "dataclasses", "logging"})
     assert loaded.isdisjoint({"json", "pathlib", "re", "enum", "subprocess", "threading"})
     assert not any(name.startswith(("dbtorch.core", "dbtorch.cli")) for name in loaded)
+
+
+def test_an_interrupt_that_comes_before_anybody_hears_it_is_no_traceback(tmp_path: Path) -> None:
+    script = """
+import sys
+from dbtorch.__main__ import main
+
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == "dbtorch.cli.main":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupting())
+sys.argv = ["dbtorch", "run"]
+main()
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
