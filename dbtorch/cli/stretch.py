@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from dbtorch.adapters.actor import actor
@@ -26,6 +25,7 @@ from dbtorch.cli.errors import GATED, NODE_FAILED, OK, USAGE
 from dbtorch.cli.launching import Begun
 from dbtorch.cli.leasing import hold_lease
 from dbtorch.cli.opening import Opening
+from dbtorch.cli.preparing import preparing_the_end
 from dbtorch.cli.project import Project, configured_store
 from dbtorch.cli.render import View, make_view
 from dbtorch.cli.run_options import Options, pipeline_of
@@ -33,7 +33,7 @@ from dbtorch.cli.timing import deadline_of, deadlines_of, found_earlier, told
 from dbtorch.cli.wiring import build_steps, build_store
 from dbtorch.core.breaker import Pause
 from dbtorch.core.deadline import Deadlines, Late
-from dbtorch.core.events import Attempt, Batch, Changed, Finished
+from dbtorch.core.events import Attempt, Batch, Finished
 from dbtorch.core.history import Action, Lease, RunRecord, Verb
 from dbtorch.core.plan import SESSION_CLOSE, SESSION_OPEN, Plan
 from dbtorch.core.run import Run
@@ -44,12 +44,6 @@ from dbtorch.ports import EngineError, Steps, Store
 if TYPE_CHECKING:
     from dbtorch.app.alerting import Alerting
     from dbtorch.cli.asked import Asked
-
-#: Nodes that are no work of dbt's or a step's.
-_ENDS = (SESSION_OPEN, SESSION_CLOSE)
-
-#: Seconds in which a batch that is on its way gets to dbt.
-_MOMENT = 0.05
 
 
 def opened_history(project: Project, options: Options, *, create: bool) -> Store:
@@ -182,7 +176,7 @@ class Stretch:
                 inbox=self._inbox,
                 clock=self._clock,
                 recorder=Recorder(store, record.run_id, lease),
-                listeners=[view.changed, *alerts, _preparing_the_end()],
+                listeners=[view.changed, *alerts, preparing_the_end()],
                 on_pause=lambda pause: view.note(_told_of(pause), level="warning"),
                 timekeeper=timekeeper,
                 on_late=partial(self._late, store, view, alerts, timekeeper, planned.plan),
@@ -340,27 +334,6 @@ def _random() -> float:
     import random
 
     return random.random()
-
-
-def _preparing_the_end() -> Callable[[Sequence[Changed]], None]:
-    """A listener that imports what the end needs while dbt sets out.
-
-    A moment after the first node is on its way to dbt: before, dbt would wait for it, and later dbt
-    has use for every core.
-    """
-    timers: list[threading.Timer] = []
-
-    def prepare(changes: Sequence[Changed]) -> None:
-        if not timers and any(_is_on_its_way(change) for change in changes):
-            timers.append(threading.Timer(_MOMENT, import_module, ("dbtorch.core.summary",)))
-            timers[0].daemon = True
-            timers[0].start()
-
-    return prepare
-
-
-def _is_on_its_way(change: Changed) -> bool:
-    return change.node_id not in _ENDS and change.state is State.QUEUED
 
 
 def _told_of(pause: Pause | None) -> str:

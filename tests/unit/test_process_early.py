@@ -113,6 +113,7 @@ def nothing(project: Path) -> Any:
         ),
         (lambda project: noted(project, kept(project).replace(PYTHON, b"/nowhere/dbt")), WORDS),
         (lambda project: noted(project, kept(project) + b"\0no variable"), WORDS),
+        (lambda project: noted(project, kept(project) + b"\0PATH=/bin"), WORDS),
     ],
 )
 def test_what_cannot_be_started_early_is_not(
