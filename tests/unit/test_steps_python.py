@@ -64,8 +64,8 @@ def skips(context):
     raise dbtorch.Skip("no new files")
 
 def cleans_up(context):
-    Path("started").touch()
     try:
+        Path("started").touch()
         time.sleep(60)
     finally:
         Path("cleaned").touch()
