@@ -18,10 +18,12 @@ def main() -> None:
     try:
         if sys.argv[1:2] == ["run"]:
             from dbtorch.adapters.dbt.process.early import Early
+            from dbtorch.adapters.turns import stand_back
 
             try:
                 early = Early(sys.argv[1:])
                 early.start()
+                stand_back()
             except OSError:  # who needs the current folder says so
                 pass
         from dbtorch.cli.main import main

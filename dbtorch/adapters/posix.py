@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import os
 
+from dbtorch.adapters.turns import InFront
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import Any
 
 #: SIGPIPE and SIGXFSZ, which Python ignores and no other program expects to find ignored.
 _RESTORED = (13, 25)
@@ -37,19 +40,12 @@ def start(
         for number, file in given
         if file is None
     ]
-    try:
-        return os.posix_spawnp(
-            command[0],
-            [*command],
-            environ,
-            file_actions=actions,
-            setsid=True,
-            setsigdef=_RESTORED,
-        )
-    except NotImplementedError:  # a system whose sessions are made otherwise
-        return os.posix_spawnp(
-            command[0], [*command], environ, file_actions=actions, setpgroup=0, setsigdef=_RESTORED
-        )
+    said: dict[str, Any] = {"file_actions": actions, "setsigdef": _RESTORED}
+    with InFront():
+        try:
+            return os.posix_spawnp(command[0], [*command], environ, setsid=True, **said)
+        except NotImplementedError:  # a system whose sessions are made otherwise
+            return os.posix_spawnp(command[0], [*command], environ, setpgroup=0, **said)
 
 
 def has_ended(pid: int) -> bool:

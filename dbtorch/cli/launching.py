@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from dbtorch.adapters.run_files import RunFiles
 from dbtorch.adapters.state_dir import state_dir
+from dbtorch.adapters.turns import stand_back
 from dbtorch.app.inbox import Inbox
 from dbtorch.cli.engines import AnyEngine, Choice, Engines, choose_engine
 from dbtorch.cli.errors import UsageError
@@ -56,6 +57,7 @@ def launch(
     With ``recalls`` what dbt answered last time may do instead of what it answers now.
     Raises `EngineError`, `StoreError`, `UsageError`.
     """
+    stand_back()
     files = RunFiles(project.dir, occasion.run_id)
     args = options.dbt_args_for(project.config)
     inbox = Inbox()

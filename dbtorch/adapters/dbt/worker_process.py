@@ -18,6 +18,7 @@ from typing import Any
 
 from dbtorch.adapters.dbt.bootstrap import bootstrap
 from dbtorch.adapters.dbt.messages import MAX_BYTES, Garbled, Message, read
+from dbtorch.adapters.turns import InFront
 from dbtorch.ports import EngineError
 
 __all__ = ["Message", "Start", "Worker", "last_words"]
@@ -54,16 +55,17 @@ class Worker:
         ours, theirs = socket.socketpair()
         with theirs, output as console:
             try:
-                self._process = subprocess.Popen(
-                    [start.python, *_WORKER, str(theirs.fileno())],
-                    stdin=subprocess.DEVNULL,
-                    stdout=console,
-                    stderr=subprocess.STDOUT,
-                    cwd=start.cwd,
-                    env=dict(start.environ),
-                    pass_fds=(theirs.fileno(),),
-                    start_new_session=True,  # Ctrl-C is the supervisor's to answer
-                )
+                with InFront():
+                    self._process = subprocess.Popen(
+                        [start.python, *_WORKER, str(theirs.fileno())],
+                        stdin=subprocess.DEVNULL,
+                        stdout=console,
+                        stderr=subprocess.STDOUT,
+                        cwd=start.cwd,
+                        env=dict(start.environ),
+                        pass_fds=(theirs.fileno(),),
+                        start_new_session=True,  # Ctrl-C is the supervisor's to answer
+                    )
             except OSError as error:
                 ours.close()
                 raise EngineError(

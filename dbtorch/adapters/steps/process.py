@@ -14,6 +14,7 @@ from pathlib import Path
 from dbtorch.adapters.steps.guard import Guard
 from dbtorch.adapters.steps.left_behind import lives
 from dbtorch.adapters.steps.output import Output
+from dbtorch.adapters.turns import InFront
 
 
 class Process:
@@ -51,15 +52,16 @@ class Process:
             self._guard.prepare()
             output = Output(log, secrets)
             try:
-                self._popen = subprocess.Popen(
-                    argv,
-                    cwd=cwd,
-                    env=env,
-                    stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
-                    stdout=output.fd,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                )
+                with InFront():
+                    self._popen = subprocess.Popen(
+                        argv,
+                        cwd=cwd,
+                        env=env,
+                        stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+                        stdout=output.fd,
+                        stderr=subprocess.STDOUT,
+                        start_new_session=True,
+                    )
             finally:
                 output.handed_over()
             self._guard.add(self._popen.pid)

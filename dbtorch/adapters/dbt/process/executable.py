@@ -17,6 +17,7 @@ from dbtorch.adapters.dbt.process.lines import Lines, Said
 from dbtorch.adapters.dbt.process.pipes import make_pipe, widen
 from dbtorch.adapters.steps.guard import Guard
 from dbtorch.adapters.steps.left_behind import MARK
+from dbtorch.adapters.turns import InFront
 from dbtorch.ports import EngineError
 
 if TYPE_CHECKING:
@@ -76,15 +77,16 @@ class Executable:
         """Start a command; its standard output is to be read. Raises `EngineError`."""
         try:
             self._guard.prepare()
-            process = subprocess.Popen(
-                self._whole(words),
-                cwd=self._cwd,
-                env=self._environ,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            with InFront():
+                process = subprocess.Popen(
+                    self._whole(words),
+                    cwd=self._cwd,
+                    env=self._environ,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
         except OSError as error:
             raise EngineError(
                 f"{self.entry.executable} cannot be started ({error.strerror}); name dbt with"
