@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class _Supervisor:
-    """What this process has done."""
+    """What this process has become."""
 
     stands_back = False
 

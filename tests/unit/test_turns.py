@@ -83,6 +83,23 @@ print(mine())
     assert told(script) == ["idle", "idle", "idle"]
 
 
+@pytest.mark.parametrize(("verb", "policy"), [("run", "batch"), ("show", "other")])
+def test_a_run_stands_back_before_it_imports_what_takes_its_time(verb: str, policy: str) -> None:
+    script = f"""
+class Telling:
+    def find_spec(self, name, path=None, target=None):
+        if name == "dbtorch.cli.main":
+            print(mine(), flush=True)
+            os._exit(0)
+
+sys.meta_path.insert(0, Telling())
+sys.argv = ["dbtorch", "{verb}"]
+from dbtorch.__main__ import main
+main()
+"""
+    assert told(script) == [policy]
+
+
 @pytest.mark.parametrize("refusal", ["PermissionError(1, 'no')", "OSError(38, 'not implemented')"])
 def test_a_refusal_is_no_matter(refusal: str) -> None:
     script = f"""
