@@ -1,7 +1,10 @@
-.PHONY: demo test
+.PHONY: demo test check
 
 demo:  ## install into .venv and run the sample project
 	@sh .ci/demo
 
-test:  ## all checks and tests, in .venv
-	@sh .ci/test
+test:  ## all checks and tests, in .venv; ARGS="-k resume tests/acceptance" for some of the tests alone
+	@sh .ci/test $(ARGS)
+
+check:  ## what takes less than a minute: linters, types, contracts, and unit tests that start nothing
+	@sh .ci/check

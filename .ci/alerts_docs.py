@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -10,10 +12,10 @@ from pathlib import Path
 
 from dbtorch.adapters.notify import slack_blocks
 from dbtorch.adapters.notify.mail_text import note_mail
-from dbtorch.core.alert_examples import example, example_card
-from dbtorch.core.alerts import Alert, AlertEvent
-from dbtorch.core.routing import AlertsSpec, OwnerRoute
-from dbtorch.core.state import RunState
+from dbtorch.core.alerts.alert import Alert, AlertEvent
+from dbtorch.core.alerts.examples import example, example_card
+from dbtorch.core.alerts.routing import AlertsSpec, OwnerRoute
+from dbtorch.core.model.state import RunState
 
 PAGE = Path(__file__).parents[1] / "docs" / "alerts.md"
 _EXAMPLES = re.compile(r"(<!-- examples -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -33,7 +35,7 @@ def updated(page: str) -> str:
 
 
 def _examples() -> Iterator[str]:
-    card = replace(example_card(_SPEC, **_ABOUT), run_id=_RUN, target="prod")
+    card = replace(example_card(_SPEC, **_ABOUT), run_id=_RUN, target="prod", test=False)
     failed = _alert(AlertEvent.FAILED)
     card = replace(card, failures=(failed,), command=failed.command)
     yield "\n### A run, in the channel\n\nWhile it goes on:\n"
@@ -59,13 +61,12 @@ _QUIET = {AlertEvent.RECOVERED, AlertEvent.RETRYING, AlertEvent.SUCCEEDED}
 
 def _alert(event: AlertEvent) -> Alert:
     alert = example(event, _SPEC, **_ABOUT)
-    facts = tuple(fact for fact in alert.facts if fact[0] != "Example")
     since = None if alert.since is None else _NOW - timedelta(days=alert.in_a_row - 1)
     return replace(
         alert,
         target="prod",
         run_id=_RUN,
-        facts=facts,
+        test=False,
         since=since,
         log=alert.log.replace(alert.run_id, _RUN),
         command=alert.command.replace(alert.run_id, _RUN),
@@ -84,4 +85,6 @@ def _block(text: str) -> Iterator[str]:
 
 
 if __name__ == "__main__":
+    os.environ["TZ"] = "UTC"
+    time.tzset()
     PAGE.write_text(updated(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

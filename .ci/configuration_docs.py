@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from dbtorch.adapters.config.kinds import Key, Section
+from dbtorch.adapters.config.field_types import Key, Section
 from dbtorch.adapters.config.sections import SECTIONS
 from dbtorch.adapters.config.setting_keys import SETTINGS
 from dbtorch.adapters.config.step_keys import STEP

@@ -1,4 +1,4 @@
-"""Writes the table of ``docs/engines.md`` from what tests have shown.
+"""Writes the table of ``docs/output.md`` from what tests have shown.
 
 pytest -m shows --shown=shown.jsonl
 python .ci/engines_docs.py shown.jsonl
@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.engines import ENGINES, Can
 
-PAGE = Path(__file__).parents[1] / "docs" / "engines.md"
+PAGE = Path(__file__).parents[1] / "docs" / "output.md"
 _TABLE = re.compile(r"(<!-- table -->\n).*?(<!-- end -->)", re.DOTALL)
 
 

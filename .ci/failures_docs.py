@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from dbtorch.core.evidence import Rule
-from dbtorch.core.failure_table import TABLE, Section
+from dbtorch.core.failures.evidence import Rule
+from dbtorch.core.failures.table import TABLE, Section
 
 PAGE = Path(__file__).parents[1] / "docs" / "failures.md"
 _TABLE = re.compile(r"(<!-- table -->\n).*?(<!-- end -->)", re.DOTALL)

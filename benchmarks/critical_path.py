@@ -32,7 +32,7 @@ from measure import (
 )
 from project import POSTGRES, Model, write_project
 
-from dbtorch.core.graph import Graph, Kind, Node
+from dbtorch.core.model.graph import Graph, Kind, Node
 
 IDLE = Model(name="idle")
 

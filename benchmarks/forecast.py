@@ -18,10 +18,10 @@ from measure import Target, verdict
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from dbtorch.core.forecast import Forecast
-from dbtorch.core.graph import Graph, Kind, Node
+from dbtorch.core.model.graph import Graph, Kind, Node
+from dbtorch.core.model.policy import Policy
 from dbtorch.core.plan import THREADS, Plan
-from dbtorch.core.policy import Policy
+from dbtorch.core.run.forecast import Forecast
 from tests.days import START, Told, days, pipelines
 
 

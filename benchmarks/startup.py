@@ -15,10 +15,10 @@ from measure import Target, in_turns, parser, print_medians, spend, verdict, wal
 from project import Model, write_project
 
 from dbtorch.adapters.store import open_store
-from dbtorch.core.events import Changed, Outcome
-from dbtorch.core.graph import Kind, Node
-from dbtorch.core.history import RunRecord
-from dbtorch.core.state import RunState, State
+from dbtorch.core.history.records import RunRecord
+from dbtorch.core.model.events import Changed, Outcome
+from dbtorch.core.model.graph import Kind, Node
+from dbtorch.core.model.state import RunState, State
 
 
 def main() -> int:

@@ -23,9 +23,9 @@ from dbtorch.app.inbox import Inbox
 from dbtorch.app.planning import Choice, make_plan
 from dbtorch.app.runner import Runner
 from dbtorch.core.config import Config
-from dbtorch.core.graph import Kind, Node
-from dbtorch.core.run import Run
-from dbtorch.core.state import RunState
+from dbtorch.core.model.graph import Kind, Node
+from dbtorch.core.model.state import RunState
+from dbtorch.core.run.machine import Run
 from dbtorch.ports import Selected
 from dbtorch.testing import MemoryEngine, MemorySteps
 

@@ -8,33 +8,43 @@ import sys
 #: As shells have it: 128 and SIGINT's number.
 _INTERRUPTED = 130
 
+#: As `dbtorch.cli.errors` has it, which may be what cannot be imported.
+_INTERNAL = 4
+
+#: Seconds that what dbt has left behind has to end.
+_GRACE = 2.0
+
 
 def main() -> None:
-    """Start a run's dbt, if it can be, and then import everything else."""
+    """Run a command, and leave nothing of it behind."""
     gc.set_threshold(200_000)  # looking for garbage every 700 objects costs a short run a tenth
     codes: list[int] = []
     atexit.register(_leave, codes)  # the first that is registered comes last
-    early = None
     try:
-        if sys.argv[1:2] == ["run"]:
-            from dbtorch.adapters.dbt.process.early import Early
-            from dbtorch.adapters.turns import stand_back
+        from dbtorch.adapters.processes import subreaper
 
-            try:
-                early = Early(sys.argv[1:])
-                early.start()
-                stand_back()
-            except OSError:  # who needs the current folder says so
-                pass
+        subreaper.take_over()
         from dbtorch.cli.main import main
 
-        codes.append(main(early=early))
+        codes.append(main())
     except KeyboardInterrupt:  # before there was anybody to hear it: nothing has begun
         codes.append(_INTERRUPTED)
+    except Exception:  # before there was anybody to explain it
+        sys.excepthook(*sys.exc_info())
+        codes.append(_INTERNAL)
     finally:
-        if early is not None:
-            early.close()
+        _end_orphans()
     sys.exit(codes[0])
+
+
+def _end_orphans() -> None:
+    """End what dbt has left behind; who interrupts that will not wait for it."""
+    from dbtorch.adapters.processes import subreaper
+
+    try:
+        subreaper.end(grace=_GRACE)
+    except KeyboardInterrupt:
+        subreaper.end(grace=0.0)
 
 
 def _leave(codes: list[int]) -> None:

@@ -27,7 +27,10 @@ class Retry(Exception):
         self.reason = reason
         if isinstance(after, timedelta):
             after = after.total_seconds()
-        self.after = None if after is None else float(after)
+        try:
+            self.after = None if after is None else float(after)
+        except OverflowError:  # an int beyond all floats
+            self.after = float("inf")
 
 
 class Fail(Exception):
@@ -59,10 +62,11 @@ class Context:
     step: str
     attempt: int  # 1 is the first
     logical_date: datetime
-    data_interval_start: datetime
+    data_interval_start: datetime | None  # None: nothing has been loaded before
     data_interval_end: datetime
     project_dir: Path
     idempotency_key: str  # the same for every attempt of this step for this logical date
+    previous_success_end: datetime | None = None  # of the interval of the last success
     partition: str | None = None
     target: Mapping[str, Any] = field(default_factory=dict)  # name, type, database, schema, path
     params: Mapping[str, Any] = field(default_factory=dict)

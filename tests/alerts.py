@@ -3,10 +3,10 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from dbtorch.core.alerts import SEVERITIES, Alert, AlertEvent, to_json
-from dbtorch.core.outbox import Delivery, Entry, EntryKind
-from dbtorch.core.run_card import RunCard, card_to_json
-from dbtorch.core.state import FailureClass, RunState
+from dbtorch.core.alerts.alert import SEVERITIES, Alert, AlertEvent, to_json
+from dbtorch.core.alerts.card import RunCard, card_to_json
+from dbtorch.core.alerts.outbox import Delivery, Entry, EntryKind
+from dbtorch.core.model.state import FailureClass, RunState
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 RUN = "20260301T120000Z-aaaaaa"
@@ -98,6 +98,9 @@ def one_of_each() -> dict[AlertEvent, Alert]:
             AlertEvent.DEADLINE_MISSED, facts=(("Deadline", "2026-03-01 14:00 UTC"),)
         ),
         AlertEvent.SUCCEEDED: an_alert(AlertEvent.SUCCEEDED),
+        AlertEvent.GATED: an_alert(
+            AlertEvent.GATED, facts=(("Waits for source shop.orders", "2 nodes: kpis, orders"),)
+        ),
         AlertEvent.REMINDER: a_failure(
             AlertEvent.REMINDER, in_a_row=9, since=NOON - timedelta(days=2)
         ),

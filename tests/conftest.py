@@ -1,3 +1,30 @@
 """Fixtures that several suites share."""
 
-pytest_plugins = ["tests.dbt2", "tests.engines", "tests.postgres", "tests.shown", "tests.stores"]
+import os
+import time
+
+from hypothesis import HealthCheck, settings
+
+os.environ["TZ"] = "UTC"  # people read times in the machine's zone, and a test says which that is
+time.tzset()
+
+pytest_plugins = [
+    "tests.dbt2",
+    "tests.engines",
+    "tests.postgres",
+    "tests.shown",
+    "tests.stores",
+    "tests.zygote.plugin",
+    "tests.leaks",
+]
+
+#: The same inputs each time and on each machine, however slow it is: who plays dice finds new ones
+#: with --hypothesis-profile=default.
+settings.register_profile(
+    "fixed",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("fixed")

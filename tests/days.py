@@ -2,7 +2,7 @@
 
 Graphs of several shapes, lognormal durations that spread differently from node to node, days that
 differ in pace, and now and then one on which everything takes much longer. What happens is played
-by the run itself (`dbtorch.core.run`), not by the forecast.
+by the run itself (`dbtorch.core.run.machine`), not by the forecast.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from statistics import median
 
-from dbtorch.core.deadline import Deadline, Deadlines
-from dbtorch.core.events import Attempt, Finished, Outcome, Started
-from dbtorch.core.forecast import Forecast
-from dbtorch.core.graph import Kind, Node
+from dbtorch.core.model.deadline import Deadline, Deadlines
+from dbtorch.core.model.events import Attempt, Finished, Outcome, Started
+from dbtorch.core.model.graph import Kind, Node
+from dbtorch.core.model.policy import Policy, Retry
+from dbtorch.core.model.state import State
 from dbtorch.core.plan import THREADS, Plan, with_session
-from dbtorch.core.policy import Policy, Retry
-from dbtorch.core.run import Run
-from dbtorch.core.state import State
-from dbtorch.core.timekeeper import Timekeeper
+from dbtorch.core.run.forecast import Forecast
+from dbtorch.core.run.machine import Run
+from dbtorch.core.run.timekeeper import Timekeeper
 
 START = datetime(2026, 3, 1, 6, tzinfo=UTC)
 REMEMBERED = 10  # successes of a node that the history is asked for

@@ -57,14 +57,14 @@ def over(*engines: Driven) -> pytest.MarkDecorator:
 
 
 class Can(StrEnum):
-    """What tests show of engines, in the words and the order of the table in ``docs/engines.md``."""
+    """What tests show of engines, in the words and the order of the table in ``docs/output.md``."""
 
     CONTRACT = "opens, executes, cancels and closes as the run's loop expects"
     PARITY = "a run ends like `dbt build`: statuses, artifacts, every row"
     KINDS = "every kind of node runs, and a second time"
     OPTIONS = "dbt's selection and options: `--full-refresh`, `--empty`, `--defer`, windows, vars"
     RETRIES = "retries, failure classes and `on_failure` for each node"
-    TIMEOUTS = "time-outs of single nodes"
+    TIMEOUTS = "timeouts of single nodes"
     FRESHNESS = "sources that are stale hold back what is built on them"
     SQL = "`sql:` steps, rendered as dbt renders a model"
     CHECKS = "`checks:` look at relations, and hold back what is built on bad ones"

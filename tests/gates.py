@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
-#: Seconds to wait for what should happen at once.
-PATIENCE = 60
+from tests.waiting import PATIENCE, eventually
 
 
 class Gate:
@@ -24,13 +23,13 @@ class Gate:
 
     def wait(self) -> None:
         """Return when somebody stands before it."""
-        deadline = time.monotonic() + PATIENCE
-        while self._pipe is None:
-            try:
+        assert eventually(self._is_met), "nobody came"
+
+    def _is_met(self) -> bool:
+        if self._pipe is None:
+            with contextlib.suppress(OSError):
                 self._pipe = os.open(self._path, os.O_WRONLY | os.O_NONBLOCK)
-            except OSError:
-                assert time.monotonic() < deadline, "nobody came"
-                time.sleep(0.02)
+        return self._pipe is not None
 
     def forget(self) -> None:
         """Who stood before it is gone."""

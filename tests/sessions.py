@@ -8,7 +8,6 @@ import signal
 import sys
 import textwrap
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,21 +19,23 @@ import duckdb
 import psycopg
 
 from dbtorch.adapters.clock import SystemClock
-from dbtorch.adapters.dbt.request import SessionRequest
-from dbtorch.adapters.dbt.session import SessionEngine
-from dbtorch.adapters.dbt.sql_step import SqlStep
+from dbtorch.adapters.dbt.session.engine import SessionEngine
+from dbtorch.adapters.dbt.session.open_request import SessionRequest
+from dbtorch.adapters.dbt.sql_step_kind import SqlStep
 from dbtorch.app.inbox import Inbox, Interrupt
 from dbtorch.app.planning import Choice, Planned, make_plan, texts_to_resolve
 from dbtorch.app.runner import Runner
-from dbtorch.core.config import Config, Settings, StepSpec
-from dbtorch.core.events import Attempt, Batch, Changed, Finished, Outcome, Started
-from dbtorch.core.evidence import Rule
-from dbtorch.core.policy import Breaker
-from dbtorch.core.run import Run
-from dbtorch.core.state import State
+from dbtorch.core.config import Config, StepSpec
+from dbtorch.core.failures.evidence import Rule
+from dbtorch.core.model.events import Attempt, Batch, Changed, Finished, Outcome, Started
+from dbtorch.core.model.policy import Breaker
+from dbtorch.core.model.reason import Reason, ReasonKind
+from dbtorch.core.model.state import FailureClass, State
+from dbtorch.core.run.machine import Run
+from dbtorch.core.settings import Settings
 from dbtorch.ports import Emit, Selected
 from dbtorch.testing import SUCCEEDS, fails
-from tests.gates import PATIENCE
+from tests.waiting import PATIENCE, wait_for
 
 
 class Shop:
@@ -161,6 +162,10 @@ class Calls:
         self._emit(Finished(attempt, outcome))
 
 
+#: A file that is not there is no mistake where a test lets it come while the run waits.
+COMES_LATE = Rule(failure_class=FailureClass.UNKNOWN, message="no files found that match")
+
+
 class Session:
     """One run of a project; `session` makes and closes it."""
 
@@ -179,7 +184,7 @@ class Session:
         everything: bool = True,
         grace: float = 5.0,
         breaker: Breaker | None = None,
-        failure_classes: tuple[Rule, ...] = (),
+        failure_classes: tuple[Rule, ...] = (COMES_LATE,),
     ) -> None:
         """``steps`` and ``sql`` are by node id; ``each`` holds for all nodes, ``settings`` by id."""
         self.shop = shop
@@ -254,9 +259,9 @@ class Session:
         thread.start()
         return thread
 
-    def interrupt(self, reason: str = "the run got SIGINT") -> None:
+    def interrupt(self) -> None:
         """What Ctrl-C does."""
-        self.inbox.put(Interrupt(reason))
+        self.inbox.put(Interrupt(Reason(ReasonKind.SIGNAL, text="SIGINT")))
 
     @property
     def worker(self) -> int:
@@ -273,10 +278,7 @@ class Session:
 
     def until(self, condition: Callable[[], object]) -> None:
         """Wait for something that happens in another thread or process."""
-        deadline = time.monotonic() + PATIENCE
-        while not condition():
-            assert time.monotonic() < deadline, "it did not happen"
-            time.sleep(0.02)
+        wait_for(condition)
 
     # ------------------------------------------------------------ what came of it
 

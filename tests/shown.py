@@ -1,6 +1,6 @@
 """Records what tests show of engines: with ``--shown FILE``, one JSON object a line is added to it.
 
-``.ci/engines_docs.py`` makes the table in ``docs/engines.md`` of it. Tests say it with `shows`.
+``.ci/engines_docs.py`` makes the table in ``docs/output.md`` of it. Tests say it with `shows`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -29,6 +28,7 @@ class Slack(ThreadingHTTPServer):
         self.trouble: list[Trouble] = []  # one for each of the next requests
         self.always: Trouble | None = None
         self.may_look = True
+        self.closing = threading.Event()  # nobody waits for an answer any more
         self._lock = threading.Lock()
 
     @property
@@ -207,7 +207,7 @@ def arrives_and_drops(handler: _Handler) -> bool:
 
 def slow(seconds: float) -> Trouble:
     def trouble(handler: _Handler) -> bool:
-        time.sleep(seconds)
+        handler.server.closing.wait(seconds)
         return False
 
     return trouble
@@ -222,5 +222,6 @@ def slack_server() -> Iterator[Slack]:
         try:
             yield server
         finally:
+            server.closing.set()
             server.shutdown()
             thread.join()

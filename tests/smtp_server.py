@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from email.message import EmailMessage
 
+from tests.waiting import PATIENCE
+
 
 class Smtp(socketserver.ThreadingTCPServer):
     """``says`` has other answers to a command: ``{"RCPT": "550 no such user"}``."""
@@ -20,6 +22,7 @@ class Smtp(socketserver.ThreadingTCPServer):
         self.mails: list[EmailMessage] = []
         self.receivers: list[str] = []
         self.says: dict[str, str] = {}
+        self.refuses = ""  # a receiver
         self.hangs = threading.Event()
         self.hangs.set()
 
@@ -32,7 +35,7 @@ class _Session(socketserver.StreamRequestHandler):
     server: Smtp
 
     def handle(self) -> None:
-        self.server.hangs.wait(5)
+        self.server.hangs.wait(PATIENCE)
         self._say("220 mail.example ESMTP")
         while line := self.rfile.readline().decode().strip():
             word = line.split()[0].upper().partition(":")[0]
@@ -40,6 +43,8 @@ class _Session(socketserver.StreamRequestHandler):
                 if not self.server.says[word]:
                     return  # hangs up
                 self._say(self.server.says[word])
+            elif word == "RCPT" and self.server.refuses and self.server.refuses in line:
+                self._say("550 no such user")
             elif word == "DATA":
                 self._data()
             elif word == "QUIT":

@@ -1,6 +1,7 @@
 """Every kind of store for tests, and short ways to what is written into one."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -8,14 +9,21 @@ from typing import Any
 import pytest
 
 from dbtorch.adapters.store import open_store
-from dbtorch.core.events import Changed, Outcome
-from dbtorch.core.graph import Kind, Node
-from dbtorch.core.history import Lease, RunRecord
-from dbtorch.core.state import RunState, State
+from dbtorch.adapters.store.database import Transaction
+from dbtorch.adapters.store.rows import moment
+from dbtorch.adapters.store.sql import SqlStore
+from dbtorch.core.history.records import Lease, RunRecord
+from dbtorch.core.model.events import Changed, Outcome
+from dbtorch.core.model.graph import Kind, Node
+from dbtorch.core.model.identity import Identity
+from dbtorch.core.model.reason import Reason
+from dbtorch.core.model.state import RunState, State
 from dbtorch.ports import Store
-from dbtorch.testing_store import MemoryStore
+from dbtorch.testing.store import MemoryStore
 
 NOON = datetime(2026, 3, 29, 12, tzinfo=UTC)
+
+SHOP = Identity(project_id="acme/shop", name="shop")
 
 
 @pytest.fixture
@@ -35,11 +43,45 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     """An empty store of each kind."""
     opened: Store
     if request.param == "memory":
-        opened = MemoryStore()
+        opened = MemoryStore(SHOP)
     else:
-        opened = open_store(request.getfixturevalue(f"{request.param}_url"), tmp_path)
+        url = request.getfixturevalue(f"{request.param}_url")
+        opened = open_store(url, tmp_path, identity=SHOP)
     yield opened
     opened.close()
+
+
+def seen_by(store: Store, **identity: Any) -> Store:
+    """The same history as another project has it."""
+    other = replace(SHOP, **identity)
+    if isinstance(store, MemoryStore):
+        return store.of(other)
+    assert isinstance(store, SqlStore)
+    return SqlStore(store._database, other)
+
+
+def let_pass(store: Store, seconds: float) -> None:
+    """Let the clock of a store go on, as far as leases are concerned."""
+    if isinstance(store, MemoryStore):
+        clock = store.clock
+        store.clock = lambda: clock() + timedelta(seconds=seconds)
+        return
+    assert isinstance(store, SqlStore)
+
+    def set_back(transaction: Transaction) -> None:
+        for row in transaction.all("SELECT name, expires_at FROM dbtorch_leases"):
+            end = datetime.fromisoformat(row["expires_at"]) - timedelta(seconds=seconds)
+            values = {"name": row["name"], "end": moment(end)}
+            transaction.run(
+                "UPDATE dbtorch_leases SET expires_at = :end WHERE name = :name", values
+            )
+
+    store._database.write(set_back)
+
+
+def whenever(lease: Lease | None) -> Lease | None:
+    """A lease apart from when it was taken and until when it holds."""
+    return lease and replace(lease, acquired_at=NOON, expires_at=after(60))
 
 
 def after(seconds: float) -> datetime:
@@ -53,6 +95,7 @@ def a_run(run_id: str = "r1", **given: Any) -> RunRecord:
         "pipeline": "default",
         "project": "shop",
         "target": "dev",
+        "place": given.get("target", "dev"),
         "logical_date": NOON,
         "data_interval_start": NOON - timedelta(days=1),
         "data_interval_end": NOON,
@@ -62,8 +105,8 @@ def a_run(run_id: str = "r1", **given: Any) -> RunRecord:
     return RunRecord(**{**values, **given})
 
 
-def a_node(id: str, kind: Kind = Kind.MODEL, **given: Any) -> Node:
-    return Node(id=id, kind=kind, name=id.rpartition(".")[2], **given)
+def a_node(id: str, kind: Kind | None = None, **given: Any) -> Node:
+    return Node(id=id, kind=kind or Kind.of(id) or Kind.MODEL, name=id.rpartition(".")[2], **given)
 
 
 def a_lease(run_id: str = "r1", **given: Any) -> Lease:
@@ -104,7 +147,7 @@ def an_attempt(
         to or outcome.state,
         start + seconds,
         number,
-        reason=outcome.message,
+        reason=Reason.said(outcome.message),
         outcome=outcome,
         retry_at=retry_at,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dbtorch.adapters.processes import this_host
+from dbtorch.adapters.processes.liveness import this_host
 
 
 def actor() -> str:

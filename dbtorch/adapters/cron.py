@@ -1,36 +1,224 @@
-"""Which interval of a schedule a run stands for."""
+"""When a schedule ticks, and which interval between two ticks a run stands for.
+
+croniter finds wall-clock times; which instants these are is decided here, as cron daemons do: a
+fixed time comes once a day, at its first pass where a clock is set back and right after the gap
+where it is set forward. With a wildcard minute or hour the clock is followed through both passes.
+
+A tick on a day or in a window that is left out is none: the next one's interval covers it.
+"""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
 
 from dbtorch.core.config import Schedule
+from dbtorch.core.model.interval import Interval, NoInterval
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
+_DAY = timedelta(days=1)
+_SECOND = timedelta(seconds=1)
+_LEAST = timedelta(microseconds=1)
 
-def interval(schedule: Schedule | None, logical_date: datetime) -> tuple[datetime, datetime]:
-    """Start and end, in UTC, of the data interval of a run.
+#: Aliases whose minute or hour is a wildcard.
+_WILD = frozenset({"@hourly"})
 
-    With a schedule: from the last tick at or before the logical date to the tick after it. Without
-    one the interval has no width. Ticks are wall-clock times of the schedule's time zone: a time
-    that a clock change skips happens when the clock has moved on, one that it repeats happens once.
+
+class NoTick(ValueError):
+    """There is no tick: before the start of a schedule, after its end, where the calendar ends."""
+
+
+class _Rhythm(Protocol):
+    def at_or_before(self, at: datetime) -> datetime: ...
+
+    def after(self, at: datetime) -> datetime: ...
+
+
+def interval(schedule: Schedule, logical_date: datetime | None, now: datetime) -> Interval:
+    """The interval that holds the logical date; without one the last that is complete.
+
+    Raises `NoInterval` where the calendar or the schedule ends.
     """
-    if schedule is None:
-        return logical_date, logical_date
-    from zoneinfo import ZoneInfo
+    ticks = Ticks(schedule)
+    at = now if logical_date is None else logical_date
+    try:
+        last = ticks.at_or_before(at)
+        if logical_date is None:
+            return ticks.interval(last)
+        return Interval(last, ticks.after(at))
+    except NoTick as error:
+        raise NoInterval(
+            f"the schedule {str(schedule)!r} has no interval at {at.isoformat()}"
+        ) from error
 
-    from croniter import croniter
 
-    zone = ZoneInfo(schedule.timezone)
-    local = logical_date.astimezone(zone).replace(tzinfo=None)
-    ticks = croniter(schedule.cron, local)
-    at_or_before = local if croniter.match(schedule.cron, local) else ticks.get_prev(datetime)
-    after = croniter(schedule.cron, at_or_before).get_next(datetime)
-    return _utc(at_or_before, zone), _utc(after, zone)
+class Ticks:
+    """The instants at which a schedule ticks, in UTC; the start of its first interval is no tick.
+
+    Raises `ProjectError` where days that it leaves out cannot be read.
+    """
+
+    def __init__(self, schedule: Schedule) -> None:
+        from zoneinfo import ZoneInfo
+
+        self._schedule = schedule
+        self._zone = ZoneInfo(schedule.timezone)
+        self._start, self._end = _utc(schedule.start_date), _utc(schedule.end_date)
+        self._rhythms: list[_Rhythm] = [_Cron(cron, self._zone) for cron in schedule.crons]
+        if schedule.every is not None:
+            epoch = datetime(1970, 1, 1, tzinfo=self._zone).astimezone(UTC)
+            self._rhythms.append(_Every(schedule.every, self._start or epoch))
+
+    def at_or_before(self, at: datetime) -> datetime:
+        """The last tick that is not later, or the start of the first interval.
+
+        Raises `NoTick` before that.
+        """
+        at = at if self._end is None else min(at, self._end)
+        while True:
+            found = max(_found(one.at_or_before, at) for one in self._rhythms)
+            if self._start is not None and found <= self._start <= at:
+                return self._start
+            if self._start is not None and at < self._start:
+                raise NoTick(f"the schedule starts at {self._start.isoformat()}")
+            if self._counts(found):
+                return found
+            at = found - _LEAST
+
+    def after(self, at: datetime) -> datetime:
+        """The first tick that is later. Raises `NoTick` where there is none."""
+        at = at if self._start is None else max(at, self._start)
+        while True:
+            at = min(_found(one.after, at) for one in self._rhythms)
+            if self._end is not None and at > self._end:
+                raise NoTick(f"the schedule ends at {self._end.isoformat()}")
+            if self._counts(at):
+                return at
+
+    def between(self, start: datetime, end: datetime) -> Iterator[datetime]:
+        """The ticks after ``start`` and not after ``end``, the oldest first."""
+        at = start
+        try:
+            while (at := self.after(at)) <= end:
+                yield at
+        except NoTick:
+            return
+
+    def interval(self, tick: datetime) -> Interval:
+        """What the run of a tick stands for. Raises `NoTick` where none comes before it."""
+        return Interval(self.at_or_before(tick - _LEAST), tick)
+
+    def blacked_out(self, at: datetime) -> bool:
+        """Whether a moment lies in a window in which nothing starts."""
+        wall = at.astimezone(self._zone).replace(tzinfo=None)
+        return any(window.covers(wall) for window in self._schedule.blackouts)
+
+    def _counts(self, tick: datetime) -> bool:
+        if self._schedule.except_ and tick.astimezone(self._zone).date() in self._except:
+            return False
+        return not self._schedule.blackouts or not self.blacked_out(tick)
+
+    @cached_property
+    def _except(self) -> frozenset[date]:
+        from dbtorch.adapters.except_dates import dates_in
+
+        said = self._schedule.except_
+        days = {day for day in said if isinstance(day, date)}
+        return frozenset(days.union(*(dates_in(one) for one in said if isinstance(one, str))))
 
 
-def _utc(wall: datetime, zone: ZoneInfo) -> datetime:
-    return wall.replace(tzinfo=zone).astimezone(UTC)
+def _utc(at: datetime | None) -> datetime | None:
+    return None if at is None else at.astimezone(UTC)
+
+
+def _found(find: Callable[[datetime], datetime], at: datetime) -> datetime:
+    try:
+        return find(at)
+    except Exception as error:  # croniter has its own, and lets others through
+        raise NoTick(f"the calendar ends near {at.isoformat()}") from error
+
+
+class _Every:
+    """So much time after another, whatever clocks show."""
+
+    def __init__(self, seconds: float, anchor: datetime) -> None:
+        self._step, self._anchor = timedelta(seconds=seconds), anchor
+
+    def at_or_before(self, at: datetime) -> datetime:
+        return self._anchor + (at - self._anchor) // self._step * self._step
+
+    def after(self, at: datetime) -> datetime:
+        return self.at_or_before(at) + self._step
+
+
+class _Cron:
+    """One cron expression in a zone."""
+
+    def __init__(self, cron: str, zone: ZoneInfo) -> None:
+        self._cron = cron
+        self._zone = zone
+        self._wild = cron in _WILD or any(field.startswith("*") for field in cron.split()[:2])
+
+    def at_or_before(self, at: datetime) -> datetime:
+        """The last tick that is not later."""
+        wall, shift = self._around(at)
+        found: list[datetime] = []
+        for tick in self._walls(wall + shift + _SECOND, "get_prev"):
+            if found and tick < wall - shift:
+                break
+            found += [one for one in self._instants(tick) if one <= at]
+        return max(found)
+
+    def after(self, at: datetime) -> datetime:
+        """The first tick that is later."""
+        wall, shift = self._around(at)
+        found: list[datetime] = []
+        for tick in self._walls(wall - shift - _SECOND, "get_next"):
+            if found and tick > wall + shift:
+                break
+            found += [one for one in self._instants(tick) if one > at]
+        return min(found)
+
+    def _around(self, at: datetime) -> tuple[datetime, timedelta]:
+        """The wall-clock time, and how far from it the instants nearby may be out of order."""
+        offsets = [_offset(at + days * _DAY, self._zone) for days in (-1, 0, 1)]
+        wall = (at.astimezone(UTC) + offsets[1]).replace(tzinfo=None)
+        return wall, 2 * (max(offsets) - min(offsets))
+
+    def _walls(self, start: datetime, step: str) -> Iterator[datetime]:
+        """Wall-clock times that the fields name, one after the other."""
+        from croniter import croniter
+
+        ticks: Any = getattr(croniter(self._cron, start), step)
+        while True:
+            yield ticks(datetime)
+
+    def _instants(self, wall: datetime) -> list[datetime]:
+        """When a clock shows this; in a gap it never does, and a fixed time comes after that."""
+        first, second = (
+            wall.replace(tzinfo=self._zone, fold=fold).astimezone(UTC) for fold in (0, 1)
+        )
+        if first == second:
+            return [first]
+        if first < second:
+            return [first, second] if self._wild else [first]
+        return [] if self._wild else [self._change(second, first)]
+
+    def _change(self, before: datetime, after: datetime) -> datetime:
+        """When the clock was set, between two instants."""
+        old = _offset(before, self._zone)
+        while (seconds := (after - before) // _SECOND) > 1:
+            middle = before + seconds // 2 * _SECOND
+            if _offset(middle, self._zone) == old:
+                before = middle
+            else:
+                after = middle
+        return after
+
+
+def _offset(at: datetime, zone: ZoneInfo) -> timedelta:
+    return at.astimezone(zone).utcoffset() or timedelta()

@@ -1,11 +1,23 @@
-"""Where the files of a run are."""
+"""The id of a run, and where its files are."""
 
 from __future__ import annotations
 
+import os
 import re
+import time
 from pathlib import Path
 
-from dbtorch.adapters.run_folder import run_folder
+from dbtorch.core.model.events import Attempt
+
+#: When a run began, in its first execution: dbt 2 takes ``run_started_at`` from it, and our worker
+#: and teller let dbt 1 do so.
+STARTED = "DBT_RUN_STARTED_AT"
+
+#: Folder of all runs, in dbtorch's own.
+RUNS = "runs"
+
+#: Where the windows of microbatch models end, when that is not where the run began.
+WINDOW_END = "DBTORCH_DATA_INTERVAL_END"
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]")
 
@@ -13,11 +25,16 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]")
 _LONGEST = 150
 
 
-class RunFiles:
-    """The folder of a run: ``.dbtorch/runs/<run_id>/``."""
+def new_run_id() -> str:
+    """The time, so that runs sort by it, and something that no other run has."""
+    return f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.urandom(3).hex()}"
 
-    def __init__(self, project_dir: Path, run_id: str) -> None:
-        self.root = Path(run_folder(project_dir, run_id))
+
+class RunFiles:
+    """The folder of a run: ``runs/<run_id>/`` in dbtorch's folder (`state_dir`)."""
+
+    def __init__(self, state_dir: Path, run_id: str) -> None:
+        self.root = state_dir / RUNS / run_id
         self._nodes = self.root / "nodes"  # one for all: dbt 2 looks into every folder of a project
         self._made = False
 
@@ -26,16 +43,20 @@ class RunFiles:
         """What dbt prints."""
         return self.root / "dbt.log"
 
+    def private(self, name: str) -> Path:
+        """What the history must not have as it is; nobody but the owner may read it."""
+        return self.root / "private" / f"{_file_safe(name)}.json"
+
     def path(self, node_id: str, number: int) -> Path:
         """The log of one attempt, whether or not it exists."""
         return self._nodes / f"{_file_safe(node_id)}.{number}.log"
 
-    def log(self, node_id: str, number: int) -> Path:
+    def log(self, attempt: Attempt) -> Path:
         """The log of one attempt, to be written; its folder exists."""
         if not self._made:
             self._nodes.mkdir(parents=True, exist_ok=True)
             self._made = True
-        return self.path(node_id, number)
+        return self.path(attempt.node_id, attempt.number)
 
 
 def _file_safe(node_id: str) -> str:

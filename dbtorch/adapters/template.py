@@ -5,20 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from functools import cache
 from typing import TYPE_CHECKING, Any
+
+from dbtorch.adapters.template_limits import TemplateError, budget
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 #: One expression and nothing around it.
 _LONE = re.compile(r"\s*\{\{-?((?:(?!\{\{|\}\}).)*?)-?\}\}\s*", re.DOTALL)
-
-
-class TemplateError(Exception):
-    """A template cannot be rendered; the text is one sentence that quotes it."""
-
-    dbtorch_outcome = "code"  # what it means where it ends a step's process
 
 
 class Moment(datetime):
@@ -33,19 +28,20 @@ def run_values(
     id: str,
     pipeline: str,
     logical_date: datetime,
-    data_interval_start: datetime,
+    data_interval_start: datetime | None,
     data_interval_end: datetime,
+    previous_success_end: datetime | None = None,
     partition: str | None = None,
 ) -> dict[str, Any]:
-    """What templates know as ``run``."""
-    return {
-        "id": id,
-        "pipeline": pipeline,
-        "logical_date": _moment(logical_date),
-        "data_interval_start": _moment(data_interval_start),
-        "data_interval_end": _moment(data_interval_end),
-        "partition": partition,
+    """What templates know as ``run``: a time that is empty is not there, or "None" would be."""
+    times = {
+        "logical_date": logical_date,
+        "data_interval_start": data_interval_start,
+        "data_interval_end": data_interval_end,
+        "previous_success_end": previous_success_end,
     }
+    known = {name: _moment(time) for name, time in times.items() if time is not None}
+    return {"id": id, "pipeline": pipeline, **known, "partition": partition}
 
 
 def render(
@@ -120,6 +116,7 @@ def _value(expression: str, names: Mapping[str, Any]) -> Any:
 
 def _guarded(template: str, work: Any) -> Any:
     """Do it; whatever a user's expression raises becomes a `TemplateError`."""
+    budget.renew()
     try:
         return work()
     except TemplateError as error:
@@ -134,31 +131,10 @@ def _quoted(template: str) -> str:
     return repr(text if len(text) <= 120 else text[:119] + "…")
 
 
-@cache
 def _environment() -> Environment:
-    """Sandboxed, and strict: what does not exist is an error and not an empty text."""
-    from jinja2 import ChainableUndefined, StrictUndefined
-    from jinja2.sandbox import SandboxedEnvironment
+    from dbtorch.adapters.strict_jinja import environment  # whoever has no template needs no jinja2
 
-    class Missing(ChainableUndefined, StrictUndefined):
-        """Strict where it is used, so ``outputs.a.rows | default(0)`` works."""
-
-        @property
-        def _undefined_message(self) -> str:
-            known = self._undefined_obj
-            if isinstance(known, Mapping):
-                names = ", ".join(map(str, known)) or "nothing"
-                return f"there is no {self._undefined_name!r} (there is: {names})"
-            return super()._undefined_message
-
-    class Strict(SandboxedEnvironment):
-        def getattr(self, obj: Any, attribute: str) -> Any:
-            # JSON has keys such as "items" and "values": the key wins over dict's method.
-            if isinstance(obj, Mapping) and attribute in obj:
-                return obj[attribute]
-            return super().getattr(obj, attribute)
-
-    return Strict(undefined=Missing, keep_trailing_newline=True, autoescape=False)
+    return environment()
 
 
 def _env_var(env: Mapping[str, str]) -> Any:

@@ -8,9 +8,10 @@ from dataclasses import replace
 from datetime import datetime
 
 from dbtorch.app.takeover import Takeover, attempts_of, take_over
-from dbtorch.core.events import Changed
-from dbtorch.core.history import Lease, RunRecord
-from dbtorch.core.state import RunState, State
+from dbtorch.core.history.records import Lease, RunRecord
+from dbtorch.core.model.events import Changed
+from dbtorch.core.model.reason import Reason
+from dbtorch.core.model.state import RunState, State
 from dbtorch.ports import LeaseHeld, Store
 
 
@@ -19,13 +20,12 @@ def as_it_is(run: RunRecord) -> RunRecord:
     return replace(run, nodes=take_over(run).nodes)
 
 
-def close(store: Store, run_id: str, reason: str, mine: Lease) -> RunState | None:
+def close(store: Store, run_id: str, reason: Reason, mine: Lease, now: datetime) -> RunState | None:
     """Write that an abandoned run is cancelled; answers how it had ended if somebody was faster.
 
     Attempts under way are lost, what waits is cancelled. ``mine`` is the run's lease for the time
     of writing, so that nobody goes on with the run meanwhile. Raises `LeaseHeld` if somebody does.
     """
-    now = mine.acquired_at
     with _held(store, mine) as lease:
         run = store.run(run_id)
         if run is None or run.state is not RunState.RUNNING:
@@ -36,7 +36,7 @@ def close(store: Store, run_id: str, reason: str, mine: Lease) -> RunState | Non
     return None
 
 
-def _left_out(run: Takeover, reason: str, now: datetime) -> Iterator[Changed]:
+def _left_out(run: Takeover, reason: Reason, now: datetime) -> Iterator[Changed]:
     for node in run.nodes:
         if node.state in (State.PENDING, State.UP_FOR_RETRY):
             yield Changed(
@@ -52,7 +52,7 @@ def _left_out(run: Takeover, reason: str, now: datetime) -> Iterator[Changed]:
 @contextmanager
 def _held(store: Store, lease: Lease) -> Iterator[Lease | None]:
     try:
-        store.acquire(lease, now=lease.acquired_at)
+        lease, _ = store.acquire(lease)
     except LeaseHeld as held:
         if held.lease.run_id == lease.run_id:
             raise

@@ -16,14 +16,15 @@ from datetime import datetime
 from types import TracebackType
 from typing import Self
 
-from dbtorch.app.courier import Courier
-from dbtorch.core.deadline import Late
-from dbtorch.core.events import Changed
-from dbtorch.core.incidents import Incident
-from dbtorch.core.outbox import Delivery, Entry
-from dbtorch.core.state import RunState
-from dbtorch.core.telling import Telling
-from dbtorch.ports import Clock, Notifier, Outbox, StoreError
+from dbtorch.app.delivery import DeliveryWorker
+from dbtorch.core.alerts.compose import AlertComposer
+from dbtorch.core.alerts.incidents import Incident
+from dbtorch.core.alerts.outbox import Delivery, Entry
+from dbtorch.core.errors import StoreError
+from dbtorch.core.model.deadline import Late
+from dbtorch.core.model.events import Changed
+from dbtorch.core.model.state import RunState
+from dbtorch.ports import Clock, Notifier, Outbox
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ class Alerting:
 
     def __init__(
         self,
-        make: Callable[[], Telling],
+        make: Callable[[], AlertComposer],
         store: Outbox,
         notifiers: Mapping[str, Notifier],
         clock: Clock,
@@ -61,10 +62,12 @@ class Alerting:
         random: Callable[[], float],
         on_left: Callable[[Sequence[Delivery]], None] = lambda _: None,
         patience: float = PATIENCE,
+        hide: Callable[[str], str] = str,
     ) -> None:
         """``make`` reads what is known of the run; it is called in the thread.
 
-        ``on_left`` is told of messages that could not be delivered so far.
+        ``on_left`` is told of messages that could not be delivered so far; ``hide`` takes secrets
+        out of why.
         """
         self._make = make
         self._store = store
@@ -74,7 +77,8 @@ class Alerting:
         self._patience = patience
         self._queue: queue.SimpleQueue[_Item] = queue.SimpleQueue()
         self._couriers = [
-            Courier(store, name, notifier, clock, random) for name, notifier in notifiers.items()
+            DeliveryWorker(store, name, notifier, clock, random, hide)
+            for name, notifier in notifiers.items()
         ]
         self._told_at: datetime | None = None
         self._entries: list[Entry] = []  # not written yet
@@ -125,6 +129,11 @@ class Alerting:
             courier.stop()
         for courier in self._couriers:
             courier.join(_TICK)
+        asking = threading.Thread(target=self._say_what_is_left, daemon=True)
+        asking.start()
+        asking.join(self._patience)  # whatever holds the outbox does not hold the run
+
+    def _say_what_is_left(self) -> None:
         try:
             left = self._store.outbox(run_id=self._run_id, pending=True)
         except StoreError as problem:
@@ -149,7 +158,7 @@ class Alerting:
             if None in items:
                 return
 
-    def _begin(self) -> Telling | None:
+    def _begin(self) -> AlertComposer | None:
         try:
             telling = self._make()
             self._keep(telling)
@@ -173,7 +182,7 @@ class Alerting:
         except queue.Empty:
             return items
 
-    def _tell(self, telling: Telling, items: Sequence[_Item]) -> None:
+    def _tell(self, telling: AlertComposer, items: Sequence[_Item]) -> None:
         for item in items:
             if isinstance(item, Late):
                 telling.late(item)
@@ -184,7 +193,7 @@ class Alerting:
                 telling.changed(item)
         self._keep(telling)
 
-    def _keep(self, telling: Telling) -> None:
+    def _keep(self, telling: AlertComposer) -> None:
         """Write what there is to tell, progress now and then only; and have it delivered."""
         now = self._clock.now()
         since = self._told_at

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from dbtorch.app.takeover import attempts_of, take_over
-from dbtorch.core.events import Changed
-from dbtorch.core.graph import Kind
-from dbtorch.core.history import NodeRecord, RunRecord
-from dbtorch.core.state import RunState, State
+from dbtorch.core.history.records import NodeRecord, RunRecord, held_back
+from dbtorch.core.model.events import Changed
+from dbtorch.core.model.graph import Kind
+from dbtorch.core.model.reason import Reason
+from dbtorch.core.model.state import RunState, State
 
 _BAD = frozenset({State.FAILED, State.UPSTREAM_FAILED, State.CANCELLED})
 
@@ -23,7 +24,7 @@ class Marked:
     run_state: RunState
 
 
-def mark(run: RunRecord, node: NodeRecord, state: State, why: str, now: datetime) -> Marked:
+def mark(run: RunRecord, node: NodeRecord, state: State, why: Reason, now: datetime) -> Marked:
     """Give a node of a run that nobody drives another final state.
 
     Attempts stay as they are, but for those whose supervisor is gone: they are lost. A run in which
@@ -39,16 +40,14 @@ def mark(run: RunRecord, node: NodeRecord, state: State, why: str, now: datetime
         at=now,
         reason=why,
     )
-    states = [
-        state if other.id == node.id else other.state
-        for other in taken.nodes
-        if other.kind is not Kind.SESSION
-    ]
-    return Marked(changes=(*taken.changes, change), run_state=_run_state(run, state, states))
+    nodes = [replace(one, state=state) if one.id == node.id else one for one in taken.nodes]
+    return Marked(changes=(*taken.changes, change), run_state=_run_state(run, state, nodes))
 
 
-def _run_state(run: RunRecord, marked: State, states: Iterable[State]) -> RunState:
+def _run_state(run: RunRecord, marked: State, nodes: Sequence[NodeRecord]) -> RunState:
     if marked is State.FAILED:
         return RunState.FAILED
-    good = all(state.final and state not in _BAD for state in states)
-    return RunState.SUCCESS if good else run.state
+    states = [node.state for node in nodes if node.kind is not Kind.SESSION]
+    if not all(state.final and state not in _BAD for state in states):
+        return run.state
+    return RunState.GATED if held_back(nodes, run.edges) else RunState.SUCCESS

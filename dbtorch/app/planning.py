@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
-from dbtorch.app.checking import Checking, CheckingError, Remember, find_checks
-from dbtorch.app.gating import Gates, GatingError, find_gates
-from dbtorch.app.settling import Levels
-from dbtorch.core.config import Config, Settings, StepSpec
-from dbtorch.core.graph import CycleError, Graph, Kind, Node
-from dbtorch.core.naming import did_you_mean
+from dbtorch.app.check_planning import Checking, Remember, find_checks
+from dbtorch.app.gate_planning import Gates, find_gates
+from dbtorch.app.policies import Levels
+from dbtorch.core.config import Config, StepSpec
+from dbtorch.core.errors import PlanError
+from dbtorch.core.model.graph import CycleError, Graph, Kind, Node
+from dbtorch.core.model.naming import named_apart
+from dbtorch.core.model.ownership import owned
+from dbtorch.core.model.selection import step_named
 from dbtorch.core.plan import STEPS, THREADS, Plan, with_session
+from dbtorch.core.settings import Settings
+from dbtorch.core.text.nearest import did_you_mean
 from dbtorch.ports import Selected
 
 _STEP = "step:"
 
-
-class PlanError(Exception):
-    """What the user wrote does not make a plan; one sentence with file, line and names."""
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +32,7 @@ class Planned:
     plan: Plan
     on_engine: frozenset[str]  # dbt nodes, sql steps and both ends of the session
     opens_database: frozenset[str]  # steps for which the session lets go of the database file
+    held_back: tuple[str, ...] = ()  # steps after what is selected that nobody asked for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +43,11 @@ class Choice:
     pipeline: Settings = field(default_factory=Settings)  # of nodes that say nothing of their own
     steps: bool = True
     everything: bool = True  # no selection was given, so every step takes part
-    fail_fast: bool = False
+    downstream: bool = True  # steps after what is selected come along, and steps before those
+    named: frozenset[str] = frozenset()  # steps by name
+    left_out: frozenset[str] = frozenset()  # steps by name, whatever else is said
+    unchecked: tuple[str, ...] = ()  # names, or patterns, of what is not checked
+    owner: str = ""  # of nodes that nobody else owns
     freshness: bool = True  # sources are checked
     checks: bool = True  # and so is what has checks
 
@@ -48,7 +57,7 @@ def texts_to_resolve(config: Config) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for spec in config.steps.values():
         for text in (*spec.produces, *spec.after):
-            if _step_named(text, config) is None and not text.startswith(_STEP):
+            if step_named(text, config.steps) is None and not text.startswith(_STEP):
                 found[text] = None
     return tuple(found)
 
@@ -62,12 +71,10 @@ def make_plan(
     remember: Remember | None = None,
 ) -> Planned:
     """Put everything together; ``remember`` what checks compare with. Raises `PlanError`."""
-    wiring = _Wiring(selected, config)
+    wiring, gates, checking = _parts(selected, config, settings, choice, remember)
     steps = wiring.chosen(choice) if choice.steps else {}
     members = [node for node in selected.nodes if node.id in selected.selected]
     hooks = [node for node in selected.nodes if node.kind is Kind.OPERATION] if members else []
-    gates = _gates(selected, config, settings, choice)
-    checking = _checking(selected, config, settings, choice, remember)
     nodes = [
         *(wiring.nodes[spec.id] for spec in steps.values()),
         *gates.nodes,
@@ -80,7 +87,7 @@ def make_plan(
     edges += list(checking.edges(edges, kinds, produced))
     nodes += checking.nodes
     on_engine = {node.id for node in (*members, *gates.nodes, *checking.nodes)}
-    on_engine |= {s.id for s in steps.values() if s.type == "sql"}
+    on_engine |= {s.id for s in steps.values() if s.on_engine}
     opens = frozenset(s.id for s in steps.values() if _opens_database(s, selected))
     levels = Levels(config, steps, settings, overrides=choice.overrides, pipeline=choice.pipeline)
     policies = {
@@ -91,19 +98,27 @@ def make_plan(
         )
         for node in nodes
     }
-    graph, policies = with_session(
+    nodes = owned(
         nodes,
+        among=selected.nodes,
+        edges=selected.edges,
+        folders=config.alerts.folders if config.alerts is not None else {},
+        otherwise=choice.owner,
+    )
+    graph, policies = with_session(
+        named_apart(nodes, among=(*selected.nodes, *nodes)),
         edges,
         frozenset(on_engine),
         policies,
         retry=levels.retry(),
+        owner=choice.owner,
     )
     plan = Plan(
         graph=graph,
         policies=policies,
         pools={**config.pools, THREADS: selected.threads, STEPS: config.max_steps},
         expected=durations,
-        fail_fast=choice.fail_fast or selected.fail_fast,
+        fail_fast=selected.fail_fast,
         breaker=config.circuit_breaker,
         limits=gates.limits or {},
         checks=checking.watches,
@@ -111,29 +126,52 @@ def make_plan(
         apart=levels.apart(nodes, edges) if selected.batches is not None else frozenset(),
     )
     ends = {node.id for node in graph.nodes.values() if node.kind is Kind.SESSION}
-    return Planned(plan=plan, on_engine=frozenset(on_engine | ends), opens_database=opens)
+    return Planned(
+        plan=plan,
+        on_engine=frozenset(on_engine | ends),
+        opens_database=opens,
+        held_back=wiring.held_back(choice, steps),
+    )
 
 
-def _gates(
-    selected: Selected, config: Config, settings: Mapping[str, Settings], choice: Choice
-) -> Gates:
+def graph_problems(selected: Selected, config: Config) -> tuple[str, ...]:
+    """What is wrong with how steps, gates and checks name things of the project."""
     try:
-        return find_gates(selected, config, settings, wanted=choice.freshness)
-    except GatingError as error:
-        raise PlanError(str(error)) from error
+        _parts(selected, config, {}, Choice(), None)
+    except PlanError as error:
+        return error.problems
+    return ()
 
 
-def _checking(
+def _parts(
     selected: Selected,
     config: Config,
     settings: Mapping[str, Settings],
     choice: Choice,
     remember: Remember | None,
-) -> Checking:
+) -> tuple[_Wiring, Gates, Checking]:
+    """What dbtorch puts beside dbt's nodes. Raises `PlanError` with what is wrong with all."""
+    wrong: list[str] = []
+    wiring = _unless(wrong, lambda: _Wiring(selected, config))
+    gates = _unless(wrong, lambda: find_gates(selected, config, settings, wanted=choice.freshness))
+    checking = _unless(
+        wrong,
+        lambda: find_checks(
+            selected, config, settings, remember, wanted=choice.checks, but=choice.unchecked
+        ),
+    )
+    if wiring is None or gates is None or checking is None:
+        raise PlanError(wrong)
+    return wiring, gates, checking
+
+
+def _unless(wrong: list[str], make: Callable[[], _T]) -> _T | None:
+    """What is made; None where it cannot be, with the reasons among what is ``wrong``."""
     try:
-        return find_checks(selected, config, settings, remember, wanted=choice.checks)
-    except CheckingError as error:
-        raise PlanError(str(error)) from error
+        return make()
+    except PlanError as error:
+        wrong += error.problems
+        return None
 
 
 def step_node(spec: StepSpec) -> Node:
@@ -158,32 +196,62 @@ class _Wiring:
         self._selected = selected
         self._config = config
         specs = config.steps.values()
+        self._wrong: list[str] = []
         self.nodes = {spec.id: step_node(spec) for spec in specs}
         self.produces = {spec.id: self._sources(spec) for spec in specs}
         self.after = {spec.id: self._after(spec) for spec in specs}
         self._one_producer_each(specs)
+        if self._wrong:
+            raise PlanError(self._wrong)
         self.project = self._whole_graph()
 
     def chosen(self, choice: Choice) -> dict[str, StepSpec]:
         """Steps that take part, by name.
 
-        Without a selection all do. With one, a step comes along with the source it produces, or
-        when all the dbt nodes it comes after are selected; and with it the steps before it.
+        Without a selection all do. With one, a step takes part when it is named, or when a source
+        that it produces is selected, and then with the steps before it; and a step that comes
+        after selected nodes only where those are to come along.
         """
         specs = self._config.steps
+        producers = {spec.id for spec in specs.values() if self._is_read(spec)}
+        taken = {specs[name].id for name in choice.named if name in specs} | producers
         if choice.everything:
-            return dict(specs)
-        taken = {spec.id for spec in specs.values() if self._is_selected(spec)}
+            taken = {spec.id for spec in specs.values()}
+        elif choice.downstream:
+            taken = self._with_both_sides(taken)
+        else:
+            taken |= self._leaders(producers)
+        return {
+            name: spec
+            for name, spec in specs.items()
+            if spec.id in taken and name not in choice.left_out
+        }
+
+    def held_back(self, choice: Choice, steps: Mapping[str, StepSpec]) -> tuple[str, ...]:
+        """Names of steps that would have come along, had somebody asked for it."""
+        if choice.downstream or choice.everything or not choice.steps:
+            return ()
+        along = self.chosen(replace(choice, downstream=True))
+        return tuple(name for name in along if name not in steps)
+
+    def _with_both_sides(self, taken: set[str]) -> set[str]:
+        specs = self._config.steps.values()
+        taken = taken | {spec.id for spec in specs if self._follows_selected(spec)}
         while True:
-            more = {
-                spec.id
-                for spec in specs.values()
-                if spec.id not in taken and self._comes_along(spec, taken)
-            }
+            more = {s.id for s in specs if s.id not in taken and self._comes_along(s, taken)}
             if not more:
-                break
+                return taken
             taken |= more
-        return {name: spec for name, spec in specs.items() if spec.id in taken}
+
+    def _leaders(self, ids: Iterable[str]) -> set[str]:
+        """Steps before these, near and far."""
+        found: set[str] = set()
+        waiting = list(ids)
+        while waiting:
+            before = (self.after[waiting.pop()] & self.nodes.keys()) - found
+            found |= before
+            waiting += before
+        return found
 
     def edges_of(self, steps: Mapping[str, StepSpec]) -> list[tuple[str, str]]:
         """Edges between the chosen steps and what the run executes."""
@@ -214,9 +282,10 @@ class _Wiring:
             and self.project.parents(test.id)
         }
 
-    def _is_selected(self, spec: StepSpec) -> bool:
-        if self.produces[spec.id] & self._selected.selected_sources:
-            return True
+    def _is_read(self, spec: StepSpec) -> bool:
+        return bool(self.produces[spec.id] & self._selected.selected_sources)
+
+    def _follows_selected(self, spec: StepSpec) -> bool:
         dbt_nodes = self.after[spec.id] - self.nodes.keys()
         chosen = self._selected.selected | self._selected.selected_sources
         return bool(dbt_nodes) and dbt_nodes <= chosen
@@ -233,22 +302,27 @@ class _Wiring:
             ids = self._selected.resolved.get(text, frozenset())
             wrong = [id for id in ids if kinds.get(id) is not Kind.SOURCE]
             if wrong:
-                raise PlanError(
+                self._wrong.append(
                     f"{spec.origin}: step {spec.name} produces {text!r}, which is no source but "
                     f"{min(wrong)}; write source:<source name>.<table>"
                 )
+                continue
             if not ids:
-                raise PlanError(self._unknown(spec, "produces", text))
+                self._wrong.append(self._unknown(spec, "produces", text))
             found |= ids
         return frozenset(found)
 
     def _after(self, spec: StepSpec) -> frozenset[str]:
         found: set[str] = set()
         for text in spec.after:
-            step = _step_named(text, self._config)
-            ids = {step} if step is not None else self._selected.resolved.get(text, frozenset())
+            step = step_named(text, self._config.steps)
+            ids = (
+                {Kind.STEP.id_of(step)}
+                if step is not None
+                else self._selected.resolved.get(text, frozenset())
+            )
             if not ids:
-                raise PlanError(self._unknown(spec, "comes after", text))
+                self._wrong.append(self._unknown(spec, "comes after", text))
             found |= ids
         return frozenset(found)
 
@@ -267,7 +341,7 @@ class _Wiring:
             for source in sorted(self.produces[spec.id]):
                 first = producer.setdefault(source, spec)
                 if first is not spec:
-                    raise PlanError(
+                    self._wrong.append(
                         f"{spec.origin}: step {spec.name} produces {source}, which step "
                         f"{first.name} ({first.origin}) already does; a source has one producer"
                     )
@@ -286,17 +360,8 @@ class _Wiring:
                 for spec in self._config.steps.values()
                 if spec.id in error.cycle
             ]
-            raise PlanError(
-                f"{error}; change produces or after of step {' or '.join(where)}"
-            ) from error
-
-
-def _step_named(text: str, config: Config) -> str | None:
-    """The id of the step a text names; None when dbt has to say what it means."""
-    name = text.removeprefix(_STEP).removeprefix("step.")
-    if name in config.steps and (name != text or ":" not in text):
-        return config.steps[name].id
-    return None
+            change = f"change produces or after of step {' or '.join(where)}"
+            raise PlanError([f"{error}; {change}"]) from error
 
 
 def _selection_of(node: Node) -> str:
@@ -305,8 +370,6 @@ def _selection_of(node: Node) -> str:
 
 
 def _opens_database(spec: StepSpec, selected: Selected) -> bool:
-    if selected.exclusive_file is None or spec.type == "sql":
+    if selected.exclusive_file is None or spec.on_engine:
         return False
-    if spec.opens_database is not None:
-        return spec.opens_database
-    return spec.type != "http"
+    return spec.opens_database is not False  # who says nothing may open it

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dbtorch.core.events import Changed
-from dbtorch.core.history import Lease
+from dbtorch.core.history.records import Lease
+from dbtorch.core.model.events import (
+    Changed,
+    Progress,
+)
 from dbtorch.ports import Store
 
 
@@ -21,3 +24,7 @@ class Recorder:
     def __call__(self, changes: Sequence[Changed]) -> None:
         """Commit changes. Raises `StoreError`, `LeaseLost` among them."""
         self._store.record(self._run_id, changes, lease=self._lease)
+
+    def note(self, progress: Sequence[Progress]) -> None:
+        """Commit what is known of attempts that are under way. Raises as for changes."""
+        self._store.note(self._run_id, progress, lease=self._lease)

@@ -7,20 +7,18 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from dbtorch.app.takeover import attempts_of, take_over
-from dbtorch.core.events import Changed
-from dbtorch.core.graph import EVERY_TIME, Graph, Kind, Node
-from dbtorch.core.history import NodeRecord, RunRecord
+from dbtorch.app.takeover import UNWATCHED, attempts_of, take_over
+from dbtorch.core.history.records import AttemptRecord, NodeRecord, RunRecord
+from dbtorch.core.model.events import NOTHING_EXECUTED, Changed
+from dbtorch.core.model.graph import EVERY_TIME, Graph, Kind, Node
+from dbtorch.core.model.policy import OnFailure, Trigger
+from dbtorch.core.model.reason import NO_REASON, Reason, ReasonKind
+from dbtorch.core.model.state import State
 from dbtorch.core.plan import Plan
-from dbtorch.core.policy import OnFailure, Trigger
-from dbtorch.core.run import Prior
-from dbtorch.core.state import State
+from dbtorch.core.run.machine import PreviousState
 
-#: Why a node of a resumed run will not end otherwise any more.
-LEFT_OUT = "no longer part of the run"
-
-#: Why a node runs again that succeeded with other code; what follows names the file.
-CHANGED = "changed since it succeeded"
+#: Materializations that leave a relation of the node's name; others may leave anything.
+_RELATIONS = frozenset({"table", "view", "incremental", "seed", "snapshot"})
 
 #: Kinds that build nothing: those after them need not run again because of them.
 _ONLY_LOOKS = frozenset(
@@ -29,61 +27,80 @@ _ONLY_LOOKS = frozenset(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class ResumeSpec:
     """What somebody asks for when a run goes on; by default, what did not succeed."""
 
     again: frozenset[str] = frozenset()  # these, and what depends on them, whatever their state
     never: frozenset[str] = frozenset()  # these stay as they are, if they have ended
     nothing_else: bool = False  # what ended otherwise stays as it is
-    why: str = ""  # the reason that is written for nodes of ``again``
+    gone: frozenset[str] = frozenset()  # their relations are not there any more
+    why: str = ""  # what was asked for, of nodes of ``again``
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Resumption:
+class ResumePlan:
     """What a run goes on with."""
 
-    prior: Mapping[str, Prior] = field(default_factory=dict)
+    prior: Mapping[str, PreviousState] = field(default_factory=dict)
     changes: tuple[Changed, ...] = ()  # to be written before anything starts
+    anew: frozenset[str] = frozenset()  # run again, and nothing that they have built so far counts
+    unsettled: frozenset[str] = frozenset()  # microbatch models that nobody knows how far are built
     nodes: tuple[Node, ...] = ()  # of the plan; those that stay with the code they ran with
     before: tuple[NodeRecord, ...] = ()  # as they are after ``changes``
     changed: tuple[str, ...] = ()  # succeeded with other code, and run again
-    gone: tuple[str, ...] = ()  # were part of the run, and are in no plan any more
+    gone: tuple[str, ...] = ()  # had not ended well, and are in no plan any more
     blocked: Mapping[str, str] = field(default_factory=dict)  # asked for -> the failure before it
     results: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # dbt's, of what stays
 
 
-def start(plan: Plan) -> Resumption:
+def start(plan: Plan) -> ResumePlan:
     """A run that begins."""
-    return Resumption(nodes=tuple(plan.graph.nodes.values()))
+    return ResumePlan(nodes=tuple(plan.graph.nodes.values()))
 
 
-def resume(earlier: RunRecord, plan: Plan, wish: Wish, now: datetime) -> Resumption:
+def resume(earlier: RunRecord, plan: Plan, wish: ResumeSpec, now: datetime) -> ResumePlan:
     """How a run goes on whose supervisor has ended, or is gone."""
     taken = take_over(earlier)
     known = {node.id: node for node in taken.nodes}
     open_ends = {node.id for node in earlier.nodes if not node.state.final}
-    again, blocked = _again(plan, known, open_ends, wish)
+    again, blocked, builders = _again(plan, known, open_ends, wish)
     stays = {id for id in known if id in plan.graph and id not in again}
     stays -= {id for id in stays if plan.graph.nodes[id].kind in EVERY_TIME}
     moves = [*_moves(plan.graph, known, again, blocked, now)]
     moved = {change.node_id: change for change in moves}
     after = tuple(_after(node, moved.get(node.id)) for node in known.values())
-    return Resumption(
+    return ResumePlan(
         prior={
-            node.id: Prior(node.state, attempts_of(node), stays=node.id in stays) for node in after
+            node.id: PreviousState(node.state, attempts_of(node), stays=node.id in stays)
+            for node in after
         }
-        | {id: Prior(State.UPSTREAM_FAILED, 0, stays=True) for id in blocked.keys() - known.keys()},
+        | {
+            id: PreviousState(State.UPSTREAM_FAILED, 0, stays=True)
+            for id in blocked.keys() - known.keys()
+        },
         changes=(*taken.changes, *moves),
+        anew=frozenset(
+            id for id in again if id in wish.gone or _is_anew(known.get(id), plan.graph, builders)
+        ),
+        unsettled=frozenset(_unsettled(earlier, known)) - wish.gone,
         nodes=tuple(
             replace(node, checksum=known[id].checksum) if id in stays else node
             for id, node in plan.graph.nodes.items()
         ),
         before=after,
-        changed=tuple(id for id, why in again.items() if why.startswith(CHANGED)),
-        gone=tuple(id for id in known if id not in plan.graph and _is_shown(known[id])),
+        changed=tuple(id for id, why in again.items() if why.kind is ReasonKind.CODE_CHANGED),
+        gone=tuple(node.id for node in _without_success(known, plan.graph) if _is_shown(node)),
         blocked=blocked,
         results={id: _result(known[id]) for id in stays if _has_result(known[id])},
     )
+
+
+def unwatched(earlier: RunRecord | None, plan: Plan) -> dict[str, list[str]]:
+    """What the options of a run say of microbatch models whose batches may be built unheard of."""
+    known = set(earlier.options.get(UNWATCHED, ()) if earlier is not None else ())
+    if plan.batches is not None:
+        known |= {id for id, node in plan.graph.nodes.items() if node.splits}
+    return {UNWATCHED: sorted(known)} if known else {}
 
 
 def differences(earlier: RunRecord, graph: Graph) -> list[str]:
@@ -106,6 +123,22 @@ def differences(earlier: RunRecord, graph: Graph) -> list[str]:
     return [*sorted(changed), *sorted(new), *sorted(gone)]
 
 
+def built(earlier: RunRecord, graph: Graph) -> list[str]:
+    """What of a run has left a relation, and counts unless that is gone; in the graph's order.
+
+    Of a microbatch model that failed the batches that are built count.
+    """
+    known = {node.id: node for node in earlier.nodes}
+    return [
+        id
+        for id in graph.order()
+        if id in known
+        and known[id].materialized in _RELATIONS
+        and not is_marked(known[id])
+        and (known[id].state.ok or (graph.nodes[id].splits and known[id].attempts))
+    ]
+
+
 def outputs(earlier: RunRecord) -> dict[str, Any]:
     """What steps returned that succeeded, by name."""
     return {
@@ -113,6 +146,17 @@ def outputs(earlier: RunRecord) -> dict[str, Any]:
         for node in earlier.nodes
         if node.kind is Kind.STEP and node.state.ok and not is_marked(node) and node.attempts
     }
+
+
+def _unsettled(earlier: RunRecord, known: Mapping[str, NodeRecord]) -> Iterator[str]:
+    for id in earlier.options.get(UNWATCHED, ()):
+        node = known.get(id)
+        if node is not None and not node.state.ok and any(map(_may_have_built, node.attempts)):
+            yield id
+
+
+def _may_have_built(attempt: AttemptRecord) -> bool:
+    return not attempt.details.get(NOTHING_EXECUTED)
 
 
 def is_marked(node: NodeRecord) -> bool:
@@ -125,30 +169,34 @@ def is_marked(node: NodeRecord) -> bool:
 
 
 def _again(
-    plan: Plan, known: Mapping[str, NodeRecord], open_ends: set[str], wish: Wish
-) -> tuple[dict[str, str], dict[str, str]]:
-    """Nodes that run, with the reason where there is one, and those that something blocks."""
-    again: dict[str, str] = {}
+    plan: Plan, known: Mapping[str, NodeRecord], open_ends: set[str], wish: ResumeSpec
+) -> tuple[dict[str, Reason], dict[str, str], dict[str, str]]:
+    """Nodes that run, with the reason where there is one, and those that something blocks.
+
+    And, for each behind which something builds anew, the nearest that does.
+    """
+    again: dict[str, Reason] = {}
     blocked: dict[str, str] = {}
     builders: dict[str, str] = {}  # node that runs -> the nearest one that builds something anew
+    doubted = _doubted(known)
     for id in plan.graph.order():
         node = plan.graph.nodes[id]
         if node.kind in EVERY_TIME:
             continue
-        why = _why(node, known.get(id), wish) if id not in wish.never else None
+        why = _why(node, known.get(id), wish, doubted) if id not in wish.never else None
         parents = plan.graph.parents(id)
         builder = next((builders[parent] for parent in parents if parent in builders), None)
         if node.kind is Kind.SOURCE:
             if id in wish.again:
-                again[id] = why or ""
+                again[id] = why or NO_REASON
                 builders[id] = id
             elif builder is not None:
                 builders[id] = builder
             continue
         if why is None and builder is not None and not _must_stay(known.get(id), wish):
-            why = f"{builder} runs again"
+            why = Reason(ReasonKind.UPSTREAM_RUNS_AGAIN, (builder,))
         if why is None and (id not in known or id in open_ends):
-            why = ""
+            why = NO_REASON
         if why is None:
             continue
         barrier = _barrier(id, plan, known, again, blocked)
@@ -161,11 +209,24 @@ def _again(
         elif builder is not None:
             builders[id] = builder
     _check_anew(plan.graph, known, again)
-    return again, blocked
+    return again, blocked, builders
 
 
-def _check_anew(graph: Graph, known: Mapping[str, NodeRecord], again: dict[str, str]) -> None:
-    """A source is as fresh as it is now: it is checked before whatever runs, in each stretch."""
+def _doubted(known: Mapping[str, NodeRecord]) -> set[str]:
+    """Nodes that are recorded as good because dbt said so, and by what else it did are not."""
+    reasons = [node.reason for node in known.values()]
+    return {id for why in reasons if why.kind is ReasonKind.CONTRADICTED for id in why.nodes}
+
+
+def _is_anew(before: NodeRecord | None, graph: Graph, builders: Mapping[str, str]) -> bool:
+    """Whether a node that runs again begins from its start: it was done, or builds on another."""
+    if before is None:
+        return False
+    return before.state.ok or not builders.keys().isdisjoint(graph.parents(before.id))
+
+
+def _check_anew(graph: Graph, known: Mapping[str, NodeRecord], again: dict[str, Reason]) -> None:
+    """A source is as fresh as it is now: it is checked before whatever runs, in each execution."""
     for id, node in graph.nodes.items():
         marked = id in known and known[id].state.ok and is_marked(known[id])
         if (
@@ -173,23 +234,29 @@ def _check_anew(graph: Graph, known: Mapping[str, NodeRecord], again: dict[str, 
             and not marked
             and not again.keys().isdisjoint(graph.children(id))
         ):
-            again.setdefault(id, "")
+            again.setdefault(id, NO_REASON)
 
 
-def _why(node: Node, before: NodeRecord | None, wish: Wish) -> str | None:
+def _why(
+    node: Node, before: NodeRecord | None, wish: ResumeSpec, doubted: set[str]
+) -> Reason | None:
     """Why a node runs for its own sake; None when it does not."""
     if node.id in wish.again:
-        return wish.why
+        return Reason(ReasonKind.REQUESTED, text=wish.why)
     if before is None or wish.nothing_else:
         return None
     if not before.state.ok:
-        return ""
+        return NO_REASON
+    if node.id in doubted:
+        return Reason(ReasonKind.CONTRADICTED, (node.id,), "dbt contradicted its own success")
     if _differs(before, node) and not is_marked(before):
-        return f"{CHANGED}: {_where(node)}"
+        return Reason(ReasonKind.CODE_CHANGED, text=_where(node))
+    if node.id in wish.gone:
+        return Reason(ReasonKind.RELATION_GONE)
     return None
 
 
-def _must_stay(before: NodeRecord | None, wish: Wish) -> bool:
+def _must_stay(before: NodeRecord | None, wish: ResumeSpec) -> bool:
     return before is not None and before.id in wish.never and before.state.final
 
 
@@ -197,7 +264,7 @@ def _barrier(
     id: str,
     plan: Plan,
     known: Mapping[str, NodeRecord],
-    again: Mapping[str, str],
+    again: Mapping[str, Reason],
     blocked: Mapping[str, str],
 ) -> str | None:
     """A failure that stays, and that a node cannot run behind."""
@@ -220,7 +287,7 @@ def _barrier(
 def _moves(
     graph: Graph,
     known: Mapping[str, NodeRecord],
-    again: Mapping[str, str],
+    again: Mapping[str, Reason],
     blocked: Mapping[str, str],
     now: datetime,
 ) -> Iterator[Changed]:
@@ -229,26 +296,29 @@ def _moves(
         before = known.get(id)
         if id in blocked:
             if before is None or not before.state.final:
-                reason = f"{blocked[id]} failed"
+                reason = Reason(ReasonKind.UPSTREAM_FAILED, (blocked[id],))
                 yield _change(before or _fresh(node), State.UPSTREAM_FAILED, now, reason)
         elif before is None or before.state is State.PENDING:
             continue
         elif id in again or node.kind in EVERY_TIME:
-            yield _change(before, State.PENDING, now, again.get(id, ""))
-    for node_record in known.values():
-        if node_record.id not in graph and not node_record.state.final:
-            waits = node_record.state is State.PENDING
-            yield (
-                _change(node_record, State.SKIPPED, now, LEFT_OUT)
-                if waits
-                else _change(node_record, State.FAILED, now, node_record.reason)
-            )
+            yield _change(before, State.PENDING, now, again.get(id, NO_REASON))
+    for gone in _without_success(known, graph):
+        yield _change(gone, State.REMOVED, now, Reason(ReasonKind.REMOVED))
+
+
+def _without_success(known: Mapping[str, NodeRecord], graph: Graph) -> list[NodeRecord]:
+    """Nodes that are in no plan any more and have not ended well: nothing is expected of them."""
+    return [
+        node
+        for id, node in known.items()
+        if id not in graph and not node.state.ok and node.state is not State.REMOVED
+    ]
 
 
 # -------------------------------------------------------------------- small questions
 
 
-def _change(node: NodeRecord, state: State, at: datetime, reason: str) -> Changed:
+def _change(node: NodeRecord, state: State, at: datetime, reason: Reason) -> Changed:
     return Changed(
         node_id=node.id,
         attempt=attempts_of(node),
@@ -296,7 +366,7 @@ def _result(node: NodeRecord) -> dict[str, Any]:
     if last is not None and last.state.ok == node.state.ok and "status" in last.details:
         return {**last.details, "message": last.message}
     status = "error" if node.state is State.FAILED else "skipped"
-    return {"status": status, "message": node.reason}
+    return {"status": status, "message": str(node.reason)}
 
 
 def names(ids: Iterable[str], graph: Graph) -> str:

@@ -5,28 +5,39 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, TypeAlias
 
-from dbtorch.app.inbox import PATIENCE, Inbox, Interrupt, Message, Requested
+from dbtorch.app.inbox import PATIENCE, Inbox, Interrupt, Requested, StartsPaused
 from dbtorch.app.planning import Planned
-from dbtorch.core.breaker import Pause
-from dbtorch.core.deadline import Deadlines, Late
-from dbtorch.core.events import Attempt, Batch, Changed, Event, Outdated
-from dbtorch.core.graph import Kind
-from dbtorch.core.history import Action
-from dbtorch.core.run import Run
-from dbtorch.core.state import State
-from dbtorch.core.stopping import FAIL_FAST
-from dbtorch.core.timekeeper import Timekeeper
+from dbtorch.core.history.records import Action
+from dbtorch.core.model.deadline import Late
+from dbtorch.core.model.events import (
+    Attempt,
+    Batch,
+    Changed,
+    Event,
+    MicrobatchesPlanned,
+    Outdated,
+    Progress,
+)
+from dbtorch.core.model.graph import Kind
+from dbtorch.core.model.reason import Reason, ReasonKind, asked_by
+from dbtorch.core.model.state import State
+from dbtorch.core.run.breaker import Pause
+from dbtorch.core.run.machine import Run
 from dbtorch.ports import Clock, Engine, Listener, Steps
 
+if TYPE_CHECKING:
+    from dbtorch.core.run.timekeeper import Timekeeper
+
 log = logging.getLogger(__name__)
+
+#: What may change something.
+Told: TypeAlias = Event | StartsPaused | Interrupt | Outdated | Requested
 
 
 #: Kinds that are executed in dbt's session, and that dbt knows nothing of.
 _NOT_DBTS = (Kind.STEP, Kind.CHECK, Kind.SESSION)
-
-#: Why a run ends that was to be over by now.
-MISSED = "the run missed its deadline"
 
 
 class Runner:
@@ -47,12 +58,13 @@ class Runner:
         timekeeper: Timekeeper | None = None,
         on_late: Callable[[Late], None] = lambda _: None,
         on_answered: Callable[[Action], None] = lambda _: None,
+        on_progress: Callable[[Sequence[Progress]], None] = lambda _: None,
     ) -> None:
         """``recorder`` is told first, and what it raises ends the run; other listeners may fail.
 
         ``on_pause`` is told when the circuit breaker opens, and None when it closes; ``on_late``
         of a deadline that is missed or at risk; ``on_answered`` when what was requested has been
-        written.
+        written; ``on_progress`` of attempts that are under way, before the changes of a turn.
         What these raise ends the run.
         """
         self._run = run
@@ -64,9 +76,10 @@ class Runner:
         self._recorder = recorder
         self._listeners = tuple(listeners)
         self._on_pause = on_pause
-        self._timekeeper = timekeeper or Timekeeper(Deadlines())
+        self._timekeeper = timekeeper  # None where nothing is to be over by some time
         self._on_late = on_late
         self._on_answered = on_answered
+        self._on_progress = on_progress
         self._asked: list[Interrupt | Requested] = []
         self._over_by: datetime | None = None  # when dbt is not waited for any longer
         self._paused = False
@@ -82,8 +95,10 @@ class Runner:
                 self._start(batch)
             for attempt in due.cancels:
                 self._cancel(attempt)
-            events = self._inbox.take(self._patience())
+            heard = self._inbox.take(self._patience())
             changes = self._look_at_the_clock()
+            self._note([event for event in heard if isinstance(event, Progress)])
+            events = [event for event in heard if not isinstance(event, Progress)]
             for event in events:
                 changes += self._record(event)
             self._tell(changes)
@@ -95,15 +110,26 @@ class Runner:
             for event in self._asked:  # holds for the plan that goes on as well
                 self._inbox.put(event)
 
+    def _note(self, progress: Sequence[Progress]) -> None:
+        """Write what attempts are about to build and have built; only then do they go on."""
+        if progress:
+            self._on_progress(progress)
+        for event in progress:
+            if isinstance(event, MicrobatchesPlanned):
+                event.kept()
+
     def _patience(self) -> float | None:
         """Seconds until the run wants to be asked again; None for ever."""
         wake_at = self._run.wake_at()
-        if wake_at is None and self._run.idle and not self._run.finished:
-            stuck = [id for id, state in self._run.states.items() if not state.final]
-            raise RuntimeError(f"the run is stuck, nothing is under way before: {stuck[:10]}")
+        stuck = wake_at is None and self._run.idle and not self._run.finished
+        if stuck and not self._run.held_back:
+            left = [id for id, state in self._run.states.items() if not state.final]
+            raise RuntimeError(f"the run is stuck, nothing is under way before: {left[:10]}")
         now = self._clock.now()
-        late_at = self._timekeeper.wakes_at(now)
-        times = [time for time in (wake_at, late_at, self._over_by) if time is not None]
+        times = [time for time in (wake_at, self._over_by) if time is not None]
+        if self._timekeeper is not None:
+            late_at = self._timekeeper.wakes_at(now, self._clock.calendar())
+            times += [] if late_at is None else [late_at]
         return max(0.0, (min(times) - now).total_seconds()) if times else None
 
     def _look_at_the_clock(self) -> list[Changed]:
@@ -113,20 +139,23 @@ class Runner:
             self._over_by = None
             self._engine.abandon("dbt did not end in time after the run was cancelled")
         changes: list[Changed] = []
-        for late in self._timekeeper.look(now):
+        if self._timekeeper is None:
+            return changes
+        for late in self._timekeeper.look(now, self._clock.calendar()):
             self._on_late(late)
             if self._timekeeper.cancels(late):
-                changes += self._record(Interrupt(MISSED))
+                changes += self._record(Interrupt(Reason(ReasonKind.DEADLINE)))
         return changes
 
-    def _cancel_run(self, reason: str, now: datetime, within: float = PATIENCE) -> list[Changed]:
+    def _cancel_run(self, reason: Reason, now: datetime, within: float = PATIENCE) -> list[Changed]:
         over_by = now + timedelta(seconds=within)
         self._over_by = min(self._over_by or over_by, over_by)
-        self._timekeeper.rest()
+        if self._timekeeper is not None:
+            self._timekeeper.rest()
         self._engine.leave_out_end_hooks()
         return self._run.cancel(reason, now)
 
-    def _record(self, event: Message) -> list[Changed]:
+    def _record(self, event: Told) -> list[Changed]:
         now = self._clock.now()
         if isinstance(event, Interrupt | Requested):
             self._asked.append(event)
@@ -134,24 +163,28 @@ class Runner:
             return self._cancel_run(event.reason, now, event.within)
         if isinstance(event, Requested):
             return self._answer(event.action, now)
+        if isinstance(event, StartsPaused):
+            self._run.hold_back(event.yes)
+            return []
         if isinstance(event, Outdated):
             self._run.hold()
-            self._engine.forget()
+            self._engine.invalidate()
             return []
         self._heard_until = self._when(event, now)
         return self._run.record(event, self._heard_until)
 
     def _when(self, event: Event, now: datetime) -> datetime:
         """When it happened, which may be a while ago, but not before what was heard earlier."""
-        at = getattr(event, "at", None) or now
+        told: datetime | None = getattr(event, "at", None)  # by the calendar
+        at = now if told is None else now - (self._clock.calendar() - told)
         return min(now, at if self._heard_until is None else max(at, self._heard_until))
 
     def _answer(self, action: Action, now: datetime) -> list[Changed]:
         if not action.node_id:
-            return self._cancel_run(_asked("the run was cancelled", action), now)
+            return self._cancel_run(_asked(ReasonKind.RUN_CANCELLED, action), now)
         if action.node_id not in self._run.states:
             return []
-        return self._run.cancel_node(action.node_id, _asked("cancelled", action), now)
+        return self._run.cancel_node(action.node_id, _asked(ReasonKind.NODE_CANCELLED, action), now)
 
     def _start(self, batch: Batch) -> None:
         first = batch.attempts[0].node_id
@@ -170,12 +203,13 @@ class Runner:
         if not changes:
             return
         self._recorder(changes)
-        self._timekeeper.note(changes)
+        if self._timekeeper is not None:
+            self._timekeeper.note(changes)
         left_out = [change for change in changes if self._is_left_out(change)]
         if left_out:
             self._engine.skip(left_out)
         if any(change.retry_at and change.node_id in self._planned.on_engine for change in changes):
-            self._engine.foresee()
+            self._engine.prewarm()
         for listener in self._listeners:
             try:
                 listener(changes)
@@ -192,10 +226,9 @@ class Runner:
         node = self._run.plan.graph.nodes[change.node_id]
         inside = node.id in self._planned.on_engine and node.kind not in _NOT_DBTS
         ended = change.state in (State.UPSTREAM_FAILED, State.SKIPPED, State.CANCELLED)
-        called_off = change.state is State.SKIPPED and change.reason == FAIL_FAST
+        called_off = change.reason.kind is ReasonKind.FAIL_FAST
         return inside and ended and (change.before is State.PENDING or called_off)
 
 
-def _asked(what: str, action: Action) -> str:
-    why = f": {action.reason}" if action.reason else ""
-    return f"{what} by {action.actor}{why}"
+def _asked(kind: ReasonKind, action: Action) -> Reason:
+    return Reason(kind, text=asked_by(action.actor, action.reason))

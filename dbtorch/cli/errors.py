@@ -1,20 +1,15 @@
-"""The errors a user is meant to read, and the exit codes."""
+"""Exit codes, and what is said of an error."""
 
 from __future__ import annotations
 
 import errno
-import re
-import textwrap
 
 #: Exit codes, dbt's where dbt has one.
 OK = 0  # all good, warnings included
-NODE_FAILED = 1  # at least one node failed
-USAGE = 2  # usage, configuration or internal error; nothing was started
+NODE_FAILED = 1  # at least one node failed, or the run was cancelled
+USAGE = 2  # usage, configuration, or something outside that has to be mended first
 GATED = 3  # nothing failed, but a gate kept nodes from running
-
-
-#: dbt's heading of a message that is about no node, on a line of its own.
-_HEADING = re.compile(r"\A\w+ Error\n")
+INTERNAL = 4  # a mistake of dbtorch's own, told with a traceback
 
 
 #: What to do about a disk, by what the system says of it.
@@ -25,40 +20,33 @@ _DISK = {
     errno.EIO: "check the disk",
     errno.EACCES: "give this user the right to",
     errno.EPERM: "give this user the right to",
+    errno.ENAMETOOLONG: "name something shorter",
+    errno.ELOOP: "see where its links lead",
 }
-
-
-class UsageError(Exception):
-    """What was asked for cannot be done; one sentence that says what to do."""
 
 
 class Stopped(BaseException):
     """A signal came before the run had begun."""
 
-    def __init__(self, signum: int) -> None:
+    def __init__(self, signum: int, so: str = "") -> None:
+        """``so`` says what has become of what was asked for."""
         self.signum = signum
+        self.so = so
         super().__init__(signum)
-
-
-def told(error: BaseException) -> str:
-    """What an expected error says; without dbt's heading, where that says nothing."""
-    text = str(error).strip()
-    rest = _HEADING.sub("", text)
-    return text if rest == text else textwrap.dedent(rest).strip()
 
 
 def disk_trouble(error: BaseException) -> str | None:
     """A sentence for what a disk does not do; None for everything else."""
     if not isinstance(error, OSError) or error.errno not in _DISK:
         return None
-    what = error.filename or "a file"
+    what = str(error.filename or "a file")
+    what = what if len(what) < 300 else f"{what[:300]}..."
     return f"{what} cannot be read or written ({error.strerror}): {_DISK[error.errno]}"
 
 
-def expected_errors() -> tuple[type[Exception], ...]:
-    """Errors that print one sentence and exit with 2; everything else is a bug."""
-    from dbtorch.adapters.config import ConfigError
-    from dbtorch.app.planning import PlanError
-    from dbtorch.ports import EngineError, StoreError
+def exit_code(error: BaseException) -> int:
+    """Exit code of an expected error: what may pass by itself is a failure, nobody's mistake."""
+    from dbtorch.core.model.state import FailureClass
 
-    return (UsageError, ConfigError, PlanError, EngineError, StoreError)
+    found = getattr(error, "failure_class", FailureClass.CODE)
+    return NODE_FAILED if found is FailureClass.TRANSIENT else USAGE

@@ -5,34 +5,38 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from dbtorch.cli.errors import USAGE
+from dbtorch.cli.errors import INTERNAL, OK, USAGE
 
-if TYPE_CHECKING:
-    from dbtorch.adapters.dbt.process.early import Early
-
-#: Verb -> (module that has its click command, one line for `dbtorch --help`).
+#: Verb -> one line for `dbtorch --help`. Its click command has a module of its own in `commands/`.
 COMMANDS = {
-    "run": ("dbtorch.cli.commands", "Run the project, or a part of it."),
-    "plan": ("dbtorch.cli.commands", "Show what would run, in which order and why."),
-    "retry": ("dbtorch.cli.commands", "Run again what did not succeed, and what depends on it."),
-    "rerun": ("dbtorch.cli.commands", "Run a part of a run again, whatever its state."),
-    "mark": ("dbtorch.cli.by_hand", "Say that a node of a run succeeded or failed."),
-    "cancel": ("dbtorch.cli.by_hand", "Cancel a run that is under way, or nodes of it."),
-    "runs": ("dbtorch.cli.reading", "List runs."),
-    "show": ("dbtorch.cli.reading", "Show one run."),
-    "logs": ("dbtorch.cli.reading", "Show the log of a node."),
-    "status": ("dbtorch.cli.commands", "Show how old pipelines, sources and marts are."),
-    "alerts": ("dbtorch.cli.alerts", "Try out, list and deliver alerts."),
-    "freshness": ("dbtorch.cli.commands", "Check sources; exit with 3 when one is stale."),
-    "graph": ("dbtorch.cli.commands", "Draw the graph as text, Mermaid or DOT."),
-    "init": ("dbtorch.cli.commands", "Write a commented dbtorch.yml for this project."),
-    "validate": ("dbtorch.cli.commands", "Check dbtorch.yml, meta.dbtorch and the graph."),
-    "check-idempotent": ("dbtorch.cli.commands", "Run a step or model twice and compare."),
-    "doctor": ("dbtorch.cli.commands", "Check the installation, and say what to do."),
+    "run": "Run the project, or a part of it.",
+    "plan": "Show what would run, in which order and why.",
+    "retry": "Run again what did not succeed, and what depends on it.",
+    "rerun": "Run a part of a run again, whatever its state.",
+    "mark": "Say that a node of a run succeeded or failed.",
+    "cancel": "Cancel a run that is under way, or nodes of it.",
+    "serve": "Run pipelines when their schedules say so.",
+    "schedule": "Show when pipelines run next.",
+    "pause": "Let a pipeline not start by itself for now.",
+    "resume": "Let a paused pipeline start by itself again.",
+    "runs": "List runs.",
+    "show": "Show one run.",
+    "logs": "Show the log of a node.",
+    "status": "Show how old pipelines, sources and models are.",
+    "alerts": "Try out, list and deliver alerts.",
+    "freshness": "Check sources; exit with 3 when one is stale.",
+    "graph": "Draw the graph as text, Mermaid or DOT.",
+    "init": "Write a commented dbtorch.yml for this project.",
+    "validate": "Check dbtorch.yml, meta.dbtorch and the graph.",
+    "check-idempotent": "Run a step or model twice and compare.",
+    "docs": "Print a page of the documentation.",
+    "doctor": "Check the installation, and say what to do.",
+    "prune": "Remove runs that ended long ago.",
+    "db": "Show where the history is, and bring it up to date.",
 }
 
 
@@ -45,22 +49,57 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        module = importlib.import_module(COMMANDS[name][0])
-        command = getattr(module, name.replace("-", "_"))
+        called = name.replace("-", "_")
+        command = getattr(importlib.import_module(f"dbtorch.cli.commands.{called}"), called)
         assert isinstance(command, click.Command)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            raise click.UsageError(_no_command(args[0]), ctx)
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+            formatter.write_dl([*COMMANDS.items()])
+
+
+#: dbt's verbs, and what dbtorch has for them.
+_OF_DBT = {
+    "build": "`dbtorch run` builds all that `dbt build` does",
+    "test": "`dbtorch run --select resource_type:test` runs the tests alone",
+    "seed": "`dbtorch run --select resource_type:seed` loads the seeds alone",
+    "snapshot": "`dbtorch run --select resource_type:snapshot` takes the snapshots alone",
+    "ls": "`dbtorch plan` lists what would run",
+    "list": "`dbtorch plan` lists what would run",
+    "parse": "`dbtorch validate` reads the project and checks it",
+    "source": "`dbtorch freshness` checks the sources",
+    "debug": "`dbtorch doctor` checks the connection",
+    **dict.fromkeys(
+        ("compile", "deps", "clean", "clone", "show", "run-operation"), "ask dbt for that"
+    ),
+}
+
+
+def _no_command(name: str) -> str:
+    """What to write instead of a command that there is not."""
+    if name in _OF_DBT:
+        return f"there is no command {name!r}: {_OF_DBT[name]}"
+    from dbtorch.core.text.nearest import did_you_mean
+
+    hint = did_you_mean(name, COMMANDS) or "; `dbtorch --help` lists the commands"
+    return f"there is no command {name!r}{hint}"
 
 
 def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     if not value or ctx.resilient_parsing:
         return
+    from dbtorch.cli.text.terminal import echo
     from dbtorch.version import VERSION
 
-    click.echo(f"dbtorch {VERSION}")
+    echo(f"dbtorch {VERSION}")
     ctx.exit()
 
 
@@ -74,24 +113,20 @@ def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     help="Show the version.",
 )
 def cli() -> None:
-    """The orchestrator for teams whose world is dbt."""
+    """Run a dbt project node by node, with retries, steps, a history and alerts."""
 
 
-def main(args: list[str] | None = None, early: Early | None = None) -> int:
-    """Run the command; this is the one place that turns errors into exit codes.
-
-    ``early`` is the run that is about to be, if it is one.
-    """
+def main(args: list[str] | None = None) -> int:
+    """Run the command; this is the one place that turns errors into exit codes."""
     try:
-        result: Any = cli.main(args=args, prog_name="dbtorch", standalone_mode=False, obj=early)
+        result: Any = cli.main(args=args, prog_name="dbtorch", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.ClickException as error:
-        error.show()
-        return USAGE
+        return _refuse(error)
     except (click.Abort, KeyboardInterrupt):
-        return 130
+        return _interrupted(sys.argv[1:] if args is None else args)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141  # as a program that SIGPIPE ends
@@ -99,13 +134,62 @@ def main(args: list[str] | None = None, early: Early | None = None) -> int:
         return _explain(error)
 
 
+def _interrupted(words: list[str]) -> int:
+    """An interrupt that came before anybody listened; only a run says what became of it."""
+    from dbtorch.cli.text.terminal import echo
+    from dbtorch.service.run.control import NOTHING_BEGAN
+
+    if words[:1] == ["run"]:
+        echo(f"Stopped by SIGINT: {NOTHING_BEGAN}", err=True)
+    return 130
+
+
+def _refuse(error: click.ClickException) -> int:
+    import io
+
+    from dbtorch.cli.text.terminal import echo
+
+    said = io.StringIO()
+    error.show(said)  # it quotes what was written
+    echo(said.getvalue().rstrip(), err=True)
+    return USAGE
+
+
+def internal(error: BaseException) -> int:
+    """Tell a mistake of our own, with all that helps to mend it."""
+    import traceback
+
+    from dbtorch.cli.text.terminal import echo
+    from dbtorch.version import VERSION
+
+    echo("".join(traceback.format_exception(error)).rstrip(), err=True)
+    echo(
+        f"Error: this is a mistake of dbtorch {VERSION}, not yours; please report it with the lines"
+        " above. A run that had begun goes on with `dbtorch retry`",
+        err=True,
+    )
+    return INTERNAL
+
+
 def _explain(error: BaseException) -> int:
-    from dbtorch.cli.errors import Stopped, disk_trouble, expected_errors, told
+    from dbtorch.cli.errors import Stopped, disk_trouble, exit_code
+    from dbtorch.cli.text.terminal import echo
+    from dbtorch.core.errors import DbtorchError, NothingToDo
+    from dbtorch.core.failures.message import sentence
 
     if isinstance(error, Stopped):
+        from signal import Signals
+
+        so = f": {error.so}" if error.so else ""
+        echo(f"Stopped by {Signals(error.signum).name}{so}", err=True)
         return 128 + error.signum
-    trouble = disk_trouble(error)
-    if trouble is None and not isinstance(error, expected_errors()):
+    if isinstance(error, SystemExit):
         raise error
-    click.echo(f"Error: {trouble or told(error)}", err=True)
-    return USAGE
+    if isinstance(error, NothingToDo):
+        echo(str(error))
+        return OK
+    trouble = disk_trouble(error)
+    if trouble is None and not isinstance(error, DbtorchError):
+        return internal(error)
+    echo(f"Error: {trouble or sentence(error)}", err=True)
+    return exit_code(error)

@@ -2,91 +2,97 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
 
-
-@dataclass(frozen=True, slots=True)
-class DbtOption:
-    """An option of `dbt build` that dbtorch passes through."""
-
-    names: tuple[str, ...]  # the first one is what dbt is given
-    help: str
-    kind: str = "text"  # text, number, many (several words), flag, or switch (--x/--no-x)
-
-    @property
-    def key(self) -> str:
-        """Name of its click parameter."""
-        return "dbt_" + self.names[0].lstrip("-").replace("-", "_")
-
-
-#: What passes through. Selection is dbt's own: there is no second grammar.
-DBT_OPTIONS = (
-    DbtOption(("--select", "-s", "--models", "--model", "-m"), "Nodes to include.", "many"),
-    DbtOption(("--exclude",), "Nodes to exclude.", "many"),
-    DbtOption(("--selector",), "A selector of selectors.yml."),
-    DbtOption(("--resource-type", "--resource-types"), "Types of resources to include.", "many"),
-    DbtOption(
-        ("--exclude-resource-type", "--exclude-resource-types"),
-        "Types of resources to exclude.",
-        "many",
-    ),
-    DbtOption(
-        ("--indirect-selection",), "Which tests come along: eager, cautious, buildable, empty."
-    ),
-    DbtOption(("--state",), "Folder of the state to compare with and to defer to."),
-    DbtOption(("--defer",), "Resolve what is not selected from --state.", "switch"),
-    DbtOption(("--defer-state",), "Another folder for deferral alone."),
-    DbtOption(("--favor-state",), "Defer even where the relation exists.", "switch"),
-    DbtOption(("--target", "-t"), "Target of the profile."),
-    DbtOption(("--profile",), "Profile to use."),
-    DbtOption(("--profiles-dir",), "Folder of profiles.yml."),
-    DbtOption(("--target-path",), "Folder for dbt's artifacts."),
-    DbtOption(("--vars",), "Variables, as YAML."),
-    DbtOption(("--threads",), "Nodes that run at once.", "number"),
-    DbtOption(("--full-refresh", "-f"), "Rebuild incremental models and seeds.", "flag"),
-    DbtOption(("--fail-fast", "-x"), "Stop at the first failure.", "switch"),
-    DbtOption(("--empty",), "Limit refs and sources to no rows.", "switch"),
-    DbtOption(("--sample",), "Sample window for refs and sources."),
-    DbtOption(("--event-time-start",), "Start of the window for microbatch models."),
-    DbtOption(("--event-time-end",), "End of the window for microbatch models."),
-    DbtOption(("--store-failures",), "Keep failing rows of tests.", "flag"),
-    DbtOption(("--warn-error",), "Turn dbt's warnings into errors.", "flag"),
-    DbtOption(("--warn-error-options",), "Which warnings to turn into errors, as YAML."),
-    DbtOption(("--version-check",), "Check require-dbt-version.", "switch"),
-    DbtOption(("--partial-parse",), "Reuse the last parse.", "switch"),
-    DbtOption(("--static-parser",), "Use the static parser.", "switch"),
-    DbtOption(("--populate-cache",), "Fill the relation cache at the start.", "switch"),
-    DbtOption(("--cache-selected-only",), "Fill it for selected schemas only.", "switch"),
-    DbtOption(("--write-json",), "Write manifest.json and run_results.json.", "switch"),
-    DbtOption(("--log-path",), "Folder of dbt's own log file."),
-    DbtOption(("--log-level-file",), "Level of dbt's own log file, none by default."),
-    DbtOption(("--debug", "-d"), "Let dbt log everything.", "switch"),
-    DbtOption(("--send-anonymous-usage-stats",), "Let dbt send usage statistics.", "switch"),
+from dbtorch.core.text.limits import MOST_THREADS
+from dbtorch.core.text.pages import address
+from dbtorch.service.project.dbt_options import (
+    DBT_OPTIONS,
+    FREE,
+    FRESHNESS_OPTIONS,
+    PROFILE_OPTIONS,
+    DbtOption,
 )
 
-#: Options that decide which connection dbt opens.
-PROFILE_OPTIONS = ("--target", "--profile", "--profiles-dir", "--vars")
+#: Headings of a long list of options, and what is under each; all else is under the last one.
+_GROUPS = {
+    "What runs": "pipeline select exclude selector resource-type exclude-resource-type"
+    " indirect-selection state defer defer-state favor-state steps downstream-steps freshness"
+    " checks fail-on-empty from same-code",
+    "How it runs": "full-refresh empty sample vars event-time-start event-time-end logical-date"
+    " threads fail-fast store-failures warn-error warn-error-options",
+    "Where": "project-dir target profile profiles-dir target-path database-url",
+    "Retries and time": "retries retry-delay retry-max-delay timeout deadline"
+    " deadline-action grace wait",
+    "What is printed": "log-format quiet format reason help",
+}
+_REST = "More of dbt's options"
 
-#: Options that decide which sources are checked, and how.
-FRESHNESS_OPTIONS = (
-    *("--select", "--exclude", "--selector", "--state"),
-    *(*PROFILE_OPTIONS, "--target-path", "--threads", "--partial-parse", "--write-json"),
-)
+#: Fewer options than this are one list.
+_MANY = 15
 
 _SELECTING = ("dbt_select", "dbt_exclude", "dbt_selector")
 
 
-class DbtCommand(click.Command):
+class Helped(click.Command):
+    """A command whose help ends with examples and with the page that says more.
+
+    ``examples`` are command lines and what each is for, ``page`` is a name in ``docs/``.
+    """
+
+    def __init__(
+        self, *args: Any, examples: Sequence[tuple[str, str]] = (), page: str = "", **more: Any
+    ) -> None:
+        super().__init__(*args, **more)
+        self.examples = list(examples)
+        self.page = page
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Options by what they are about, where there are many."""
+        options = [one for one in self.get_params(ctx) if isinstance(one, click.Option)]
+        records = [(one.opts, one.get_help_record(ctx)) for one in options]
+        written = [(opts, record) for opts, record in records if record is not None]
+        if len(written) < _MANY:
+            super().format_options(ctx, formatter)
+            return
+        groups: dict[str, list[tuple[str, str]]] = {name: [] for name in (*_GROUPS, _REST)}
+        for opts, record in written:
+            groups[group_of(opts)].append(record)
+        for name, listed in groups.items():
+            if listed:
+                with formatter.section(name):
+                    formatter.write_dl(listed)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Examples, and where to read on."""
+        if self.examples:
+            with formatter.section("Examples"):
+                formatter.write_dl(self.examples)
+        if self.page:
+            with formatter.section("Documentation"):
+                formatter.write_text(address(self.page))
+
+
+class HelpedGroup(Helped, click.Group):
+    """A command with commands of its own."""
+
+
+class DbtCommand(Helped):
     """A command whose ``--select a b`` takes several words, as dbt's does."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Repeat the option in front of each further word."""
         many = {name for option in DBT_OPTIONS if option.kind == "many" for name in option.names}
         return super().parse_args(ctx, _spread(args, many))
+
+
+def group_of(names: Sequence[str]) -> str:
+    """The heading that an option is under."""
+    bare = {name.lstrip("-") for name in names}
+    return next((group for group, listed in _GROUPS.items() if bare & {*listed.split()}), _REST)
 
 
 def _spread(args: Sequence[str], many: set[str]) -> list[str]:
@@ -113,6 +119,13 @@ def dbt_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def resume_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The same for a run that goes on: what would make another run of it is not in the help."""
+    for option in reversed(DBT_OPTIONS):
+        command = _click_option(option, hidden=option.names[0] not in FREE)(command)
+    return command
+
+
 def freshness_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add those of dbt's options that `dbt source freshness` takes."""
     return _some_options(command, FRESHNESS_OPTIONS)
@@ -130,63 +143,20 @@ def _some_options(command: Callable[..., Any], names: tuple[str, ...]) -> Callab
     return command
 
 
-def _click_option(option: DbtOption) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def _click_option(
+    option: DbtOption, *, hidden: bool = False
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     first = option.names[0]
+    said: dict[str, Any] = {"help": option.help, "hidden": hidden}
     if option.kind == "switch":
         bare = first.removeprefix("--")
         names = [f"{first}/--no-{bare}", *option.names[1:]]
-        return click.option(*names, option.key, default=None, help=option.help)
+        return click.option(*names, option.key, default=None, **said)
     if option.kind == "flag":
-        return click.option(*option.names, option.key, is_flag=True, default=None, help=option.help)
+        return click.option(*option.names, option.key, is_flag=True, default=None, **said)
     many = option.kind == "many"
-    type = click.IntRange(min=1) if option.kind == "number" else str
-    return click.option(*option.names, option.key, multiple=many, type=type, help=option.help)
-
-
-def dbt_args(given: Mapping[str, Any]) -> tuple[str, ...]:
-    """The words to give to dbt for what click parsed."""
-    words: list[str] = []
-    for option in DBT_OPTIONS:
-        value = given.get(option.key)
-        first = option.names[0]
-        if value is None or value == () or (value is False and option.kind == "flag"):
-            continue
-        if option.kind in ("switch", "flag"):
-            words.append(first if value else f"--no-{first.removeprefix('--')}")
-        elif option.kind == "many":
-            words += [word for item in value for word in (first, item)]
-        else:
-            words += [first, str(value)]
-    return tuple(words)
-
-
-def values_of(words: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Option -> its values, of words that `dbt_args` has made; a switch has its own name as one."""
-    found: dict[str, tuple[str, ...]] = {}
-    for name, word, value in _grouped(words):
-        found[name] = (*found.get(name, ()), word if value is None else value)
-    return found
-
-
-def without(words: Sequence[str], names: set[str]) -> tuple[str, ...]:
-    """These words without some options."""
-    kept: list[str] = []
-    for name, word, value in _grouped(words):
-        if name not in names:
-            kept += [word] if value is None else [word, value]
-    return tuple(kept)
-
-
-def _grouped(words: Sequence[str]) -> Iterator[tuple[str, str, str | None]]:
-    """Option, the word it was given as, and its value where it takes one."""
-    bare = {option.names[0] for option in DBT_OPTIONS if option.kind in ("switch", "flag")}
-    following = iter(words)
-    for word in following:
-        name = word.replace("--no-", "--", 1) if word.startswith("--no-") else word
-        if name in bare:
-            yield name, word, None
-        else:
-            yield word, word, next(following, None)
+    type = click.IntRange(1, MOST_THREADS) if option.kind == "number" else str
+    return click.option(*option.names, option.key, multiple=many, type=type, **said)
 
 
 def selects(given: Mapping[str, Any]) -> bool:

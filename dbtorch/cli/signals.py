@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-from dbtorch.app.inbox import PATIENCE, Inbox, Interrupt
 from dbtorch.cli.errors import Stopped
+from dbtorch.core.model.reason import Reason, ReasonKind
+from dbtorch.service.run.control import RunControl
 
 #: SIGHUP too: a terminal that closes must not leave queries running.
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -21,13 +21,12 @@ _AFTER_GRACE = 6.0
 
 
 class Signals:
-    """Routes the first signal to the run and lets the second one end the process."""
+    """Hands the first signal to the run and lets the second one end the process."""
 
-    def __init__(self) -> None:
+    def __init__(self, control: RunControl | None = None) -> None:
+        """Without a ``control`` every signal ends the command."""
         self.received: int | None = None
-        self._inbox: Inbox | None = None
-        self._leave: Callable[[], None] = lambda: None
-        self._grace = 0.0
+        self._control = control or RunControl()
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -44,24 +43,15 @@ class Signals:
         for signum, handler in self._before.items():
             signal.signal(signum, handler)
 
-    def route(self, inbox: Inbox, leave: Callable[[], None], *, grace: float) -> None:
-        """From now on the first signal is a message; ``leave`` is called on the second.
-
-        ``grace`` is how many seconds what runs has to end.
-        """
-        self._inbox = inbox
-        self._leave = leave
-        self._grace = grace
-
     def _on_signal(self, signum: int, _: FrameType | None) -> None:
-        if self._inbox is None:
-            raise Stopped(signum)
+        control = self._control
+        if not control.begun:
+            raise Stopped(signum, control.outlook)
         if self.received is None:
             self.received = signum
-            reason = f"the run got {signal.Signals(signum).name}"
+            reason = Reason(ReasonKind.SIGNAL, text=signal.Signals(signum).name)
             hurried = signum != signal.SIGINT  # at a terminal a second Ctrl-C is at hand
-            within = self._grace + _AFTER_GRACE if hurried else PATIENCE
-            self._inbox.put(Interrupt(reason, within))
+            control.cancel(reason, within=control.grace + _AFTER_GRACE if hurried else None)
             return
-        self._leave()
+        control.kill()
         os._exit(128 + signum)

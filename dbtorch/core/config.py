@@ -1,101 +1,32 @@
 """What a user may say: the values that ``dbtorch.yml``, ``meta.dbtorch`` and options come to."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
+from datetime import date, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from dbtorch.core.deadline import DeadlineAction, DeadlineRule
-from dbtorch.core.freshness import FreshnessSpec, GateSettings
-from dbtorch.core.gate import Require
-from dbtorch.core.policy import Breaker, OnFailure, Retry
-from dbtorch.core.state import FailureClass
+from dbtorch.core.keys import Between, Duration, EnvText, FreeText, Limit, key
+from dbtorch.core.model.deadline import DeadlineAction, DeadlineRule
+from dbtorch.core.model.freshness import FreshnessSpec
+from dbtorch.core.model.graph import Kind
+from dbtorch.core.model.policy import Breaker
+from dbtorch.core.schedule.rules import Catchup, Overlap
+from dbtorch.core.settings import Settings
+from dbtorch.core.text import durations
 
 if TYPE_CHECKING:  # imported by who has any
-    from dbtorch.core.checks import CheckSettings, PatternChecks
-    from dbtorch.core.evidence import Rule
-    from dbtorch.core.routing import AlertsSpec
+    from dbtorch.core.alerts.routing import AlertsSpec
+    from dbtorch.core.checks.relation_checks import PatternChecks
+    from dbtorch.core.failures.evidence import Rule
+    from dbtorch.core.schedule.blackout import Blackout
 
 #: Seconds from asking a step or a query to end to killing what runs it. With it a run that gets
 #: SIGTERM ends within the ten seconds that containers are given.
 GRACE = 3.0
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """What may be said about a node, on every level: defaults, step, ``meta.dbtorch``, options.
-
-    None means that this level says nothing. Times are seconds.
-    """
-
-    retries: int | None = None  # of all classes that are worth another try, together
-    retry_on: Mapping[FailureClass, int] | None = None  # of single classes, over the above
-    retry_delay: float | None = None
-    retry_max_delay: float | None = None
-    retry_jitter: bool | None = None
-    retry_budget: float | None = None
-    on_failure: OnFailure | None = None
-    timeout: float | None = None
-    pool: str | None = None
-    priority: int | None = None
-    owner: str | None = None
-    runbook: str | None = None
-    gate: GateSettings | None = None  # of a source
-    require: Require | None = None  # how many of the sources before it must be fresh
-    deadline: DeadlineRule | None = None
-    max_age: float | None = None  # seconds since the last success
-    checks: CheckSettings | None = None  # of a source, model, seed or snapshot
-
-    def over(self, base: Settings) -> Settings:
-        """These settings, with ``base`` where they say nothing.
-
-        Numbers of retries are merged class by class, unless ``retries`` says anew how many.
-        """
-        if self == _NOTHING_SAID:
-            return base
-        if base == _NOTHING_SAID:
-            return self
-        mine = {f.name: getattr(self, f.name) for f in fields(self)}
-        merged = {
-            name: value if value is not None else getattr(base, name)
-            for name, value in mine.items()
-        }
-        if self.retries is not None:
-            merged["retry_on"] = self.retry_on
-        elif self.retry_on and base.retry_on:
-            merged["retry_on"] = {**base.retry_on, **self.retry_on}
-        if self.gate is not None:
-            merged["gate"] = self.gate.over(base.gate)
-        merged["checks"] = checks_over(self.checks, base.checks)
-        return Settings(**merged)
-
-    def retry(self) -> Retry:
-        """The retry policy these settings come to."""
-        default = Retry() if self.retries is None else Retry.times(self.retries)
-        single = {FailureClass(name): count for name, count in (self.retry_on or {}).items()}
-        limit = None if default.limit is None else max([default.limit, *single.values()])
-        said: dict[str, Any] = {
-            "delay": self.retry_delay,
-            "max_delay": self.retry_max_delay,
-            "jitter": self.retry_jitter,
-            "budget": self.retry_budget,
-        }
-        return replace(
-            default,
-            retries={**default.retries, **single},
-            limit=limit,
-            **{name: value for name, value in said.items() if value is not None},
-        )
-
-
-def checks_over(mine: CheckSettings | None, base: CheckSettings | None) -> CheckSettings | None:
-    """What two levels say of checks: kind by kind the nearer one counts."""
-    return mine if base is None else {**base, **(mine or {})}
-
-
-_NOTHING_SAID = Settings()
+#: The type of step that dbt executes; all others are in the catalogue of step types.
+SQL = "sql"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,13 +47,57 @@ class StepSpec:
     name: str
     type: str  # python, command, sql, http, or the name of an entry point
     action: Any  # what stood under the type's key: text, list or mapping; templates unrendered
-    produces: tuple[str, ...] = ()  # dbt selections of sources, "source:shop.orders"
-    after: tuple[str, ...] = ()  # "step:<name>" or any dbt selection
-    when: str | None = None  # template; the step is skipped when it renders to nothing or false
-    params: Mapping[str, Any] = field(default_factory=dict)
-    env: Mapping[str, str] = field(default_factory=dict)
-    opens_database: bool | None = None  # opens the project's database file itself; None: by type
-    description: str = ""
+    produces: tuple[str, ...] = field(  # dbt selections of sources, "source:shop.orders"
+        default=(),
+        metadata=key(
+            "Sources it fills; the models that read them wait for it.",
+            default="nothing",
+            example="[source:shop.orders]",
+        ),
+    )
+    after: tuple[str, ...] = field(
+        default=(),
+        metadata=key(
+            "What it waits for: `step:<name>`, or any dbt selection.",
+            default="nothing",
+            example="[exposure:weekly_kpis, step:ingest_orders]",
+        ),
+    )
+    when: Annotated[str, "condition"] | None = field(
+        default=None,
+        metadata=key(
+            "Template; the step is skipped when it renders to nothing or to false.",
+            default="always",
+            example="\"{{ env_var('BI_URL', '') }}\"",
+        ),
+    )
+    params: Mapping[str, Any] = field(
+        default_factory=dict,
+        metadata=key(
+            "What it gets besides the run: anything that JSON can hold. Not for `sql`.",
+            default="none",
+            example="{table: orders}",
+        ),
+    )
+    env: Mapping[str, str] = field(
+        default_factory=dict,
+        metadata=key(
+            "Environment variables of its process, besides dbtorch's own. Not for `sql`.",
+            default="none",
+            example="{LOG_LEVEL: debug}",
+        ),
+    )
+    opens_database: bool | None = field(
+        default=None,
+        metadata=key(
+            "Whether it opens the project's database file itself; dbt lets go of it meanwhile.",
+            default="by type",
+            example="true",
+        ),
+    )
+    description: FreeText = field(
+        default="", metadata=key("What it is for.", example="Lands the orders.")
+    )
     checksum: str = ""  # of what it executes; empty until somebody has looked
     settings: Settings = field(default_factory=Settings)
     origin: Origin = field(default_factory=Origin)
@@ -130,15 +105,117 @@ class StepSpec:
     @property
     def id(self) -> str:
         """The id of its node."""
-        return f"step.{self.name}"
+        return Kind.STEP.id_of(self.name)
+
+    @property
+    def on_engine(self) -> bool:
+        """Whether dbt executes it, over its own connection; no process is started for it."""
+        return self.type == SQL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
     """When a pipeline runs. A run stands for the interval between two ticks."""
 
-    cron: str
-    timezone: str = "UTC"
+    crons: tuple[Annotated[str, "cron"], ...] = field(
+        default=(),
+        metadata=key(
+            "Five fields, or `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`; of several each"
+            " ticks. It or `every` is required.",
+            name="cron",
+            example='"0 6 * * *"',
+        ),
+    )
+    every: Limit | None = field(
+        default=None,
+        metadata=key(
+            "Instead of `cron`: so much time after the last tick, counted from `start_date`, or"
+            " from midnight of 1970-01-01 in the zone.",
+            example="90m",
+        ),
+    )
+    timezone: Annotated[str, "time zone"] = field(
+        default="UTC",
+        metadata=key(
+            "Zone whose clock the fields speak of, summer time included.", example="Europe/Berlin"
+        ),
+    )
+    except_: tuple[date | str, ...] = field(
+        default=(),
+        metadata=key(
+            "Days in the zone on which it does not tick: dates, and files or URLs with dates, one a"
+            " line, or a calendar (`.ics`). The next run covers what they leave out.",
+            name="except",
+            example='[2026-12-25, "https://example.org/holidays.ics"]',
+        ),
+    )
+    blackouts: "tuple[Blackout, ...]" = field(
+        default=(),
+        metadata=key(
+            "Windows in the zone in which it does not tick: days, times, or both. The next run"
+            " covers what they leave out.",
+            name="blackout",
+            example='["22:00-06:00", "sat,sun"]',
+        ),
+    )
+    start_date: datetime | None = field(
+        default=None,
+        metadata=key(
+            "Where its first interval begins; in the zone where it names none. Ticks come after"
+            " it.",
+            example="2026-11-01",
+        ),
+    )
+    end_date: datetime | None = field(
+        default=None,
+        metadata=key("Up to when it ticks, included.", example="2027-06-30T06:00"),
+    )
+    jitter: Duration = field(
+        default=0.0,
+        metadata=key(
+            "A tick starts so much later at most; how much is the same each time for a pipeline and"
+            " a tick.",
+            default="none",
+            example="5m",
+        ),
+    )
+    catchup: Catchup = field(
+        default=Catchup.LATEST,
+        metadata=key("Which ticks run that were missed: none, the newest, or all.", example="all"),
+    )
+    catchup_window: Limit | None = field(
+        default=None,
+        metadata=key("Ticks that are older are not caught up with.", example="2d"),
+    )
+    max_catchup: Annotated[int, Between(1, 1000)] = field(
+        default=100,
+        metadata=key("How many of the newest missed ticks `catchup: all` runs.", example="30"),
+    )
+    overlap: Overlap = field(
+        default=Overlap.QUEUE_ONE,
+        metadata=key(
+            "What becomes of a tick while the run before goes on: it is skipped, the newest waits,"
+            " all wait, or the run is cancelled.",
+            example="skip",
+        ),
+    )
+    max_active_runs: Annotated[int, Between(1, 100)] = field(
+        default=1, metadata=key("How many runs of it go on at once.", example="2")
+    )
+    paused: bool = field(
+        default=False, metadata=key("Nothing of it starts by the schedule.", example="true")
+    )
+
+    def __str__(self) -> str:
+        """As it was written."""
+        return " and ".join(self.crons) or f"every {durations.text(self.every or 0.0)}"
+
+
+class MicrobatchWindow(StrEnum):
+    """Which batches of microbatch models a run builds."""
+
+    DBT = "dbt"  # those that dbt would, lookback included, were it now the end of the interval
+    INTERVAL = "interval"  # those of the run's data interval
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,17 +223,97 @@ class PipelineSpec:
     """A named selection of the graph."""
 
     name: str
-    select: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    selector: str | None = None
-    target: str | None = None
-    schedule: Schedule | None = None
-    settings: Settings = field(default_factory=Settings)  # of nodes that say nothing of their own
-    deadline: DeadlineRule | None = None
-    deadline_action: DeadlineAction = DeadlineAction.ALERT
-    max_age: float | None = None  # seconds since the start of its last run that succeeded
-    owner: str = ""  # of its runs, and of nodes that nobody else owns
-    description: str = ""
+    select: tuple[str, ...] = field(
+        default=(),
+        metadata=key(
+            "What belongs to it, as in dbt's `--select`.", default="everything", example="tag:daily"
+        ),
+    )
+    exclude: tuple[str, ...] = field(
+        default=(),
+        metadata=key(
+            "What does not, as in dbt's `--exclude`.", default="nothing", example="[tag:heavy]"
+        ),
+    )
+    selector: str | None = field(
+        default=None,
+        metadata=key(
+            "Name of a selector in `selectors.yml`, instead of the two above.", example="nightly"
+        ),
+    )
+    target: str | None = field(
+        default=None,
+        metadata=key("Target in `profiles.yml`.", default="the profile's", example="prod"),
+    )
+    schedule: Schedule | None = field(
+        default=None,
+        metadata=key(
+            "When it runs, and which intervals its runs stand for; text is the cron part alone.",
+            default="none",
+            example='{cron: "0 6 * * *", timezone: Europe/Berlin}',
+        ),
+    )
+    vars: Mapping[str, Any] = field(
+        default_factory=dict,
+        metadata=key(
+            "dbt's `--vars` of its runs; may use `run.*` and `env_var`. `--vars` on the command"
+            " line counts for more. dbt reads the whole project again where they change.",
+            default="none",
+            example='{run_date: "{{ run.logical_date.date() }}"}',
+        ),
+    )
+    microbatch: MicrobatchWindow = field(
+        default=MicrobatchWindow.DBT,
+        metadata=key(
+            "Batches that microbatch models build: those of dbt's own window as of the end of the"
+            " data interval, `lookback` included, or those that the `interval` touches.",
+            example="interval",
+        ),
+    )
+    settings: Settings = field(
+        default_factory=Settings,
+        metadata=key(
+            "Retries of its nodes and steps that say nothing of their own.",
+            name="retry",
+            example="{on: {transient: 5, timeout: 1}, budget: 30m, delay: 30s}",
+        ),
+    )
+    deadline: DeadlineRule | None = field(
+        default=None,
+        metadata=key(
+            "When a run of it is late: this long after its start, or at the first such time of day"
+            " after it, by the clock of the schedule's time zone (without one, this machine's).",
+            default="none",
+            example='"08:00"',
+        ),
+    )
+    deadline_action: DeadlineAction = field(
+        default=DeadlineAction.ALERT,
+        metadata=key(
+            "What a run does that is late: say so, in the history too, or be cancelled.",
+            example="cancel",
+        ),
+    )
+    max_age: Limit | None = field(
+        default=None,
+        metadata=key(
+            "How long ago its last run that succeeded may have started before `dbtorch status`"
+            " calls it stale.",
+            default="no limit",
+            example="26h",
+        ),
+    )
+    owner: str = field(
+        default="",
+        metadata=key(
+            "Who gets the alerts of its runs, and of nodes that nobody else owns.",
+            default="that of `defaults`",
+            example="data-eng",
+        ),
+    )
+    description: FreeText = field(
+        default="", metadata=key("What it is for.", example="Every morning.")
+    )
     origin: Origin = field(default_factory=Origin)
 
 
@@ -172,12 +329,60 @@ class EngineType(StrEnum):
 class EngineSpec:
     """How dbt is started."""
 
-    type: EngineType = EngineType.AUTO
-    python: str | None = None  # interpreter that has dbt; None: the one dbtorch runs in
-    executable: str | None = None  # of the process engine; None: the one beside the interpreter
-    profiles_dir: str | None = None  # relative to the project
-    batches: int = 4  # that the process engine has at work at once, where the warehouse allows it
+    type: EngineType = field(
+        default=EngineType.AUTO,
+        metadata=key(
+            "`session` executes nodes one by one inside dbt-core 1.x, `process` hands any dbt "
+            "executable closed parts of the graph, `auto` takes what the installed dbt allows.",
+            example="process",
+        ),
+    )
+    python: EnvText | None = field(  # None or auto: the project's dbt is looked for
+        default=None,
+        metadata=key(
+            "Interpreter that has dbt and the project's Python code; `auto` finds the project's own"
+            " ([how](concepts.md#which-dbt-dbtorch-uses)). May use `env_var`.",
+            default="auto",
+            example=".venv/bin/python",
+        ),
+    )
+    executable: EnvText | None = field(
+        default=None,
+        metadata=key(
+            "dbt for the process engine. May use `env_var`.",
+            default="`dbt` beside the interpreter, then on the path",
+            example=".venv-dbt2/bin/dbt",
+        ),
+    )
+    profiles_dir: EnvText | None = field(
+        default=None,
+        metadata=key(
+            "Folder of `profiles.yml`, relative to the project. May use `env_var`.",
+            default="where dbt looks",
+            example="profiles",
+        ),
+    )
+    batches: Annotated[int, Between(1, 64)] = field(
+        default=4,
+        metadata=key(
+            "How many dbts the process engine has at work at once; they share the target's threads."
+            " In a DuckDB file it is always one.",
+            example="2",
+        ),
+    )
+    patches: bool = field(
+        default=True,
+        metadata=key(
+            "Let dbt 1 do its own work for each node with fewer detours, in dbtorch's processes"
+            " alone; `dbtorch doctor` lists what that is. See"
+            " [Patches](contributing/engines.md#patches).",
+            example="false",
+        ),
+    )
 
+
+#: Nodes or steps that run at once.
+Slots = Annotated[int, Between(1, 1_000_000)]
 
 _OWN_GATES_ONLY = FreshnessSpec(everywhere=False)
 
@@ -186,18 +391,118 @@ _OWN_GATES_ONLY = FreshnessSpec(everywhere=False)
 class Config:
     """Everything in ``dbtorch.yml``; the defaults are what a project without one gets."""
 
-    engine: EngineSpec = field(default_factory=EngineSpec)
-    defaults: Settings = field(default_factory=Settings)
-    pools: Mapping[str, int] = field(default_factory=dict)
-    max_steps: int = 8  # steps that run at once
-    steps: Mapping[str, StepSpec] = field(default_factory=dict)
-    pipelines: Mapping[str, PipelineSpec] = field(default_factory=dict)
-    step_modules: tuple[str, ...] = ()  # modules whose @dbtorch.step functions are steps
-    database_url: str | None = None
-    grace: float = GRACE
-    failure_classes: tuple[Rule, ...] = ()  # looked at before the built-in table
-    circuit_breaker: Breaker | None = field(default_factory=Breaker)
-    freshness: FreshnessSpec | None = _OWN_GATES_ONLY  # None: no gates
-    checks: tuple[PatternChecks, ...] = ()
-    alerts: AlertsSpec | None = None  # None: nobody is told
+    version: Annotated[int, "version"] = field(
+        default=1, metadata=key("Version of this format.", example="1")
+    )
+    engine: EngineSpec = field(default_factory=EngineSpec, metadata=key("How dbt is started."))
+    defaults: Settings = field(
+        default_factory=Settings,
+        metadata=key("Settings of every node and step that says nothing of its own."),
+    )
+    pools: Mapping[str, Slots] = field(
+        default_factory=dict,
+        metadata=key(
+            "Slots of each pool: how many nodes and steps of the pool run at once.",
+            default="no pools",
+            example="{warehouse: 8, crm_api: 1}",
+        ),
+    )
+    max_steps: Slots = field(default=8, metadata=key("Steps that run at once.", example="4"))
+    database_url: EnvText | None = field(
+        default=None,
+        metadata=key(
+            "Where runs are recorded. May use `env_var`.",
+            default="SQLite in `.dbtorch/dbtorch.db`",
+            example="\"{{ env_var('RUNS_URL', 'postgresql://localhost/runs') }}\"",
+        ),
+    )
+    retention: Duration | None = field(
+        default=None,
+        metadata=key(
+            "How long runs are kept, with their logs and measurements, after their end. Every run"
+            " removes some that are older, `dbtorch prune` all of them.",
+            default="for ever",
+            example="90d",
+        ),
+    )
+    project_id: EnvText | None = field(
+        default=None,
+        metadata=key(
+            "What this project is called in a history that several share; the same wherever it"
+            " runs. May use `env_var`.",
+            default="its place in its git repository",
+            example="acme/warehouse",
+        ),
+    )
+    grace: Duration = field(
+        default=GRACE,
+        metadata=key(
+            "Time that steps and queries have from being asked to end, by a timeout or a cancel,"
+            " to being killed.",
+            example="20s",
+        ),
+    )
+    failure_classes: "tuple[Rule, ...]" = field(
+        default=(),
+        metadata=key(
+            "What failures of your adapter and your steps are; before the built-in table.",
+            default="none",
+        ),
+    )
+    circuit_breaker: Breaker | None = field(
+        default_factory=Breaker,
+        metadata=key(
+            "When dbt nodes stop starting because the warehouse is down; `false` for never.",
+            default="on",
+            example="{failures: 5, window: 1m, pause: 30s, patience: 1h}",
+        ),
+    )
+    freshness: FreshnessSpec | None = field(  # None: no gates
+        default=_OWN_GATES_ONLY,
+        metadata=key(
+            "What happens behind sources that are not fresh by dbt's rules; `false`: none is"
+            " checked.",
+            default="only sources with a gate in `meta.dbtorch`",
+            example="{default: {on_stale: wait, for: 2h}}",
+        ),
+    )
+    checks: "tuple[PatternChecks, ...]" = field(
+        default=(),
+        metadata=key(
+            "Checks beyond dbt's tests. A later pattern wins over one before it, a name over"
+            " patterns, and `meta.dbtorch` over both, each kind of check by itself.",
+            default="none",
+            example='{models: {"fct_*": {row_count: 1}}}',
+        ),
+    )
+    alerts: "AlertsSpec | None" = field(  # None: no alerts
+        default=None,
+        metadata=key(
+            "Who gets which alert, and how; see [Alerts](alerts.md).",
+            default="no alerts",
+            example="{slack: {token: \"{{ env_var('SLACK_BOT_TOKEN') }}\","
+            ' channel: "#data-alerts"}}',
+        ),
+    )
+    step_modules: tuple[Annotated[str, "module"], ...] = field(
+        default=(),
+        metadata=key(
+            "Python modules whose `@dbtorch.step` functions are steps.",
+            default="none",
+            example="[ingestion.steps]",
+        ),
+    )
+    steps: Mapping[str, StepSpec] = field(
+        default_factory=dict,
+        metadata=key(
+            "What happens besides dbt: ingestion before, downstream steps after.", default="none"
+        ),
+    )
+    pipelines: Mapping[str, PipelineSpec] = field(
+        default_factory=dict,
+        metadata=key(
+            "Named selections of the graph. One called `default` replaces the implicit one.",
+            default="`default`, which is everything",
+        ),
+    )
     origin: Origin = field(default_factory=Origin)

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from dbtorch.core.freshness import Thresholds
-from dbtorch.core.graph import Graph, Kind, Node
-from dbtorch.core.policy import Breaker, Policy, Retry, Trigger
-from dbtorch.core.state import FailureClass
+from dbtorch.core.model.freshness import Thresholds
+from dbtorch.core.model.graph import Graph, Kind, Node
+from dbtorch.core.model.policy import Breaker, Policy, Retry, Trigger
+from dbtorch.core.model.state import FailureClass
 
 if TYPE_CHECKING:  # most runs check nothing
-    from dbtorch.core.checks import Watch
+    from dbtorch.core.checks.relation_checks import RelationChecks
 
 #: Seconds expected of a node that has no history.
 UNKNOWN_DURATION = 1.0
@@ -41,7 +41,9 @@ class Plan:
     fail_fast: bool = False
     breaker: Breaker | None = None
     limits: Mapping[str, Thresholds] = field(default_factory=dict)  # of the sources it checks
-    checks: Mapping[str, Watch] = field(default_factory=dict)  # by the id of the checking node
+    checks: Mapping[str, RelationChecks] = field(
+        default_factory=dict
+    )  # by the id of the checking node
     batches: int | None = None  # that run side by side; None where dbt gets node by node
     apart: frozenset[str] = frozenset()  # nodes that are a batch of their own
 
@@ -87,19 +89,20 @@ def with_session(
     policies: Mapping[str, Policy],
     *,
     retry: Retry,
+    owner: str = "",
 ) -> tuple[Graph, dict[str, Policy]]:
     """Put the two ends of the dbt session into the graph.
 
     The session opens when the first engine node waits for nothing else (so a step may write to
-    the warehouse before), and closes when the last one has ended.
+    the warehouse before), and closes when the last one has ended. ``owner`` is told of both.
     """
     nodes = list(nodes)
     edges = list(edges)
     members = [node for node in nodes if node.id in on_engine and node.kind is not Kind.OPERATION]
     if not members:
         return Graph(nodes, edges), dict(policies)
-    opening = Node(id=SESSION_OPEN, kind=Kind.SESSION, name="open")
-    closing = Node(id=SESSION_CLOSE, kind=Kind.SESSION, name="close")
+    opening = Node(id=SESSION_OPEN, kind=Kind.SESSION, name="open", owner=owner)
+    closing = Node(id=SESSION_CLOSE, kind=Kind.SESSION, name="close", owner=owner)
     edges += [(opening.id, node.id) for node in members]
     edges += [(node.id, closing.id) for node in (opening, *members)]
     ends = {

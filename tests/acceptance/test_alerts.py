@@ -51,6 +51,7 @@ def configure(workspace: Workspace, server: Slack, more: str = "") -> None:
         {
             "dbtorch.yml": f"""
                 alerts:
+                  targets: "*"
                   slack:
                     token: "{{{{ env_var('SLACK_TOKEN') }}}}"
                     channel: C0000DATA
@@ -118,7 +119,7 @@ def test_a_run_that_is_killed_while_slack_hangs_and_retried_tells_once(
     server.always = slow(30.0)
     with shop.started("run", "--log-format", "json") as run:
         run.wait_for_node("model.shop.fct_orders", "failed")
-        assert eventually(lambda: bool(server.calls), seconds=10)
+        assert eventually(lambda: bool(server.calls))
         os.kill(run.pid, signal.SIGKILL)
         run.process.wait()
         assert shop.is_quiet()

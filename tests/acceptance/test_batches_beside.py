@@ -19,7 +19,7 @@ from tests.acceptance.workspace import Running, eventually
 from tests.engines import PROCESS_1_11
 from tests.sessions import on_postgres
 
-pytestmark = [pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.postgres, pytest.mark.slow]
 
 #: A model that stands still as long as somebody else has the lock of its number.
 HELD = "{{{{ config(materialized='table') }}}} select {number} as id, pg_advisory_xact_lock({number})::text as held"
@@ -103,7 +103,7 @@ def both_at_work(shop: Shop, server: Server, run: Running) -> tuple[int, int]:
     (first,) = shop.dbts()
     shop.write({"landed": ""})
     run.wait_for_node(BESIDE)
-    assert eventually(lambda: server.waits_for() == {1, 2}, seconds=60)
+    assert eventually(lambda: server.waits_for() == {1, 2})
     (second,) = set(shop.dbts()) - {first}
     return first, second
 
@@ -118,8 +118,8 @@ def test_what_becomes_ready_meanwhile_is_built_beside(shop: Shop, server: Server
         assert target.is_relative_to(shop.dir / ".dbtorch")
         os.kill(second, signal.SIGKILL)
         run.wait_for_node(BESIDE, "up_for_retry")
-        assert eventually(lambda: server.waits_for() == {1, 2}, seconds=60)
-        assert eventually(lambda: len(set(shop.dbts()) - {first, second}) == 1, seconds=60)
+        assert eventually(lambda: server.waits_for() == {1, 2})
+        assert eventually(lambda: len(set(shop.dbts()) - {first, second}) == 1)
         server.let_go(2)
         run.wait_for_node("model.shop.after_beside", "success")
         assert first in shop.dbts()
@@ -154,7 +154,7 @@ def test_one_that_is_cancelled_leaves_the_other_alone(shop: Shop, server: Server
         first, _ = both_at_work(shop, server, run)
         shop.dbtorch("cancel", "latest", "beside")
         run.wait_for_node(BESIDE, "cancelled")
-        assert eventually(lambda: shop.dbts() == [first], seconds=60)
+        assert eventually(lambda: shop.dbts() == [first])
         assert server.waits_for() == {1}
         server.let_go(1)
         run.ended()

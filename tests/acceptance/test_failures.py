@@ -35,7 +35,7 @@ FILES = {
           after_no_rule: {command: "true", after: step:no_rule, opens_database: false}
           out_of_budget:
             python: tasks:asks_for_an_hour
-            retry: {budget: 10m, on: {transient: 5}}
+            retry: {budget: 5m, on: {transient: 5}}  # an hour is ten minutes, by max_delay
             opens_database: false
           forgiven: {command: exit 1, on_failure: continue, opens_database: false}
           after_forgiven: {command: "true", after: step:forgiven, opens_database: false}
@@ -137,5 +137,5 @@ def test_the_plan_shows_it(story: Story) -> None:
     said = {node["name"]: node for node in nodes}
     assert said["tried_twice"]["retries"]["code"] == 1
     assert said["waits"]["retries"] == {"transient": 2, "timeout": 1, "unknown": 0}
-    assert said["out_of_budget"]["retry_budget"] == 600
+    assert said["out_of_budget"]["retry_budget"] == 300
     assert said["known_nulls"]["on_failure"] == "continue"

@@ -18,7 +18,7 @@ from tests.acceptance.warehouses import Warehouse
 from tests.acceptance.workspace import Shown, Workspace
 from tests.engines import Can, shows
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow]
 
 #: Its name -> what dbt's check of it says, and the age of its newest row in hours.
 FOUND = {

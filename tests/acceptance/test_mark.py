@@ -161,7 +161,7 @@ def test_a_run_in_which_everything_is_good_is_a_success(workspace: Workspace) ->
     after = workspace.show()
     assert after.state == "success"
     assert after.said["finished_at"] == before.said["finished_at"]  # it ended when it ended
-    assert "nothing to retry" in workspace.refused("retry")
+    assert "nothing to retry" in workspace.dbtorch("retry").all
 
 
 def test_a_run_that_somebody_drives_takes_no_mark(workspace: Workspace) -> None:

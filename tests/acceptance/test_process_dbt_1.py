@@ -12,7 +12,7 @@ from tests.acceptance.test_head_start import expect_another_answer, kept_answer
 from tests.acceptance.workspace import Workspace
 from tests.engines import own
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow]
 
 #: As dbt-core installs it, but for a note of each call.
 SCRIPT = f"""#!{sys.executable}
@@ -77,6 +77,7 @@ def test_its_own_script_is_run_once_where_nothing_has_changed(shop: Shop) -> Non
     shop.install(SCRIPT, tries=60)
     shop.write({"late.csv": "n\n1\n"})
     shop.dbtorch("run")
+    assert not (shop.dir / "warehouse.duckdb.wal").exists()  # whoever copies the file has it all
     assert sorted(shop.calls()) == ["build", "list"]
 
     shop.dbtorch("run")
@@ -91,7 +92,7 @@ def test_its_own_script_is_run_once_where_nothing_has_changed(shop: Shop) -> Non
     assert "SQL status: OK" in log
 
     expect_another_answer(kept_answer(shop))
-    assert "planned anew" in shop.dbtorch("run").out
+    assert "planned again" in shop.dbtorch("run").out
     assert shop.calls() == ["build", "list"]
     assert set(shop.show().tries.values()) == {1}
 
@@ -110,7 +111,7 @@ def test_its_own_script_is_run_once_where_nothing_has_changed(shop: Shop) -> Non
 
 
 def test_any_other_script_is_followed_by_the_lines_that_every_dbt_prints(shop: Shop) -> None:
-    shop.install(WRAPPER, tries=2)
+    shop.install(WRAPPER, tries=1)
     shop.dbtorch("run", code=1)
     calls = shop.calls()
     assert calls[:2] == ["list", "build"]

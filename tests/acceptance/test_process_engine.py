@@ -16,8 +16,6 @@ from tests.acceptance.workspace import Workspace, eventually
 from tests.engines import PROCESS_2, Can, shows
 from tests.environments import Dbt
 
-pytestmark = pytest.mark.timeout(180)
-
 #: A model that fails until its file is there, in a graph where others have nothing to do with it.
 FILES = {
     "models/first.sql": "select 1 as id",
@@ -99,48 +97,12 @@ steps:
     assert content["metadata"]["dbt_version"].startswith("2.")
 
 
-def test_a_run_begins_with_the_dbt_of_the_run_before(shop: Shop) -> None:
-    shop.write(FILES)
-    shop.configure("defaults: {retries: 0}")
-    words = ("run", "--exclude", "flaky+")
-
-    def note() -> Path:
-        (found,) = shop.dir.glob(".dbtorch/cache/start-*")
-        return found
-
-    shop.dbtorch(*words)
-    written = note().stat().st_mtime_ns
-    shop.dbtorch(*words)
-    assert note().stat().st_mtime_ns == written  # dbt was not started in any other way
-    assert shop.show().states["last"] == "success"
-    assert shop.query("select id from last") == [(1,)]
-
-    # what says how dbt is started is another file now, and so is the command
-    shop.configure("defaults: {retries: 0}\nfailure_classes: []\n")
-    shop.dbtorch(*words)
-    assert note().stat().st_mtime_ns != written
-    # what it read early is no longer what is there: it is found out as ever
-    written = note().stat().st_mtime_ns
-    shop.write({"models/other.sql": "select id + 1 as id from {{ ref('first') }}"})
-    shop.dbtorch(*words)
-    assert note().stat().st_mtime_ns == written
-    assert shop.query("select id from last") == [(2,)]
-
-    shop.configure("defaults: {retries: never}")
-    assert "dbtorch.yml" in shop.dbtorch(*words, code=2).err
-    assert shop.is_quiet()
-    note().write_text("{")
-    shop.configure("defaults: {retries: 0}")
-    shop.dbtorch(*words)
-    assert shop.is_quiet()
-
-
 def test_what_did_not_succeed_runs_again_and_nothing_else(shop: Shop) -> None:
     shop.write(FILES)
     shop.dbtorch("run", "--retries", "0", code=1)
     shown = shop.show()
     assert (shown.states["flaky"], shown.states["after_flaky"]) == ("failed", "upstream_failed")
-    assert shown.nodes["flaky"]["attempts"][0]["failure_class"] == "unknown"
+    assert shown.nodes["flaky"]["attempts"][0]["failure_class"] == "code"
     assert "late.csv" in shown.nodes["flaky"]["attempts"][0]["message"]
     assert shown.states["last"] == "success"
     assert shop.results()["model.shop.after_flaky"] == "skipped"
@@ -264,7 +226,7 @@ def test_a_hook_that_takes_for_ever_ends_with_the_run(shop: Shop, side: str) -> 
     with shop.started("run", "--log-format", "json") as run:
         run.wait_for_node(f"operation.shop.shop-on-run-{side}-0")
         run.signal(signal.SIGTERM)
-        assert run.ended(seconds=30).code == 143
+        assert run.ended().code == 143
         assert shop.is_quiet()
     assert shop.show().state == "cancelled"
     set_slow(shop, slow=False)
@@ -392,7 +354,7 @@ def test_in_a_file_there_is_one_dbt_at_a_time(shop: Shop) -> None:
         shop.write({"landed": ""})
         run.wait_for_node("step.land", "success")
         # one is at work, and one has read the project for the next batch
-        assert eventually(lambda: len(shop.dbts()) == 2, seconds=60)
+        assert eventually(lambda: len(shop.dbts()) == 2)
         first, held = shop.dbts()
         assert (opens_database(first), opens_database(held)) == (True, False)
         set_slow(shop, slow=False)
@@ -438,6 +400,7 @@ steps:
     assert all(one["ok"] for one in findings.values())
     assert findings["engine"]["found"].startswith("process: ")
     assert "2.0" in findings["dbt"]["found"]
+    assert "patches" not in findings  # dbt 2 needs none
     shop.write(
         {"profiles.yml": "shop: {outputs: {dev: {type: duckdb, path: no/such.db}}, target: dev}"}
     )
@@ -484,9 +447,9 @@ def test_a_run_is_planned_from_what_dbt_answered_last_time(shop: Shop) -> None:
     assert answer.read_bytes() == written
 
     expect_another_answer(answer)
-    assert "planned anew" in shop.dbtorch("run").out
+    assert "planned again" in shop.dbtorch("run").out
     assert shop.show().tries == {"fetch": 1, "first": 1, "second": 1}
-    assert not answer.exists()  # it was planned anew
+    assert not answer.exists()  # it was planned again
     assert shop.lines("fetched.txt") == ["fetched"] * 3
 
     shop.write({"models/third.sql": "select id from {{ ref('second') }}"})
@@ -495,7 +458,7 @@ def test_a_run_is_planned_from_what_dbt_answered_last_time(shop: Shop) -> None:
 
     shop.write({"models/third.sql": "select {{ nothing("})
     assert "third" in shop.refused("run")
-    assert len(shop.runs()) == 4
+    assert [run["state"] for run in shop.runs()] == ["failed", *["success"] * 4]
 
     (shop.dir / "models" / "third.sql").unlink()
     settings = shop.dir / "dbtorch.yml"
@@ -539,7 +502,7 @@ def test_a_run_that_went_ahead_and_was_killed_goes_on(shop: Shop, answers_otherw
         run.wait_for_node("model.shop.quick", "success")
         run.wait_for_node(SLOW)
         os.kill(run.pid, signal.SIGKILL)
-    assert eventually(shop.is_quiet, seconds=30)
+    assert eventually(shop.is_quiet)
     killed = shop.show()
     folder = shop.dir / ".dbtorch" / "runs" / killed.id / "dbt"
     assert not (folder / "listed").exists()  # so it had gone ahead

@@ -149,8 +149,8 @@ def test_doctor_finds_everything_in_order(tour: Tour) -> None:
     lines = tour.before["doctor"].out.splitlines()
     checks = [line.split()[1] for line in lines]
     assert checks == [
-        *("dbtorch", "project", "dbtorch.yml", "engine", "interpreter", "dbt"),
-        *("connection", "history", "permissions", "logs", "artifacts"),
+        *("dbtorch", "project", "dbtorch.yml", "engine", "environment", "interpreter", "dbt"),
+        *("patches", "connection", "parse", "history", "permissions", "logs", "artifacts"),
     ]
     assert all(line.startswith("ok ") for line in lines)
     findings = tour.before["doctor json"].json()
@@ -180,6 +180,15 @@ def test_doctor_finds_everything_in_order(tour: Tour) -> None:
             "connection",
             "/proc/nowhere/w.duckdb",
         ),
+        # packages were never installed
+        (
+            {"packages.yml": "packages: [{package: dbt-labs/dbt_utils, version: 1.3.0}]"},
+            [],
+            "packages",
+            "packages.yml names 1 package, dbt_packages has 0",
+        ),
+        # dbt cannot read the project
+        ({"models/orders.sql": "select * from {{ ref('nosuch') }}"}, [], "parse", "'nosuch'"),
         # something is in the history's way
         ({".dbtorch": "in the way"}, [], "history", ".dbtorch"),
         # the history is none
@@ -271,11 +280,16 @@ def test_a_run_is_found_by(tour: Tour, text: str) -> None:
     ],
 )
 def test_logs(tour: Tour, args: list[str], said: list[str]) -> None:
-    out = tour.workspace.dbtorch("logs", "latest", *args).out
+    out = tour.workspace.dbtorch("logs", *args).out  # of the latest run
     assert all(part in out for part in said), out
     told = tour.workspace.dbtorch("logs", "latest", *args, "--format", "json").json()
     assert Path(told["path"]).is_file()
     assert told["attempt"]["number"] >= 1
+
+
+def test_logs_of_a_run_and_no_node_say_what_is_missing(tour: Tour) -> None:
+    said = tour.workspace.refused("logs", "latest")
+    assert said == "latest is a run: name a node of it, too; `dbtorch show latest` has them"
 
 
 @pytest.mark.parametrize(
@@ -292,9 +306,9 @@ def test_logs(tour: Tour, args: list[str], said: list[str]) -> None:
         # a node that never started, and why
         ("logs latest blocked", "was never started in run"),
         # words that are missing
-        ("logs latest", "Missing argument 'NODE'"),
+        ("logs latest", "latest is a run: name a node of it"),
         ("show --format xml", "'xml' is not one of 'text', 'json'"),
-        ("shwo", "No such command 'shwo'"),
+        ("shwo", "there is no command 'shwo'; did you mean \"show\"?"),
     ],
 )
 def test_what_is_not_there(tour: Tour, command: str, said: str) -> None:
@@ -310,7 +324,8 @@ def test_runs_lists_the_run(tour: Tour) -> None:
     assert run["counts"] == {"failed": 1, "upstream_failed": 1, "success": 6}
     said = tour.workspace.dbtorch("runs", "--limit", "1").out
     assert f"{tour.run.id}  default" in said
-    assert tour.workspace.dbtorch("runs", "-p", "nope").out.startswith("No run has been recorded")
+    said = tour.workspace.refused("runs", "-p", "nope")
+    assert "has no pipeline 'nope'; it has: default" in said
 
 
 def test_before_the_first_run_there_is_nothing_to_show(workspace: Workspace) -> None:

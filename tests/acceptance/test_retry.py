@@ -90,7 +90,7 @@ def story(tmp_path_factory: pytest.TempPathFactory, driven: Driven) -> Story:
     workspace.write({"models/totals.sql": "select sum(id) as total from {{ ref('orders') }}"})
     mended = workspace.dbtorch("retry", failed_run.id[:18])
     mended_run = workspace.show()
-    nothing = workspace.dbtorch("retry", code=2)
+    nothing = workspace.dbtorch("retry")
     return Story(
         workspace=workspace,
         failed=failed,
@@ -123,7 +123,7 @@ def test_a_failure_ends_its_own_descendants_and_nothing_else(story: Story) -> No
         "owner    Ann",
         "runbook  docs/totals.md",
         "log      .dbtorch/runs/",
-        "blocked  4 nodes: board, push, report, not_null_totals_total",
+        "behind   3 nodes upstream failed: board, push, report",
         "1 failed, 4 upstream failed, 3 success",
         "dbtorch retry  ",  # what to do next
     ],
@@ -176,8 +176,8 @@ def test_results_of_a_retried_run_are_complete(story: Story) -> None:
 
 
 def test_there_is_nothing_to_retry_in_a_run_that_succeeded(story: Story) -> None:
-    assert story.nothing.err == (
-        f"Error: run {story.failed_run.id} succeeded; there is nothing to retry (`dbtorch rerun"
+    assert story.nothing.out == (
+        f"run {story.failed_run.id} succeeded; there is nothing to retry (`dbtorch rerun"
         f" {story.failed_run.id} --select …` runs a part of it again)\n"
     )
 
@@ -204,3 +204,14 @@ def test_a_retry_stays_on_the_target_of_the_run(workspace: Workspace) -> None:
 
 def test_retrying_before_the_first_run_says_so(workspace: Workspace) -> None:
     assert "there is no run history yet" in workspace.refused("retry")
+
+
+def test_a_run_that_dbt_could_not_parse_is_executed_whole_by_a_retry(workspace: Workspace) -> None:
+    workspace.write({"models/one.sql": "select {{ 1", "models/two.sql": "select 2 as id"})
+    assert "models/one.sql" in workspace.dbtorch("run", code=2).err
+    assert "failed" in workspace.dbtorch("status", code=3).out
+    workspace.dbtorch("run", "--select", "two", code=2)
+    assert "models/one.sql" in workspace.dbtorch("show").out
+    workspace.write({"models/one.sql": "select 1 as id"})
+    workspace.dbtorch("retry")
+    assert workspace.show().states == {"two": "success"}  # as it was selected

@@ -28,6 +28,7 @@ FILES = {
           alone: {command: "true"}
         pipelines:
           crm: {select: source:raw.customers+, description: What the sales team sees.}
+          hand: {select: [step:load_orders, days, step:push_orders]}
           side: {select: [events, grown], exclude: grown, target: other}
     """,
     "profiles.yml": """
@@ -113,7 +114,7 @@ def tour(tmp_path_factory: pytest.TempPathFactory, driven: Driven) -> Tour:
     run("window", "--select", "days", "events", *window)
     tour.rows["window"] = workspace.query("select cast(day as date)::text from dev.events")
     state = ("--defer", "--state", "elsewhere", "--target", "other")
-    run("defer", "--select", "orders", *state, "--log-format", "json")
+    run("defer", "--select", "orders", "--downstream-steps", *state, "--log-format", "json")
     tour.rows["defer"] = workspace.query("select * from other.orders")
     return tour
 
@@ -123,21 +124,37 @@ def tour(tmp_path_factory: pytest.TempPathFactory, driven: Driven) -> Tour:
     [
         # no selection: everything
         ([], DBT | STEPS),
-        # a model without its source: no ingestion; what comes after it alone comes along
-        (["--select", "orders"], {"orders", "not_null_orders_id", "push_orders", "announce"}),
+        # a model without its source: no ingestion, and no step after it
+        (["--select", "orders"], {"orders", "not_null_orders_id"}),
         # with its source: the ingestion too
         (
             ["--select", "+orders"],
+            {"load_orders", "stg_orders", "orders", "not_null_orders_id"},
+        ),
+        # several words after one option; steps after both when they are asked for
+        (
+            ["--select", "orders", "customers", "--resource-type", "model", "--downstream-steps"],
+            {"orders", "customers", "push_orders", "announce", "push_both"},
+        ),
+        # steps by name, alone and beside models
+        (["--select", "step:push_*", "step:alone"], {"push_orders", "push_both", "alone"}),
+        (["--select", "grown", "step:alone"], {"grown", "alone"}),
+        # from a step to what comes after it, and the other way round
+        (
+            ["--select", "step:load_orders+"],
+            {"load_orders", "stg_orders", "orders", "not_null_orders_id"},
+        ),
+        (
+            ["--select", "+step:announce"],
             {
                 *("load_orders", "stg_orders", "orders", "not_null_orders_id"),
                 *("push_orders", "announce"),
             },
         ),
-        # several words after one option; a step after both comes when both are there
-        (
-            ["--select", "orders", "customers", "--resource-type", "model"],
-            {"orders", "customers", "push_orders", "announce", "push_both"},
-        ),
+        # in both
+        (["--select", "step:load_orders+,tag:nightly"], {"orders", "not_null_orders_id"}),
+        # everything but
+        (["--exclude", "step:push_*", "check:grown"], (DBT | STEPS) - {"push_orders", "push_both"}),
         # what is excluded takes its steps along
         (
             ["--exclude", "orders", "source:raw.customers"],
@@ -145,13 +162,14 @@ def tour(tmp_path_factory: pytest.TempPathFactory, driven: Driven) -> Tour:
         ),
         # a selector of selectors.yml
         (
-            ["--selector", "nightly"],
+            ["--selector", "nightly", "--downstream-steps"],
             {"orders", "not_null_orders_id", "push_orders", "announce"},
         ),
         # types of resources
         (["--no-steps", "--resource-type", "seed", "test"], {"countries", "not_null_orders_id"}),
-        # a pipeline: its selection
+        # a pipeline: its selection, with the steps on both sides
         (["--pipeline", "crm"], {"load_customers", "customers"}),
+        (["--pipeline", "hand"], {"load_orders", "days", "push_orders", "announce"}),
         # a selection goes before that of the pipeline; two options are one selection
         (["--pipeline", "crm", "-s", "grown", "--select=days"], {"grown", "days"}),
         # a list and an exclusion
@@ -165,11 +183,18 @@ def test_what_takes_part(planned: Workspace, args: list[str], expected: set[str]
     assert planned.runs() == []
 
 
+def test_steps_that_are_left_out_are_told(planned: Workspace) -> None:
+    done = planned.dbtorch("plan", "--select", "orders")
+    assert "left out: steps push_orders, announce (--downstream-steps, or" in done.err
+    done = planned.dbtorch("plan", "--select", "step:push", code=2)
+    assert '"step:push" names no step; did you mean "step:push_both"?' in done.all
+
+
 def test_an_empty_selection_says_so_and_is_no_error(planned: Workspace) -> None:
     done = planned.dbtorch("run", "--select", "tag:nothing")
     assert "the selection matches no nodes; nothing was run" in done.all
     done = planned.dbtorch("run", "--select", "tag:nothing", "--fail-on-empty", code=2)
-    assert "the selection matches no nodes; nothing was run" in done.all
+    assert done.err.startswith("Error: the selection matches no nodes, so nothing was run")
     assert planned.runs() == []
     assert "nothing would run" in planned.dbtorch("plan", "--select", "tag:nothing").out
 

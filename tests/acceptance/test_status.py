@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import duckdb
-import pytest
 
 from tests.acceptance.workspace import Workspace
 from tests.slack_server import TOKEN, Slack, slack_server
@@ -35,7 +34,7 @@ def configure(shop: Workspace, server: Slack, *, max_age: str = "1d", every: str
                 defaults: {{{every}}}
                 freshness: {{default: {{on_stale: skip}}}}
                 pipelines: {{daily: {{max_age: {max_age}, owner: data-eng}}}}
-                alerts: {{slack: {{token: {TOKEN}, channel: C0000DATA, api_url: {server.url}}}}}
+                alerts: {{targets: "*", slack: {{token: {TOKEN}, channel: C0000DATA, api_url: {server.url}}}}}
             """
         }
     )
@@ -56,7 +55,6 @@ def health(shop: Workspace, *args: str, code: int) -> dict[str, str]:
     return {item["name"]: item["health"] for item in found}
 
 
-@pytest.mark.timeout(300)
 def test_a_project_over_a_gated_run_and_a_good_one(workspace: Workspace) -> None:
     with slack_server() as server:
         workspace.write(FILES)
@@ -64,20 +62,23 @@ def test_a_project_over_a_gated_run_and_a_good_one(workspace: Workspace) -> None
         assert "no run history yet" in workspace.refused("status")
         load(workspace, hours=31)
         workspace.dbtorch("run", "-p", "daily", code=3)
-        stale = {"daily": "ok", "raw.orders": "stale", "fct_orders": "stale", "fct_visits": "ok"}
+        stale = {"daily": "stale", "raw.orders": "stale", "fct_orders": "stale", "fct_visits": "ok"}
         assert health(workspace, code=3) == stale
         text = workspace.dbtorch("status", code=3).out
-        assert "2 of 4 things not well" in text
+        assert "3 of 4 things not well" in text
         (line,) = [line for line in text.splitlines() if line.startswith("source raw.orders")]
         assert "source raw.orders is stale: 31 h, allowed 24 h" in line
+        assert "no run of it succeeded yet; run" in text
+        assert "was gated: what waits for its sources did not run" in text
         (card,) = server.top_level()  # the gate of the run has told of the source
         (reply,) = server.thread(card["ts"])
         assert "source raw.orders is stale" in reply["text"]
 
         told = workspace.dbtorch("status", "--alert", code=3)
-        assert "told of 1 thing" in told.err
+        assert "told of 2 things" in told.err
         assert "told of 0 things" in workspace.dbtorch("status", "--alert", code=3).err
-        (_, note) = server.top_level()
+        (_, pipeline, note) = server.top_level()
+        assert "pipeline daily is stale" in pipeline["text"]
         assert "model fct_orders is stale" in note["text"]
         assert "<@U0000ANA>" in note["text"]
 
@@ -103,6 +104,54 @@ def test_a_project_over_a_gated_run_and_a_good_one(workspace: Workspace) -> None
         assert health(workspace, code=3) == {"daily": "stale", "raw.orders": "ok",
                                              "stg_orders": "ok", "fct_orders": "ok",
                                              "fct_visits": "ok"}  # fmt: skip
+
+
+BY_TARGET = """
+    select 1 as id {% if target.name == 'prod' and env_var('MENDED', '') != 'yes' %}, no_such {% endif %}
+"""
+
+
+def test_each_target_stands_for_itself_and_a_part_for_no_pipeline(workspace: Workspace) -> None:
+    workspace.write(
+        {
+            "models/good.sql": "select 1 as id",
+            "models/bad.sql": BY_TARGET,
+            "profiles.yml": """
+                shop:
+                  target: dev
+                  outputs:
+                    dev: {type: duckdb, path: warehouse.duckdb}
+                    prod: {type: duckdb, path: prod.duckdb}
+            """,
+        }
+    )
+    workspace.dbtorch("run", "-t", "prod", code=1)
+    workspace.dbtorch("run", "-t", "dev")
+    assert "on target dev: all is well" in workspace.dbtorch("status").out
+    failed = {"default": "failed", "bad": "failed", "good": "ok"}
+    assert health(workspace, "--target", "prod", code=3) == failed
+
+    nobody = workspace.dbtorch("status", "--target", "nowhere", code=3).out
+    assert "Nothing has been run on target nowhere yet" in nobody
+    assert "all is well" not in nobody
+
+    done = workspace.dbtorch("run", "-t", "prod", "-s", "good", "--log-format", "json")
+    assert [event["partial"] for event in done.events("run_finished")] == [True]
+    assert health(workspace, "--target", "prod", code=3) == failed
+    assert "of a part only" in workspace.dbtorch("status", "--target", "prod", code=3).out
+    assert "default (part)" in workspace.dbtorch("runs").out
+    assert [run["partial"] for run in workspace.runs()] == [True, False, False]
+    assert "default (a part of it)" in workspace.dbtorch("show").out
+
+    mended = {"MENDED": "yes"}
+    done = workspace.dbtorch("run", "-t", "prod", "-s", "bad", env=mended)
+    assert "of a part of the pipeline succeeded" in done.out
+    assert health(workspace, "--target", "prod", code=3) == {**failed, "bad": "ok"}
+    workspace.dbtorch("run", "-t", "prod", env=mended)
+    assert health(workspace, "--target", "prod", code=0) == dict.fromkeys(failed, "ok")
+    # what fails in a run of a part has failed, whatever became of the pipeline before
+    workspace.dbtorch("run", "-t", "prod", "-s", "bad", code=1)
+    assert health(workspace, "--target", "prod", code=3) == {**failed, "default": "ok"}
 
 
 def test_what_says_nothing_is_refused(workspace: Workspace) -> None:

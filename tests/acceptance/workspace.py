@@ -7,10 +7,9 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
@@ -19,9 +18,7 @@ from typing import Any
 import duckdb
 
 from tests.engines import SESSION_1_11, Driven
-
-#: Seconds after which a command that has not ended counts as hung; busy machines are slow.
-PATIENCE = 180.0
+from tests.waiting import PATIENCE, eventually
 
 #: How a user starts dbtorch.
 COMMAND = (sys.executable, "-m", "dbtorch")
@@ -141,21 +138,28 @@ class Workspace:
         return done
 
     def refused(self, *args: str, env: Mapping[str, str] = {}) -> str:
-        """Run a command that must be refused: exit 2, one message, no run. Answers the message."""
+        """Run a command that must be refused: exit 2, one message, nothing executed.
+
+        Answers the message. What the history may have is a run that could not begin.
+        """
         before = self.runs()
         done = self.dbtorch(*args, code=2, env=env)
-        assert self.runs() == before, "a run was recorded"
+        new = [run for run in self.runs() if run not in before]
+        begun = [run for run in new if run["state"] != "failed" or any(run["counts"].values())]
+        assert not begun, "a run has begun"
         assert done.err.count("Error: ") == 1, done.all
         assert not done.out, done.out
         return done.err.removeprefix("Error: ").strip()
 
     @contextmanager
-    def started(self, *args: str, env: Mapping[str, str] = {}) -> Iterator[Running]:
+    def started(
+        self, *args: str, env: Mapping[str, str] = {}, command: Sequence[str] = COMMAND
+    ) -> Iterator[Running]:
         """A command that runs in the background; nothing of it is left behind."""
         out = self.home / f"out-{uuid.uuid4().hex[:8]}"
         with out.open("wb") as stream:
             process = subprocess.Popen(
-                [*COMMAND, *args],
+                [*command, *args],
                 cwd=self.dir,
                 env=self.environ(env),
                 stdin=subprocess.DEVNULL,
@@ -172,9 +176,11 @@ class Workspace:
 
     def environ(self, more: Mapping[str, str] = {}) -> dict[str, str]:
         """A user's environment: nothing the caller set for dbt, dbtorch or Postgres."""
-        foreign = ("DBT_", "DBTORCH_", "PG", "PYTEST_", "COVERAGE_")
+        foreign = ("DBT_", "DBTORCH_", "PG", "PYTEST_", "COVERAGE_", "VIRTUAL_ENV")
         kept = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
+        path = f"{Path(sys.executable).parent}:{kept.get('PATH', '')}"  # our dbt is the first
         mine = {"HOME": str(self.home), "TERM": "dumb", "PYTHONDONTWRITEBYTECODE": "1"}
+        mine["PATH"] = path
         return {**kept, **mine, **self.env, **more}
 
     def processes(self) -> set[int]:
@@ -197,7 +203,7 @@ class Workspace:
 
     def is_quiet(self) -> bool:
         """Whether every process has gone, a moment after the command ended."""
-        return eventually(lambda: not self.processes(), seconds=15)
+        return eventually(lambda: not self.processes())
 
     # ---------------------------------------------------------------- what is left of runs
 
@@ -221,9 +227,20 @@ class Workspace:
         return Shown(self.dbtorch("show", run, "--format", "json", **kwargs).json())
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
-        """Ask the warehouse."""
-        with duckdb.connect(str(self.dir / "warehouse.duckdb"), read_only=True) as connection:
-            return connection.execute(sql).fetchall()
+        """Ask the warehouse, once nobody has its file: a dbt that was killed may just be ending."""
+        found: list[list[tuple[Any, ...]]] = []
+
+        def ask() -> bool:
+            try:
+                with duckdb.connect(str(self.dir / "warehouse.duckdb"), read_only=True) as one:
+                    found.append(one.execute(sql).fetchall())
+            except duckdb.IOException as error:
+                if "Conflicting lock" not in str(error):
+                    raise
+            return bool(found)
+
+        assert eventually(ask), "somebody keeps the warehouse's file"
+        return found[0]
 
     def results(self, target_path: str = "target") -> dict[str, str]:
         """dbt's run_results.json: status by the node's id."""
@@ -278,7 +295,7 @@ class Running:
         def there() -> bool:
             return bool(line()) or self.process.poll() is not None
 
-        assert eventually(there, seconds=PATIENCE), f"{words} did not come:\n{self.out}"
+        assert eventually(there), f"{words} did not come:\n{self.out}"
         assert line(), f"it ended without {words}:\n{self.out}"
         return line()
 
@@ -296,16 +313,6 @@ class Running:
         return Done(code, self.out, "")
 
 
-def eventually(holds: Callable[[], bool], *, seconds: float) -> bool:
-    """Whether something comes true within some seconds."""
-    until = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.05)
-    return True
-
-
 def _words(pid: int) -> bytes:
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
@@ -314,7 +321,5 @@ def _words(pid: int) -> bytes:
 
 
 def _end(pid: int) -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass

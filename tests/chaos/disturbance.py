@@ -53,8 +53,16 @@ class Moment:
         return not self.step or (running in last and '"state": "running"' in last)
 
 
-def moment(kind: Kind, chance: random.Random, *, changes: int, seconds: float) -> Moment:
-    """A random one in a run that has so many changes and takes so many seconds undisturbed."""
+def moment(
+    kind: Kind, chance: random.Random, *, changes: int, seconds: float, at_events: bool = False
+) -> Moment:
+    """A random one in a run that has so many changes and takes so many seconds undisturbed.
+
+    One that is to be ``at_events`` comes with a change, whatever the machine's pace.
+    """
+    if at_events:
+        most, step = (20, True) if kind is Kind.STEP else (changes, False)
+        return Moment(changes=chance.randrange(most), step=step, delay=0.0)
     if kind is Kind.STEP:
         return Moment(changes=chance.randrange(20), step=True, delay=chance.uniform(0, 0.2))
     if chance.random() < 0.25:  # any time, also before anything has begun

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dbtorch.core.history import RunRecord
-from dbtorch.core.state import RunState
+from dbtorch.core.history.records import RunRecord
+from dbtorch.core.model.state import RunState
 from tests.acceptance.workspace import Done, eventually
 from tests.chaos.disturbance import Kind, disturb, kinds, moment
 from tests.chaos.lane import Built, Lane
@@ -26,6 +26,9 @@ _SLOWER = 4
 
 #: Times a run may be gone on with; each of them may be disturbed too.
 _RETRIES = 8
+
+#: Characters of the last execution of a run that is not over.
+_LAST_WORDS = 2000
 
 #: How likely a retry is disturbed as well.
 _AGAIN = 0.3
@@ -73,23 +76,30 @@ class Stand:
         return cls(lane, expected, seconds)
 
 
-def play(stand: Stand, number: int, seed: str, meant: Kind | None = None) -> Round:
-    """One round; the same seed disturbs at the same moments, as far as machines can."""
+def play(
+    stand: Stand, number: int, seed: str, meant: Kind | None = None, *, at_events: bool = False
+) -> Round:
+    """One round; the same seed disturbs at the same moments, as far as machines can.
+
+    With ``at_events`` it does on any machine: nothing depends on how long something takes.
+    """
     chance = random.Random(seed)
     meant = meant or chance.choice(kinds(stand.lane))
     begin = time.monotonic()
-    stand.lane.empty(head_start=chance.random() < 0.5)
+    stand.lane.empty(manifest_cache=chance.random() < 0.5)
     happened: list[Kind] = []
     problems: list[str] = []
+    said: list[str] = []
     stretches = 0
     verb: str | None = "run"
     while verb is not None and stretches <= _RETRIES and not problems:
         kind = meant if stretches == 0 else _perhaps(stand, chance)
-        problems += _stretch(stand, verb, kind, chance, happened)
+        problems += _stretch(stand, verb, kind, chance, happened, said, at_events=at_events)
         stretches += 1
         verb = _next(stand.lane.record())
     if verb is not None and not problems:
-        problems.append(f"not over after {stretches} stretches")
+        last = said[-1][-_LAST_WORDS:] if said else "nothing"
+        problems.append(f"not over after {stretches} executions; the last one said: {last}")
     if not problems:
         problems += deviations(stand.expected, stand.lane.built())
     return Round(
@@ -117,13 +127,21 @@ def _next(record: RunRecord | None) -> str | None:
 
 
 def _stretch(
-    stand: Stand, verb: str, kind: Kind | None, chance: random.Random, happened: list[Kind]
+    stand: Stand,
+    verb: str,
+    kind: Kind | None,
+    chance: random.Random,
+    happened: list[Kind],
+    said: list[str],
+    *,
+    at_events: bool,
 ) -> list[str]:
     """One command, disturbed or not; what is wrong with how it ended."""
     lane = stand.lane
     with lane.workspace.started(*lane.words(verb)) as run:
         if kind is not None:
-            when = moment(kind, chance, changes=stand.changes, seconds=stand.seconds)
+            changes, seconds = stand.changes, stand.seconds
+            when = moment(kind, chance, changes=changes, seconds=seconds, at_events=at_events)
             if when.come(run) and disturb(kind, lane, run, chance):
                 happened.append(kind)
         try:
@@ -132,9 +150,10 @@ def _stretch(
             return [f"{verb} showed a traceback: {error}"]
         except subprocess.TimeoutExpired:
             return [f"{verb} hangs"]
+        said.append(done.out)
         killed = kind is Kind.SUPERVISOR and kind in happened[-1:]
         problems = [] if killed else _how_it_ended(verb, done)
-        if not eventually(lambda: not lane.workspace.processes(), seconds=15):
+        if not eventually(lambda: not lane.workspace.processes()):
             left = [_words(pid) for pid in lane.workspace.processes()]
             problems.append(f"{verb} left processes behind: {left}")
         return problems

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from dbtorch.core.graph import Kind
-from dbtorch.core.history import AttemptRecord, NodeRecord, RunRecord, Transition
-from dbtorch.core.state import RunState, State
+from dbtorch.core.history.records import AttemptRecord, NodeRecord, RunRecord, Transition
+from dbtorch.core.model.graph import Kind
+from dbtorch.core.model.state import RunState, State
 from tests.chaos.lane import Built
 from tests.chaos.verdict import deviations, ledger_problems
 from tests.parity.warehouse import Relation

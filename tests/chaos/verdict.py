@@ -6,13 +6,13 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
-from dbtorch.core.graph import Kind
-from dbtorch.core.history import NodeRecord, RunRecord, Transition
-from dbtorch.core.state import RunState, State
+from dbtorch.core.history.records import NodeRecord, RunRecord, Transition
+from dbtorch.core.model.graph import Kind
+from dbtorch.core.model.state import RunState, State
 from tests.chaos.lane import Built
 from tests.parity.compare import STATES, warehouse_differences
 
-#: Run anew with every stretch of a run.
+#: Run anew with every execution of a run.
 _EVERY_TIME = (Kind.SESSION, Kind.OPERATION, Kind.SOURCE)  # sources are checked anew
 
 _FINAL = {state for state in State if state.final}
@@ -20,11 +20,13 @@ _ENDS = {State.SUCCESS, State.WARN, State.FAILED, State.SKIPPED, State.CANCELLED
 
 #: From which state a node may go to which. Final ones are left only when a run is resumed.
 LEGAL: Mapping[State, set[State]] = {
-    State.PENDING: {State.QUEUED, State.UPSTREAM_FAILED, State.SKIPPED, State.CANCELLED},
+    State.PENDING: {
+        *(State.QUEUED, State.UPSTREAM_FAILED, State.SKIPPED, State.CANCELLED, State.REMOVED)
+    },
     State.QUEUED: {State.RUNNING, State.UP_FOR_RETRY, State.PENDING, *_ENDS},
     State.RUNNING: {State.UP_FOR_RETRY, State.PENDING, *_ENDS},
     State.UP_FOR_RETRY: {State.QUEUED, State.PENDING, *_ENDS},
-    **{state: {State.PENDING} for state in _FINAL},
+    **{state: {State.PENDING, State.REMOVED} for state in _FINAL},
 }
 
 #: The same for hooks, which dbt starts by itself, and reports when they have ended.

@@ -3,29 +3,21 @@
 import json
 import os
 import socket
-import subprocess
-import sys
 
 import pytest
 
+from dbtorch.adapters.processes.liveness import this_process
 from dbtorch.app import abandoned
-from dbtorch.cli.history import runs, show
-from dbtorch.core.events import Outcome
-from dbtorch.core.state import FailureClass, RunState, State
+from dbtorch.core.model.events import Outcome
+from dbtorch.core.model.reason import Reason
+from dbtorch.core.model.state import FailureClass, RunState, State
 from dbtorch.ports import LeaseHeld
 from dbtorch.testing import FixedClock
-from tests.stores import NOON, SUCCESS, a_lease, a_node, a_run, after, an_attempt, change
+from tests.stores import SUCCESS, a_lease, a_node, a_run, after, an_attempt, change, let_pass
+from tests.unit.printed import runs, show
 
 HERE = socket.gethostname()
 DROPPED = Outcome(state=State.FAILED, message="lost", failure_class=FailureClass.TRANSIENT)
-
-
-@pytest.fixture
-def dead():
-    """The id of a process that is gone."""
-    process = subprocess.Popen([sys.executable, "-S", "-c", ""])
-    process.wait()
-    return process.pid
 
 
 @pytest.fixture
@@ -63,30 +55,29 @@ def told(store, now):
 @pytest.mark.parametrize(
     ("lease", "seconds", "state"),
     [
-        ({"host": "elsewhere", "pid": 7}, 59, "running"),  # its word counts until it expires
+        ({"host": "elsewhere", "pid": 7}, 40, "running"),  # its word counts until it expires
         ({"host": "elsewhere", "pid": 7}, 60, "interrupted"),
-        ({"host": HERE, "pid": os.getpid()}, 59, "running"),
-        ({"host": HERE, "pid": os.getpid()}, 60, "interrupted"),  # stands still
-        ({"host": HERE, "pid": None}, 1, "interrupted"),  # needs no waiting: it is dead
+        ({"pid": os.getpid(), "process": this_process()}, 40, "running"),
+        ({"pid": os.getpid(), "process": this_process()}, 60, "interrupted"),  # stands still
+        ({"pid": 2**30, "process": this_process()}, 1, "interrupted"),  # no waiting: it is dead
         (None, 1, "interrupted"),
     ],
 )
-def test_a_run_without_a_supervisor_is_never_shown_as_running(half, dead, lease, seconds, state):
+def test_a_run_without_a_supervisor_is_never_shown_as_running(half, lease, seconds, state):
     if lease is not None:
-        half.acquire(a_lease("r1", **{**lease, "pid": lease["pid"] or dead}), now=NOON)
+        half.acquire(a_lease("r1", **lease))
+        let_pass(half, seconds)
     shown = told(half, after(seconds))
     assert shown["state"] == state
     assert shown["counts"].get("running", 0) == (state == "running")
 
 
 def mine(run_id="r1", **given):
-    return a_lease(
-        run_id, host=HERE, pid=os.getpid(), acquired_at=after(100), expires_at=after(160), **given
-    )
+    return a_lease(run_id, host=HERE, pid=os.getpid(), process=this_process(), **given)
 
 
 def test_closing_an_abandoned_run_says_what_became_of_each_node(half):
-    assert abandoned.close(half, "r1", "ana wants it", mine()) is None
+    assert abandoned.close(half, "r1", Reason.said("ana wants it"), mine(), after(100)) is None
     run = half.run("r1")
     assert (run.state, run.finished_at) == (RunState.CANCELLED, after(100))
     states = {node.name: node.state.value for node in run.nodes}
@@ -98,39 +89,41 @@ def test_closing_an_abandoned_run_says_what_became_of_each_node(half):
         "pends": "cancelled",
     }
     _, runs_, queued, waits, _ = run.nodes
-    assert (queued.attempts, queued.reason) == ((), "ana wants it")  # dbt had not begun
+    assert (queued.attempts, queued.reason) == (
+        (),
+        Reason.said("ana wants it"),
+    )  # dbt had not begun
     (attempt,) = runs_.attempts
     assert attempt.message == "lost: the supervisor (pid 7 on elsewhere) was gone"
     assert attempt.failure_class is FailureClass.TRANSIENT
     assert attempt.finished_at == after(4)  # the last sign of life
-    assert waits.reason == "ana wants it"
+    assert waits.reason == Reason.said("ana wants it")
     assert half.holder("shop/default") is None  # it may be gone on with
 
 
 def test_what_is_shown_is_what_closing_writes(half):
     before = {node.id: node for node in abandoned.as_it_is(half.run("r1")).nodes}
-    abandoned.close(half, "r1", "enough", mine())
+    abandoned.close(half, "r1", Reason.said("enough"), mine(), after(100))
     after_ = {node.id: node for node in half.run("r1").nodes}
     assert before["model.runs"].attempts == after_["model.runs"].attempts
     assert before["model.runs"].reason == after_["model.runs"].reason
 
 
 def test_a_run_that_somebody_drives_is_not_closed(half):
-    half.acquire(a_lease("r1", expires_at=after(200)), now=NOON)
+    half.acquire(a_lease("r1"))
     with pytest.raises(LeaseHeld):
-        abandoned.close(half, "r1", "enough", mine())
+        abandoned.close(half, "r1", Reason.said("enough"), mine(), after(100))
     assert half.run("r1").state is RunState.RUNNING
 
 
 def test_a_later_run_of_the_pipeline_is_not_disturbed(half):
-    later = a_lease("r2", expires_at=after(200))
-    half.acquire(later, now=NOON)
-    abandoned.close(half, "r1", "enough", mine())
+    later, _ = half.acquire(a_lease("r2"))
+    abandoned.close(half, "r1", Reason.said("enough"), mine(), after(100))
     assert half.run("r1").state is RunState.CANCELLED
     assert half.holder("shop/default") == later
 
 
 def test_a_run_that_has_ended_meanwhile_stays_as_it_is(half):
     half.end("r1", RunState.FAILED, after(50))
-    assert abandoned.close(half, "r1", "enough", mine()) is RunState.FAILED
+    assert abandoned.close(half, "r1", Reason.said("enough"), mine(), after(100)) is RunState.FAILED
     assert half.run("r1").finished_at == after(50)

@@ -2,35 +2,73 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
+import duckdb
 import pytest
 
+from dbtorch.adapters.dbt.process.dbt_cli.launcher import Launcher
 from dbtorch.adapters.dbt.process.engine import ProcessEngine, ProcessRequest
-from dbtorch.adapters.dbt.process.entry import Entry
-from dbtorch.adapters.dbt.request import SessionRequest
-from dbtorch.adapters.dbt.session import SessionEngine
-from dbtorch.core.events import Attempt, Batch, Changed, Ended, Event, Finished, Outcome, Started
-from dbtorch.core.graph import Kind, Node
+from dbtorch.adapters.dbt.session.engine import SessionEngine
+from dbtorch.adapters.dbt.session.open_request import SessionRequest
+from dbtorch.core.checks.idempotency import Content
+from dbtorch.core.errors import EngineError
+from dbtorch.core.model.events import (
+    Attempt,
+    Batch,
+    Changed,
+    Ended,
+    Event,
+    Finished,
+    Outcome,
+    Started,
+)
+from dbtorch.core.model.graph import Kind, Node
+from dbtorch.core.model.reason import Reason, ReasonKind
+from dbtorch.core.model.state import FailureClass, State
 from dbtorch.core.plan import SESSION_CLOSE, SESSION_OPEN
-from dbtorch.core.state import FailureClass, State
-from dbtorch.ports import Emit, Engine, EngineError, Selected
+from dbtorch.ports import Emit, Engine, Selected
 from dbtorch.testing import SUCCEEDS, FixedClock, MemoryEngine, fails
 from tests.engines import ENGINES, Can, Driven, over, own, shows
-from tests.gates import PATIENCE
 from tests.sessions import Shop
+from tests.sqlite_engine import SqliteEngine
+from tests.waiting import PATIENCE
 
 #: No dbt at all.
 MEMORY = Driven(engine="memory", version="", make=own)
 
-pytestmark = [pytest.mark.timeout(300), over(*ENGINES, MEMORY), shows(Can.CONTRACT)]
+#: An engine that knows nothing of dbt, as somebody else would write one.
+SQLITE = Driven(engine="sqlite", version="", make=own)
+
+pytestmark = [over(*ENGINES, MEMORY, SQLITE), shows(Can.CONTRACT)]
 
 FINE, BAD, AFTER_BAD = (f"model.shop.{name}" for name in ("fine", "bad", "after_bad"))
 
+#: Sources with a limit for their age: one is an hour old, one is not there.
+ORDERS, NOWHERE = "source.shop.raw.orders", "source.shop.raw.nowhere"
+
+#: The relation of the one, as every SQL names it, and an hour ago.
+RELATION, LOADED_AT = '"orders"', datetime.now(UTC) - timedelta(hours=1)
+
 FILES = {
+    "models/raw.yml": """
+        sources:
+          - name: raw
+            schema: main
+            config:
+              freshness: {error_after: {count: 1, period: day}}
+              loaded_at_field: loaded_at
+            tables: [{name: orders}, {name: nowhere}]
+    """,
     "models/fine.sql": "select 1 as id",
     "models/bad.sql": "select * from nowhere",
     "models/after_bad.sql": "select * from {{ ref('bad') }}",
@@ -78,8 +116,17 @@ class Heard:
         return [event.outcome for event in self.of(attempt) if isinstance(event, Finished)]
 
 
+def with_orders(shop: Shop) -> Shop:
+    """Put the source into the warehouse."""
+    config = {"storage_compatibility_version": "v1.0.0"}  # dbt 2 has a DuckDB of its own
+    with duckdb.connect(str(shop.database), config=config) as file:
+        file.execute("create table orders (id integer, loaded_at timestamp)")
+        file.execute("insert into orders values (1, ?)", [LOADED_AT.replace(tzinfo=None)])
+    return shop
+
+
 def session(emit: Emit, folder: Path, files: dict[str, str], driven: Driven) -> Engine:
-    shop = Shop(folder / "shop", files, project="on-run-end: select 1")
+    shop = with_orders(Shop(folder / "shop", files, project="on-run-end: select 1"))
     quiet = ("--log-level", "none", "--log-level-file", "none")
     where = ("--project-dir", str(shop.dir), "--profiles-dir", str(shop.dir))
     request = SessionRequest(
@@ -95,10 +142,10 @@ def session(emit: Emit, folder: Path, files: dict[str, str], driven: Driven) -> 
 
 
 def process(emit: Emit, folder: Path, files: dict[str, str], driven: Driven) -> Engine:
-    shop = Shop(folder / "shop", files)
+    shop = with_orders(Shop(folder / "shop", files))
     dbt = driven.make()
     request = ProcessRequest(
-        entry=Entry.of(str(dbt.executable)),
+        entry=Launcher.of(str(dbt.executable)),
         args=("--project-dir", str(shop.dir), "--profiles-dir", str(shop.dir)),
         project_dir=shop.dir,
         cwd=shop.dir,
@@ -135,7 +182,26 @@ def in_memory(emit: Emit, folder: Path, files: dict[str, str], driven: Driven) -
         manifest_hash="",
     )
     wrong = fails("nowhere is no table", FailureClass.CODE)
-    return MemoryEngine(emit, selected, lambda a: wrong if a.node_id == BAD else SUCCEEDS)
+    entries = {ORDERS: {"status": "pass"}, NOWHERE: {"status": "runtime error"}}
+
+    def script(attempt: Attempt) -> Outcome:
+        outcome = wrong if attempt.node_id in (BAD, NOWHERE) else SUCCEEDS
+        return replace(outcome, details={"source": entries.get(attempt.node_id)})
+
+    return MemoryEngine(emit, selected, script, {RELATION: Content(rows=1, columns={})})
+
+
+def in_sqlite(emit: Emit, folder: Path, files: dict[str, str], driven: Driven) -> Engine:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    with closing(sqlite3.connect(folder / "shop.sqlite")) as file, file:
+        file.execute("create table orders (id, loaded_at)")
+        file.execute("insert into orders values (1, ?)", [LOADED_AT.isoformat()])
+    day = {"error_after": 86_400}
+    sources = {ORDERS: {"table": "orders", **day}, NOWHERE: {"table": "nowhere", **day}}
+    (folder / "sources.json").write_text(json.dumps(sources))
+    return SqliteEngine(folder, emit)
 
 
 Make = Callable[..., Engine]
@@ -146,7 +212,7 @@ def heard() -> Heard:
     return Heard()
 
 
-MAKERS = {"session": session, "process": process, "memory": in_memory}
+MAKERS = {"session": session, "process": process, "memory": in_memory, "sqlite": in_sqlite}
 
 
 @pytest.fixture
@@ -173,12 +239,27 @@ def quiet() -> None:
     threading.Event().wait(QUIET)
 
 
-def test_from_opening_to_closing(make: Make, heard: Heard) -> None:
+def test_from_opening_to_closing(make: Make, heard: Heard, driven: Driven) -> None:
     engine = make()
+    engine.launch()
+    assert not engine.start_speculatively(None)  # with no answer of before there is no plan yet
+    assert isinstance(engine.plans_from_cache, bool)
+    engine.adopt({}, {})
+    engine.watch({})
     selected = engine.open(("fine+",))
     assert selected.selected == {FINE, BAD, AFTER_BAD}
     assert selected.selected_edges == ((BAD, AFTER_BAD),)
     assert selected.resolved == {"fine+": {FINE}}
+
+    engine.dbt_warnings.listen(lambda warning: None)
+    assert engine.dbt_warnings.all() == tuple(engine.dbt_warnings.all())
+    assert list(engine.warnings) == []
+
+    fresh, gone = engine.check_sources([ORDERS, NOWHERE])
+    assert (fresh.state, fresh.details["source"]["status"]) == (State.SUCCESS, "pass")
+    assert gone.state is State.FAILED  # what cannot be checked is not fresh
+    assert engine.gone([FINE]) <= {FINE}
+    assert engine.gone([]) == frozenset()
 
     opening = start(engine, SESSION_OPEN)
     quiet()
@@ -202,6 +283,8 @@ def test_from_opening_to_closing(make: Make, heard: Heard) -> None:
     if selected.batches is not None:
         heard.over(3)
 
+    answers_of_the_warehouse(engine, driven)
+    engine.prewarm()
     engine.skip([_blocked(AFTER_BAD, by=BAD)])
     engine.cancel(good)  # it is over
     engine.cancel(Attempt(AFTER_BAD, 1))  # it never began
@@ -211,9 +294,30 @@ def test_from_opening_to_closing(make: Make, heard: Heard) -> None:
     assert heard.outcome(closing).state is State.SUCCESS
     engine.close()
     engine.close()
+    late = start(engine, FINE, 3)
+    assert heard.outcome(late).state is State.FAILED
+    assert [type(event) for event in heard.of(late)] == [Finished]  # nothing starts after the end
     for attempt in (opening, good, bad, again, closing):
         assert [type(event) for event in heard.of(attempt)] == [Started, Finished]
     assert heard.of(Attempt(AFTER_BAD, 1)) == []
+
+
+def answers_of_the_warehouse(engine: Engine, driven: Driven) -> None:
+    """It says what there is, or in one sentence which engine does."""
+    if driven.is_process:
+        for ask in (
+            engine.tables,
+            partial(engine.content, RELATION),
+            partial(engine.drop_schemas, "", []),
+        ):
+            with pytest.raises(EngineError, match=r"engine\.type: session"):
+                ask()
+        return
+    assert RELATION in {table.rpartition(".")[2] for table in engine.tables()}
+    assert engine.content(RELATION).rows == 1
+    with pytest.raises(EngineError):
+        engine.content('"no_such_table"')
+    engine.drop_schemas("no_such_schema", [])
 
 
 def _blocked(id: str, *, by: str) -> Changed:
@@ -223,8 +327,7 @@ def _blocked(id: str, *, by: str) -> Changed:
         before=State.PENDING,
         state=State.UPSTREAM_FAILED,
         at=FixedClock().now(),
-        reason=f"{by} failed",
-        cause=by,
+        reason=Reason(ReasonKind.UPSTREAM_FAILED, (by,)),
     )
 
 
@@ -238,7 +341,7 @@ def test_what_waits_can_be_cancelled_handed_back_and_started_again(
     assert not heard.outcome(cancelled).state.ok
 
     opening = start(engine, SESSION_OPEN)
-    engine.forget()
+    engine.invalidate()
     assert heard.outcome(opening).failure_class is FailureClass.TRANSIENT
     assert not [event for event in heard.events if isinstance(event, Started)]
 
@@ -247,6 +350,10 @@ def test_what_waits_can_be_cancelled_handed_back_and_started_again(
     engine.leave_out_end_hooks()
     assert heard.outcome(start(engine, SESSION_CLOSE)).state is State.SUCCESS
     assert not [event for event in heard.events if "on-run-end" in str(event)]
+    engine.kill()
+    told = len(heard.events)
+    engine.close()
+    assert heard.events[told:] == []  # nothing was under way
 
 
 def test_what_is_refused_fails_for_the_reason_given(make: Make, heard: Heard) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from dbtorch.adapters.steps.runner import StepRunner
 from dbtorch.core.config import StepSpec
-from dbtorch.core.events import Attempt, Batch, Event, Finished, Outcome, Started
-from dbtorch.core.state import FailureClass, State
+from dbtorch.core.model.events import Attempt, Batch, Event, Finished, Outcome, Started
+from dbtorch.core.model.state import FailureClass, State
 from dbtorch.ports import Emit, StepContext, Steps
 from dbtorch.testing import MemorySteps, fails
 

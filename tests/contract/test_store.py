@@ -5,13 +5,17 @@ from datetime import timedelta, timezone
 
 import pytest
 
-from dbtorch.core.events import Outcome
-from dbtorch.core.graph import Kind
-from dbtorch.core.history import AttemptRecord, Transition
-from dbtorch.core.state import FailureClass, RunState, State
-from dbtorch.ports import Store, StoreError
+from dbtorch.core.errors import StoreError
+from dbtorch.core.history.records import AttemptRecord, Transition
+from dbtorch.core.model.dbt_warnings import DbtWarning
+from dbtorch.core.model.events import Outcome
+from dbtorch.core.model.graph import Kind
+from dbtorch.core.model.reason import NO_REASON, Reason, ReasonKind
+from dbtorch.core.model.state import FailureClass, RunState, State
+from dbtorch.ports import Store
 from tests.stores import NOON, SUCCESS, a_node, a_run, after, an_attempt, change
 
+BLOCKED = Reason(ReasonKind.UPSTREAM_FAILED, ("model.x",))
 DROPPED = Outcome(
     state=State.FAILED, message="connection lost", failure_class=FailureClass.TRANSIENT
 )
@@ -38,9 +42,13 @@ def test_a_run_comes_back_as_it_was_written(store):
         pid=2**40,
         edges=(("seed.a", "model.b"), ("model.b", "test.c")),
         options={"select": ["tag:daily"], "full_refresh": False, "vars": None},
+        resumed_at=after(600),
+        seconds_before=42.5,
     )
     store.begin(run, [])
     assert store.run("r1") == run
+    (listed,) = store.runs()
+    assert (listed.resumed_at, listed.seconds_before) == (after(600), 42.5)
 
 
 @pytest.mark.parametrize("dirty", [None, False, True])
@@ -54,7 +62,7 @@ def test_there_is_no_run_that_nobody_began(store):
     assert store.runs() == []
     assert store.find("latest") == []
     assert store.attempts("r1", "model.a") == []
-    assert store.durations("shop", "dev") == {}
+    assert store.durations("dev") == {}
 
 
 def test_nodes_come_back_in_plan_order_with_what_is_known_of_them(store):
@@ -107,7 +115,11 @@ def test_an_attempt_is_followed_from_queue_to_outcome(store):
     assert attempt.details == outcome.details
 
     node = node_of(store, "r1", "model.a")
-    assert (node.state, node.reason, node.updated_at) == (State.WARN, "3 rows are odd", after(7.5))
+    assert (node.state, node.reason, node.updated_at) == (
+        State.WARN,
+        Reason.said("3 rows are odd"),
+        after(7.5),
+    )
     assert node.attempts == (attempt,)
 
 
@@ -128,9 +140,12 @@ def test_a_failed_attempt_keeps_its_class_while_the_node_waits_for_the_next(stor
 def test_a_retry_that_is_given_up_leaves_the_attempt_before_alone(store):
     store.begin(a_run(), [a_node("model.a")])
     store.record("r1", an_attempt("model.a", DROPPED, to=State.UP_FOR_RETRY))
-    store.record("r1", [change("model.a", State.UP_FOR_RETRY, State.CANCELLED, 9, reason="ctrl-c")])
+    store.record(
+        "r1",
+        [change("model.a", State.UP_FOR_RETRY, State.CANCELLED, 9, reason=Reason.said("ctrl-c"))],
+    )
     node = node_of(store, "r1", "model.a")
-    assert (node.state, node.reason) == (State.CANCELLED, "ctrl-c")
+    assert (node.state, node.reason) == (State.CANCELLED, Reason.said("ctrl-c"))
     assert node.attempts[0].state is State.FAILED
     assert node.attempts[0].finished_at == after(2)
 
@@ -140,14 +155,14 @@ def test_a_node_that_was_never_tried_has_no_attempt(store):
     store.record(
         "r1",
         [
-            change("model.a", State.PENDING, State.SKIPPED, 1, 0, reason="no table"),
-            change("model.b", State.PENDING, State.UPSTREAM_FAILED, 1, 0, reason="x failed"),
+            change("model.a", State.PENDING, State.SKIPPED, 1, 0, reason=Reason.said("no table")),
+            change("model.b", State.PENDING, State.UPSTREAM_FAILED, 1, 0, reason=BLOCKED),
         ],
     )
     states = [(node.state, node.reason, node.attempts) for node in store.run("r1").nodes]
     assert states == [
-        (State.SKIPPED, "no table", ()),
-        (State.UPSTREAM_FAILED, "x failed", ()),
+        (State.SKIPPED, Reason.said("no table"), ()),
+        (State.UPSTREAM_FAILED, BLOCKED, ()),
     ]
 
 
@@ -159,7 +174,7 @@ def test_an_attempt_that_dbt_left_out_was_none(store, seen):
     store.record("r1", [*failed, *an_attempt("model.b", SUCCESS)])
     store.record("r1", [queued, running] if seen else [queued])
     before = State.RUNNING if seen else State.QUEUED
-    undone = change("model.a", before, State.PENDING, 10, attempt=1, reason="model.x failed")
+    undone = change("model.a", before, State.PENDING, 10, attempt=1, reason=BLOCKED)
     store.record("r1", [undone])
 
     assert [attempt.number for attempt in store.attempts("r1", "model.a")] == [1]
@@ -171,7 +186,7 @@ def test_an_attempt_that_dbt_left_out_was_none(store, seen):
         before=before,
         state=State.PENDING,
         at=after(10),
-        reason="model.x failed",
+        reason=BLOCKED,
     )
     store.record("r1", an_attempt("model.a", SUCCESS, number=2, start=20)[:1])
     assert [attempt.state for attempt in store.attempts("r1", "model.a")] == [
@@ -211,7 +226,13 @@ def test_an_attempt_that_ends_without_outcome_does_not_stay_open(store):
         "r1",
         [
             change("operation.h", State.PENDING, State.RUNNING, 3),
-            change("operation.h", State.RUNNING, State.FAILED, 4, reason="the session ended"),
+            change(
+                "operation.h",
+                State.RUNNING,
+                State.FAILED,
+                4,
+                reason=Reason.said("the session ended"),
+            ),
         ],
     )
     (attempt,) = store.attempts("r1", "operation.h")
@@ -222,7 +243,9 @@ def test_an_attempt_that_ends_without_outcome_does_not_stay_open(store):
 def test_transitions_come_back_in_the_order_they_were_written(store):
     store.begin(a_run(), [a_node("model.a"), a_node("model.b")])
     store.record("r1", an_attempt("model.b", SUCCESS))
-    store.record("r1", [change("model.a", State.PENDING, State.SKIPPED, 0, 0, reason="why")])
+    store.record(
+        "r1", [change("model.a", State.PENDING, State.SKIPPED, 0, 0, reason=Reason.said("why"))]
+    )
     found = store.run("r1").transitions
     assert store.run("r1", transitions=False) == replace(store.run("r1"), transitions=())
     assert [(t.node_id, t.before, t.state) for t in found] == [
@@ -237,7 +260,7 @@ def test_transitions_come_back_in_the_order_they_were_written(store):
         before=State.PENDING,
         state=State.SKIPPED,
         at=NOON,
-        reason="why",
+        reason=Reason.said("why"),
     )
 
 
@@ -261,6 +284,22 @@ def test_a_run_ends(store):
     store.end("r1", RunState.FAILED, after(100))
     run = store.run("r1")
     assert (run.state, run.finished_at) == (RunState.FAILED, after(100))
+    assert run.dbt_warnings == ()
+
+
+def test_what_dbt_warned_of_is_kept_until_the_next_execution_ends(store):
+    found = (
+        DbtWarning(name="Deprecated", text="old", count=3),
+        DbtWarning(name="W", text="w", node_id="model.a"),
+    )
+    store.begin(a_run(), [])
+    store.end("r1", RunState.FAILED, after(100), dbt_warnings=found)
+    store.end("r1", RunState.SUCCESS, after(200))  # marked by hand
+    kept = store.run("r1").dbt_warnings
+    assert kept == found
+    assert kept[0].count == 3
+    store.end("r1", RunState.SUCCESS, after(200), dbt_warnings=())
+    assert store.run("r1").dbt_warnings == ()
 
 
 # ------------------------------------------------------------------ runs that go on
@@ -268,29 +307,36 @@ def test_a_run_ends(store):
 
 def test_a_run_that_goes_on_keeps_what_it_has_but_for_what_changes(store):
     nodes = [a_node(f"model.{name}") for name in ("done", "bad", "flying", "waiting", "new")]
-    store.begin(a_run(pid=1), nodes[:4])
+    store.begin(a_run(pid=1, command=("dbtorch", "run")), nodes[:4])
     store.record("r1", an_attempt("model.done", SUCCESS, start=1))
     store.record("r1", an_attempt("model.bad", DROPPED, start=2))
     store.record("r1", an_attempt("model.flying", SUCCESS, start=8)[:2])
     store.end("r1", RunState.CANCELLED, after(9))
 
     changes = [
-        change("model.flying", State.RUNNING, State.FAILED, 8, reason="lost", outcome=DROPPED),
+        change(
+            "model.flying",
+            State.RUNNING,
+            State.FAILED,
+            8,
+            reason=Reason.said("lost"),
+            outcome=DROPPED,
+        ),
         change("model.flying", State.FAILED, State.PENDING, 500),
-        change("model.bad", State.FAILED, State.PENDING, 500, reason="once more"),
+        change("model.bad", State.FAILED, State.PENDING, 500, reason=Reason.said("once more")),
     ]
     again = a_run(pid=2, started_at=after(500), command=("dbtorch", "retry"))
     store.begin(again, nodes, changes)
 
     run = store.run("r1")
     assert (run.state, run.finished_at) == (RunState.RUNNING, None)
-    assert (run.pid, run.command, run.started_at) == (2, ("dbtorch", "retry"), NOON)
+    assert (run.pid, run.command, run.started_at) == (2, ("dbtorch", "run"), NOON)
     assert [(node.name, node.state, len(node.attempts), node.reason) for node in run.nodes] == [
-        ("done", State.SUCCESS, 1, ""),
-        ("bad", State.PENDING, 1, "once more"),
-        ("flying", State.PENDING, 1, ""),
-        ("waiting", State.PENDING, 0, ""),
-        ("new", State.PENDING, 0, ""),
+        ("done", State.SUCCESS, 1, NO_REASON),
+        ("bad", State.PENDING, 1, Reason.said("once more")),
+        ("flying", State.PENDING, 1, NO_REASON),
+        ("waiting", State.PENDING, 0, NO_REASON),
+        ("new", State.PENDING, 0, NO_REASON),
     ]
     assert len(run.transitions) == 8 + 3
     lost = node_of(store, "r1", "model.flying").attempts[0]
@@ -309,10 +355,12 @@ def test_nodes_that_a_later_stretch_leaves_out_come_last(store):
     names = ("kept", "waiting", "failed")
     store.begin(a_run(), [a_node(f"model.{name}") for name in reversed(names)])
     store.record("r1", an_attempt("model.failed", DROPPED))
-    left = change("model.waiting", State.PENDING, State.SKIPPED, 9, attempt=0, reason="left out")
+    left = change(
+        "model.waiting", State.PENDING, State.SKIPPED, 9, attempt=0, reason=Reason.said("left out")
+    )
     store.begin(a_run(), [a_node("model.kept")], [left])
     assert [(node.name, node.state, node.reason) for node in store.run("r1").nodes] == [
-        ("kept", State.PENDING, ""),
-        ("failed", State.FAILED, "connection lost"),
-        ("waiting", State.SKIPPED, "left out"),
+        ("kept", State.PENDING, NO_REASON),
+        ("failed", State.FAILED, Reason.said("connection lost")),
+        ("waiting", State.SKIPPED, Reason.said("left out")),
     ]

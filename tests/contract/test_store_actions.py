@@ -5,8 +5,8 @@ import threading
 import pytest
 
 from dbtorch.adapters.store import open_store
-from dbtorch.core.history import Action, Verb
-from dbtorch.ports import StoreError
+from dbtorch.core.errors import StoreError
+from dbtorch.core.history.records import Action, Verb
 from tests.stores import NOON, a_node, a_run, after
 
 

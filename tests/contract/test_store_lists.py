@@ -2,10 +2,11 @@
 
 import pytest
 
-from dbtorch.core.events import Outcome
-from dbtorch.core.graph import Kind
-from dbtorch.core.standing import Standing
-from dbtorch.core.state import FailureClass, RunState, State
+from dbtorch.core.history.health import HealthFacts
+from dbtorch.core.model.events import Outcome
+from dbtorch.core.model.graph import Kind
+from dbtorch.core.model.interval import Interval
+from dbtorch.core.model.state import FailureClass, RunState, State
 from tests.stores import SUCCESS, a_node, a_run, after, an_attempt, change
 
 FAILED = Outcome(state=State.FAILED, message="no", failure_class=FailureClass.CODE)
@@ -61,18 +62,16 @@ def finish(store, run_id, node_id, seconds, *, day, outcome=SUCCESS, **given):
 def test_durations_are_those_of_the_last_successes(store):
     for day, seconds in enumerate([100, 100, 1, 2, 9]):
         finish(store, f"r{day}", "model.a", seconds, day=day)
-    assert store.durations("shop", "dev", last=3) == {"model.a": (9, 2, 1)}
-    assert store.durations("shop", "dev", last=10) == {"model.a": (9, 2, 1, 100, 100)}
+    assert store.durations("dev", last=3) == {"model.a": (9, 2, 1)}
+    assert store.durations("dev", last=10) == {"model.a": (9, 2, 1, 100, 100)}
 
 
-def test_durations_are_told_apart_by_node_project_and_target(store):
+def test_durations_are_told_apart_by_node_and_target(store):
     finish(store, "r1", "model.a", 1, day=1)
     finish(store, "r2", "model.b", 2, day=2)
     finish(store, "r3", "model.a", 3, day=3, target="prod")
-    finish(store, "r4", "model.a", 4, day=4, project="bank")
-    assert store.durations("shop", "dev") == {"model.a": (1,), "model.b": (2,)}
-    assert store.durations("shop", "prod") == {"model.a": (3,)}
-    assert store.durations("bank", "dev") == {"model.a": (4,)}
+    assert store.durations("dev") == {"model.a": (1,), "model.b": (2,)}
+    assert store.durations("prod") == {"model.a": (3,)}
 
 
 @pytest.mark.parametrize(
@@ -87,26 +86,25 @@ def test_durations_are_told_apart_by_node_project_and_target(store):
 )
 def test_only_successes_tell_how_long_a_node_takes(store, outcome, counts):
     finish(store, "r1", "model.a", 5, day=1, outcome=outcome)
-    assert store.durations("shop", "dev") == ({"model.a": (5,)} if counts else {})
+    assert store.durations("dev") == ({"model.a": (5,)} if counts else {})
 
 
 def test_an_attempt_that_was_never_seen_running_has_no_duration(store):
     store.begin(a_run(), [a_node("model.a")])
     queued, _, ended = an_attempt("model.a", SUCCESS)
     store.record("r1", [queued, change("model.a", State.QUEUED, ended.state, 5, outcome=SUCCESS)])
-    assert store.durations("shop", "dev") == {}
+    assert store.durations("dev") == {}
 
 
 def test_how_a_project_stands(store):
-    assert store.standing("shop") == Standing()
+    assert store.standing() == HealthFacts()
     finish(store, "r1", "model.a", 60, day=1)
     store.end("r1", RunState.SUCCESS, after(86_500))
     finish(store, "r2", "model.a", 60, day=2, outcome=FAILED)
     store.end("r2", RunState.FAILED, after(2 * 86_400 + 100))
     finish(store, "r3", "model.b", 60, day=3, pipeline="hourly")
-    finish(store, "r4", "model.a", 60, day=4, project="bank")
     finish(store, "r0", "model.c", 60, day=0, target="prod")
-    found = store.standing("shop")
+    found = store.standing()
     assert found.target == "dev"
     assert [(run.run_id, run.state) for run in found.runs] == [
         ("r1", RunState.SUCCESS), ("r2", RunState.FAILED), ("r3", RunState.RUNNING)
@@ -116,8 +114,27 @@ def test_how_a_project_stands(store):
         "model.a": State.FAILED, "model.b": State.SUCCESS
     }  # fmt: skip
     assert found.checks == {}
-    prod = store.standing("shop", "prod")
+    prod = store.standing("prod")
     assert (prod.target, [run.run_id for run in prod.runs]) == ("prod", ["r0"])
+
+
+def test_a_failure_stands_until_the_node_has_ended_well(store):
+    """Runs of a part count for their nodes, and only those since the last run of everything."""
+    left_out = Outcome(state=State.CANCELLED)
+    ends = [(1, FAILED, False), (2, left_out, True), (3, SUCCESS, True), (4, FAILED, True)]
+    seen = []
+    for day, outcome, partial in ends:
+        finish(store, f"r{day}", "model.a", 60, day=day, outcome=outcome, partial=partial)
+        store.end(f"r{day}", RunState.FAILED, after(day * 86_400 + 70))
+        seen.append(store.standing().ends["model.a"].state)
+    assert seen == [State.FAILED, State.FAILED, State.SUCCESS, State.FAILED]
+    assert [(run.run_id, run.partial) for run in store.standing().runs] == [
+        ("r1", False), ("r4", True)
+    ]  # fmt: skip
+    finish(store, "r5", "model.b", 60, day=5)
+    store.end("r5", RunState.SUCCESS, after(5 * 86_400 + 70))
+    assert store.standing().ends.keys() == {"model.b"}
+    assert store.run("r4").partial
 
 
 def test_the_last_check_of_a_source_counts_however_it_ended(store):
@@ -126,9 +143,47 @@ def test_the_last_check_of_a_source_counts_however_it_ended(store):
     finish(store, "r1", "source.shop.raw.a", 1, day=1, outcome=stale)
     finish(store, "r2", "source.shop.raw.a", 1, day=2, outcome=fresh)
     finish(store, "r3", "source.shop.raw.b", 1, day=3, outcome=stale)
-    checks = store.standing("shop").checks
+    checks = store.standing().checks
     assert {id: check.message for id, check in checks.items()} == {
         "source.shop.raw.a": "fresh", "source.shop.raw.b": "stale"
     }  # fmt: skip
     assert checks["source.shop.raw.b"].details == {"source": {"status": "error"}}
     assert checks["source.shop.raw.b"].finished_at == after(3 * 86_400 + 1)
+
+
+def succeed(store, run_id, end, **given):
+    given = {"data_interval_start": None, "data_interval_end": after(end), **given}
+    store.begin(a_run(run_id, **given), [])
+    store.end(run_id, RunState.SUCCESS, after(99))
+
+
+def test_where_the_last_interval_ends_that_was_successful(store):
+    assert store.last_success_end("dev", "default") is None
+    succeed(store, "r1", 10)
+    succeed(store, "r2", 30)
+    succeed(store, "backfill", 20)  # later, of an earlier interval
+    succeed(store, "part", 40, partial=True)
+    succeed(store, "elsewhere", 50, target="prod")
+    succeed(store, "another", 60, pipeline="hourly")
+    store.begin(a_run("failed", data_interval_end=after(70)), [])
+    store.end("failed", RunState.FAILED, after(99))
+    assert store.last_success_end("dev", "default") == after(30)
+    assert store.last_success_end("dev", "default", before=after(30)) == after(20)
+    assert store.last_success_end("prod", "default") == after(50)
+    done = store.successful_intervals("dev", "default")
+    assert {interval.end for interval in done} == {after(10), after(20), after(30)}
+    assert store.successful_intervals("dev", "nobody") == []
+
+
+def test_intervals_come_in_the_order_in_which_they_were_run(store):
+    succeed(store, "r3", 10, started_at=after(3))
+    succeed(store, "r1", 20, started_at=after(1), data_interval_start=after(5))
+    assert store.successful_intervals("dev", "default") == [
+        Interval(after(5), after(20)),
+        Interval(None, after(10)),
+    ]
+
+
+def test_an_interval_without_a_start_is_kept_as_that(store):
+    succeed(store, "r1", 10)
+    assert store.run("r1").data_interval_start is None

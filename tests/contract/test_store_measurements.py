@@ -1,11 +1,17 @@
 """What every store promises about numbers that are kept from run to run."""
 
-from dbtorch.app.checking import earlier
-from dbtorch.core.checks import CheckSeverity, History, RowCountChange, SameSchema, Watch
-from dbtorch.core.events import Outcome
-from dbtorch.core.graph import Kind
-from dbtorch.core.measure import LAST, Measure, Measured, Rows
-from dbtorch.core.state import State
+from dbtorch.app.check_planning import earlier
+from dbtorch.core.checks.relation_checks import (
+    CheckSeverity,
+    History,
+    RelationChecks,
+    RowCountChange,
+    SameSchema,
+)
+from dbtorch.core.model.events import Outcome
+from dbtorch.core.model.graph import Kind
+from dbtorch.core.model.measure import LAST, Measure, Measured, Rows
+from dbtorch.core.model.state import State
 from tests.stores import a_node, a_run, after, an_attempt, change
 
 MART = "model.mart"
@@ -13,10 +19,10 @@ CHECK = f"check.{MART}"
 HOUR = 3600
 
 
-def built(store, number, measures, *, node=MART, state=State.SUCCESS, **more):
+def built(store, number, measures, *, node=MART, state=State.SUCCESS, mart="table", **more):
     """A run, an hour after the one before, in which an attempt ended with these measures."""
     run_id = f"r{number}"
-    nodes = [a_node(MART), a_node(CHECK, Kind.CHECK)]
+    nodes = [a_node(MART, materialized=mart), a_node(CHECK, Kind.CHECK)]
     store.begin(a_run(run_id, started_at=after(number * HOUR), **more), nodes)
     store.record(
         run_id, an_attempt(node, Outcome(state=state, measures=measures), start=number * HOUR)
@@ -43,12 +49,21 @@ def test_a_series_comes_back_newest_first(store):
     built(store, 2, (Measure(name="freshness(at)", number=2**52 + 1),), node=CHECK)
     one = Measured(run_id="r1", measured_at=after(HOUR + 1), number=0.5, detail=detail)
     two = Measured(run_id="r2", measured_at=after(2 * HOUR + 1), number=2**52 + 1)
-    assert store.measured("shop", "dev", MART, "freshness(at)", last=5) == [two, one]
-    assert store.measured("shop", "dev", MART, "freshness(at)", last=1) == [two]
-    assert store.measured("shop", "dev", MART, "freshness(at)", last=5, but="r2") == [one]
-    for other in (("other", "dev", MART), ("shop", "prod", MART), ("shop", "dev", CHECK)):
+    assert store.measured("dev", MART, "freshness(at)", last=5) == [two, one]
+    assert store.measured("dev", MART, "freshness(at)", last=1) == [two]
+    assert store.measured("dev", MART, "freshness(at)", last=5, but="r2") == [one]
+    for other in (("prod", MART), ("dev", CHECK)):
         assert store.measured(*other, "freshness(at)", last=5) == []
-    assert store.measured("shop", "dev", MART, "row_count", last=5) == []
+    assert store.measured("dev", MART, "row_count", last=5) == []
+
+
+def test_that_nothing_is_new_for_an_incremental_model_is_not_unusual(store):
+    for number, rows in enumerate((240, 240, 0, 5), start=1):
+        wrote(store, number, rows, mart="incremental")
+    assert store.rows("r3") == {MART: Rows(rows=0, usual=None)}
+    assert store.rows("r4") == {MART: Rows(rows=5, usual=240)}
+    wrote(store, 5, 0, mart="table")  # a table that was made anew, and is empty
+    assert store.rows("r5")[MART].unusual
 
 
 def test_of_several_attempts_in_a_run_the_last_counts(store):
@@ -58,25 +73,25 @@ def test_of_several_attempts_in_a_run_the_last_counts(store):
         to = State.UP_FOR_RETRY if number == 1 else State.SUCCESS
         attempt = an_attempt(MART, outcome, number=number, start=number, to=to)
         store.record("r1", attempt)
-    assert [one.number for one in store.measured("shop", "dev", MART, "row_count", last=5)] == [7]
+    assert [one.number for one in store.measured("dev", MART, "row_count", last=5)] == [7]
 
 
 def test_checks_compare_with_what_other_runs_found(store):
     looked(store, 1, 10, ["a"])
     looked(store, 2, 30, ["a", "b"], State.WARN)
     looked(store, 3, 20, ["c"], State.FAILED)
-    watch = Watch(relation=MART, checks=(RowCountChange(percent=1, last=2), SameSchema()))
+    watch = RelationChecks(relation=MART, checks=(RowCountChange(percent=1, last=2), SameSchema()))
     # rows of a check that failed count, so that what lasts becomes usual; its columns do not
-    assert earlier(store, watch, "shop", "dev") == History(
+    assert earlier(store, watch, "dev") == History(
         rows=(20, 30, 10), columns=(("a", "text"), ("b", "text"))
     )
-    assert earlier(store, watch, "shop", "dev", "r2").rows == (20, 10)
+    assert earlier(store, watch, "dev", "r2").rows == (20, 10)
     assert earlier(store, watch, "shop", "prod") == History()
-    only_schema = Watch(relation=MART, checks=(SameSchema(severity=CheckSeverity.ERROR),))
+    only_schema = RelationChecks(relation=MART, checks=(SameSchema(severity=CheckSeverity.ERROR),))
     assert earlier(store, only_schema, "shop", "dev").rows == ()
     # somebody has looked at the drift, and says that it is fine
     store.record("r3", [change(CHECK, State.FAILED, State.SUCCESS, 4 * HOUR)])
-    assert earlier(store, watch, "shop", "dev").columns == (("c", "text"),)
+    assert earlier(store, watch, "dev").columns == (("c", "text"),)
 
 
 def test_rows_of_a_run_come_with_what_was_usual_until_then(store):

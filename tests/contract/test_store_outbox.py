@@ -6,10 +6,12 @@ import threading
 from datetime import timedelta
 
 from dbtorch.adapters.store import open_store
-from dbtorch.core.incidents import Incident
-from dbtorch.core.outbox import Entry, EntryKind
-from dbtorch.core.state import FailureClass
-from tests.stores import NOON, after
+from dbtorch.core.alerts.incidents import Incident, Verdict
+from dbtorch.core.alerts.outbox import Entry, EntryKind
+from dbtorch.core.model.events import Outcome
+from dbtorch.core.model.state import FailureClass, RunState, State
+from dbtorch.service.alerts.notifiers import lasting
+from tests.stores import NOON, a_node, a_run, after, an_attempt
 
 
 def a_note(key="r1/failed/model.a/1", **given) -> Entry:
@@ -189,16 +191,16 @@ def test_messages_of_one_run(store):
 def test_a_failure_lasts_until_it_is_over(store):
     first = an_incident(failure_class=None)
     store.alert([], [first, an_incident("model.b", opened_at=after(-5))], at=NOON)
-    assert [one.node_id for one in store.incidents("shop", "dev", "daily")] == [
+    assert [one.node_id for one in store.incidents("dev", "daily")] == [
         "model.b",
         "model.a",
     ]
-    assert store.incidents("shop", "dev", "hourly") == []
+    assert store.incidents("dev", "hourly") == []
     again, _ = first.again(run_id="r2", failure_class=None, now=after(9))
     store.alert([], [again], at=after(9))
-    assert store.incidents("shop", "dev", "daily")[1] == again
+    assert store.incidents("dev", "daily")[1] == again
     store.alert([], [again.over(after(10))], at=after(10))
-    assert [one.node_id for one in store.incidents("shop", "dev", "daily")] == ["model.b"]
+    assert [one.node_id for one in store.incidents("dev", "daily")] == ["model.b"]
 
 
 def test_processes_that_send_at_once_never_send_the_same(tmp_path, database_url):
@@ -220,3 +222,24 @@ def test_processes_that_send_at_once_never_send_the_same(tmp_path, database_url)
     assert sorted(sent, key=int) == [str(number) for number in range(20)]
     for store in stores:
         store.close()
+
+
+def test_a_failure_after_a_success_that_nobody_was_told_of_is_another_one(store):
+    """A run with alerts off, or without a token, succeeds as any other."""
+
+    def run(run_id, started, state):
+        store.begin(a_run(run_id, started_at=after(started)), [a_node("model.a")])
+        store.record(run_id, an_attempt("model.a", Outcome(state=state), start=started + 1))
+        store.end(run_id, RunState(state), after(started + 9))
+
+    run("r1", 0, State.FAILED)
+    store.alert([], [an_incident(pipeline="default", opened_run="r1", last_run="r1")], at=after(5))
+    (before,) = lasting(store, "dev", "default")
+    gone_on, verdict = before.again(run_id="r9", failure_class=FailureClass.CODE, now=after(15))
+    assert (gone_on.in_a_row, verdict) == (2, Verdict.AGAIN)
+
+    run("r2", 20, State.SUCCESS)
+    (known,) = lasting(store, "dev", "default")
+    opened, verdict = known.again(run_id="r3", failure_class=FailureClass.CODE, now=after(40))
+    assert (opened.opened_run, opened.in_a_row, verdict) == ("r3", 1, Verdict.FIRST)
+    assert not opened.worked_since

@@ -4,13 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from dbtorch.adapters.clock import SystemClock
-from dbtorch.adapters.config import ConfigError
-from dbtorch.cli.alert_trial import try_out
-from dbtorch.cli.errors import UsageError
-from dbtorch.cli.project import open_project
-from dbtorch.core.alerts import AlertEvent
-from dbtorch.core.routing import USUAL
+from dbtorch.cli.commands.alerts import test as alerts_test
+from dbtorch.core.alerts.alert import AlertEvent
+from dbtorch.core.alerts.routing import USUAL
+from dbtorch.core.alerts.text import TEST
+from dbtorch.core.errors import ConfigError, UsageError
 from tests.slack_server import TOKEN, Slack, broken, slack_server
 from tests.unit.loopback import serving
 
@@ -18,7 +16,7 @@ from tests.unit.loopback import serving
 PAGER = """\
 from pathlib import Path
 from dbtorch.adapters.notify.base import NotifierError
-from dbtorch.core.outbox import Style
+from dbtorch.core.alerts.outbox import Style
 
 def place(settings):
     return settings["team"]
@@ -75,8 +73,8 @@ def trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         said: list[str] = []
         text = f"defaults: {{owner: ana}}\npipelines: {{daily: {{}}}}\nalerts: {alerts}\n"
         (tmp_path / "dbtorch.yml").write_text(text)
-        project = open_project(str(tmp_path))
-        code = try_out(project, None, SystemClock(), dry_run=dry_run, echo=said.append)
+        monkeypatch.setattr("dbtorch.cli.commands.alerts.echo", said.append)
+        code = alerts_test.callback(dry_run=dry_run, pipeline=None, project_dir=str(tmp_path))
         return code, said
 
     return run
@@ -103,7 +101,8 @@ def test_an_example_of_each_goes_where_it_would_go(trial, server: Slack) -> None
     card, other = server.top_level()
     details = server.thread(card["ts"])
     assert [len(AlertEvent), 1] == [len(details), len(server.thread(other["ts"]))]
-    assert all("nothing happened" in str(one["blocks"]) for one in details)
+    assert all(str(one["blocks"]).count(TEST) == 1 for one in (card, *details))
+    assert all(one["text"].startswith(TEST) for one in (card, *details))
     assert "<@U0000ANA>" in details[0]["text"]
 
 

@@ -12,19 +12,18 @@ from dbtorch.adapters.notify.slack import SlackBot
 from dbtorch.adapters.notify.webhook import Webhook
 from dbtorch.adapters.store import open_store
 from dbtorch.app.alerting import Alerting
-from dbtorch.app.courier import BURST, Courier
-from dbtorch.core.alert_making import Scene
-from dbtorch.core.alerts import AlertEvent
-from dbtorch.core.deadline import Late
-from dbtorch.core.outbox import EntryKind
-from dbtorch.core.routing import AlertRule, AlertsSpec
-from dbtorch.core.state import RunState
-from dbtorch.core.telling import Place, Telling
-from dbtorch.ports import StoreError
-from dbtorch.testing_store import MemoryStore
+from dbtorch.app.delivery import BURST, DeliveryWorker
+from dbtorch.core.alerts.alert import AlertEvent
+from dbtorch.core.alerts.compose import AlertChannel, AlertComposer
+from dbtorch.core.alerts.messages import AlertContext
+from dbtorch.core.alerts.outbox import EntryKind
+from dbtorch.core.alerts.routing import AlertRule, AlertsSpec
+from dbtorch.core.errors import StoreError
+from dbtorch.core.model.deadline import Late
+from dbtorch.core.model.state import RunState
+from dbtorch.testing.store import MemoryStore
 from tests.acceptance.workspace import eventually
 from tests.alerts import a_delivery, a_failure
-from tests.gates import PATIENCE
 from tests.slack_server import (
     TOKEN,
     Slack,
@@ -36,6 +35,7 @@ from tests.slack_server import (
 )
 from tests.unit.loopback import serving
 from tests.unit.story import EDGES, SHOP, broken_shop
+from tests.waiting import PATIENCE, wait_for
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def store(tmp_path):
 class Watched:
     """A run under the eyes of alerting: what it told, what was left, how long it took."""
 
-    def __init__(self, store, notifiers, *, patience=2.0, **scene):
+    def __init__(self, store, notifiers, *, patience=PATIENCE, **scene):
         self.told = broken_shop()
         self.left = []
         self.seconds = {}
@@ -62,7 +62,7 @@ class Watched:
         record = self.told.record
         values = {
             "project": "shop",
-            "target": "dev",
+            "target": "prod",
             "pipeline": "daily",
             "run_id": record.run_id,
             "logical_date": record.logical_date,
@@ -73,15 +73,15 @@ class Watched:
             "edges": EDGES,
         }
         places = {
-            name: Place(style=notifier.style, address="C0000DATA" if name == "slack" else "")
+            name: AlertChannel(style=notifier.style, address="C0000DATA" if name == "slack" else "")
             for name, notifier in notifiers.items()
         }
 
         def make():
-            telling = Telling(
-                Scene(**{**values, **scene}),
+            telling = AlertComposer(
+                AlertContext(**{**values, **scene}),
                 places,
-                store.incidents("shop", "dev", "daily"),
+                store.incidents("prod", "daily"),
                 lambda place, key: store.message(place.notifier, place.address, key),
             )
             telling.begin(clock.now())
@@ -98,21 +98,22 @@ class Watched:
             patience=patience,
         )
 
-    def run(self, *, pause=0.0):
+    def run(self, *, until=lambda: True):
+        """``until`` says when the run may end."""
         started = time.monotonic()
         with self.alerting:
             for _, changes in self.told.turns:
                 self.alerting(changes)
             self.seconds["changes"] = time.monotonic() - started
-            time.sleep(pause)
+            wait_for(until)
             self.alerting.ended(RunState.FAILED)
             started = time.monotonic()
         self.seconds["end"] = time.monotonic() - started
         return self
 
 
-def a_bot(server: Slack, timeout=1.0):
-    return SlackBot(TOKEN, api_url=server.url, timeout=timeout)
+def a_bot(server: Slack):
+    return SlackBot(TOKEN, api_url=server.url, timeout=PATIENCE)
 
 
 def test_a_run_tells_slack_and_leaves_nothing(store, server):
@@ -121,7 +122,7 @@ def test_a_run_tells_slack_and_leaves_nothing(store, server):
     assert "pipeline daily failed" in card["text"]
     assert len(server.thread(card["ts"])) == 1
     assert watched.left == []
-    assert watched.seconds["changes"] < 0.05
+    assert watched.seconds["changes"] < PATIENCE / 2
     assert all(not one.pending for one in store.outbox())
 
 
@@ -133,9 +134,9 @@ def test_progress_is_told_now_and_then(store, server, monkeypatch, every, often)
     with watched.alerting:
         for _, changes in watched.told.turns:
             watched.alerting(changes)
-            assert eventually(watched.alerting._queue.empty, seconds=PATIENCE)
+            assert eventually(watched.alerting._queue.empty)
         if often:
-            assert eventually(lambda: " success" in str(server.top_level()), seconds=PATIENCE)
+            assert eventually(lambda: " success" in str(server.top_level()))
             assert "is running" in str(server.top_level())
         watched.alerting.ended(RunState.FAILED)
     (card,) = store.outbox()
@@ -143,33 +144,34 @@ def test_progress_is_told_now_and_then(store, server, monkeypatch, every, often)
 
 
 def test_a_server_that_does_not_answer_costs_a_run_next_to_nothing(store, server):
-    server.always = slow(3.0)
-    watched = Watched(store, {"slack": a_bot(server, timeout=20.0)}).run(pause=1.2)
-    assert watched.seconds["changes"] < 0.05
-    assert watched.seconds["end"] < 0.5  # it is known to be slow by then
+    server.always = slow(PATIENCE)
+    watched = Watched(store, {"slack": a_bot(server)}).run()
+    assert watched.seconds["changes"] < PATIENCE / 2
+    assert watched.seconds["end"] < PATIENCE / 2  # it is known to be slow after a second
     assert [one.entry.kind for one in watched.left] == [EntryKind.CARD, EntryKind.NOTE]
 
 
 def test_at_the_end_a_moment_is_waited_and_no_longer(store, server):
-    server.always = slow(3.0)
-    watched = Watched(store, {"slack": a_bot(server, timeout=20.0)}, patience=0.4).run()
-    assert watched.seconds["end"] < 0.8
+    server.always = slow(PATIENCE)
+    watched = Watched(store, {"slack": a_bot(server)}, patience=0.4).run()
+    assert watched.seconds["end"] < PATIENCE / 2
     assert watched.left
 
 
 def test_one_notifier_that_hangs_holds_up_no_other(store, server):
-    server.always = slow(3.0)
+    server.always = slow(PATIENCE)
     with serving() as other:
         other.says("/in", 204)
         hook = Webhook(f"{other.url}/in")
-        Watched(store, {"slack": a_bot(server, timeout=20.0), "webhook": hook}, patience=1.5).run()
+        bot = a_bot(server)
+        Watched(store, {"slack": bot, "webhook": hook}).run(until=lambda: other.requests)
         assert len(other.requests) == 1
 
 
 @pytest.mark.parametrize("trouble", [rate_limited(1), broken], ids=["rate limited", "500"])
 def test_what_could_not_be_delivered_is_delivered_later(store, server, trouble):
     server.trouble = [trouble]
-    Watched(store, {"slack": a_bot(server)}).run(pause=1.6)
+    Watched(store, {"slack": a_bot(server)}).run(until=server.top_level)
     (card,) = server.top_level()
     assert len(server.thread(card["ts"])) == 1
     assert server.calls[0][0] == "chat.postMessage"
@@ -177,16 +179,16 @@ def test_what_could_not_be_delivered_is_delivered_later(store, server, trouble):
 
 def test_slack_is_left_alone_for_as_long_as_it_asks(store, server):
     server.always = rate_limited(30)
-    watched = Watched(store, {"slack": a_bot(server)}).run(pause=0.5)
+    watched = Watched(store, {"slack": a_bot(server)}).run(until=lambda: server.calls)
     assert len(server.calls) == 1
     assert "ratelimited" in watched.left[0].error
     wait = watched.left[0].next_try_at - watched.left[0].created_at
     assert wait >= timedelta(seconds=29)
-    assert watched.seconds["end"] < 0.5
+    assert watched.seconds["end"] < PATIENCE / 2
 
 
 def test_the_next_run_delivers_what_the_last_one_left(store, server):
-    wrong = SlackBot("xoxb-wrong", api_url=server.url, timeout=1.0)
+    wrong = SlackBot("xoxb-wrong", api_url=server.url, timeout=PATIENCE)
     left = Watched(store, {"slack": wrong}).run().left
     assert "invalid_auth" in left[0].error
     store.hurry()
@@ -197,7 +199,7 @@ def test_the_next_run_delivers_what_the_last_one_left(store, server):
 
 def test_an_answer_that_is_lost_makes_no_second_message(store, server):
     server.trouble = [arrives_and_drops]
-    Watched(store, {"slack": a_bot(server)}).run(pause=1.5)
+    Watched(store, {"slack": a_bot(server)}).run(until=lambda: len(server.calls) > 1)
     (card,) = server.top_level()
     assert len(server.thread(card["ts"])) == 1
 
@@ -260,7 +262,7 @@ def test_an_alert_that_cannot_be_made_costs_no_other(store, server, caplog):
     with watched.alerting:
         for _, changes in watched.told.turns:
             watched.alerting(changes)
-            assert eventually(watched.alerting._queue.empty, seconds=PATIENCE)
+            assert eventually(watched.alerting._queue.empty)
         watched.alerting.late(Late(deadline=now, at=now, missed=True))
     assert "an alert could not be made; the run goes on" in caplog.text
     (card,) = server.top_level()
@@ -278,26 +280,26 @@ def test_one_place_gets_no_more_than_it_takes(monkeypatch):
             self.told.append(delivery.entry.key)
             return {}
 
-    monkeypatch.setattr("dbtorch.app.courier.PACE", 600.0)
+    monkeypatch.setattr("dbtorch.app.delivery.PACE", 600.0)
     store, notebook, clock = MemoryStore(), Notebook(), SystemClock()
     notes = [replace(a_delivery(a_failure()).entry, key=f"note {n}") for n in range(BURST + 5)]
     store.alert(notes, at=clock.now())
-    courier = Courier(store, "slack", notebook, clock, lambda: 0.0)
+    courier = DeliveryWorker(store, "slack", notebook, clock, lambda: 0.0)
     courier.start()
-    assert eventually(lambda: len(notebook.told) >= BURST, seconds=PATIENCE)
+    assert eventually(lambda: len(notebook.told) >= BURST)
     courier.stop()
     courier.join(PATIENCE)
     assert notebook.told == [f"note {n}" for n in range(BURST)]
 
 
 def test_a_run_that_another_plan_goes_on_with_is_left_to_its_listener(store, server):
-    server.always = slow(3.0)
-    first = Watched(store, {"slack": a_bot(server, timeout=20.0)}, patience=5.0)
+    server.always = slow(PATIENCE)
+    first = Watched(store, {"slack": a_bot(server)})
     with first.alerting:
         first.alerting(first.told.turns[0][1])
         first.alerting.ended(None)
         started = time.monotonic()
-    assert time.monotonic() - started < 0.5
+    assert time.monotonic() - started < PATIENCE / 2
     assert first.left == []
 
 

@@ -6,10 +6,12 @@ import pytest
 
 from dbtorch.adapters.notify import email
 from dbtorch.adapters.notify.base import NotifierError
-from dbtorch.core.alerts import AlertEvent
+from dbtorch.core.alerts.alert import AlertEvent
 from dbtorch.ports import NotDelivered
 from tests.alerts import a_card, a_delivery, a_failure, one_of_each, over
 from tests.smtp_server import mail_server
+from tests.unit.loopback import trickling
+from tests.waiting import PATIENCE
 
 TO = "Ana <ana@example.com>, data@example.com"
 
@@ -22,7 +24,7 @@ def server():
 
 @pytest.fixture
 def mail(server):
-    settings = {"host": "127.0.0.1", "port": server.port, "tls": "none", "timeout": 2.0}
+    settings = {"host": "127.0.0.1", "port": server.port, "tls": "none", "timeout": PATIENCE}
     return email.open({**settings, "from": "dbtorch <alerts@example.com>"})
 
 
@@ -119,12 +121,14 @@ def test_a_server_that_says_nothing(server):
     mail = email.Mail("127.0.0.1", server.port, sender="a@example.com", timeout=0.3)
     error = refused(mail)
     server.hangs.set()
-    assert "timed out" in str(error)
+    assert "the mail server did not answer in time" in str(error)
     assert error.unsure
 
 
 def test_a_server_without_tls_is_told_no_secret(server):
-    mail = email.Mail("127.0.0.1", server.port, sender="a@example.com", tls="starttls", timeout=2.0)
+    mail = email.Mail(
+        "127.0.0.1", server.port, sender="a@example.com", tls="starttls", timeout=PATIENCE
+    )
     error = refused(mail)
     assert "cannot do what alerts.email asks for" in str(error)
     assert error.hopeless
@@ -137,8 +141,32 @@ def test_a_server_out_of_reach():
     assert (error.hopeless, error.unsure) == (False, False)
 
 
-def test_what_is_no_address(mail):
-    assert "no mail address" in str(refused(mail, "not an address"))
+@pytest.mark.parametrize("address", ["not an address", "a@b..c", "a@.x.y", "a@b.c.", "a@", "@b"])
+def test_what_is_no_address(mail, address):
+    error = refused(mail, address)
+    assert "no mail address" in str(error)
+    assert error.hopeless
+
+
+def test_a_server_that_trickles_has_no_more_time_than_any_other():
+    with trickling(b"220-") as (host, port):
+        error = refused(email.Mail(host, port, sender="a@example.com", timeout=0.3))
+    assert "the mail server did not answer in time" in str(error)
+
+
+@pytest.mark.parametrize("bye", ["421 too busy for manners", ""])
+def test_a_mail_that_was_taken_is_not_sent_again(mail, server, bye):
+    server.says = {"QUIT": bye}
+    mail.deliver(to_ana(a_failure()), None)
+    assert len(server.mails) == 1
+
+
+def test_who_was_refused_among_others_is_said(mail, server, caplog):
+    server.refuses = "data@example.com"
+    receipt = mail.deliver(to_ana(a_failure()), None)
+    assert receipt["refused"] == {"data@example.com": "the mail server answers 550 no such user"}
+    assert "nobody told data@example.com: the mail server answers 550" in caplog.text
+    assert server.receivers == ["ana@example.com"]
 
 
 def test_what_mail_needs():

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from dbtorch.adapters.dbt.manifest import read_manifest
-from dbtorch.adapters.dbt.process.entry import Entry
-from dbtorch.adapters.dbt.process.lines import Began, Done, Lines, Said
-from dbtorch.adapters.dbt.process.results import Results, read_results
+from dbtorch.adapters.dbt.process.dbt_cli.event_lines import Began, Done, Lines, LogMessage
+from dbtorch.adapters.dbt.process.dbt_cli.launcher import Launcher
+from dbtorch.adapters.dbt.process.dbt_cli.run_results import Results, read_results
 from tests.environments import Dbt
 from tests.sessions import Shop
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow]
 
 FILES = {
     "seeds/letters.csv": "letter,day\na,2026-01-01\nb,2026-01-02\n",
@@ -90,7 +90,7 @@ class Build:
 
     began: list[str]
     done: dict[str, Done]
-    said: list[Said]
+    said: list[LogMessage]
     results: Results
     target: Path
 
@@ -119,7 +119,7 @@ def build(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     beside = Dbt(executable=Path(sys.executable).with_name("dbt"), python=Path(sys.executable))
     dbt = request.getfixturevalue("dbt2") if kind == "2" else beside
     shop = Shop(tmp_path_factory.mktemp("shop"), FILES, project=HOOK)
-    entry = Entry.of(str(dbt.executable))
+    entry = Launcher.of(str(dbt.executable))
     if kind == "1, told":
         command = [*entry.command, "build", *DAYS, *entry.talk]
     else:
@@ -136,7 +136,7 @@ def build(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return Build(
         began=[line.unique_id for line in found if isinstance(line, Began)],
         done={line.unique_id: line for line in done},
-        said=[line for line in found if isinstance(line, Said)],
+        said=[line for line in found if isinstance(line, LogMessage)],
         results=read_results(shop.dir / "target" / "run_results.json"),
         target=shop.dir / "target",
     )

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
-from dbtorch.core.config import Settings
-from dbtorch.core.state import FailureClass, State
+from dbtorch.core.model.state import FailureClass, State
+from dbtorch.core.settings import Settings
 from tests.parity.artifacts import invalid
 from tests.sessions import Shop, session
-
-pytestmark = pytest.mark.timeout(120)
 
 TRANSIENT, UNKNOWN = FailureClass.TRANSIENT, FailureClass.UNKNOWN
 

@@ -6,12 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.gates import in_another_process
 from tests.sessions import Shop
-
-pytestmark = pytest.mark.timeout(120)
 
 FILES = {
     "seeds/rates.csv": "code,rate\neur,1\n",

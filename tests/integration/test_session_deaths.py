@@ -6,16 +6,16 @@ import os
 from pathlib import Path
 
 import duckdb
-import pytest
 
-from dbtorch.adapters.dbt.session import MAX_DEATHS
-from dbtorch.core.config import Settings, StepSpec
-from dbtorch.core.state import FailureClass, RunState, State
-from tests.gates import PATIENCE, Gate, in_another_process
+from dbtorch.adapters.dbt.session.phases import Phase
+from dbtorch.adapters.dbt.session.protocol import MAX_DEATHS
+from dbtorch.core.config import StepSpec
+from dbtorch.core.model.state import FailureClass, RunState, State
+from dbtorch.core.settings import Settings
+from tests.gates import Gate, in_another_process
 from tests.parity.artifacts import invalid
-from tests.sessions import Shop, session
-
-pytestmark = pytest.mark.timeout(120)
+from tests.sessions import Session, Shop, session
+from tests.waiting import PATIENCE
 
 DIED = "the dbt worker died (killed by SIGKILL)"
 
@@ -140,7 +140,7 @@ def test_a_worker_may_die_at_any_moment(tmp_path: Path) -> None:
     def step() -> None:
         """It has the database file to itself, also when the worker dies just now."""
         found.kill_worker()
-        found.until(lambda: found.engine._known)
+        found.until(lambda: found.engine.phase is Phase.READY)  # of another worker
         in_another_process(WRITES_LANDED, shop.database)
 
     landing = StepSpec(
@@ -190,7 +190,7 @@ def test_after_too_many_deaths_in_a_row_the_engine_says_so(tmp_path: Path) -> No
         for _ in range(MAX_DEATHS):
             before = found.worker
             found.kill_worker()
-            found.until(lambda before=before: found.worker != before or found.engine._broken)
+            found.until(lambda before=before: found.worker != before or over(found))
         found.drive()
 
     assert found.states == {
@@ -200,6 +200,10 @@ def test_after_too_many_deaths_in_a_row_the_engine_says_so(tmp_path: Path) -> No
     }
     (outcome,) = found.outcomes("session.open")  # trying again would not help
     assert outcome.message == "the dbt worker died 3 times in a row (killed by SIGKILL)"
+
+
+def over(found: Session) -> bool:
+    return found.engine.phase is Phase.ENDED
 
 
 def test_a_project_that_was_broken_meanwhile_ends_the_run(tmp_path: Path) -> None:

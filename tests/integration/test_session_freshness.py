@@ -10,11 +10,9 @@ import pytest
 from dbt.artifacts.schemas.freshness import FreshnessExecutionResultArtifact
 from jsonschema import Draft202012Validator
 
-from dbtorch.core.freshness import Thresholds
-from dbtorch.core.state import FailureClass, State
+from dbtorch.core.model.freshness import Thresholds
+from dbtorch.core.model.state import FailureClass, State
 from tests.sessions import Shop, on_postgres, session
-
-pytestmark = pytest.mark.timeout(120)
 
 FILES = {
     "models/sources.yml": """
@@ -85,7 +83,7 @@ def test_every_source_is_checked_and_written_also_those_that_raise(shop: Shop) -
     ids = [f"source.shop.raw.{name}" for name in names]
     with session(shop) as one:
         selected = one.engine.open()
-        found = dict(zip(names, one.engine.check(ids), strict=True))
+        found = dict(zip(names, one.engine.check_sources(ids), strict=True))
     silent = "source.shop.silent.events"  # nothing says when it was loaded
     assert set(selected.freshness) == {*ids, silent}
     assert not selected.freshness[silent].checkable
@@ -177,7 +175,7 @@ def test_what_the_warehouse_knows_of_its_tables_is_enough_where_it_does(tmp_path
     with session(shop, env={"PYTHONPATH": str(shop.dir / "plugins")}) as one:
         selected = one.engine.open()
         assert all(selected.freshness[id].checkable for id in ids)
-        found = [outcome.state for outcome in one.engine.check(ids)]
+        found = [outcome.state for outcome in one.engine.check_sources(ids)]
     assert found == [State.SUCCESS, State.FAILED, State.FAILED]
     written = {result["unique_id"]: result for result in shop.artifact("sources.json")["results"]}
     assert [written[id]["status"] for id in ids] == ["pass", "error", "runtime error"]

@@ -13,13 +13,12 @@ from pathlib import Path
 import pytest
 
 import dbtorch.adapters.dbt.dbtorch_worker as worker
-from dbtorch.core.config import Settings, StepSpec
-from dbtorch.core.state import State
-from dbtorch.ports import EngineError
+from dbtorch.core.config import StepSpec
+from dbtorch.core.errors import EngineError
+from dbtorch.core.model.state import State
+from dbtorch.core.settings import Settings
 from tests.engines import SESSION_1_10, SESSION_1_12, Can, Driven, over, shows
 from tests.sessions import Shop, session
-
-pytestmark = pytest.mark.timeout(120)
 
 WORKER = Path(worker.__file__).parent
 
@@ -130,11 +129,11 @@ def test_a_dbt_with_other_methods_is_refused_in_one_sentence() -> None:
     code = f"""
         import importlib.metadata, json, sys
         sys.path.insert(0, {str(WORKER.parent)!r})
-        from dbtorch_worker.seams import TESTED, check_seams
+        from dbtorch_worker.compatibility import TESTED, check_compatibility
 
         def refused():
             try:
-                return check_seams()
+                return check_compatibility()
             except RuntimeError as error:
                 return str(error)
 

@@ -7,12 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from dbtorch.core.state import FailureClass
-from dbtorch.ports import EngineError
+from dbtorch.core.errors import EngineError
+from dbtorch.core.model.state import FailureClass
 from tests.parity.artifacts import invalid
 from tests.sessions import Shop, session
-
-pytestmark = pytest.mark.timeout(120)
 
 SECRET = "hush_hush_7391"
 
@@ -124,7 +122,7 @@ def test_a_project_with_everything(tmp_path: Path) -> None:
     assert notes == ["8", statuses, "1 1"]
 
     # the secret
-    said = [found.logs(), json.dumps([change.reason for change in found.changes])]
+    said = [found.logs(), json.dumps([str(change.reason) for change in found.changes])]
     said += [str(outcome) for id in found.states for outcome in found.outcomes(id)]
     assert not [text for text in said if SECRET in text]
     assert "at *****" in found.outcome("tells").message

@@ -7,14 +7,11 @@ import os
 from pathlib import Path
 
 import duckdb
-import pytest
 
 from dbtorch.core.config import StepSpec
-from dbtorch.core.state import FailureClass, State
+from dbtorch.core.model.state import FailureClass, State
 from tests.gates import in_another_process
 from tests.sessions import Session, Shop, session
-
-pytestmark = pytest.mark.timeout(120)
 
 FILES = {
     "models/sources.yml": """

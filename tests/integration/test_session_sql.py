@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
-from dbtorch.core.config import Settings, StepSpec
-from dbtorch.core.state import FailureClass, State
+from dbtorch.core.config import StepSpec
+from dbtorch.core.model.state import FailureClass, State
+from dbtorch.core.settings import Settings
 from tests.parity.artifacts import invalid
 from tests.sessions import Session, Shop, driven, on_postgres
-
-pytestmark = pytest.mark.timeout(120)
 
 CODE = FailureClass.CODE
 
@@ -45,6 +42,7 @@ SEVERAL = """
 WRONG = {
     "no_table": ("select * from nowhere", CODE, "nowhere"),
     "no_syntax": ("selct 1", CODE, "syntax error"),
+    "no_statement": ("{% if false %}select 1{% endif %} -- today", CODE, "rendered to nothing"),
     "no_macro": ("select {{ nothing(1) }}", CODE, "'nothing' is undefined"),
     "no_model": ("select * from {{ ref('nobody') }}", CODE, "nobody"),
     "no_source": ("select * from {{ source('raw', 'nobody') }}", CODE, "nobody"),

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
-from dbtorch.core.config import Settings
-from dbtorch.core.state import State
+from dbtorch.core.model.state import State
+from dbtorch.core.settings import Settings
 from tests.sessions import Shop, driven
-
-pytestmark = pytest.mark.timeout(180)
 
 DELAY = 10.0
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from dbtorch.adapters.notify import slack
-from dbtorch.core.alerts import AlertEvent
-from dbtorch.core.state import RunState
+from dbtorch.core.alerts.alert import AlertEvent
+from dbtorch.core.model.state import RunState
 from dbtorch.ports import NotDelivered
 from tests.alerts import a_card, a_delivery, a_failure, one_of_each, over
 from tests.slack_server import (
@@ -19,6 +19,8 @@ from tests.slack_server import (
     slack_server,
     slow,
 )
+from tests.unit.loopback import answering, trickling
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -29,12 +31,12 @@ def server():
 
 @pytest.fixture
 def bot(server):
-    return slack.SlackBot(TOKEN, api_url=server.url, timeout=2.0)
+    return slack.SlackBot(TOKEN, api_url=server.url, timeout=PATIENCE)
 
 
 @pytest.fixture
 def hook(server):
-    return slack.SlackWebhook(server.webhook_url, timeout=2.0)
+    return slack.SlackWebhook(server.webhook_url, timeout=PATIENCE)
 
 
 def refused(deliver) -> NotDelivered:
@@ -64,13 +66,15 @@ def test_every_event_and_every_card_is_within_slacks_limits(bot, hook, server: S
     names = tuple(f"node_{'x' * 90}_{number}" for number in range(60))
     failures = [replace(huge, node_id=name, name=name, blocked_names=names) for name in names]
     failures[1] = replace(failures[1], facts=tuple(("fact", "x" * 2900) for _ in range(60)))
-    card = a_card(*failures, recovered=tuple("y" * 2900 + str(number) for number in range(60)))
+    card = a_card(
+        *failures, recovered=tuple(("y" * 2900 + str(number), "") for number in range(60))
+    )
     for notifier in (bot, hook):
         for alert in (*one_of_each().values(), *failures[:2]):
             notifier.deliver(a_delivery(alert), None)
         notifier.deliver(a_delivery(card), None)
         notifier.deliver(a_delivery(over(card)), None)
-    assert len(server.messages) == 2 * (9 + 2 + 2)
+    assert len(server.messages) == 2 * (len(AlertEvent) + 2 + 2)
     assert max(len(message["blocks"]) for message in server.messages) == 50
 
 
@@ -138,7 +142,7 @@ def test_a_person_is_reached_by_mail_address(bot, server: Slack):
     ],
 )
 def test_mistakes_are_not_tried_again_and_say_what_to_do(server, token, address, said):
-    bot = slack.SlackBot(token, api_url=server.url.rstrip("/"), timeout=2.0)
+    bot = slack.SlackBot(token, api_url=server.url.rstrip("/"), timeout=PATIENCE)
     error = refused(lambda: bot.deliver(a_delivery(a_failure(), address=address), None))
     assert said in str(error)
     assert error.hopeless
@@ -151,7 +155,7 @@ def test_retry_after_is_honoured(bot, hook, server: Slack):
         server.trouble = [rate_limited(17)]
         error = refused(lambda notifier=notifier: notifier.deliver(a_delivery(a_failure()), None))
         assert (error.retry_after, error.hopeless, error.unsure) == (17.0, False, False)
-    assert len(server.calls) == 2  # slack-sdk does not try again by itself
+    assert len(server.calls) == 2  # it is not tried again here
 
 
 @pytest.mark.parametrize(
@@ -235,7 +239,39 @@ def test_an_incoming_webhook_tells_of_a_run_at_first_and_at_the_end(hook, server
 
 
 def test_an_incoming_webhook_that_is_no_more(server: Slack):
-    hook = slack.SlackWebhook(server.webhook_url.replace("right", "wrong"), timeout=2.0)
+    hook = slack.SlackWebhook(server.webhook_url.replace("right", "wrong"), timeout=PATIENCE)
     error = refused(lambda: hook.deliver(a_delivery(a_failure()), None))
     assert "no_service" in str(error)
+    assert error.hopeless
+
+
+@pytest.mark.parametrize("kind", ["bot", "hook"])
+def test_a_server_that_trickles_has_no_more_time_than_any_other(kind):
+    with trickling(b"HTTP/1.0 200 OK\r\nContent-Length: 100000\r\n\r\n") as (host, port):
+        url = f"http://{host}:{port}/api"
+        notifier = (
+            slack.SlackBot(TOKEN, api_url=url, timeout=0.3)
+            if kind == "bot"
+            else slack.SlackWebhook(url, timeout=0.3)
+        )
+        error = refused(lambda: notifier.deliver(a_delivery(a_failure()), None))
+    assert "Slack did not answer in time" in str(error)
+    assert error.unsure
+
+
+@pytest.mark.parametrize("body", [b'{"ok": true, "channel"', b"", b'{"ok": true, "ts": 1e999}'])
+def test_an_answer_that_is_not_whole_says_nothing(body):
+    """That it begins with "ok" does not tell where the message is."""
+    head = b"HTTP/1.0 200 OK\r\nContent-Length: 40\r\n\r\n"
+    with answering(head + body) as url:
+        bot = slack.SlackBot(TOKEN, api_url=url, timeout=5.0)
+        error = refused(lambda: bot.deliver(a_delivery(a_failure()), None))
+    assert "the connection to Slack broke: the answer was cut off" in str(error)
+    assert error.unsure
+
+
+def test_the_path_of_a_webhook_is_a_secret():
+    hook = slack.SlackWebhook("https://hooks.slack.com/services/T0/B0/T0P SECRET", timeout=1.0)
+    error = refused(lambda: hook.deliver(a_delivery(a_failure()), None))
+    assert str(error) == "alerts.slack.webhook_url holds a character that HTTP forbids"
     assert error.hopeless

@@ -4,14 +4,18 @@ import hashlib
 import json
 import shutil
 import subprocess
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from dbtorch.adapters.notify import webhook
 from dbtorch.adapters.notify.base import NotifierError
+from dbtorch.core.alerts.alert import AlertEvent
+from dbtorch.core.alerts.outbox import next_try
 from dbtorch.ports import NotDelivered
 from tests.alerts import a_card, a_delivery, a_failure, one_of_each
-from tests.unit.loopback import serving
+from tests.unit.loopback import answering, serving, trickling
+from tests.waiting import PATIENCE
 
 SECRET = "don't tell ☃"
 
@@ -25,7 +29,7 @@ def server():
 
 def a_hook(server, **given):
     return webhook.Webhook(
-        f"{server.url}/in", SECRET, timeout=2.0, clock=lambda: 1_772_366_580.9, **given
+        f"{server.url}/in", SECRET, timeout=PATIENCE, clock=lambda: 1_772_366_580.9, **given
     )
 
 
@@ -75,7 +79,7 @@ def test_another_time_or_another_body_is_another_signature():
 
 
 def test_without_a_secret_nothing_is_signed(server):
-    webhook.Webhook(f"{server.url}/in", timeout=2.0).deliver(a_delivery(a_failure()), None)
+    webhook.Webhook(f"{server.url}/in", timeout=PATIENCE).deliver(a_delivery(a_failure()), None)
     assert "dbtorch-signature" not in server.requests[0][2]
 
 
@@ -85,7 +89,8 @@ def test_every_try_at_an_event_has_the_same_name_and_every_event_its_own(server)
         hook.deliver(a_delivery(alert), None)
     names = [headers["dbtorch-delivery"] for _, _, headers, _ in server.requests]
     assert names[0] == names[1] == hashlib.sha256(a_failure().key.encode()).hexdigest()[:32]
-    assert len(set(names)) == 8  # the failure, and a reminder of the same one, are one event
+    # the failure, and a reminder of the same one, are one event
+    assert len(set(names)) == len(AlertEvent) - 1
 
 
 def test_a_card_is_no_event(server):
@@ -125,3 +130,36 @@ def test_out_of_reach():
 def test_what_is_no_webhook(settings, said):
     with pytest.raises(NotifierError, match=said):
         webhook.open(settings)
+
+
+def test_a_server_that_trickles_has_no_more_time_than_any_other():
+    with trickling(b"HTTP/1.0 200 OK\r\nX: ") as (host, port):
+        hook = webhook.Webhook(f"http://{host}:{port}/in", SECRET, timeout=0.3)
+        with pytest.raises(NotDelivered, match="the webhook did not answer in time") as caught:
+            hook.deliver(a_delivery(a_failure()), None)
+    assert caught.value.unsure
+
+
+def test_a_status_without_the_end_of_its_headers_is_no_answer():
+    with answering(b"HTTP/1.0 200 OK\r\nX: y") as url:
+        hook = webhook.Webhook(url, SECRET, timeout=5.0)
+        with pytest.raises(NotDelivered, match="the answer was cut off in its headers"):
+            hook.deliver(a_delivery(a_failure()), None)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://h/services/T0P SECRET", "http://h/T0P\nSECRET", "http://h:T0PSECRET/x"]
+)
+def test_a_url_that_cannot_be_used_is_not_repeated(url):
+    with pytest.raises(NotDelivered) as caught:
+        webhook.Webhook(url, timeout=1.0).deliver(a_delivery(a_failure()), None)
+    assert str(caught.value) == "alerts.webhook.url holds a character that HTTP forbids"
+    assert caught.value.hopeless
+
+
+@pytest.mark.parametrize("asked", ["999999999999", "Fri, 31 Dec 9999 23:59:59 -1200", "inf"])
+def test_nobody_can_ask_for_peace_for_ever(server, asked):
+    server.says("/in", (503, {"Retry-After": asked}, None))
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    again = next_try(1, now, lambda: 0.5, asked=refused(server).retry_after)
+    assert again - now <= timedelta(seconds=1800)

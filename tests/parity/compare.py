@@ -108,6 +108,10 @@ def _artifact_differences(build: BuildResult, run: BuildResult) -> Iterator[str]
     if build.facts.nodes != run.facts.nodes:
         unequal = sorted(build.facts.nodes ^ run.facts.nodes)
         yield f"manifest.json has other nodes: {unequal[:5]}"
+    for name in sorted(build.about.keys() | run.about.keys()):
+        mine, theirs = run.about.get(name, "missing"), build.about.get(name, "missing")
+        if mine != theirs:
+            yield f"{name} is {mine}, dbt's is {theirs}"
     yield from _result_differences(build, run)
 
 
@@ -142,13 +146,11 @@ def _field_differences(expected: NodeResult, found: NodeResult) -> Iterator[str]
             f" dbt's {expected.status} ({expected.message})"
         )
         return
-    for name in ("failures", "message", "relation", "compiled", "code", "response", "batches"):
+    names = ("failures", "message", "relation", "compiled", "code", "response", "batches", "rest")
+    for name in names:
         if name == "message" and expected.status == "skipped":
             continue  # of several causes dbt names the last one to fail, if it is ephemeral
         one, other = getattr(expected, name), getattr(found, name)
-        if name == "response":
-            # dbtorch may know more than the adapter says: rows affected on DuckDB
-            other = {key: value for key, value in other.items() if key in one}
         if one != other:
             yield f"{expected.id}: {name} in run_results.json is {other!r}, dbt's is {one!r}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -33,6 +34,7 @@ class NodeResult:
     code: str | None
     response: dict[str, str]  # the adapter's
     batches: tuple[int, int]  # that succeeded and failed
+    rest: str  # every other field, and the names of all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +54,7 @@ class BuildResult:
     output: str
     results: tuple[NodeResult, ...] | None  # None: no run_results.json
     facts: Facts
+    about: dict[str, str]  # fields of both artifacts that are about the whole
 
     def statuses(self) -> dict[str, str]:
         """dbt's status of every node."""
@@ -87,6 +90,7 @@ def dbt_build(project: Project, args: Sequence[str] = ()) -> BuildResult:
         output=_output(ended),
         results=_results(project),
         facts=_facts(project),
+        about=_about(project),
     )
 
 
@@ -102,6 +106,7 @@ def dbtorch_run(project: Project, args: Sequence[str] = ()) -> RunResult:
         output=f"{_output(ended)}\n{record.get('why', '')}",
         results=_results(project),
         facts=_facts(project),
+        about=_about(project),
         state=record["state"],
         shown={node["id"]: _shown(node) for node in record["nodes"]},
     )
@@ -184,7 +189,76 @@ def _result(project: Project, result: dict[str, Any]) -> NodeResult:
         code=code,
         response={k: normal(str(v), project) for k, v in result["adapter_response"].items()},
         batches=(len(batches["successful"]), len(batches["failed"])),
+        rest=normal(_rest(result), project),
     )
+
+
+#: Fields of a result that are times, or compared one by one.
+_TOLD = (
+    "status",
+    "failures",
+    "message",
+    "relation_name",
+    "compiled",
+    "compiled_code",
+    "batch_results",
+)
+_TIMES = ("execution_time", "timing", "thread_id", "adapter_response")
+
+
+def _rest(result: dict[str, Any]) -> str:
+    others = {key: value for key, value in result.items() if key not in (*_TOLD, *_TIMES)}
+    # of what was skipped, and never began, the thread is whoever said so
+    began = result["status"] not in ("skipped", "no-op")
+    said = {
+        "names": sorted(result),
+        "timing": [(timing["name"], sorted(timing)) for timing in result["timing"]]
+        if began
+        else [],
+        "thread": bool(result["thread_id"]),
+        **others,
+    }
+    return json.dumps(said, sort_keys=True)
+
+
+#: Fields about the whole that are times, ids, paths, or how wide a terminal is.
+_DIFFERENT = frozenset(
+    {
+        *("generated_at", "invocation_id", "invocation_started_at", "run_started_at", "user_id"),
+        *("project_dir", "profiles_dir", "log_path", "printer_width"),
+    }
+)
+
+
+def _about(project: Project) -> dict[str, str]:
+    logs = sorted(path.name for path in project.path.glob("*.wal"))
+    found: dict[str, Any] = {
+        "logs of database files": " ".join(logs)
+    }  # one that is closed has none
+    for name in ("run_results.json", "manifest.json"):
+        artifact = _load(project.target_path / name) or {}
+        for part in ("metadata", "args"):
+            for key, value in artifact.get(part, {}).items():
+                known = _in_order(value) if key == "invocation_command" else value
+                text = _WHERE.sub("", json.dumps(known, sort_keys=True))
+                different = "" if key in _DIFFERENT else normal(text, project)
+                found[f"{name}: {part}.{key}"] = different
+        found |= {f"{name}: {key}": "" for key in artifact}
+    return found
+
+
+def _in_order(command: str) -> str:
+    """A command without the order in which its options were typed, or how often: it is the same."""
+    verb, *options = re.split(r" (?=-)", command)
+    said: dict[str, list[str]] = {}
+    for option in options:
+        name, _, values = option.partition(" ")
+        said.setdefault(name, []).append(values)
+    return " ".join([verb, *(" ".join([name, *said[name]]).rstrip() for name in sorted(said))])
+
+
+#: Where the project is, which is said in two ways.
+_WHERE = re.compile(r" --(?:project|profiles)-dir [^ \"]+")
 
 
 def _facts(project: Project) -> Facts:

@@ -55,13 +55,17 @@ def result(id: str, status: str, **changes: Any) -> NodeResult:
         code="select 1",
         response={"_message": "OK"},
         batches=(0, 0),
+        rest="{}",
     )
     return replace(plain, **changes)
 
 
 def build(**statuses: str) -> BuildResult:
     results = tuple(result(id, status) for id, status in {**STATUSES, **statuses}.items())
-    return BuildResult(exit_code=1, output="", results=results, facts=FACTS)
+    return BuildResult(exit_code=1, output="", results=results, facts=FACTS, about=ABOUT)
+
+
+ABOUT = {"run_results.json: args.invocation_command": '"dbt build"'}
 
 
 def run(**statuses: str) -> RunResult:
@@ -71,6 +75,7 @@ def run(**statuses: str) -> RunResult:
         output="",
         results=built.results,
         facts=FACTS,
+        about=ABOUT,
         state="failed",
         shown={entry.id: shown(entry.id, STATES[entry.status]) for entry in built.results or ()},
     )
@@ -121,6 +126,10 @@ WRONG = [
     (writing("model.p.bad", status="success"), "run_results.json says success"),
     (writing("model.p.good", code="select 2"), "code in run_results.json is 'select 2'"),
     (writing("model.p.good", response={}), "response in run_results.json is {}"),
+    (
+        writing("model.p.good", response={"_message": "OK", "rows_affected": "3"}),
+        "response in run_results.json is {'_message': 'OK', 'rows_affected': '3'}",
+    ),
     (writing("model.p.good", failures=2), "failures in run_results.json is 2"),
 ]
 
@@ -136,8 +145,6 @@ ALLOWED = [
     showing(shown("source.p.raw.orders", "success")),
     showing(shown("step.load", "success")),
     showing(shown("operation.p.p-on-run-end-1", "failed")),
-    # more than the adapter says
-    writing("model.p.good", response={"_message": "OK", "rows_affected": "3"}),
     # of several failed parents, dbt names any
     writing("model.p.after_bad", message="caused by another one"),
 ]
@@ -229,3 +236,11 @@ def test_the_same_seed_writes_the_same_project(tmp_path: Path) -> None:
 def files(folder: Path) -> dict[str, str]:
     found = sorted(path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): path.read_text() for path in found}
+
+
+def test_a_field_about_the_whole_is_compared() -> None:
+    ran = replace(run(), about={"run_results.json: args.invocation_command": '"dbt 5"'})
+    (found,) = differences(build(), ran)
+    assert found == (
+        """run_results.json: args.invocation_command is "dbt 5", dbt's is "dbt build\""""
+    )

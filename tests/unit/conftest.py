@@ -1,13 +1,41 @@
-"""Fixtures that several unit tests share."""
+"""Fixtures that several unit tests share, and what `make check` leaves out."""
 
+import functools
+import re
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from dbtorch.adapters.config import ConfigError, load
+from dbtorch.adapters.config import load
 from dbtorch.core.config import Config
+from dbtorch.core.errors import ConfigError
+from tests.leaks import nothing_left_open
+
+#: With what a module of tests starts processes.
+_STARTS = re.compile(
+    r"\b(subprocess|StepBench|kept_process|Executable|SessionEngine|ProcessEngine|in_another_process)\b"
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test of a module that starts processes."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent and _starts(item.path):
+            item.add_marker("starts")
+
+
+@functools.cache
+def _starts(module: Path) -> bool:
+    return _STARTS.search(module.read_text(encoding="utf-8")) is not None
+
+
+@pytest.fixture(autouse=True)
+def leaves_nothing_open() -> Iterator[None]:
+    """No thread, no process and no file that a test opens is open when it is over."""
+    with nothing_left_open():
+        yield
 
 
 @pytest.fixture

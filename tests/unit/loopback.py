@@ -1,6 +1,8 @@
 """A real HTTP server on the loopback interface that answers what it was told to."""
 
+import contextlib
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,4 +62,51 @@ def serving() -> Iterator[Server]:
             yield server
         finally:
             server.shutdown()
+            thread.join()
+
+
+@contextmanager
+def trickling(head: bytes) -> Iterator[tuple[str, int]]:
+    """A server that never comes to an end, and never says nothing for long; its host and port."""
+    stop = threading.Event()
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.sendall(head)
+            while not stop.wait(0.05):
+                connection.sendall(b" ")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield listener.getsockname()[:2]
+        finally:
+            stop.set()
+            thread.join()
+
+
+@contextmanager
+def answering(*parts: bytes) -> Iterator[str]:
+    """A server that says these bytes to whoever comes, as fast as they are taken."""
+    stop = threading.Event()
+
+    def serve() -> None:
+        while not stop.is_set():
+            with contextlib.suppress(OSError):
+                connection, _ = listener.accept()
+                with connection:
+                    connection.recv(65536)
+                    for part in parts:
+                        connection.sendall(part)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0.1)
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        finally:
+            stop.set()
             thread.join()

@@ -5,14 +5,19 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from dbtorch.core.events import Attempt, Finished, Outcome
-from dbtorch.core.run import Prior, Run
-from dbtorch.core.state import State
+from dbtorch.core.model.events import Attempt, Finished, Outcome
+from dbtorch.core.model.reason import Reason, ReasonKind
+from dbtorch.core.model.state import State
+from dbtorch.core.run.machine import PreviousState, Run
 
 SUCCESS = Outcome(state=State.SUCCESS)
 
-#: How an earlier stretch may have left a node.
-LEFT = [Prior(State.SUCCESS, 1), Prior(State.FAILED, 2), Prior(State.UPSTREAM_FAILED, 0)]
+#: How an earlier execution may have left a node.
+LEFT = [
+    PreviousState(State.SUCCESS, 1),
+    PreviousState(State.FAILED, 2),
+    PreviousState(State.UPSTREAM_FAILED, 0),
+]
 
 
 class AnyRun(RuleBasedStateMachine):
@@ -45,9 +50,11 @@ class AnyRun(RuleBasedStateMachine):
     @precondition(lambda self: not self.run.cancelled)
     @rule()
     def cancel(self):
-        self.note(self.run.cancel("enough", self.now))
+        self.note(self.run.cancel(Reason(ReasonKind.RUN_CANCELLED, text="enough"), self.now))
 
     @rule(data=st.data())
     def cancel_node(self, data):
         id = data.draw(st.sampled_from(list(self.plan.graph.nodes)))
-        self.note(self.run.cancel_node(id, "enough", self.now))
+        self.note(
+            self.run.cancel_node(id, Reason(ReasonKind.NODE_CANCELLED, text="enough"), self.now)
+        )

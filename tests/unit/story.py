@@ -3,15 +3,15 @@
 import heapq
 from datetime import UTC, datetime, timedelta
 
-from dbtorch.core.events import Attempt, Finished, Outcome, Started
-from dbtorch.core.graph import Kind, Node
-from dbtorch.core.history import RunRecord
+from dbtorch.core.history.records import RunRecord
+from dbtorch.core.model.events import Attempt, Finished, Outcome, Started
+from dbtorch.core.model.graph import Kind, Node
+from dbtorch.core.model.policy import Policy, Retry
+from dbtorch.core.model.state import FailureClass, RunState, State
 from dbtorch.core.plan import STEPS, THREADS, Plan, with_session
-from dbtorch.core.policy import Policy, Retry
-from dbtorch.core.run import Run
-from dbtorch.core.state import FailureClass, RunState, State
+from dbtorch.core.run.machine import Run
 from dbtorch.testing import SUCCEEDS
-from dbtorch.testing_store import MemoryStore
+from dbtorch.testing.store import MemoryStore
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 

@@ -4,15 +4,15 @@ from dataclasses import replace
 
 import pytest
 
-from dbtorch.core.alert_text import headline
-from dbtorch.core.alerts import AlertEvent, Severity, from_json, to_json
-from dbtorch.core.checks import CheckSeverity, History, RowCount, Watch
-from dbtorch.core.events import Outcome
-from dbtorch.core.graph import Kind, Node
-from dbtorch.core.measure import Found, check_id
-from dbtorch.core.routing import AlertRule, AlertsSpec
-from dbtorch.core.state import FailureClass, RunState, State
-from dbtorch.testing_store import MemoryStore
+from dbtorch.core.alerts.alert import AlertEvent, Severity, from_json, to_json
+from dbtorch.core.alerts.routing import AlertRule, AlertsSpec
+from dbtorch.core.alerts.text import headline
+from dbtorch.core.checks.relation_checks import CheckSeverity, History, RelationChecks, RowCount
+from dbtorch.core.model.events import Outcome
+from dbtorch.core.model.graph import Kind, Node
+from dbtorch.core.model.measure import Found, check_id
+from dbtorch.core.model.state import FailureClass, RunState, State
+from dbtorch.testing.store import MemoryStore
 from tests.unit.story import EDGES, SHOP, plan
 from tests.unit.test_alerts_telling import (
     HOOK,
@@ -23,7 +23,6 @@ from tests.unit.test_alerts_telling import (
     notes,
     said,
     tell,
-    the_scene,
 )
 
 ORDERS = "model.shop.fct_orders"
@@ -42,7 +41,7 @@ def store():
 def looked(number, seen, severity=CheckSeverity.ERROR):
     """The run of a day that looks at the orders."""
     edges = [*EDGES, (ORDERS, CHECK.id), (CHECK.id, "model.shop.fct_kpis")]
-    watch = Watch(
+    watch = RelationChecks(
         relation=ORDERS,
         checks=(RowCount(min=1, severity=severity),),
         history=History(rows=(12_003.0,)),
@@ -55,7 +54,7 @@ def test_a_check_that_blocks_says_everything_a_person_needs(store):
     tell(looked(1, EMPTY), store)
     ((alert, _),) = notes(store, SLACK)
     assert (alert.event, alert.severity) == ("check", Severity.ERROR)
-    assert headline(alert) == "check of model fct_orders complains"
+    assert headline(alert) == "check of model fct_orders does not pass"
     assert (alert.kind, alert.name, alert.node_id) == ("check", NAME, CHECK.id)
     assert alert.message == MESSAGE
     assert alert.failure_class is FailureClass.DATA
@@ -78,7 +77,9 @@ def test_the_same_again_is_quiet_until_it_is_content(store):
         ("check", NAME, False, "run/run1"),
         ("recovered", NAME, False, "run/run1"),
     ]
-    assert headline(notes(store, SLACK)[1][0]).endswith("complains, for the second run in a row")
+    assert headline(notes(store, SLACK)[1][0]).endswith(
+        "does not pass, for the second run in a row"
+    )
     assert [event for event, *_ in said(store, HOOK)] == ["check", "check", "recovered"]
 
 
@@ -91,7 +92,7 @@ def test_a_check_that_warns_is_told_and_fails_nothing(store):
     assert (alert.message, alert.blocked, alert.command) == (MESSAGE, 0, "")
     mine = card(store, SLACK)
     assert (mine.failures, mine.state) == ((), RunState.SUCCESS)
-    assert mine.notes == ("check of model fct_orders complains",)
+    assert mine.notes == ("check of model fct_orders does not pass",)
     assert said(store, MAIL) == [("check", NAME, True, "")]
     assert said(store, HOOK) == [("check", NAME, True, "")]
 
@@ -108,7 +109,7 @@ def test_a_warning_that_lasts_stays_in_the_first_thread(store):
     assert [loud for _, _, loud, _ in said(store, HOOK)] == [True, False, False]
     tell(looked(4, FULL), store)
     assert said(store, SLACK)[-1] == ("recovered", NAME, False, "run/run1")
-    assert store.incidents("shop", "dev", "daily") == []
+    assert store.incidents("prod", "daily") == []
 
 
 def test_what_was_told_before_a_crash_is_told_once(store):
@@ -150,8 +151,3 @@ def test_a_test_that_fails_comes_with_the_rows_it_looked_at(store):
     tell(told, store, rows=lambda node: rows.get(node, ""))
     ((alert, _),) = notes(store, SLACK)
     assert alert.facts == (("Rows of fct_kpis", "0 rows, usually about 12,000"),)
-
-
-def test_a_check_has_the_owner_of_what_it_checks():
-    told = looked(1, FULL)
-    assert the_scene(told).owner(CHECK.id) == "ana"

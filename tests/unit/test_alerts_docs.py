@@ -6,8 +6,8 @@ import re
 import pytest
 
 from dbtorch.adapters.config import load
-from dbtorch.core.alerts import SEVERITIES, AlertEvent
-from dbtorch.core.routing import USUAL
+from dbtorch.core.alerts.alert import SEVERITIES, AlertEvent
+from dbtorch.core.alerts.routing import USUAL, AlertsSpec
 from tests.alerts import a_failure
 from tests.unit.test_config_docs import ROOT_DIR
 
@@ -27,13 +27,21 @@ def test_the_examples_are_the_codes(page):
 
 
 def test_the_configurations_of_the_page_work(page, tmp_path):
+    found = []
     for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL):
         (tmp_path / "dbtorch.yml").write_text(f"version: 1\n{block}")
-        alerts = load(tmp_path).alerts
-        assert "slack" in alerts.notifiers
+        found.append(load(tmp_path).alerts)
+        assert "slack" in found[-1].notifiers
+    _, alerts, about_targets = found
+    assert about_targets.rules[1].targets == {"staging"}
     assert alerts.rules[0].events == USUAL
     assert alerts.rules[1].to == ("#incidents", "webhook")
     assert alerts.owners["marketing"].addresses == {"slack": "#marketing-data"}
+
+
+def test_what_is_left_empty_is_the_usual_and_no_notifier(tmp_path):
+    (tmp_path / "dbtorch.yml").write_text("alerts: {owners: {}, folders: {}, rules: []}\n")
+    assert load(tmp_path).alerts == AlertsSpec()
 
 
 @pytest.mark.parametrize("event", AlertEvent)
@@ -46,7 +54,7 @@ def test_every_key_of_the_webhook_is_on_the_page(page):
     import json
 
     from dbtorch.adapters.notify.webhook import body_of
-    from dbtorch.core.alerts import to_json
+    from dbtorch.core.alerts.alert import to_json
 
     for key in json.loads(body_of({"alert": to_json(a_failure())})):
         assert f"`{key}`" in page
@@ -66,7 +74,7 @@ def test_every_key_of_the_webhook_is_on_the_page(page):
     ],
 )
 def test_mistakes_are_one_sentence(tmp_path, written, said):
-    from dbtorch.adapters.config import ConfigError
+    from dbtorch.core.errors import ConfigError
 
     (tmp_path / "dbtorch.yml").write_text(f"version: 1\n{written}\n")
     with pytest.raises(ConfigError) as caught:

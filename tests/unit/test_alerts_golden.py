@@ -9,8 +9,8 @@ import pytest
 
 from dbtorch.adapters.notify import slack_blocks
 from dbtorch.adapters.notify.mail_text import card_mail, note_mail
-from dbtorch.core.alerts import AlertEvent, Severity
-from dbtorch.core.state import RunState
+from dbtorch.core.alerts.alert import AlertEvent, Severity
+from dbtorch.core.model.state import RunState
 from tests.alerts import a_card, a_check, a_failure, one_of_each, over
 
 FOLDER = Path(__file__).parents[1] / "golden" / "alerts"
@@ -27,6 +27,14 @@ CARDS = {
     "card_failed": over(FAILED),
     "card_late": a_card(notes=("missed its deadline, 2026-03-01 14:00 UTC",)),
     "card_recovered": over(a_card(a_failure())).well_again("fct_orders", "20260302T120000Z-bbbbbb"),
+    "card_gated": over(
+        a_card(
+            partial=True,
+            counts={"success": 3, "skipped": 2},
+            notes=("Waits for source shop.orders: 2 nodes: kpis, orders",),
+        ),
+        RunState.GATED,
+    ),
     "card_done": over(a_card(counts={"success": 536}), RunState.SUCCESS),
 }
 

@@ -1,33 +1,43 @@
 """What a run comes to in messages: first failures, the same again, recoveries, deadlines."""
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from dbtorch.core.alert_making import Scene
-from dbtorch.core.alerts import AlertEvent, Severity, from_json
-from dbtorch.core.deadline import Late
-from dbtorch.core.events import Outcome
-from dbtorch.core.gate import Gate, OnStale
-from dbtorch.core.graph import Kind, Node
-from dbtorch.core.outbox import EntryKind, Style
+from dbtorch.core.alerts.alert import AlertEvent, Severity, from_json
+from dbtorch.core.alerts.card import card_from_json, card_key, card_to_json
+from dbtorch.core.alerts.compose import AlertChannel, AlertComposer
+from dbtorch.core.alerts.messages import AlertContext
+from dbtorch.core.alerts.outbox import EntryKind, Style
+from dbtorch.core.alerts.routing import (
+    AlertRule,
+    AlertsSpec,
+    Destination,
+    OwnerRoute,
+    destinations,
+    wanted,
+)
+from dbtorch.core.model.deadline import Late
+from dbtorch.core.model.events import Outcome
+from dbtorch.core.model.freshness import BEYOND
+from dbtorch.core.model.gate import Gate, OnStale
+from dbtorch.core.model.graph import Kind, Node
+from dbtorch.core.model.policy import Policy, Retry
+from dbtorch.core.model.state import FailureClass, RunState, State
 from dbtorch.core.plan import THREADS
-from dbtorch.core.policy import Policy, Retry
-from dbtorch.core.routing import AlertRule, AlertsSpec, Destination, OwnerRoute
-from dbtorch.core.run_card import card_from_json, card_key
-from dbtorch.core.state import FailureClass, RunState, State
-from dbtorch.core.telling import Place, Telling
-from dbtorch.testing_store import MemoryStore
+from dbtorch.testing.store import MemoryStore
+from tests.alerts import a_card, an_alert
 from tests.unit.story import EDGES, LOST, NOON, SHOP, WRONG, Told, broken_shop, plan
 
 SLACK = Destination("slack", "#data")
 MAIL = Destination("email", "data@example.com")
 HOOK = Destination("webhook")
 PLACES = {
-    "slack": Place(style=Style.THREADS, address="#data"),
-    "email": Place(style=Style.DIGEST, address="data@example.com"),
-    "webhook": Place(style=Style.STREAM),
+    "slack": AlertChannel(style=Style.THREADS, address="#data"),
+    "email": AlertChannel(style=Style.DIGEST, address="data@example.com"),
+    "webhook": AlertChannel(style=Style.STREAM),
 }
 DAY = timedelta(days=1)
 MINUTE = timedelta(minutes=1)
@@ -38,7 +48,7 @@ KPIS = Node(id="exposure.shop.kpis", kind=Kind.EXPOSURE, name="weekly_kpis", own
 def the_scene(told, spec=None, **given):
     values = {
         "project": "shop",
-        "target": "dev",
+        "target": "prod",
         "pipeline": "daily",
         "run_id": told.record.run_id,
         "logical_date": told.record.logical_date,
@@ -49,15 +59,15 @@ def the_scene(told, spec=None, **given):
         "edges": (*EDGES, ("model.shop.fct_kpis", KPIS.id)),
         "log_path": lambda node_id, number: f"logs/{node_id}/{number}.log",
     }
-    return Scene(**{**values, **given})
+    return AlertContext(**{**values, **given})
 
 
 def tell(told, store, spec=None, *, places=PLACES, earlier=None, until=None, **given):
     """The run's messages, put into the store; answers the telling."""
-    telling = Telling(
+    telling = AlertComposer(
         the_scene(told, spec, **given),
         places,
-        store.incidents("shop", "dev", "daily"),
+        store.incidents("prod", "daily"),
         lambda place, key: store.message(place.notifier, place.address, key),
         written=store.outbox(run_id=told.record.run_id) if earlier is not None else (),
         states={node.id: node.state for node in earlier.nodes} if earlier is not None else None,
@@ -118,7 +128,7 @@ def store():
 def test_a_run_that_goes_well_is_no_news(store):
     tell(a_run(), store)
     assert store.outbox() == []
-    assert store.incidents("shop", "dev", "daily") == []
+    assert store.incidents("prod", "daily") == []
 
 
 def test_a_failure_says_everything_a_person_needs(store):
@@ -192,10 +202,11 @@ def test_a_recovery_is_told_where_the_failure_was(store):
     tell(failing(2), store)
     tell(a_run(3), store)
     assert said(store, SLACK)[-1] == ("recovered", "fct_orders", False, "run/run1")
-    assert card(store, SLACK).recovered == ("fct_orders in run run3",)
+    assert card(store, SLACK).recovered == (("fct_orders", "run3"),)
+    assert card(store, SLACK).works_again == ("fct_orders in run run3",)
     assert card(store, SLACK).open == ()
     assert said(store, MAIL) == [("recovered", "fct_orders", False, "run/run1")]
-    assert store.incidents("shop", "dev", "daily") == []
+    assert store.incidents("prod", "daily") == []
     tell(failing(4), store)
     assert said(store, SLACK)[-1] == ("failed", "fct_orders", True, "run/run4")
 
@@ -221,7 +232,7 @@ def test_a_retry_of_the_same_run_changes_the_same_card(store):
     tell(again, store, earlier=kept)
     assert len([one for one in store.outbox() if one.entry.kind is EntryKind.CARD]) == 2
     assert card(store, SLACK).state is RunState.SUCCESS
-    assert card(store, SLACK).recovered == ("fct_orders",)
+    assert card(store, SLACK).works_again == ("fct_orders",)
     assert said(store, SLACK) == [
         ("failed", "fct_orders", True, "run/run1"),
         ("recovered", "fct_orders", False, "run/run1"),
@@ -234,7 +245,7 @@ def test_what_was_told_before_a_crash_is_told_once(store):
     before = [one.entry.key for one in store.outbox()]
     tell(failing(), store, earlier=told.kept())
     assert [one.entry.key for one in store.outbox()] == before
-    assert store.incidents("shop", "dev", "daily")[0].in_a_row == 1
+    assert store.incidents("prod", "daily")[0].in_a_row == 1
 
 
 def test_what_nobody_told_before_a_crash_is_told_when_the_run_goes_on(store):
@@ -315,7 +326,7 @@ def test_what_will_be_missed_is_told_with_what_costs_the_most(store):
         keep(telling, store, NOON)
     assert said(store, SLACK) == [("deadline_at_risk", "fct_orders", True, "run/run1")]
     text = "model fct_orders will probably miss its deadline, 2026-03-01 12:02 UTC"
-    assert card(store, SLACK).notes == (text,)
+    assert card(store, SLACK).at_risk == card(store, SLACK).remarks == (text,)
     (note,) = [one for one in store.outbox() if "deadline" in one.entry.key][:1]
     alert = from_json(note.entry.body["alert"])
     assert alert.owner == "ana"
@@ -327,7 +338,7 @@ def test_what_will_be_missed_is_told_with_what_costs_the_most(store):
     telling.late(replace(risk, missed=True))
     telling.late(replace(risk, node_id="model.shop.gone"))
     keep(telling, store, NOON)
-    assert card(store, SLACK).notes == (
+    assert card(store, SLACK).remarks == (
         "model fct_orders missed its deadline, 2026-03-01 12:02 UTC",
     )
 
@@ -335,9 +346,11 @@ def test_what_will_be_missed_is_told_with_what_costs_the_most(store):
 def test_a_run_that_ends_in_time_after_all_says_no_more_of_its_deadline(store):
     telling = tell(a_run(), store, until=2)
     telling.late(Late(deadline=NOON, at=NOON, missed=False))
+    keep(telling, store, NOON)
+    assert card(store, SLACK).at_risk
     telling.ended(RunState.SUCCESS, NOON)
     keep(telling, store, NOON)
-    assert card(store, SLACK).notes == ()
+    assert card(store, SLACK).remarks == ()
 
 
 def test_owners_and_rules_choose_the_places(store):
@@ -379,25 +392,6 @@ def test_a_rule_is_about_what_all_its_keys_say(store, rule, fits):
     assert len(said(store, HOOK)) == fits
 
 
-@pytest.mark.parametrize(
-    ("node_id", "given", "owner"),
-    [
-        ("model.shop.fct_orders", {}, "ana"),  # its own
-        ("test.shop.unique_kpis.a1b2c3", {}, "bi-team"),  # the exposure behind what it tests
-        ("model.shop.stg_rates", {}, "ana of stg"),  # of the folder, if no exposure is behind
-        ("step.export_kpis", {"pipeline_owner": "pipes"}, "pipes"),  # no folder speaks of it
-        ("step.export_kpis", {"default_owner": "all"}, "all"),
-        ("step.export_kpis", {}, ""),
-    ],
-)
-def test_owners_are_looked_for_from_near_to_far(node_id, given, owner):
-    spec = AlertsSpec(folders={"models": "no", "models/staging/": "ana of stg"})
-    edges = [edge for edge in EDGES if "stg_rates" not in edge[0]]
-    edges += [("model.shop.fct_kpis", KPIS.id)]
-    scene = the_scene(a_run(), spec, edges=tuple(edges), **given)
-    assert scene.owner(node_id) == owner
-
-
 def test_secrets_stay_at_home(store):
     outcome = replace(WRONG, message="login hunter2 failed")
     tell(failing(1, outcome), store, scrub=lambda text: text.replace("hunter2", "*****"))
@@ -425,7 +419,7 @@ def gated(number, status, state, **more):
         state=found,
         message="source raw.orders is stale: 31 h, allowed 24 h",
         failure_class=FailureClass.DATA if found is State.FAILED else None,
-        details={"source": {"status": status}},
+        details={"source": {"status": status}, BEYOND: "31 h, allowed 24 h"},
     )
     policy = Policy(retry=Retry.times(0), slots={THREADS: 1}, gate=gate)
     return a_run(
@@ -485,3 +479,56 @@ def test_whoever_is_not_told_of_failures_is_told_that_the_source_is_stale(store)
     tell(gated(1, "error", State.FAILED), store, spec, nodes=(ORDERS, *SHOP, KPIS))
     assert [alert.event.value for alert, _ in notes(store, SLACK)] == ["stale"]
     assert [alert.event.value for alert, _ in notes(store, HOOK)] == ["failed"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "target", "heard"),
+    [
+        # nothing is said of targets: all but those that are for trying
+        (AlertsSpec(), "prod", True),
+        (AlertsSpec(), "default", True),
+        (AlertsSpec(), "device", True),
+        (AlertsSpec(), "dev", False),
+        (AlertsSpec(), "DEV_ana", False),
+        (AlertsSpec(), "pr-412", False),
+        (AlertsSpec(), "ci", False),
+        # what is said counts
+        (AlertsSpec(targets=frozenset({"dev"})), "dev", True),
+        (AlertsSpec(targets=frozenset({"prod", "eu-*"})), "eu-west", True),
+        (AlertsSpec(targets=frozenset({"prod"})), "staging", False),
+        (AlertsSpec(targets=frozenset({"*"})), "dev", True),
+        # of a rule as well, and of both where both are there
+        (AlertsSpec(rules=(AlertRule(targets=frozenset({"dev*"})),)), "dev_ana", True),
+        (AlertsSpec(rules=(AlertRule(targets=frozenset({"prod"})),)), "staging", False),
+        (
+            AlertsSpec(targets=frozenset({"prod"}), rules=(AlertRule(targets=frozenset({"dev"})),)),
+            "dev",
+            False,
+        ),
+    ],
+)
+def test_nobody_is_told_of_a_target_for_trying(spec, target, heard):
+    found = destinations(an_alert(target=target), spec, {"webhook": ""})
+    assert bool(found) is heard
+    assert wanted(AlertEvent.FAILED, spec, "daily", target) is heard
+    assert (spec.silence(target) == "") is heard
+
+
+def test_why_nobody_is_told_and_what_to_do():
+    assert AlertsSpec().silence("dev") == (
+        "alerts are off on target dev, by its name nobody's production; write `targets: [dev]`"
+        " under `alerts` in dbtorch.yml to get its alerts, or `targets: [prod]` to say which ones"
+        " count"
+    )
+    assert "which `alerts` in dbtorch.yml does not name" in AlertsSpec(
+        targets=frozenset({"prod"})
+    ).silence("staging")
+
+
+def test_a_card_of_an_older_dbtorch_is_read():
+    old = {**card_to_json(a_card()), "recovered": ["fct_orders", "fct_kpis in run run3"]}
+    del old["at_risk"]
+    read = card_from_json(old)
+    assert read.recovered == (("fct_orders", ""), ("fct_kpis", "run3"))
+    assert read.works_again == ("fct_orders", "fct_kpis in run run3")
+    assert card_from_json(json.loads(json.dumps(card_to_json(read)))) == read

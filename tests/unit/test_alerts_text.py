@@ -6,12 +6,12 @@ from datetime import timedelta
 import pytest
 
 from dbtorch.adapters.notify.slack_text import BLOCK, cut, escape, inline, link, preformatted
-from dbtorch.core.alerts import AlertEvent, from_json, to_json
-from dbtorch.core.outbox import next_try
-from dbtorch.core.routing import AlertsSpec, Destination, OwnerRoute, parse
-from dbtorch.core.run_card import card_from_json, card_to_json
-from dbtorch.core.scrub import scrubber
-from dbtorch.core.sql_line import sql_line
+from dbtorch.core.alerts.alert import AlertEvent, from_json, to_json
+from dbtorch.core.alerts.card import card_from_json, card_to_json
+from dbtorch.core.alerts.outbox import next_try
+from dbtorch.core.alerts.routing import AlertsSpec, Destination, OwnerRoute, parse
+from dbtorch.core.failures.scrub import Scrubber
+from dbtorch.core.failures.sql_line import sql_line
 from tests.alerts import NOON, a_card, a_failure, one_of_each, over
 
 
@@ -43,14 +43,14 @@ def test_a_card_survives_the_outbox():
     ],
 )
 def test_secrets_are_hidden(text, hidden):
-    shown = scrubber(["s3cret!", "", " "])(text)
+    shown = Scrubber(["s3cret!", "", " "])(text)
     assert hidden not in shown
     assert "*****" in shown
 
 
 def test_other_text_stays():
     text = "column password of table users: 3 rows @ https://docs.example/a?b=c"
-    assert scrubber([])(text) == text
+    assert Scrubber([])(text) == text
 
 
 @pytest.mark.parametrize(

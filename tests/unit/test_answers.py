@@ -5,11 +5,18 @@ from datetime import UTC, datetime
 
 import pytest
 
-from dbtorch.adapters.dbt.answers import failed, look_of, lost, opened, outcome_of, selected_of
-from dbtorch.core.failure import classify
-from dbtorch.core.graph import Kind
-from dbtorch.core.measure import Found, Measure
-from dbtorch.core.state import FailureClass, State
+from dbtorch.adapters.dbt.session.answers import (
+    failed,
+    look_of,
+    lost,
+    opened,
+    outcome_of,
+    selected_of,
+)
+from dbtorch.core.failures.classify import classify
+from dbtorch.core.model.graph import Kind
+from dbtorch.core.model.measure import Found, Measure
+from dbtorch.core.model.state import FailureClass, State
 from dbtorch.ports import Hook
 
 T, D, C, U = (

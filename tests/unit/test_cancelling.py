@@ -5,12 +5,13 @@ from datetime import timedelta
 
 import pytest
 
-from dbtorch.cli.cancelling import cancel
-from dbtorch.cli.errors import UsageError
-from dbtorch.core.history import Verb
-from dbtorch.core.state import RunState, State
+from dbtorch.core.errors import UsageError
+from dbtorch.core.history.records import Verb
+from dbtorch.core.model.state import RunState, State
+from dbtorch.service.run.cancel import cancel
+from dbtorch.service.run.lease import lease_of
 from dbtorch.testing import FixedClock
-from dbtorch.testing_store import MemoryStore
+from dbtorch.testing.store import MemoryStore
 from tests.stores import a_lease, a_node, a_run, after, change
 from tests.unit.story import NOON, Told
 
@@ -33,12 +34,12 @@ def half():
     return told.store
 
 
-def asked(store, *args, is_alive=alive, code=0, **given):
+def asked(store, *args, is_alive=alive, done=True, **given):
     """What the command says."""
-    lines = []
     given = {"actor": "ana@desk", "clock": CLOCK, "patience": 5, **given}
-    assert cancel(store, *args, echo=lines.append, is_alive=is_alive, **given) == code
-    return "\n".join(lines)
+    answer = cancel(store, *args, is_alive=is_alive, **given)
+    assert answer.done == done
+    return "\n".join(answer.sentences)
 
 
 def supervise(store, *, states=(), run_state=None, answer=True):
@@ -100,13 +101,13 @@ def test_nodes_are_cancelled_by_its_supervisor(half):
 
 def test_a_node_that_was_faster_is_told(half):
     supervise(half, states=[("step.ingest_orders", State.SUCCESS)])
-    text = asked(half, RUN, ["ingest_orders"], code=1)
+    text = asked(half, RUN, ["ingest_orders"], done=False)
     assert text == "step.ingest_orders ended before it could be cancelled (success)"
 
 
 def test_a_run_that_was_faster_is_told(half):
     supervise(half, run_state=RunState.SUCCESS, answer=False)
-    text = asked(half, "latest", code=1)
+    text = asked(half, "latest", done=False)
     assert text == f"run {RUN} ended before it could be cancelled (success)"
 
 
@@ -117,7 +118,7 @@ def test_what_takes_long_to_end_is_named(half):
 
 
 def test_a_supervisor_that_does_not_answer_is_named(half):
-    text = asked(half, "latest", patience=0, code=1)
+    text = asked(half, "latest", patience=0, done=False)
     assert "has not answered yet; it cancels as soon as it reads the request" in text
 
 
@@ -137,7 +138,7 @@ def test_a_run_without_a_supervisor_is_closed(half):
     assert not any(node.state.active or not node.state.final for node in run.nodes)
     (action,) = run.actions
     assert action.handled_at is not None
-    reasons = {node.reason for node in run.nodes if node.state is State.CANCELLED}
+    reasons = {str(node.reason) for node in run.nodes if node.state is State.CANCELLED}
     assert reasons == {"the run was cancelled by ana@desk: tidying up"}
 
 
@@ -149,9 +150,7 @@ def test_single_nodes_of_a_run_without_a_supervisor_cannot_be_cancelled(half):
 @pytest.mark.parametrize("nodes", [[], ["ingest_orders"]])
 def test_a_supervisor_that_dies_while_it_is_waited_for(half, nodes):
     looks = iter([True])
-    text = asked(
-        half, "latest", nodes, is_alive=lambda run: next(looks, False), code=1 if nodes else 0
-    )
+    text = asked(half, "latest", nodes, is_alive=lambda run: next(looks, False), done=not nodes)
     run = half.run(RUN)
     if nodes:
         assert "is gone: `dbtorch retry` goes on with it" in text
@@ -165,7 +164,7 @@ def test_a_supervisor_that_dies_while_it_is_waited_for(half, nodes):
 def test_somebody_who_goes_on_with_it_at_this_moment_is_left_alone():
     store = MemoryStore()
     store.begin(a_run("r1"), [a_node("model.a")])
-    store.acquire(a_lease("r1"), now=after(0))
+    store.acquire(a_lease("r1", name=lease_of(store, store.run("r1")).name))
     with pytest.raises(UsageError, match="somebody goes on with run r1 at this moment"):
         asked(store, "r1", is_alive=dead, clock=FixedClock(after(1)))
     assert store.run("r1").state is RunState.RUNNING

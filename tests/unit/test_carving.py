@@ -5,13 +5,14 @@ from itertools import pairwise
 
 import pytest
 
-from dbtorch.core.carving import lines_of
-from dbtorch.core.events import Attempt, Ended, Finished, Outcome, Started
-from dbtorch.core.graph import Graph, Kind, Node
+from dbtorch.core.model.events import Attempt, Ended, Finished, Outcome, Started
+from dbtorch.core.model.graph import Graph, Kind, Node
+from dbtorch.core.model.policy import Breaker, OnFailure, Policy, Retry
+from dbtorch.core.model.reason import Reason, ReasonKind
+from dbtorch.core.model.state import FailureClass, RunState, State
 from dbtorch.core.plan import STEPS, THREADS, Plan
-from dbtorch.core.policy import Breaker, OnFailure, Policy, Retry
-from dbtorch.core.run import Run
-from dbtorch.core.state import FailureClass, RunState, State
+from dbtorch.core.run.batching import lines_of
+from dbtorch.core.run.machine import Run
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 DELAY = 10.0
@@ -219,6 +220,21 @@ def test_a_retry_is_a_batch_with_what_was_left_out_because_of_it():
     assert stage.run.state is RunState.SUCCESS
 
 
+def test_a_model_that_goes_on_with_its_batches_goes_alone():
+    """Its window is said in options, which would be about every model of that dbt."""
+    stage = Stage("ab", "ac", "d", splits="ab")
+    assert stage.due() == ["adbc"]
+    stage.ends("d")
+    stage.ends("a", outcome=fails())
+    stage.ends("b", "c", outcome=LEFT_OUT)
+    stage.over()
+    stage.wait(DELAY)
+    assert stage.due() == ["a"]
+    stage.ends("a")
+    stage.over()
+    assert stage.due() == ["bc"]  # which were never begun
+
+
 def test_what_was_left_out_follows_what_failed_for_good():
     stage = Stage("abcd")
     stage.due()
@@ -272,7 +288,7 @@ def test_what_a_batch_did_not_report_is_lost_where_it_had_begun():
     }
     (lost,) = [change for change in changes if change.outcome is not None]
     assert lost.outcome.lost
-    assert lost.reason == "dbt exited with 137"
+    assert lost.reason == Reason(ReasonKind.LOST, text="dbt exited with 137")
     assert stage.due() == ["xyz"]  # no try was lost
 
 
@@ -292,7 +308,7 @@ def test_a_run_that_is_cancelled_leaves_nothing_behind():
     stage.due()
     stage.ends("x")
     stage.starts("a")
-    stage.run.cancel("the run got SIGINT", stage.now)
+    stage.run.cancel(Reason(ReasonKind.SIGNAL, text="SIGINT"), stage.now)
     stage.due()
     assert sorted(stage.cancels) == ["a", "b", "c", "y", "z"]
     stage.over()
@@ -306,7 +322,7 @@ def test_a_time_out_costs_nobody_else_a_try():
     stage.due()
     stage.starts("a")
     stage.starts("x")
-    stage.wait(5)
+    stage.wait(limited.timeout)
     stage.due()
     assert stage.cancels == ["a"]
     stage.ends("a", outcome=fails())
@@ -336,14 +352,15 @@ def test_a_node_left_out_has_its_whole_time_when_it_runs():
 
 @pytest.mark.parametrize("batches", [1, 3])
 def test_a_probe_is_one_node(batches):
-    stage = Stage("ax", "by", "c", batches=batches, breaker=Breaker(failures=2, pause=30))
+    pause = 30
+    stage = Stage("ax", "by", "c", batches=batches, breaker=Breaker(failures=2, pause=pause))
     assert stage.due() == ["abcxy"]
     stage.ends("a", "b", outcome=fails())
     stage.ends("x", "y", outcome=LEFT_OUT)
     stage.ends("c")
     stage.over()
     assert stage.run.pause is not None
-    stage.wait(30)
+    stage.wait(pause)
     assert stage.due() == ["a"]
     stage.ends("a")
     stage.over()

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from dbtorch.adapters.dbt.scratch import Relation
-from dbtorch.cli.check.place import Place
-from dbtorch.cli.check.subject import Subject, subject_of
-from dbtorch.cli.errors import UsageError
 from dbtorch.core.config import Config, StepSpec
-from dbtorch.core.graph import Kind, Node
+from dbtorch.core.errors import UsageError
+from dbtorch.core.model.graph import Kind, Node
 from dbtorch.ports import Selected
+from dbtorch.service.idempotency.scratch_warehouse import ScratchWarehouse
+from dbtorch.service.idempotency.subject import Subject, subject_of
 
 SOURCE = "source.shop.raw.orders"
 BASE, BETWEEN, MART = (f"model.shop.{name}" for name in ("base", "between", "mart"))
@@ -62,8 +62,7 @@ CONFIG = Config(
             StepSpec(name="ingest", type="python", action="a:b", produces=("source:raw.orders",)),
             StepSpec(name="silent", type="command", action="true"),
             StepSpec(name="call", type="http", action={}),
-            StepSpec(name="sync", type="fivetran", action="crm"),
-            StepSpec(name="local", type="dlt", action="crm", opens_database=True),
+            StepSpec(name="local", type="http", action={}, opens_database=True),
             StepSpec(name="away", type="command", action="true", opens_database=False),
         )
     }
@@ -71,7 +70,6 @@ CONFIG = Config(
 
 REFUSED = [
     ("call", "step call does not write to the warehouse by itself (it is of type http)"),
-    ("sync", "step sync does not write to the warehouse by itself (it is of type fivetran)"),
     ("away", "(it says opens_database: false)"),
     ("step:ingets", 'there is no step ingets; did you mean "ingest"?'),
     ("martt", "there is no step or model 'martt'; did you mean \"mart\"?"),
@@ -108,8 +106,8 @@ def test_a_model_reads_sources_also_through_ephemeral_models() -> None:
 SCHEMA = "dbtorch_check_1"
 
 
-def place(schema: str = SCHEMA) -> Place:
-    return Place(
+def place(schema: str = SCHEMA) -> ScratchWarehouse:
+    return ScratchWarehouse(
         folder=Path(),
         target="dev",
         real_file=None,

@@ -4,20 +4,21 @@ from dataclasses import replace
 
 import pytest
 
-from dbtorch.app.planning import Choice, PlanError, make_plan
-from dbtorch.cli.plan_text import plan_text
-from dbtorch.core.checks import (
+from dbtorch.app.planning import Choice, make_plan
+from dbtorch.cli.text.plan import plan_text
+from dbtorch.core.checks.relation_checks import (
     NullRate,
     PatternChecks,
     RowCount,
     SameSchema,
 )
-from dbtorch.core.config import Settings
-from dbtorch.core.freshness import FreshnessSpec, GateSettings, Thresholds
-from dbtorch.core.graph import Kind
+from dbtorch.core.errors import PlanError
+from dbtorch.core.model.freshness import FreshnessSpec, GateSettings, Thresholds
+from dbtorch.core.model.graph import Kind
+from dbtorch.core.model.policy import OnFailure
+from dbtorch.core.model.state import FailureClass
 from dbtorch.core.plan import SESSION_CLOSE, SESSION_OPEN
-from dbtorch.core.policy import OnFailure
-from dbtorch.core.state import FailureClass
+from dbtorch.core.settings import Settings
 from tests.stores import a_node
 from tests.unit.test_planning import INGEST, config, selected
 
@@ -167,5 +168,5 @@ def test_a_plan_says_what_is_looked_at():
     checks = {**SAID, "null_rate": (NullRate(column="id"),)}
     text = plan_text(planned(models("mart", checks)).plan)
     row = next(line for line in text.splitlines() if "check mart" in line)
-    assert "after mart" in row
+    assert "after model mart" in row  # a test is called like that, too
     assert "row_count, null_rate(id)" in row

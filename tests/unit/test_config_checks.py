@@ -3,8 +3,7 @@
 import pytest
 
 from dbtorch.adapters.config import load, settings_for, settings_of
-from dbtorch.adapters.config.problems import ConfigError
-from dbtorch.core.checks import (
+from dbtorch.core.checks.relation_checks import (
     CheckSeverity,
     Newest,
     NullRate,
@@ -14,7 +13,8 @@ from dbtorch.core.checks import (
     SameSchema,
 )
 from dbtorch.core.config import Config
-from dbtorch.core.graph import Kind, Node
+from dbtorch.core.errors import ConfigError
+from dbtorch.core.model.graph import Kind, Node
 
 WARN, ERROR = CheckSeverity.WARN, CheckSeverity.ERROR
 KINDS = ("row_count", "row_count_change", "null_rate", "freshness", "schema")

@@ -4,9 +4,9 @@ from datetime import UTC, datetime, time, timedelta, timezone
 
 import pytest
 
-from dbtorch.adapters.config.deadlines import moment, rule
-from dbtorch.adapters.config.problems import Refused
-from dbtorch.core.deadline import DeadlineRule
+from dbtorch.core.errors import Refused
+from dbtorch.core.model.deadline import DeadlineRule
+from dbtorch.core.text.deadlines import moment, rule
 
 
 @pytest.mark.parametrize(

@@ -2,33 +2,26 @@
 
 import importlib.util
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import yaml
 
-from dbtorch.adapters.config import freshness_keys, load, settings_of
+from dbtorch.adapters.config import load, settings_of
 from dbtorch.adapters.config.document import parse
-from dbtorch.adapters.config.failure_keys import BREAKER, CLASSES, RULE
-from dbtorch.adapters.config.http_keys import HTTP, POLL
-from dbtorch.adapters.config.keys import (
-    ENGINE,
-    PIPELINE,
-    ROOT,
-    SCHEDULE,
-)
-from dbtorch.adapters.config.kinds import Later
+from dbtorch.adapters.config.field_types import Later
 from dbtorch.adapters.config.problems import Report, dotted
 from dbtorch.adapters.config.sections import SECTIONS
-from dbtorch.adapters.config.setting_keys import DEFAULTS, LONG_NAMES, META, RETRY, RETRY_ON
-from dbtorch.adapters.config.specs import settings
-from dbtorch.adapters.config.step_keys import STEP, TYPES
-from dbtorch.adapters.steps import http_step
-from dbtorch.core.config import Config, EngineSpec, PipelineSpec, Schedule, Settings, StepSpec
-from dbtorch.core.evidence import Rule
-from dbtorch.core.freshness import FreshnessSpec
-from dbtorch.core.policy import Breaker, Retry
-from dbtorch.core.state import FailureClass
+from dbtorch.adapters.config.setting_keys import META, RETRY
+from dbtorch.core.alerts.routing import AlertRule, AlertsSpec, OwnerRoute
+from dbtorch.core.checks.relation_checks import NullRate
+from dbtorch.core.config import Config, EngineSpec, PipelineSpec, Schedule, StepSpec
+from dbtorch.core.failures.evidence import Rule
+from dbtorch.core.model.freshness import GateSettings
+from dbtorch.core.model.policy import Breaker, Retry
+from dbtorch.core.model.state import FailureClass
+from dbtorch.core.settings import Settings
 
 ROOT_DIR = Path(__file__).parents[2]
 PAGE = ROOT_DIR / "docs" / "configuration.md"
@@ -79,37 +72,20 @@ def test_examples_of_every_key_are_accepted(section):
 def test_what_is_imported_later_is_called_as_it_is():
     kinds = [key.kind for section in (*SECTIONS, META) for key in section.keys]
     later = [kind for kind in kinds if isinstance(kind, Later)]
-    assert len(later) == 3
+    assert len(later) == 7
     assert [kind.name for kind in later] == [kind.find().name for kind in later]
 
 
-def test_every_value_has_a_key_and_every_key_a_value():
-    def names(section):
-        return {key.name for key in section.keys}
-
-    nobody_writes = {"name", "origin", "checksum"}
-
-    def fields(value):
-        return set(value.__dataclass_fields__) - {*nobody_writes, "settings", "type", "action"}
-
-    types = {key.name for key in TYPES}
-    assert names(ROOT) - {"version"} == fields(Config)
-    assert names(ENGINE) == fields(EngineSpec) | {"type"}
-    only_in_retry = {"retry_on", "retry_budget", "retry_jitter"}
-    freshness = {"gate", "require"}
-    of_one = {"deadline", "checks"}  # not of all
-    assert names(DEFAULTS) == fields(Settings) - only_in_retry - freshness - of_one | {"retry"}
-    assert names(META) == names(DEFAULTS) | names(freshness_keys.META) | of_one
-    assert names(freshness_keys.FRESHNESS) | {"require"} == fields(FreshnessSpec) - {"everywhere"}
-    assert {LONG_NAMES[name] for name in names(RETRY)} < fields(Settings)
-    assert names(RETRY_ON) == set(CLASSES)
-    assert names(RULE) - {"class"} == fields(Rule) - {"failure_class", "meaning", "source"}
-    assert names(BREAKER) == fields(Breaker)
-    assert names(STEP) == fields(StepSpec) | names(DEFAULTS) | types | {"deadline"}
-    assert names(PIPELINE) == fields(PipelineSpec) | {"retry"}
-    assert names(SCHEDULE) == fields(Schedule)
-    assert names(HTTP) == {*http_step._REQUEST, "poll"}
-    assert names(POLL) == http_step._POLL
+def test_every_field_is_filled_by_the_key_that_it_names():
+    keys = {key.fills for section in SECTIONS for key in section.keys}
+    values = (AlertRule, AlertsSpec, Breaker, Config, EngineSpec, GateSettings, NullRate)
+    values += (OwnerRoute, PipelineSpec, Rule, Schedule, Settings, StepSpec)
+    for value in values:
+        assert {of.name for of in fields(value) if of.metadata} <= keys, value.__name__
+    nobody_writes = {"name", "origin", "checksum", "type", "action", "settings"}
+    assert {of.name for of in fields(StepSpec) if not of.metadata} == nobody_writes
+    assert {of.name for of in fields(Config) if not of.metadata} == {"origin"}
+    assert {of.name for of in fields(Settings) if not of.metadata} == {"gate"}  # of keys of its own
 
 
 def test_defaults_of_retries_are_those_of_the_policy():
@@ -120,8 +96,7 @@ def test_defaults_of_retries_are_those_of_the_policy():
         FailureClass.UNKNOWN: 1,
     }
     said = {key.name: key.default for key in RETRY.keys}
-    assert said["retries"] == "2; 1 for time-outs and unknown failures"
-    report = Report(name=dotted)
+    assert said["retries"] == "2; 1 for timeouts and unknown failures"
     written = {key: said[key] for key in ("delay", "max_delay")}
-    read = settings({"retry": RETRY.read(written, (), report)})
-    assert (read.retry_delay, read.retry_max_delay) == (policy.delay, policy.max_delay)
+    read = RETRY.read(written, (), Report(name=dotted))
+    assert read == {"retry_delay": policy.delay, "retry_max_delay": policy.max_delay}

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dbtorch.adapters.config.durations import LONGEST, seconds, text
+from dbtorch.core.text.durations import LONGEST, seconds, text
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@
 import pytest
 
 from dbtorch.adapters.config import load, settings_of
-from dbtorch.core.freshness import FreshnessSpec, GateSettings, SourceGates
-from dbtorch.core.gate import OnStale, Require
+from dbtorch.core.model.freshness import FreshnessSpec, GateSettings, SourceGates
+from dbtorch.core.model.gate import OnStale, Require
 
 
 def test_gates_are_for_those_who_ask_for_them(tmp_path):

@@ -11,10 +11,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dbtorch.adapters.config import ConfigError, load, settings_of
+from dbtorch.adapters.config import load, settings_of
 from dbtorch.adapters.config.sections import SECTIONS
-from dbtorch.cli.errors import UsageError
-from dbtorch.cli.project import open_project
+from dbtorch.core.errors import ConfigError, UsageError
+from dbtorch.service.project.project import open_project
 
 _KEYS = sorted({key.name for section in SECTIONS for key in section.keys})
 _EXAMPLES = [key.example for section in SECTIONS for key in section.keys if key.example]
@@ -119,9 +119,10 @@ _BOMBS = {
 _READER = """
 import resource, sys
 from pathlib import Path
-from dbtorch.adapters.config import ConfigError, load
-from dbtorch.cli.errors import UsageError
-from dbtorch.cli.project import open_project
+from dbtorch.adapters.config import load
+from dbtorch.core.errors import ConfigError
+from dbtorch.core.errors import UsageError
+from dbtorch.service.project.project import open_project
 
 resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30))
 resource.setrlimit(resource.RLIMIT_CPU, (20, 20))

@@ -5,9 +5,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
-from dbtorch.adapters.config import ConfigError, load, step_keys, step_of
-from dbtorch.core.config import Config, Origin, Schedule, Settings
+from dbtorch.adapters.config import load, step_keys, step_of
+from dbtorch.adapters.config.yaml_errors import meant
+from dbtorch.core.config import Config, Origin, Schedule
+from dbtorch.core.errors import ConfigError
+from dbtorch.core.settings import Settings
 
 SAMPLE = Path(__file__).parents[2] / "sample_project"
 
@@ -77,8 +81,8 @@ def test_pipelines(written):
         """
     ).pipelines
     assert (pipelines["default"].select, pipelines["default"].exclude) == (("tag:a",), ("x", "y"))
-    assert pipelines["short"].schedule == Schedule(cron="0 6 * * *", timezone="UTC")
-    assert pipelines["long"].schedule == Schedule(cron="@daily", timezone="Europe/Berlin")
+    assert pipelines["short"].schedule == Schedule(crons=("0 6 * * *",), timezone="UTC")
+    assert pipelines["long"].schedule == Schedule(crons=("@daily",), timezone="Europe/Berlin")
     assert pipelines["bare"].origin.line == 5
 
 
@@ -160,9 +164,9 @@ WRONG = [
     ("defaults: {timeout: soon}", '1: defaults.timeout is "soon"; a duration is a number of seconds, or text such as'),
     ("defaults: {timeout: 1:30}", '1: defaults.timeout is "1:30"; a duration is'),
     ("defaults: {timeout: 0}", "1: defaults.timeout is 0; expected more than 0 seconds"),
-    ("defaults: {retry_delay: -1}", "1: defaults.retry_delay is -1; a duration is between 0 and 366d"),
+    ("defaults: {retry_delay: -1}", "1: defaults.retry_delay is -1; a duration is between 0 and 3660d"),
     ("defaults: {retry_delay: .inf}", "1: defaults.retry_delay is Infinity; a duration is"),
-    ("defaults: {timeout: 999d}", '1: defaults.timeout is "999d"; a duration is between 0 and 366d'),
+    ("defaults: {timeout: 9999d}", '1: defaults.timeout is "9999d"; a duration is between 0 and 3660d'),
     ("steps: {a: {command: x, params: {n: .nan}}}", "1: steps.a.params.n holds a number that JSON cannot express"),
     ('steps: {a: {command: x, env: {A: "\\0"}}}', "1: steps.a.env.A holds a NUL character"),
     ("step_modules: [a b]", '1: step_modules[0] is "a b"; expected the name of a Python module'),
@@ -175,6 +179,8 @@ WRONG = [
     ("steps: {a: }", "1: steps.a does not say what to do; give it one of python, command, sql, http"),
     ("steps: {a: {owner: me}}", "1: steps.a does not say what to do;"),
     ("steps: {a: {python: 'm:f', sql: x}}", "1: steps.a has python and sql; keep one, or make a step of each"),
+    ("steps: {a: {sql: x, params: {n: 1}}}", "1: steps.a.params has no effect on a sql step, which dbt renders: use var()"),
+    ("steps: {a: {sql: x, env: {N: y}}}", "1: steps.a.env has no effect on a sql step"),
     # The type of the step looks at what it is to do.
     ("steps: {a: {python: load}}", '1: step a: python must be "module:function"'),
     ("steps: {a: {command: []}}", "1: step a: command must be text or a list"),
@@ -190,7 +196,9 @@ WRONG = [
     ("pools: {heavy: 1}\ndefaults: {pool: hevy}", '2: defaults.pool names the pool "hevy", which is not defined; did you mean "heavy"?'),
     ("steps: {a: {command: x, pool: crm}}", '1: steps.a.pool names the pool "crm", which is not defined; define it'),
     # Pipelines.
-    ("pipelines: {a: {schedule: 0 25 * * *}}", '1: pipelines.a.schedule is "0 25 * * *"; [0 25 * * *] is not acceptable, out of range; expected five cron fields'),
+    ("pipelines: {a: {schedule: 0 25 * * *}}", '1: pipelines.a.schedule is "0 25 * * *"; hour 25 is none, 0 to 23 are; expected five cron fields'),
+    ("pipelines: {a: {schedule: 0 6 * * mons}}", '1: pipelines.a.schedule is "0 6 * * mons"; the weekday "mons" means nothing;'),
+    ("pipelines: {a: {schedule: '*/0 * * * *'}}", '1: pipelines.a.schedule is "*/0 * * * *"; the minute "*/0" means nothing;'),
     ("pipelines: {a: {schedule: {cron: 0 0 31 2 *}}}", '1: pipelines.a.schedule.cron is "0 0 31 2 *"; that day never comes;'),
     ("pipelines: {a: {schedule: 0 0 * * * *}}", '1: pipelines.a.schedule is "0 0 * * * *"; expected five cron fields'),
     ("pipelines: {a: {schedule: H 6 * * *}}", '1: pipelines.a.schedule is "H 6 * * *"; expected five cron fields'),
@@ -205,10 +213,13 @@ WRONG = [
     # What is no YAML, or no data.
     ("", "1: is empty; write `version: 1` or remove the file"),
     ("# nothing", "1: is empty;"),
-    ("a: [1\nb", "2: is not valid YAML: while parsing a flow sequence"),
-    ("a: b: c", "1: is not valid YAML: mapping values are not allowed"),
+    ("a: [1\nb", "2: is not valid YAML: a [ is never closed, or a comma is missing (begun in line 1)"),
+    ("a: b: c", '1: is not valid YAML: a ": " stands where none can be; put the text in quotes'),
     ("steps:\n\ta: 1", "2: is indented with a tab; YAML wants spaces"),
-    ("a: *b", "1: is not valid YAML: found undefined alias"),
+    ("a: 'b", "1: is not valid YAML: a quote is never closed"),
+    ("a: @b", "1: is not valid YAML: a text begins with a character that YAML keeps for itself; put it in quotes"),
+    ('a: "\\q"', "1: is not valid YAML: double quotes hold a \\ that means nothing; use single quotes"),
+    ("a: *b", "1: is not valid YAML: an alias (*name) has no anchor (&name) before it"),
     ("max_steps: 1\nmax_steps: 2", "2: max_steps is there twice; the first is in line 1"),
     ("database_url: {{ env_var('X') }}", '1: database_url has a key that is no text; put quotes around "{{ ... }}"'),
     ("version: 1\n---\nversion: 1", "2: begins a second YAML document; keep one in a file"),
@@ -327,17 +338,17 @@ def test_importing_and_reading_stays_light():
 
 def test_what_a_project_says_nothing_of_is_not_imported(tmp_path):
     named = {
-        "dbtorch.core.checks": "checks: {models: {orders: {row_count: 1}}}",
-        "dbtorch.core.routing": "alerts: {webhook: {url: https://ops.example/in}}",
+        "dbtorch.core.checks.relation_checks": "checks: {models: {orders: {row_count: 1}}}",
+        "dbtorch.core.alerts.routing": "alerts: {webhook: {url: https://ops.example/in}}",
     }
     code = f"""
 import sys
 from pathlib import Path
-import dbtorch.adapters.dbt.process.engine, dbtorch.adapters.dbt.session
-import dbtorch.cli.stretch
+import dbtorch.adapters.dbt.process.engine, dbtorch.adapters.dbt.session.engine
+import dbtorch.service.run.execution
 from dbtorch.adapters.config import load
 load(Path({str(tmp_path)!r}))
-print(*sorted({{*{[*named]!r}, "dbtorch.core.incidents", "difflib"}} & set(sys.modules)))
+print(*sorted({{*{[*named]!r}, "dbtorch.core.alerts.incidents", "difflib"}} & set(sys.modules)))
 """
 
     def imported(said):
@@ -346,8 +357,33 @@ print(*sorted({{*{[*named]!r}, "dbtorch.core.incidents", "difflib"}} & set(sys.m
         return subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
 
     assert imported("") == []
-    assert imported(named["dbtorch.core.checks"]) == ["dbtorch.core.checks"]
-    assert imported(named["dbtorch.core.routing"]) == [
-        "dbtorch.core.incidents",
-        "dbtorch.core.routing",
+    assert imported(named["dbtorch.core.checks.relation_checks"]) == [
+        "dbtorch.core.checks.relation_checks"
     ]
+    assert imported(named["dbtorch.core.alerts.routing"]) == [
+        "dbtorch.core.alerts.incidents",
+        "dbtorch.core.alerts.routing",
+    ]
+
+
+@pytest.mark.parametrize("loader", [yaml.SafeLoader, getattr(yaml, "CSafeLoader", yaml.SafeLoader)])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: b: c", "stands where none can be"),
+        ("a: 'b", "a quote is never closed"),
+        ("a: [1", "a [ is never closed"),
+        ("a: {b: 1", "a { is never closed"),
+        ("a: @b", "put it in quotes"),
+        ("a: 1\n  b: 2", "stands where none can be"),
+        ("a:\n  b: 1\n c: 2", "indented otherwise"),
+        ("a: b\nc\nd: e", "a line is no `key: value`"),
+        ("a: *b", "has no anchor"),
+        ("a: - b", 'a "- " stands where no list can begin'),
+        ('a: "\\q"', "use single quotes"),
+    ],
+)
+def test_both_parsers_mean_the_same(loader, text, said):
+    with pytest.raises(yaml.YAMLError) as caught:
+        yaml.load(text, Loader=loader)
+    assert said in meant(caught.value)

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from dbtorch.adapters.config import ConfigError, settings_for, settings_of
-from dbtorch.core.config import Config, Settings
-from dbtorch.core.deadline import DeadlineRule
-from dbtorch.core.graph import Kind, Node
+from dbtorch.adapters.config import settings_for, settings_of
+from dbtorch.core.config import Config
+from dbtorch.core.errors import ConfigError
+from dbtorch.core.model.deadline import DeadlineRule
+from dbtorch.core.model.graph import Kind, Node
+from dbtorch.core.settings import Settings
 
 SCHEMA = """\
 version: 2
@@ -87,6 +89,35 @@ def sentence(project_dir, meta, *, node, file="models/schema.yml"):
         )
     (only,) = caught.value.problems
     return only
+
+
+@pytest.mark.parametrize(
+    ("kind", "meta", "sentence"),
+    [
+        (Kind.MODEL, {"on_stale": "warn"}, "on_stale of model.shop.a has no effect on a model, "
+         "it is for sources"),
+        (Kind.SEED, {"then": "fail"}, "then of seed.shop.a has no effect on a seed, "),
+        (Kind.UNIT_TEST, {"for": "1h"}, "for of unit_test.shop.a has no effect on a unit test, "),
+        (Kind.EXPOSURE, {"every": "1h"}, "every of exposure.shop.a has no effect on an exposure, "),
+        (Kind.TEST, {"max_age": "1h"}, "max_age of test.shop.a has no effect on a test, it is for"
+         " models, seeds and snapshots"),
+        (Kind.SOURCE, {"require": "all"}, "require of source.shop.a has no effect on a source, it"
+         " is for models, snapshots, functions, exposures and saved queries"),
+        # where they have one they pass
+        (Kind.SOURCE, {"on_stale": "warn", "every": "1m", "for": "1h", "then": "fail"}, ""),
+        (Kind.SNAPSHOT, {"require": "all", "max_age": "1h"}, ""),
+    ],
+)  # fmt: skip
+def test_a_key_without_effect_on_that_kind_is_said(tmp_path, kind, meta, sentence):
+    (tmp_path / "a.yml").write_text(f"models: [{{name: a, meta: {{dbtorch: {meta}}}}}]")
+    node = Node(id=f"{kind}.shop.a", kind=kind, name="a", path="a.yml", meta={"dbtorch": meta})
+    if not sentence:
+        assert settings_for([node], Config(), tmp_path)[node.id]
+        return
+    with pytest.raises(ConfigError) as caught:
+        settings_for([node], Config(), tmp_path)
+    (said,) = caught.value.problems
+    assert said.startswith(f"a.yml:1: meta.dbtorch.{sentence}"), said
 
 
 def test_what_a_node_may_say(tmp_path):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from dbtorch.core.idempotency import LOAD_COLUMNS
+from dbtorch.core.checks.idempotency import LOAD_COLUMNS
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "ingestion.md").read_text()
 
-QUOTES = re.findall(r"```python\n# (\S+)\n(.*?)```", PAGE, re.DOTALL)
+QUOTES = re.findall(r"```python\n# from (\S+)\n(.*?)```", PAGE, re.DOTALL)
 
 
 def test_quoted_code_is_the_samples() -> None:

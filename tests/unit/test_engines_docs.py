@@ -1,4 +1,4 @@
-"""docs/engines.md claims what tests show, and nothing else."""
+"""docs/output.md claims what tests show, and nothing else."""
 
 import importlib.util
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 from tests.engines import Can
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "engines.md"
+PAGE = ROOT / "docs" / "output.md"
 
 
 @pytest.fixture

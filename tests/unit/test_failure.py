@@ -19,10 +19,10 @@ from dbt.exceptions import ContractError, ParsingError
 from dbt_common.exceptions import CompilationError, DbtDatabaseError, DbtRuntimeError
 
 from dbtorch.adapters.dbt.dbtorch_worker.evidence import chain
-from dbtorch.core.evidence import Link, Rule
-from dbtorch.core.failure import asked_delay, classify
-from dbtorch.core.failure_table import TABLE
-from dbtorch.core.state import FailureClass
+from dbtorch.core.failures.classify import asked_delay, classify
+from dbtorch.core.failures.evidence import Link, Rule
+from dbtorch.core.failures.table import TABLE
+from dbtorch.core.model.state import FailureClass
 
 T, D, C, U = (
     FailureClass.TRANSIENT,
@@ -213,7 +213,7 @@ def aws(code: str, status: int) -> Exception:
         (OSError(28, "No space left on device"), T),
         (OSError(113, "No route to host"), T),
         (PermissionError(13, "Permission denied"), C),
-        (FileNotFoundError(2, "not yet"), U),
+        (FileNotFoundError(2, "No such file or directory"), C),
         (urllib.error.URLError(ConnectionRefusedError(111, "refused")), T),
         (urllib.error.URLError(ssl.SSLCertVerificationError("expired")), C),
         (urllib.error.HTTPError("http://x", 503, "later", Message(), None), T),

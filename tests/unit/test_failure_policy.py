@@ -9,14 +9,16 @@ from typing import Any
 
 import pytest
 
-from dbtorch.adapters.config import ConfigError, settings_of
+from dbtorch.adapters.config import settings_of
 from dbtorch.app.planning import Choice, make_plan
-from dbtorch.cli.plan_text import plan_text
-from dbtorch.core.config import Config, Settings
-from dbtorch.core.evidence import Rule
+from dbtorch.cli.text.plan import plan_text
+from dbtorch.core.config import Config
+from dbtorch.core.errors import ConfigError
+from dbtorch.core.failures.evidence import Rule
+from dbtorch.core.model.policy import Breaker, OnFailure, Retry
+from dbtorch.core.model.state import FailureClass
 from dbtorch.core.plan import SESSION_OPEN, Plan
-from dbtorch.core.policy import Breaker, OnFailure, Retry
-from dbtorch.core.state import FailureClass
+from dbtorch.core.settings import Settings
 from tests.unit.test_planning import config, selected, step
 
 T, D, C, U = (
@@ -222,7 +224,10 @@ def test_rules_are_read(written: Written) -> None:
         ("{class: data, errno: true}", "[0].errno is true; expected the driver's number or name"),
         ("{class: data, exit_status: 0}", "[0].exit_status is 0; expected a whole number from 1 "),
         ("{class: data, http_status: 700}", "[0].http_status is 700; expected a status such as "),
-        ("{class: data, message: '('}", '[0].message is "("; which is no regular expression: '),
+        (
+            "{class: data, message: '('}",
+            '[0].message is "("; which is no regular expression for this: ',
+        ),
         ("{class: data, mesage: x}", ': unknown key "mesage" in failure_classes[0]; did you mean'),
         ("transient", '[0] is "transient"; expected a mapping with the keys class, sqlstate, '),
     ],

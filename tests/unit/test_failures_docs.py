@@ -9,8 +9,8 @@ import yaml
 
 from dbtorch.adapters.config import load, settings_of
 from dbtorch.core.config import Config
-from dbtorch.core.policy import OnFailure, Retry
-from dbtorch.core.state import FailureClass
+from dbtorch.core.model.policy import OnFailure, Retry
+from dbtorch.core.model.state import FailureClass
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "failures.md"

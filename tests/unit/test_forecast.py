@@ -9,12 +9,12 @@ from itertools import pairwise
 
 import pytest
 
-from dbtorch.core.events import Changed, Outcome
-from dbtorch.core.forecast import Forecast, Outlook, Usual
-from dbtorch.core.graph import Graph, Kind, Node
+from dbtorch.core.model.events import Changed, Outcome
+from dbtorch.core.model.graph import Graph, Kind, Node
+from dbtorch.core.model.policy import Policy, Retry
+from dbtorch.core.model.state import State
 from dbtorch.core.plan import THREADS, Plan, with_session
-from dbtorch.core.policy import Policy, Retry
-from dbtorch.core.state import State
+from dbtorch.core.run.forecast import Forecast, Outlook, Usual
 from tests.days import days, pipelines
 from tests.unit.story import NOON
 

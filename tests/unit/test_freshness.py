@@ -2,8 +2,19 @@
 
 import pytest
 
-from dbtorch.core.freshness import FreshnessSpec, GateSettings, SourceGates, Thresholds, span, told
-from dbtorch.core.gate import Gate, OnStale
+from dbtorch.adapters.dbt.session.answers import freshness_of
+from dbtorch.core.model.freshness import (
+    FreshnessSpec,
+    GateSettings,
+    SourceGates,
+    Thresholds,
+    age_told,
+    span,
+    status_of,
+    told,
+)
+from dbtorch.core.model.gate import Gate, OnStale
+from dbtorch.core.model.state import FailureClass, State
 
 H, D = 3600.0, 86_400.0
 
@@ -36,11 +47,31 @@ def test_times_are_said_as_thresholds_are_written(seconds, text):
         ("error", 2024 * 365 * D, "source shop.orders is stale: it has no rows"),
         ("warn", 13 * H, "source shop.orders is late: 13 h, expected 12 h"),
         ("pass", 60, "source shop.orders is fresh: 1 min"),
+        ("pass", -14 * H, "source shop.orders is fresh: 0 s"),  # of another time zone
+        # dbt passes it for ever
+        (
+            "error",
+            -200 * D,
+            "source shop.orders is stale: its newest row is 200 d ahead of now",
+        ),
         ("runtime error", None, "source shop.orders could not be checked: no such table"),
     ],
 )
 def test_what_a_check_has_found(status, age, text):
     assert told("shop.orders", status, age, LIMITS, "no such table") == text
+
+
+def test_what_is_dated_in_the_future_is_not_fresh_whatever_dbt_says():
+    said = {"status": "pass", "max_loaded_at_time_ago_in_s": -200.0 * D, "criteria": {}}
+    assert status_of(said) == "error"
+    assert status_of({**said, "max_loaded_at_time_ago_in_s": -0.9 * D}) == "pass"
+    assert status_of({"status": "runtime error"}) == "runtime error"
+    assert not status_of({})
+    outcome = freshness_of("source.shop.raw.orders", {"status": "pass", "source": said})
+    assert (outcome.state, outcome.failure_class) == (State.FAILED, FailureClass.DATA)
+    assert outcome.message.endswith("its newest row is 200 d ahead of now")
+    assert outcome.details["source"] == said  # sources.json is dbt's, to the field
+    assert age_told(-200.0 * D) == "200 d ahead of now"
 
 
 def test_a_name_wins_over_patterns_and_a_later_pattern_over_an_earlier_one():

@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from dbtorch.app.planning import Choice, PlanError, make_plan
-from dbtorch.cli.plan_text import plan_text
-from dbtorch.core.config import Settings
-from dbtorch.core.freshness import FreshnessSpec, GateSettings, SourceGates, Thresholds
-from dbtorch.core.gate import Gate, OnStale, Require
+from dbtorch.app.planning import Choice, make_plan
+from dbtorch.cli.text.plan import plan_text
+from dbtorch.core.errors import PlanError
+from dbtorch.core.model.freshness import FreshnessSpec, GateSettings, SourceGates, Thresholds
+from dbtorch.core.model.gate import Gate, OnStale, Require
 from dbtorch.core.plan import SESSION_CLOSE, SESSION_OPEN
+from dbtorch.core.settings import Settings
 from tests.unit.test_planning import INGEST, config, plan_of, selected
 
 ORDERS, VISITS = "source.shop.orders", "source.shop.visits"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbtorch.core.graph import CycleError, Graph, Kind, Node
+from dbtorch.core.model.graph import CycleError, Graph, Kind, Node
 
 
 def graph(ids, edges=()):

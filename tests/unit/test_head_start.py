@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from dbtorch.cli.head_start import HeadStart, same
-from dbtorch.core.graph import Kind, Node
+from dbtorch.core.model.graph import Kind, Node
 from dbtorch.ports import Hook, Selected
+from dbtorch.service.planning.manifest_cache import ManifestCache, same
 
 
 def selected(tmp_path):
@@ -44,8 +44,8 @@ def project(tmp_path):
 
 
 def test_an_answer_is_recalled_as_it_was_kept(project):
-    HeadStart(project, ["--select", "a"], {}).keep(selected(project))
-    assert HeadStart(project, ["--select", "a"], {}).recall() == selected(project)
+    ManifestCache(project, ["--select", "a"], {}).keep(selected(project))
+    assert ManifestCache(project, ["--select", "a"], {}).recall() == selected(project)
 
 
 @pytest.mark.parametrize(
@@ -59,15 +59,15 @@ def test_an_answer_is_recalled_as_it_was_kept(project):
     ],
 )
 def test_a_change_of_what_dbt_reads_ends_it(project, change):
-    HeadStart(project, [], {}).keep(selected(project))
+    ManifestCache(project, [], {}).keep(selected(project))
     change(project)
-    assert HeadStart(project, [], {}).recall() is None
+    assert ManifestCache(project, [], {}).recall() is None
 
 
 def test_files_dbt_does_not_read_change_nothing(project):
-    HeadStart(project, [], {}).keep(selected(project))
+    ManifestCache(project, [], {}).keep(selected(project))
     (project / "landing.csv").write_text("1")
-    assert HeadStart(project, [], {}).recall() is not None
+    assert ManifestCache(project, [], {}).recall() is not None
 
 
 @pytest.mark.parametrize(
@@ -82,13 +82,13 @@ def test_files_dbt_does_not_read_change_nothing(project):
     ],
 )
 def test_it_is_not_taken_for_something_else(project, words, environ):
-    HeadStart(project, [], {}).keep(selected(project))
-    assert HeadStart(project, words, environ).recall() is None
+    ManifestCache(project, [], {}).keep(selected(project))
+    assert ManifestCache(project, words, environ).recall() is None
 
 
 def test_a_variable_the_project_does_not_read_changes_nothing(project):
-    HeadStart(project, [], {}).keep(selected(project))
-    assert HeadStart(project, [], {"SHLVL": "3"}).recall() is not None
+    ManifestCache(project, [], {}).keep(selected(project))
+    assert ManifestCache(project, [], {"SHLVL": "3"}).recall() is not None
 
 
 def test_answers_are_the_same_whatever_the_order_of_their_edges(project):

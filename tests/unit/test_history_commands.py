@@ -4,21 +4,24 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, timedelta
 
 import pytest
 
 from dbtorch.adapters.run_files import RunFiles
-from dbtorch.cli.errors import UsageError
-from dbtorch.cli.history import logs, runs, show
-from dbtorch.cli.render.colour import Colours
-from dbtorch.core.deadline import Deadline
-from dbtorch.core.events import Outcome
-from dbtorch.core.history import Action, Verb
-from dbtorch.core.measure import Measure
-from dbtorch.core.state import RunState, State
-from dbtorch.testing import FixedClock
-from dbtorch.testing_store import MemoryStore
+from dbtorch.cli.text.colour import Colours
+from dbtorch.core.errors import UsageError
+from dbtorch.core.history.records import Action, Verb
+from dbtorch.core.model.deadline import Deadline
+from dbtorch.core.model.events import Attempt, Finished, Outcome
+from dbtorch.core.model.measure import Measure
+from dbtorch.core.model.state import FailureClass, RunState, State
+from dbtorch.service.history.log_text import LogText, end_of
+from dbtorch.testing import SUCCEEDS, FixedClock
+from dbtorch.testing.store import MemoryStore
+from tests.stores import a_run
+from tests.unit.printed import logs, runs, show
 from tests.unit.story import LOST, NOON, Told, broken_shop, model, plan
 
 FULL = {"zone": UTC, "clock": FixedClock(NOON + timedelta(hours=2))}
@@ -50,12 +53,31 @@ def history():
 # ---------------------------------------------------------------- runs
 
 
+def test_a_run_takes_what_its_executions_take():
+    """Ten minutes before a pause of 45 minutes, and five after it."""
+    store = MemoryStore()
+    run = a_run("20260301T110000Z-bb2222", started_at=NOON - timedelta(hours=1))
+    store.begin(run, [])
+    store.end(run.run_id, RunState.FAILED, NOON - timedelta(minutes=50))
+    before = store.run(run.run_id).seconds_at_work
+    assert before == 600
+    resumed = replace(run, resumed_at=NOON - timedelta(minutes=5), seconds_before=before)
+    store.begin(resumed, [])
+    assert resumed.seconds_paused == 45 * 60
+    assert "15m" not in said(runs, store, **FULL)
+    store.end(run.run_id, RunState.SUCCESS, NOON)
+    assert " 15m 00s  " in said(runs, store, **FULL)
+    assert "took 15m 00s" in said(show, store, run.run_id, **FULL)
+    (listed,) = json.loads(said(runs, store, format="json", **FULL))
+    assert listed["seconds"] == 900
+
+
 def test_runs_are_listed_newest_first(history):
     assert said(runs, history, **FULL).splitlines() == [
-        "RUN                      PIPELINE  TARGET  STATE        STARTED                       TOOK  NODES",
-        "20260301T120000Z-bb3333  hourly    dev     interrupted  2026-03-01 12:00:00  2h ago      -  1 failed, 2 success, 6 pending",
-        "20260301T110000Z-bb2222  daily     dev     failed       2026-03-01 11:00:00  3h ago  11.5s  1 failed, 3 upstream failed, 1 warn, 4 success",
-        "20260301T100000Z-aa1111  daily     dev     success      2026-03-01 10:00:00  4h ago  8.00s  9 success",
+        "RUN                      PIPELINE  TARGET  STATE        STARTED                           TOOK  NODES",
+        "20260301T120000Z-bb3333  hourly    dev     interrupted  2026-03-01 12:00:00 UTC  2h ago      -  1 failed, 2 success, 6 pending",
+        "20260301T110000Z-bb2222  daily     dev     failed       2026-03-01 11:00:00 UTC  3h ago  11.5s  1 failed, 3 upstream failed, 1 warn, 4 success",
+        "20260301T100000Z-aa1111  daily     dev     success      2026-03-01 10:00:00 UTC  4h ago  8.00s  9 success",
     ]
 
 
@@ -99,7 +121,10 @@ def test_show_tells_header_nodes_and_attempts(history):
     assert (
         'model fct_orders      failed               1  2.50s        Binder Error: column "' in text
     )
-    assert "attempt 1  failed  2026-03-01 11:00:00  1.00s  transient\n      connection lost" in text
+    assert (
+        "attempt 1  failed  2026-03-01 11:00:00 UTC  1.00s  transient\n      connection lost"
+        in text
+    )
     assert "owner ana, group finance, runbook docs/fct.md" in text
     assert "session" not in text
 
@@ -216,8 +241,8 @@ def test_what_people_did_is_shown_with_who_and_why(history):
     text = said(show, history, run_id, **FULL)
     assert text.endswith(
         "by hand\n"
-        "  2026-03-01 12:00:00  cancel by ana@desk: too slow\n"
-        "  2026-03-01 12:00:00  cancel model.shop.stg_orders by ana@desk: too slow"
+        "  2026-03-01 12:00:00 UTC  cancel by ana@desk: too slow\n"
+        "  2026-03-01 12:00:00 UTC  cancel model.shop.stg_orders by ana@desk: too slow"
         " (without effect)"
     )
     first, second = json.loads(said(show, history, run_id, format="json", **FULL))["actions"]
@@ -236,8 +261,8 @@ def test_what_people_did_is_shown_with_who_and_why(history):
 @pytest.mark.parametrize(
     ("seconds", "said_of_it"),
     [
-        (5, "2026-03-01 12:00:05, missed by 3.00s"),
-        (60, "2026-03-01 12:01:00\n"),
+        (5, "2026-03-01 12:00:05 UTC, missed by 3.00s"),
+        (60, "2026-03-01 12:01:00 UTC\n"),
     ],
 )
 def test_a_missed_deadline_is_shown(seconds, said_of_it):
@@ -256,10 +281,10 @@ def test_a_missed_deadline_is_shown(seconds, said_of_it):
 def shop(tmp_path):
     """A red run with logs on disk."""
     told = broken_shop(run_id="r1")
-    files = RunFiles(tmp_path, "r1")
-    files.log("step.ingest_rates", 1).write_text("calling\nlost it\n")
-    files.log("step.ingest_rates", 2).write_text("calling\nthere\n")
-    files.log("model.shop.stg_orders", 1).write_bytes(b"caf\xe9\n")
+    files = RunFiles(tmp_path / ".dbtorch", "r1")
+    files.log(Attempt("step.ingest_rates", 1)).write_text("calling\nlost it\n")
+    files.log(Attempt("step.ingest_rates", 2)).write_text("calling\nthere\n")
+    files.log(Attempt("model.shop.stg_orders", 1)).write_bytes(b"caf\xe9\n")
     return told.store, tmp_path
 
 
@@ -310,7 +335,8 @@ def test_logs_as_json(shop):
     [
         ("fct_order", None, "run r1 has no node 'fct_order'; did you mean fct_orders"),
         ("zzz", None, "run r1 has no node 'zzz'; `dbtorch show r1 --all` lists its nodes"),
-        ("orders", None, "'orders' may be step.ingest_orders, model.shop.stg_orders, "),
+        # no word of it, only a part of one
+        ("orders", None, "run r1 has no node 'orders'; did you mean stg_orders"),
         ("ingest_rates", 3, "step.ingest_rates has no attempt 3 in run r1; it has 1, 2"),
         (
             "fct_kpis",
@@ -333,7 +359,7 @@ _HEAVY = ("rich", "jinja2", "dbt", "msgspec", "yaml", "click", "sqlite3", "socke
 
 
 def test_reading_the_history_imports_nothing_heavy():
-    code = "import sys, dbtorch.cli.history; print(*sys.modules)"
+    code = "import sys, dbtorch.cli.text.run, dbtorch.cli.text.runs, dbtorch.cli.text.log; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not set(_HEAVY) & set(done.stdout.split())
 
@@ -342,3 +368,87 @@ def test_a_skipped_node_tells_why_in_the_table():
     off = Outcome(state=State.SKIPPED, message="when: no URL is set")
     text = said(show, Told({"step.export_kpis": [off]}).store, "latest", **FULL)
     assert "when: no URL is set" in text
+
+
+# ---------------------------------------------------------------- large, and under way
+
+
+def test_a_log_is_read_in_pieces_and_a_long_line_is_broken(tmp_path):
+    path = tmp_path / "node.log"
+    with path.open("wb") as file:
+        file.write(b"first\n" + b"x" * 3_000_000 + "\u20ac".encode() + b"\nlast")
+    pieces = list(LogText(path).last())
+    assert max(map(len, pieces)) < 600_000
+    text = "\n".join(pieces)
+    assert max(map(len, text.split("\n"))) <= 1 << 16
+    assert text.startswith("first\nx")
+    assert text.endswith("x\u20ac\nlast")
+    assert text.count("x") == 3_000_000
+
+
+def test_json_has_the_end_of_a_log_that_is_too_large_for_it(tmp_path):
+    path = tmp_path / "node.log"
+    path.write_text("beginning\n" + "x" * 100 + "\nend\n")
+    assert end_of(path, most=10) == ("xxxxx\nend\n", 105)
+    assert end_of(tmp_path / "none", most=10) == ("", 0)
+
+
+def test_a_log_is_followed_until_its_attempt_has_ended(tmp_path):
+    until = NOON + timedelta(seconds=5)
+    told = Told(seconds={"step.ingest_orders": [100.0]}, until=until, run_id="r1")
+    attempt = Attempt("step.ingest_orders", 1)
+    path = RunFiles(tmp_path / ".dbtorch", "r1").path("step.ingest_orders", 1)
+    path.parent.mkdir(parents=True)
+    path.write_text("one\n")
+    more = iter(("two\nhal", "f\n", ""))
+
+    def pause(_):
+        added = next(more)
+        with path.open("a") as file:
+            file.write(added)
+        if not added:
+            ended = told.run.record(Finished(attempt, SUCCEEDS), until)
+            told.store.record("r1", ended)
+            with path.open("a") as file:
+                file.write("last words")
+
+    lines = []
+    code = logs(
+        told.store,
+        "r1",
+        "ingest_orders",
+        project_dir=tmp_path,
+        follow=True,
+        echo=lines.append,
+        is_alive=lambda run: True,
+        pause=pause,
+    )
+    assert code == 0
+    assert "\n".join(lines[1:]).split("\n") == ["one", "two", "half", "last words"]
+    assert next(more, None) is None
+
+
+def test_nobody_waits_for_a_run_that_nobody_drives(history, tmp_path):
+    """Neither for a node that never starts, nor for an attempt whose process is gone."""
+
+    def pause(_):
+        raise AssertionError("it waits")
+
+    follow = {"project_dir": tmp_path, "follow": True, "echo": print, "pause": pause}
+    with pytest.raises(UsageError, match="was never started"):
+        logs(history, "latest", "stg_orders", is_alive=lambda run: False, **follow)
+    assert logs(history, "latest", "ingest_orders", is_alive=lambda run: False, **follow) == 0
+
+
+def test_a_huge_message_is_cut_once_and_says_so():
+    huge = "Database Error\n" + "a" * 2_000_000 + "\nthe end"
+    failed = Outcome(state=State.FAILED, message=huge, failure_class=FailureClass.CODE)
+    told = Told({"model.shop.fct_orders": [failed]})
+    (node,) = [node for node in told.kept().nodes if node.id == "model.shop.fct_orders"]
+    (attempt,) = node.attempts
+    assert attempt.message.startswith("Database Error\naaaa")
+    assert "\n... 1,990,023 characters are left out, the log has them ...\n" in attempt.message
+    assert attempt.message.endswith("a\nthe end")
+    written = said(show, told.store, "latest", format="json", **FULL)
+    assert len(written) < 40_000
+    assert written.count("characters are left out") == 1

@@ -4,20 +4,19 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from dbtorch.cli.errors import UsageError
-from dbtorch.cli.history import resolve_run
-from dbtorch.cli.history.lookup import find_node, holds_lease
-from dbtorch.core.history import Lease
-from dbtorch.core.state import RunState
-from dbtorch.testing import FixedClock
-from dbtorch.testing_store import MemoryStore
+from dbtorch.adapters.processes.liveness import this_process
+from dbtorch.core.errors import UsageError
+from dbtorch.core.history.records import Lease
+from dbtorch.core.model.state import RunState
+from dbtorch.service.history.lookup import find_node, holds_lease, resolve_run
+from dbtorch.testing.store import MemoryStore
 from tests.unit.story import NOON, Told, broken_shop
+from tests.waiting import wait_for
 
 
 @pytest.fixture
@@ -59,8 +58,22 @@ def test_a_run_that_is_not_there_is_one_sentence(history, text, sentence):
     assert str(raised.value) == sentence
 
 
+@pytest.mark.parametrize("text", ["", " ", "\t"])
+def test_nothing_is_the_beginning_of_no_run_and_the_end_of_no_node(text):
+    store = MemoryStore()
+    Told(store=store, run_id="run-1")  # the only one: it would be meant
+    with pytest.raises(UsageError, match=r"the RUN is empty: .* not set"):
+        resolve_run(store, text)
+    run = store.run("run-1")
+    assert run is not None
+    with pytest.raises(UsageError, match=r"the NODE is empty: .* not set"):
+        find_node(run, text)
+
+
 def test_the_latest_of_no_runs():
-    with pytest.raises(UsageError, match="no run has been recorded yet; `dbtorch run` makes one"):
+    with pytest.raises(
+        UsageError, match="no run of this project is recorded yet; `dbtorch run` makes one"
+    ):
         resolve_run(MemoryStore(), "latest")
 
 
@@ -88,7 +101,7 @@ def test_a_node_is_found(text, found):
 def lease(**more):
     at = {"acquired_at": NOON, "expires_at": NOON + timedelta(minutes=1)}
     held = {"name": "shop/daily", "run_id": "r", "host": socket.gethostname(), "pid": os.getpid()}
-    return Lease(**{**held, **at, **more})
+    return Lease(**{**held, "process": this_process(), **at, **more})
 
 
 @pytest.mark.parametrize(
@@ -99,30 +112,27 @@ def lease(**more):
         (lease(run_id="another"), False),  # somebody else drives the pipeline now
         (lease(expires_at=NOON), False),
         (lease(pid=2**22 + 1), False),  # no such process; beyond Linux' largest pid
-        (lease(host="elsewhere", pid=2**22 + 1), True),  # cannot be asked, so its word counts
-        (lease(host="elsewhere", expires_at=NOON), False),
+        (lease(process="elsewhere 1", pid=2**22 + 1), True),  # nobody can ask, its word counts
+        (lease(process="elsewhere 1", expires_at=NOON), False),
     ],
 )
 def test_a_run_lives_as_long_as_its_lease_and_process(held, lives):
-    store = MemoryStore()
+    store = MemoryStore(clock=lambda: NOON)
     if held is not None:
-        store.acquire(held, now=NOON)
         store._leases[held.name] = held  # as it was left, not as it was prolonged
     record = replace(Told(run_id="r").kept(), state=RunState.RUNNING)
-    assert holds_lease(store, FixedClock(NOON))(record) is lives
+    assert holds_lease(store)(record) is lives
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not say")
 def test_a_process_that_nobody_has_waited_for_is_dead():
-    process = subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.PIPE)
-    process.stdout.read()  # until it is gone, without taking note of its end
+    code = "from dbtorch.adapters.processes.liveness import this_process; print(this_process())"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    its = process.stdout.read().strip()  # until it is gone, without taking note of its end
     process.stdout.close()
-    store = MemoryStore()
-    store._leases["shop/daily"] = lease(pid=process.pid)
-    deadline = time.monotonic() + 5
-    alive = holds_lease(store, FixedClock(NOON))
+    store = MemoryStore(clock=lambda: NOON)
+    store._leases["shop/daily"] = lease(pid=process.pid, process=its)
+    alive = holds_lease(store)
     record = Told(run_id="r").kept()
-    while alive(record) and time.monotonic() < deadline:
-        time.sleep(0.01)  # its pipes close a moment before it is gone
-    assert not alive(record)
+    wait_for(lambda: not alive(record))  # its pipes close a moment before it is gone
     process.wait()

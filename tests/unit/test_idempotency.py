@@ -6,8 +6,8 @@ from decimal import Decimal
 
 import pytest
 
-from dbtorch.adapters.dbt.dbtorch_worker.questions import hashed
-from dbtorch.core.idempotency import DIGEST, Content, compare
+from dbtorch.adapters.dbt.dbtorch_worker.warehouse_queries import hashed
+from dbtorch.core.checks.idempotency import DIGEST, Content, compare
 
 
 def content(*rows: str, **columns: str) -> Content:

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from dbtorch.adapters.config import load
-from dbtorch.cli.init import init
+from dbtorch.cli.main import main
 from dbtorch.core.config import Config, Origin
+from dbtorch.core.errors import DbtorchError, UsageError
+from dbtorch.service.draft import write_draft
 
 SAMPLE = Path(__file__).parents[2] / "sample_project"
 
@@ -39,24 +41,19 @@ def project(tmp_path):
     return tmp_path
 
 
-@pytest.fixture
-def said():
-    return []
-
-
 def uncommented(text):
     """Everything in use."""
     return re.sub(r"(?m)^# ", "", text)
 
 
-def test_the_file_changes_nothing_as_it_is(project, said):
-    assert init(project, force=False, echo=said.append) == 0
+def test_the_file_changes_nothing_as_it_is(project, capsys):
+    assert main(["init", "--project-dir", str(project)]) == 0
+    assert capsys.readouterr().out.startswith("Wrote dbtorch.yml for the project shop.\n")
     assert load(project) == Config(origin=Origin(file="dbtorch.yml"))
-    assert said[0] == "Wrote dbtorch.yml for the project shop."
 
 
-def test_all_examples_work_together(project, said):
-    init(project, force=False, echo=said.append)
+def test_all_examples_work_together(project):
+    write_draft(project, force=False)
     file = project / "dbtorch.yml"
     file.write_text(uncommented(file.read_text()))
     config = load(project)
@@ -69,8 +66,8 @@ def test_all_examples_work_together(project, said):
     assert config.pipelines["daily"].select == ("path:transform",)
 
 
-def test_each_example_works_alone(project, said):
-    init(project, force=False, echo=said.append)
+def test_each_example_works_alone(project):
+    write_draft(project, force=False)
     file = project / "dbtorch.yml"
     parts = re.findall(r"(?m)(?:^# .*\n)+", file.read_text())
     assert len(parts) >= 7  # the three steps are apart from each other
@@ -80,18 +77,18 @@ def test_each_example_works_alone(project, said):
         assert load(project) != Config()
 
 
-def test_an_empty_project_gets_examples_too(tmp_path, said):
+def test_an_empty_project_gets_examples_too(tmp_path):
     (tmp_path / "dbt_project.yml").write_text("name: tiny\n")
-    assert init(tmp_path, force=False, echo=said.append) == 0
+    write_draft(tmp_path, force=False)
     file = tmp_path / "dbtorch.yml"
     file.write_text(uncommented(file.read_text()))
     assert set(load(tmp_path).steps) == {"ingest_raw", "notify"}
 
 
-def test_the_sample_project(tmp_path, said):
+def test_the_sample_project(tmp_path):
     shutil.copy(SAMPLE / "dbt_project.yml", tmp_path)
     shutil.copytree(SAMPLE / "models", tmp_path / "models")
-    assert init(tmp_path, force=False, echo=said.append) == 0
+    write_draft(tmp_path, force=False)
     file = tmp_path / "dbtorch.yml"
     file.write_text(uncommented(file.read_text()))
     steps = load(tmp_path).steps
@@ -99,12 +96,12 @@ def test_the_sample_project(tmp_path, said):
 
 
 @pytest.mark.parametrize("name", ["dbtorch.yml", "dbtorch.yaml"])
-def test_a_file_that_is_there_stays_unless_forced(project, said, name):
+def test_a_file_that_is_there_stays_unless_forced(project, name):
     (project / name).write_text("max_steps: 3")
-    assert init(project, force=False, echo=said.append) == 2
-    assert said == [f"{name} is there already; --force replaces it"]
+    with pytest.raises(UsageError, match=f"^{name} is there already; --force replaces it$"):
+        write_draft(project)
     assert load(project).max_steps == 3
-    assert init(project, force=True, echo=said.append) == 0
+    write_draft(project, force=True)
     assert load(project).max_steps == Config().max_steps
 
 
@@ -119,14 +116,14 @@ def test_a_file_that_is_there_stays_unless_forced(project, said, name):
         (b"x\n.dbtorch/ \n", b"x\n.dbtorch/ \n"),
     ],
 )
-def test_git_ignores_what_dbtorch_writes(project, said, before, after):
+def test_git_ignores_what_dbtorch_writes(project, before, after):
     (project / ".gitignore").write_bytes(before)
-    init(project, force=False, echo=said.append)
+    write_draft(project, force=False)
     assert (project / ".gitignore").read_bytes() == after
 
 
-def test_no_gitignore_is_made(project, said):
-    init(project, force=False, echo=said.append)
+def test_no_gitignore_is_made(project):
+    write_draft(project, force=False)
     assert not (project / ".gitignore").exists()
 
 
@@ -139,16 +136,18 @@ def test_no_gitignore_is_made(project, said):
         ("", "dbt_project.yml:1: gives the project no name"),
     ],
 )
-def test_what_is_no_project_gets_one_sentence(tmp_path, said, content, sentence):
+def test_what_is_no_project_gets_one_sentence(tmp_path, content, sentence):
     if content is not None:
         (tmp_path / "dbt_project.yml").write_text(content)
-    assert init(tmp_path, force=False, echo=said.append) == 2
-    (only,) = said
-    assert sentence in only
+    with pytest.raises(DbtorchError) as raised:
+        write_draft(tmp_path)
+    assert sentence in str(raised.value)
     assert not (tmp_path / "dbtorch.yml").exists()
 
 
-def test_a_folder_that_cannot_be_written(project, said):
+def test_a_folder_that_cannot_be_written(project):
     (project / "dbtorch.yml").mkdir()
-    assert init(project, force=True, echo=said.append) == 2
-    assert said[0].endswith("dbtorch.yml cannot be written: Is a directory; check its permissions")
+    with pytest.raises(UsageError) as raised:
+        write_draft(project, force=True)
+    wrong = "dbtorch.yml cannot be written: Is a directory; check its permissions"
+    assert str(raised.value).endswith(wrong)

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dbtorch.adapters.dbt.manifest import read_manifest
-from dbtorch.cli.head_start import HeadStart
-from dbtorch.core.graph import Kind
-from dbtorch.ports import EngineError
+from dbtorch.core.errors import EngineError
+from dbtorch.core.model.graph import Kind
+from dbtorch.service.planning.manifest_cache import ManifestCache
 from tests.unit.test_head_start import selected
 
 MANIFEST: dict[str, Any] = {
@@ -41,7 +41,15 @@ MANIFEST: dict[str, Any] = {
     "groups": {"g": {"name": "g", "owner": {"email": "g@example.com"}}},
     "metrics": {"metric.shop.m": {"depends_on": {"nodes": []}}},
 }
-_JSON = st.none() | st.booleans() | st.integers() | st.text(max_size=3) | st.just([]) | st.just({})
+_JSON = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=3)
+    | st.just([])
+    | st.just({})
+)
 
 
 def places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -113,9 +121,9 @@ def kept(tmp_path: Path) -> Path:
     """The file of a kept answer."""
     (tmp_path / "models").mkdir()
     (tmp_path / "dbt_project.yml").write_text("name: shop")
-    HeadStart(tmp_path, [], {}).keep(selected(tmp_path))
+    ManifestCache(tmp_path, [], {}).keep(selected(tmp_path))
     (path,) = (tmp_path / ".dbtorch" / "cache").iterdir()
-    assert HeadStart(tmp_path, [], {}).recall() == selected(tmp_path)
+    assert ManifestCache(tmp_path, [], {}).recall() == selected(tmp_path)
     return path
 
 
@@ -129,7 +137,7 @@ def test_a_kept_answer_is_whole_or_none(kept: Path, tmp_path: Path) -> None:
         damaged += [other] if other != content else []
     for found in damaged:
         kept.write_bytes(found)
-        assert HeadStart(tmp_path, [], {}).recall() is None, found
+        assert ManifestCache(tmp_path, [], {}).recall() is None, found
 
 
 @pytest.mark.parametrize(
@@ -138,14 +146,14 @@ def test_a_kept_answer_is_whole_or_none(kept: Path, tmp_path: Path) -> None:
 )
 def test_an_evil_kept_answer(kept: Path, tmp_path: Path, content: bytes) -> None:
     kept.write_bytes(content)
-    assert HeadStart(tmp_path, [], {}).recall() is None
-    HeadStart(tmp_path, [], {}).forget()
+    assert ManifestCache(tmp_path, [], {}).recall() is None
+    ManifestCache(tmp_path, [], {}).forget()
     assert not kept.exists()
 
 
 def test_a_kept_answer_that_is_a_folder(kept: Path, tmp_path: Path) -> None:
     kept.unlink()
     kept.mkdir()
-    assert HeadStart(tmp_path, [], {}).recall() is None
-    HeadStart(tmp_path, [], {}).keep(selected(tmp_path))
-    HeadStart(tmp_path, [], {}).forget()
+    assert ManifestCache(tmp_path, [], {}).recall() is None
+    ManifestCache(tmp_path, [], {}).keep(selected(tmp_path))
+    ManifestCache(tmp_path, [], {}).forget()

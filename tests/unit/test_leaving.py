@@ -23,9 +23,9 @@ class Kept:
 
 kept = Kept()
 
-def imports_something(early):
+def imports_something():
     atexit.register(lambda: print("registered"))
-    return command(early=early)
+    return command()
 
 module.main = imports_something
 sys.argv = ["dbtorch", sys.argv[1]]
@@ -55,3 +55,23 @@ def test_a_disk_that_is_full_is_said() -> None:
     assert done.returncode == 2
     assert "make room on the disk" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_interrupt_that_comes_before_anybody_hears_it_is_no_traceback(tmp_path: Path) -> None:
+    script = """
+import sys
+from dbtorch.__main__ import main
+
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == "dbtorch.cli.main":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupting())
+sys.argv = ["dbtorch", "run"]
+main()
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")

@@ -2,12 +2,13 @@
 
 from datetime import UTC, datetime
 
-from dbtorch.adapters.dbt.ledger import Ledger
-from dbtorch.core.events import Changed
-from dbtorch.core.state import State
+from dbtorch.adapters.dbt.session.ledger import Ledger
+from dbtorch.core.model.events import Changed
+from dbtorch.core.model.reason import FAIL_FAST, NO_REASON, Reason, ReasonKind
+from dbtorch.core.model.state import State
 
 
-def left_out(id, state=State.SKIPPED, *, reason="", cause=""):
+def left_out(id, state=State.SKIPPED, *, reason=NO_REASON):
     return Changed(
         node_id=id,
         attempt=0,
@@ -15,13 +16,12 @@ def left_out(id, state=State.SKIPPED, *, reason="", cause=""):
         state=state,
         at=datetime(2026, 3, 1, tzinfo=UTC),
         reason=reason,
-        cause=cause,
     )
 
 
 def test_the_last_result_of_each_node_counts():
     ledger = Ledger()
-    ledger.adopt({"a": {"status": "success"}, "b": {"status": "pass"}})
+    ledger.adopt({"a": {"status": "success"}, "b": {"status": "pass"}}, {})
     ledger.ended("a", {"status": "error"})
     assert ledger.results() == [
         {"status": "error", "node": "a"},
@@ -31,7 +31,7 @@ def test_the_last_result_of_each_node_counts():
 
 def test_hooks_of_an_earlier_stretch_run_again():
     ledger = Ledger()
-    ledger.adopt({"operation.start": {"status": "success"}})
+    ledger.adopt({"operation.start": {"status": "success"}}, {})
     assert ledger.hooks_done == []
     ledger.hook_ended("operation.start", {"status": "success"})
     assert ledger.hooks_done == ["operation.start"]
@@ -44,34 +44,57 @@ def test_what_a_worker_took_with_it_is_an_error():
     assert (result["status"], result["message"]) == ("error", "the dbt worker died")
 
 
-def test_batches_that_succeeded_are_not_run_again():
-    ledger = Ledger()
-    batches = {"successful": [["2026-01-01"]], "failed": [["2026-01-02"]]}
-    ledger.ended("a", {"status": "partial success", "batch_results": batches})
-    assert ledger.batches_to_go_on_from("a") == batches
-    ledger.lost("a", "the dbt worker died")  # in its second attempt
-    assert ledger.batches_to_go_on_from("a") == batches
+def a_day(number):
+    return datetime(2026, 3, number, tzinfo=UTC), datetime(2026, 3, number + 1, tzinfo=UTC)
 
 
-def test_all_batches_are_run_where_none_succeeded():
+def told(number):
+    return [at.isoformat() for at in a_day(number)]
+
+
+def test_what_is_planned_and_not_known_to_have_been_built_has_failed():
     ledger = Ledger()
-    ledger.ended("a", {"batch_results": {"successful": [], "failed": [["2026-01-01"]]}})
-    ledger.ended("b", {"batch_results": None})
-    for id in ("a", "b", "never seen"):
-        assert ledger.batches_to_go_on_from(id) is None
+    ledger.microbatches.planned("a", [a_day(1), a_day(2), a_day(3)])
+    assert ledger.microbatches.built("a", a_day(2))
+    batches = {"successful": [told(2)], "failed": [told(1), told(3)]}
+    assert ledger.batches("a") == batches
+    ledger.lost("a", "the dbt worker died")
+    (result,) = ledger.results()
+    assert result["batch_results"] == batches
+    ledger.microbatches.planned("a", [a_day(1), a_day(3)])  # by the second attempt
+    assert ledger.microbatches.built("a", a_day(1))
+    assert ledger.batches("a") == {"successful": [told(1), told(2)], "failed": [told(3)]}
+
+
+def test_what_is_planned_once_more_is_not_built():
+    ledger = Ledger()
+    ledger.adopt({}, {"a": {a_day(1): True, a_day(2): False}})
+    assert ledger.batches("a") == {"successful": [told(1)], "failed": [told(2)]}
+    ledger.microbatches.planned("a", [a_day(1), a_day(2)])  # its table is made anew
+    assert ledger.batches("a") == {"successful": [], "failed": [told(1), told(2)]}
+
+
+def test_nobody_builds_what_was_not_planned():
+    ledger = Ledger()
+    ledger.microbatches.planned("a", [a_day(1)])
+    assert not ledger.microbatches.built("a", a_day(2))
+    assert not ledger.microbatches.built("b", a_day(1))
+    assert ledger.batches("b") is None
 
 
 def test_a_reason_to_skip_is_told_of_all_that_is_left_out_for_it():
     ledger = Ledger()
-    first = ledger.skipped(left_out("a", reason="Skipping due to fail_fast"))
-    second = ledger.skipped(left_out("b", reason="a was skipped", cause="a"))
+    first = ledger.skipped(left_out("a", reason=FAIL_FAST))
+    second = ledger.skipped(left_out("b", reason=Reason(ReasonKind.UPSTREAM_SKIPPED, ("a",))))
     assert [first["message"], second["message"]] == ["Skipping due to fail_fast"] * 2
 
 
 def test_what_failed_upstream_is_for_dbt_to_say():
     ledger = Ledger()
     ledger.ended("a", {"status": "error"})
-    message = ledger.skipped(left_out("b", State.UPSTREAM_FAILED, reason="a failed", cause="a"))
+    message = ledger.skipped(
+        left_out("b", State.UPSTREAM_FAILED, reason=Reason(ReasonKind.UPSTREAM_FAILED, ("a",)))
+    )
     assert message == {"node": "b", "because": "a", "message": ""}
     (replayed,) = ledger.skips()
     assert replayed == {**message, "cause": {"status": "error", "node": "a"}}

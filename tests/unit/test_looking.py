@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from dbtorch.adapters.dbt.dbtorch_worker.asked import when
+from dbtorch.adapters.dbt.dbtorch_worker.relation_sql import when
 
 BERLIN = timezone(timedelta(hours=1))
 

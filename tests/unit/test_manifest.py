@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from dbtorch.adapters.dbt.manifest import decode_manifest, read_manifest
-from dbtorch.core.freshness import Thresholds
-from dbtorch.core.graph import Kind
+from dbtorch.core.model.freshness import Thresholds
+from dbtorch.core.model.graph import Kind
 
 
 def resource(id, *after, **more):

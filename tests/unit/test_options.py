@@ -2,7 +2,7 @@
 
 import pytest
 
-from dbtorch.cli.options import values_of, without
+from dbtorch.service.project.dbt_options import values_of, without
 
 WORDS = ("--select", "a", "--select", "b+", "--full-refresh", "--no-fail-fast", "--vars", "{x: 1}")
 

@@ -6,14 +6,14 @@ from datetime import timedelta
 
 import pytest
 
-from dbtorch.core.alert_making import Scene
-from dbtorch.core.alerts import from_json
-from dbtorch.core.graph import Graph, Kind, Node
-from dbtorch.core.overdue import NO_PIPELINE, overdue
+from dbtorch.core.alerts.alert import from_json
+from dbtorch.core.alerts.messages import AlertContext
+from dbtorch.core.alerts.routing import AlertsSpec, OwnerRoute
+from dbtorch.core.alerts.staleness import NO_PIPELINE, overdue
+from dbtorch.core.history.health import Health, Item
+from dbtorch.core.model.graph import Graph, Kind, Node
 from dbtorch.core.plan import Plan
-from dbtorch.core.routing import AlertsSpec, OwnerRoute
-from dbtorch.core.standing import Health, Item
-from dbtorch.testing_store import MemoryStore
+from dbtorch.testing.store import MemoryStore
 from tests.unit.story import NOON
 
 HOUR = timedelta(hours=1)
@@ -32,12 +32,12 @@ def mart(health=Health.STALE):
 
 
 def look(store, now, *items, spec=SPEC):
-    scene = Scene(
-        project="shop", target="dev", pipeline=NO_PIPELINE, run_id="", logical_date=now,
+    scene = AlertContext(
+        project="shop", target="prod", pipeline=NO_PIPELINE, run_id="", logical_date=now,
         started_at=now, plan=Plan(graph=Graph([MART], []), policies={}), spec=spec, nodes=(MART,),
         default_owner="data",
     )  # fmt: skip
-    known = store.incidents("shop", "dev", NO_PIPELINE)
+    known = store.incidents("prod", NO_PIPELINE)
     found = overdue(items, scene, {"slack": "#all"}, known, {"daily": "ana"}, now)
     store.alert(found.entries, found.incidents, at=now)
     return [item.label for item in found.told]

@@ -4,10 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from dbtorch.app.planning import Choice, PlanError, make_plan, texts_to_resolve
-from dbtorch.core.config import Config, Origin, Settings, StepSpec
-from dbtorch.core.graph import Kind, Node
+from dbtorch.app.planning import Choice, graph_problems, make_plan, texts_to_resolve
+from dbtorch.core.config import Config, Origin, StepSpec
+from dbtorch.core.errors import PlanError
+from dbtorch.core.model.freshness import FreshnessSpec, SourceGates
+from dbtorch.core.model.graph import Kind, Node
 from dbtorch.core.plan import STEPS, THREADS
+from dbtorch.core.settings import Settings
 from dbtorch.ports import Selected
 
 NODES = {
@@ -135,6 +138,37 @@ def test_steps_come_along_with_what_dbt_selects(ids, sources, taken):
     assert kinds == taken
 
 
+@pytest.mark.parametrize(
+    ("ids", "sources", "choice", "taken", "held_back"),
+    [
+        # what comes after is told, and does not run
+        (["model.mart"], [], {}, set(), ("export", "report")),
+        # a source that is selected brings what produces it, and the steps before that
+        (["model.stg_orders"], ["source.shop.orders"], {}, {"extract", "ingest"}, ()),
+        # what is named runs, and nothing with it
+        ([], [], {"named": {"ingest"}}, {"ingest"}, ("extract",)),
+        (["model.mart"], [], {"named": {"export"}}, {"export"}, ("report",)),
+        # what is left out does not, however it would have come along
+        (["model.stg_orders"], ["source.shop.orders"], {"left_out": {"extract"}}, {"ingest"}, ()),
+    ],
+)
+def test_a_step_runs_when_it_is_named_or_its_source_is(ids, sources, choice, taken, held_back):
+    configuration = config(
+        step("extract"),
+        step("ingest", after=("step:extract",), produces=("source:shop.orders",)),
+        step("export", after=("mart",)),
+        step("report", after=("mart", "exposure:kpis")),
+    )
+    choice = {name: frozenset(value) for name, value in choice.items()}
+    members = [*ids, "exposure.kpis"] if ids == ["model.mart"] else ids
+    planned = plan_of(
+        configuration, selected(members, sources), everything=False, downstream=False, **choice
+    )
+    nodes = planned.plan.graph.nodes.values()
+    assert {node.name for node in nodes if node.kind is Kind.STEP} == taken
+    assert planned.held_back == held_back
+
+
 def test_no_steps_leaves_them_all_out():
     planned = plan_of(config(INGEST), steps=False)
     assert "step.ingest" not in planned.plan.graph
@@ -175,6 +209,20 @@ def test_what_does_not_fit_is_one_sentence(configuration, message):
     assert str(caught.value) == message
 
 
+def test_everything_that_does_not_fit_is_told_at_once():
+    freshness = FreshnessSpec(sources=(SourceGates(pattern="nosuch.*", where="dbtorch.yml:9"),))
+    configuration = config(
+        step("a", 2, after=("nosuch",)),
+        step("b", 3, produces=("mart",), after=("neither",)),
+        freshness=freshness,
+    )
+    with pytest.raises(PlanError) as caught:
+        plan_of(configuration)
+    places = [problem.partition(": ")[0] for problem in caught.value.problems]
+    assert places == ["dbtorch.yml:3", "dbtorch.yml:2", "dbtorch.yml:3", "dbtorch.yml:9"]
+    assert graph_problems(selected(), configuration) == caught.value.problems
+
+
 def test_a_cycle_names_its_nodes_and_the_step():
     loop = step("loop", 4, after=("mart",), produces=("source:shop.orders",))
     with pytest.raises(PlanError) as caught:
@@ -209,7 +257,7 @@ def test_options_win_over_everything():
     ("spec", "opens"),
     [
         (step("a"), True),  # a command may open the file, so the session lets go of it
-        (step("a", type="http"), False),
+        (step("a", type="acme"), True),  # nobody says what it does
         (step("a", type="sql"), False),  # runs inside the session
         (step("a", opens_database=False), False),
     ],

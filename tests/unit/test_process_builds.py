@@ -8,13 +8,13 @@ from contextlib import contextmanager
 
 import pytest
 
-from dbtorch.adapters.dbt.process.build import Build, Surroundings
-from dbtorch.adapters.dbt.process.entry import Entry
-from dbtorch.adapters.dbt.process.executable import Executable
-from dbtorch.adapters.steps.guard import Guard
-from dbtorch.core.events import Attempt, Batch, Ended, Started
-from dbtorch.core.graph import Graph, Kind, Node
-from dbtorch.core.state import FailureClass, State
+from dbtorch.adapters.dbt.process.build import BatchContext, Build
+from dbtorch.adapters.dbt.process.dbt_cli.executable import Executable
+from dbtorch.adapters.dbt.process.dbt_cli.launcher import Launcher
+from dbtorch.adapters.processes.orphan_reaper import Guard
+from dbtorch.core.model.events import Attempt, Batch, Ended, Started
+from dbtorch.core.model.graph import Graph, Kind, Node
+from dbtorch.core.model.state import FailureClass, State
 from tests.gates import Gate
 
 ID = "model.shop.a"
@@ -38,13 +38,14 @@ pathlib.Path(path).write_text(json.dumps({"metadata": about, "results": [result]
 @pytest.fixture
 def stage(tmp_path):
     """Makes builds that start one after another; they tell it what happens."""
-    guard = Guard(grace=1.0, scratch=tmp_path)
+    guard = Guard(grace=1.0)
     events, starting = [], threading.Lock()
-    entry = Entry(executable="dbt", command=(sys.executable, "-c", SCRIPT))
+    entry = Launcher(executable="dbt", command=(sys.executable, "-c", SCRIPT))
 
     def build(status="success", written=None, gate=""):
         path = tmp_path / f"{len(list(tmp_path.iterdir()))}.json"
-        around = Surroundings(
+        around = BatchContext(
+            warned=lambda _: None,
             executable=Executable(entry, tmp_path, os.environ, guard),
             graph=Graph([Node(id=ID, kind=Kind.MODEL, name="a")], []),
             materialized={ID: "table"},
@@ -84,6 +85,7 @@ def test_what_dbt_says_is_compared_with_what_it_writes(stage, said, written, sta
     assert (type(started), type(ended)) == (Started, Ended)
     assert finished.outcome.state is state
     assert bool(build.contradictions) is contradicts
+    assert build.doubted == ([ID] if contradicts else [])
     assert finished.outcome.details["status"] == said.lower()
     assert json.loads(json.dumps(dict(build.written[ID])))["status"] == written
 
@@ -99,7 +101,7 @@ def test_one_starts_when_another_has_made_the_schemas(stage, tmp_path):
             (ended,) = stage.events
             assert ended.reason == "cancelled before it started"
             assert ended.failure_class is FailureClass.UNKNOWN
-            others[0].join(timeout=1.0)
+            others[0].join(timeout=0.1)
             assert [thread.is_alive() for thread in (*one, *others)] == [True, True, False]
             gate.open()
     assert first.results[ID].state is second.results[ID].state is State.SUCCESS

@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from dbtorch.adapters.dbt.process.entry import JSON_LINES, Entry
+from dbtorch.adapters.dbt.process.dbt_cli.launcher import Launcher
+from dbtorch.adapters.dbt.process.generation import DBT_2, JSON_LINES
 
 #: What pip and uv write for dbt-core's command, after the first line.
 CORE = "import sys\nfrom dbt.cli.main import cli\nif __name__ == '__main__':\n    sys.exit(cli())\n"
@@ -32,10 +33,13 @@ def an_executable(folder, content):
 )
 def test_the_script_of_dbt_core_is_run_by_its_own_interpreter(tmp_path, first, python):
     path = an_executable(tmp_path, first + CORE)
-    entry = Entry.of(path)
+    entry = Launcher.of(path)
     assert list(entry.command[: len(python)]) == python
     assert entry.command[len(python)] == "-c"
     assert entry.command[-1] == entry.executable == path
+    assert list(entry.python) == python
+    assert entry.command[-2].endswith(".main(patches=True)")
+    assert Launcher.of(path, patches=False).command[-2].endswith(".main(patches=False)")
     assert "json" not in entry.talk
     assert (entry.waits, entry.reads_first) == (True, False)
     assert entry.kind == "dbt-core's own script"
@@ -54,25 +58,29 @@ def test_the_script_of_dbt_core_is_run_by_its_own_interpreter(tmp_path, first, p
 )
 def test_of_any_other_script_nothing_is_known(tmp_path, content):
     path = an_executable(tmp_path, content)
-    entry = Entry.of(path)
-    assert entry == Entry(executable=path, command=(path,), talk=JSON_LINES)
+    entry = Launcher.of(path)
+    assert entry == Launcher(executable=path, command=(path,), talk=JSON_LINES)
+    assert (entry.waits, entry.reads_first) == (False, False)
     assert entry.kind == "of which nothing is known"
 
 
 def test_a_binary_is_dbt_2(tmp_path):
     path = an_executable(tmp_path, b"\x7fELF\x02")
-    entry = Entry.of(path)
-    assert (entry.command, entry.talk) == ((path,), JSON_LINES)
+    entry = Launcher.of(path)
+    assert (entry.command, entry.talk) == ((path,), DBT_2.talk)
+    assert "--no-use-colors" not in entry.talk  # it warns of what it no longer knows
     assert (entry.waits, entry.reads_first) == (True, True)
     assert entry.kind == "a binary, so dbt 2"
 
 
 def test_what_is_not_there_is_said_when_it_is_started(tmp_path):
-    assert Entry.of("no-such-dbt") == Entry(executable="no-such-dbt", command=("no-such-dbt",))
+    assert Launcher.of("no-such-dbt") == Launcher(
+        executable="no-such-dbt", command=("no-such-dbt",)
+    )
 
 
 def test_a_name_is_looked_up_as_a_shell_does(tmp_path, monkeypatch):
     path = an_executable(tmp_path, f"#!{sys.executable}\n{CORE}")
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    entry = Entry.of("dbt")
+    entry = Launcher.of("dbt")
     assert (entry.executable, entry.command[-1]) == ("dbt", path)

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from dbtorch.adapters.dbt.process.expected import Expected, manifest_digest
-from dbtorch.ports import EngineError
+from dbtorch.adapters.dbt.process.project.manifest_check import Expected, manifest_digest
+from dbtorch.core.errors import EngineError
 
 MODEL = {
     "raw_code": "select 1",

@@ -10,9 +10,9 @@ import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dbtorch.adapters.dbt.process import lines
-from dbtorch.adapters.dbt.process.lines import Began, Done, Lines, Said
-from dbtorch.adapters.dbt.process.results import Results, decode_results
+from dbtorch.adapters.dbt.process.dbt_cli import event_lines as lines
+from dbtorch.adapters.dbt.process.dbt_cli.event_lines import Began, Done, Lines, LogMessage
+from dbtorch.adapters.dbt.process.dbt_cli.run_results import Results, decode_results
 
 NODE = "model.shop.orders"
 
@@ -90,7 +90,7 @@ _FILES = _near(
 @given(st.lists(st.binary(max_size=200), max_size=3))
 def test_any_bytes_are_read(said: list[bytes]) -> None:
     reader = Lines()
-    assert all(isinstance(line, Said) for line in map(reader.read, said) if line is not None)
+    assert all(isinstance(line, LogMessage) for line in map(reader.read, said) if line is not None)
 
 
 @given(st.lists(_EVENTS, max_size=4))

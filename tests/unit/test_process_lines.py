@@ -7,9 +7,17 @@ from datetime import UTC, datetime
 
 import pytest
 
-from dbtorch.adapters.dbt.process import lines
-from dbtorch.adapters.dbt.process.lines import Began, Done, Line, Lines, Said
-from dbtorch.adapters.dbt.process.values import moment, status
+from dbtorch.adapters.dbt.process.dbt_cli import event_lines as lines
+from dbtorch.adapters.dbt.process.dbt_cli.event_lines import (
+    Began,
+    Built,
+    Done,
+    Line,
+    Lines,
+    LogMessage,
+    Planned,
+)
+from dbtorch.adapters.dbt.process.dbt_cli.values import moment, status
 
 
 def at(time: str) -> datetime:
@@ -23,7 +31,36 @@ BINDER = (
     '  Candidate bindings: "letter"'
 )
 
+YEARS = [datetime(year, 1, 1, tzinfo=UTC) for year in (2022, 2023, 2024, 2027)]
+
 LINES = [
+    # dbt 2: what it is about to build of a microbatch model
+    (
+        rb"""{"data":{"node_info":{"unique_id":"model.shop.years"}},"info":{"code":"","level":"debug","msg":"Executing microbatch model model.shop.years with 5 batches (start=2022-01-01 00:00:00 UTC, end=2027-01-01 00:00:00 UTC)","name":"Generic","ts":"2026-11-30T01:28:49.392914Z"}}""",
+        Planned(unique_id="model.shop.years", windows=((YEARS[0], YEARS[3]),)),
+    ),
+    # dbt 2: ... and that there is nothing to build
+    (
+        rb"""{"data":{"node_info":{"unique_id":"model.shop.years"}},"info":{"code":"","level":"debug","msg":"Microbatch model model.shop.years has no batches to process (start=2027-01-01 00:00:00 UTC, end=2027-01-01 00:00:00 UTC)","name":"Generic","ts":"2026-11-30T01:28:49.392914Z"}}""",
+        LogMessage(
+            unique_id="model.shop.years",
+            level="debug",
+            text="Microbatch model model.shop.years has no batches to process"
+            " (start=2027-01-01 00:00:00 UTC, end=2027-01-01 00:00:00 UTC)",
+        ),
+    ),
+    # our teller around dbt 1: the same, batch by batch
+    (
+        rb"""{"info": {"name": "MicrobatchesPlanned", "level": "debug", "msg": ""}, "data": {"windows": [["2022-01-01T00:00:00+00:00", "2023-01-01T00:00:00+00:00"], ["2023-01-01T01:00:00+01:00", "2024-01-01T00:00:00+00:00"]], "node_info": {"unique_id": "model.shop.years"}}}""",
+        Planned(
+            unique_id="model.shop.years",
+            windows=((YEARS[0], YEARS[1]), (YEARS[1], YEARS[2])),
+        ),
+    ),
+    (
+        rb"""{"info": {"name": "MicrobatchBuilt", "level": "debug", "msg": ""}, "data": {"window": ["2022-01-01T00:00:00+00:00", "2023-01-01T00:00:00+00:00"], "node_info": {"unique_id": "model.shop.years"}}}""",
+        Built(unique_id="model.shop.years", window=(YEARS[0], YEARS[1])),
+    ),
     # dbt 2: a node begins
     (
         rb"""{"data":{"node_info":{"node_finished_at":"","node_started_at":"2026-11-21T19:02:14.415641Z","node_status":"started","unique_id":"model.shop.broken"}},"info":{"code":"Q024","level":"debug","msg":"Began running node model.shop.broken","name":"NodeStart","ts":"2026-11-21T19:02:14.415647Z"}}""",
@@ -37,7 +74,7 @@ LINES = [
     # dbt 2: a result line is for the log, NodeFinished follows
     (
         rb"""{"data":{"execution_time":1.1093426942825317,"node_info":{"node_finished_at":"2026-11-21T19:02:15.524983Z","node_started_at":"2026-11-21T19:02:14.415641Z","node_status":"error","unique_id":"model.shop.broken"},"status":"error"},"info":{"code":"Q012","level":"info","msg":"    Failed [  1.11s] model main.broken (table)","name":"LogModelResult","ts":"2026-11-21T19:02:15.525003Z"}}""",
-        Said(
+        LogMessage(
             unique_id="model.shop.broken",
             level="info",
             text="    Failed [  1.11s] model main.broken (table)",
@@ -185,7 +222,7 @@ LINES = [
     # dbt 1: said of a node at the end
     (
         rb"""{"data": {"msg": "Runtime Error in model broken (models/broken.sql)\n  Binder Error: Referenced column \"nothing_of_this_name\" not found in FROM clause!\n  Candidate bindings: \"letter\"", "node_info": {"node_finished_at": "", "node_started_at": "", "node_status": "None", "unique_id": "model.shop.broken"}}, "info": {"code": "Z024", "level": "error", "msg": "  Runtime Error in model broken (models/broken.sql)\n  Binder Error: Referenced column \"nothing_of_this_name\" not found in FROM clause!\n  Candidate bindings: \"letter\"", "name": "RunResultError", "ts": "2026-11-21T19:03:13.470764Z"}}""",
-        Said(unique_id="model.shop.broken", level="error", text="  " + BINDER),
+        LogMessage(unique_id="model.shop.broken", level="error", text="  " + BINDER),
     ),
 ]
 
@@ -206,7 +243,7 @@ def test_dbt_2_says_why_a_node_failed_in_a_line_before() -> None:
     said = reader.read(WHY)
     done = reader.read(FINISHED)
 
-    assert isinstance(said, Said)
+    assert isinstance(said, LogMessage)
     assert (said.unique_id, said.level) == ("model.shop.broken", "error")
     assert said.text.startswith(
         "[error] [DbDriverFailed (dbt1308)]: Database Error in model broken"
@@ -238,7 +275,7 @@ MICROBATCH = [
 def test_a_batch_of_a_microbatch_model_is_not_the_model() -> None:
     reader = Lines()
 
-    found = [line for line in map(reader.read, MICROBATCH) if not isinstance(line, Said)]
+    found = [line for line in map(reader.read, MICROBATCH) if not isinstance(line, LogMessage)]
 
     id = "model.shop.daily_partly"
     start, end = at("19:03:12.606290"), at("19:03:13.104800")
@@ -283,7 +320,7 @@ GARBLED = [
 
 @pytest.mark.parametrize(("line", "text"), GARBLED)
 def test_what_is_no_line_of_a_log_is_kept_as_text(line: bytes, text: str) -> None:
-    assert Lines().read(line) == Said(unique_id=None, level="warn", text=text)
+    assert Lines().read(line) == LogMessage(unique_id=None, level="warn", text=text)
 
 
 def test_of_a_huge_line_the_beginning_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -291,7 +328,9 @@ def test_of_a_huge_line_the_beginning_is_kept(monkeypatch: pytest.MonkeyPatch) -
 
     said = Lines().read(b"x" * 5_001)
 
-    assert said == Said(unique_id=None, level="warn", text="x" * 2_000 + "… (a line of 5001 bytes)")
+    assert said == LogMessage(
+        unique_id=None, level="warn", text="x" * 2_000 + "… (a line of 5001 bytes)"
+    )
 
 
 def test_an_empty_line_says_nothing() -> None:
@@ -348,7 +387,9 @@ def test_what_dbt_1_cannot_write_it_says_in_python() -> None:
     )
     assert reader.read(empty % b"NodeStart") is None
     sql = note("SQLQuery", f"{{'sql': 'select \\'a\\'\\n', 'node_info': {NODE}}}")
-    assert reader.read(sql) == Said(unique_id="model.shop.a", level="debug", text="select 'a'")
+    assert reader.read(sql) == LogMessage(
+        unique_id="model.shop.a", level="debug", text="select 'a'"
+    )
     # what is in it is no data: it is known by its result
     result = f"{{'status': <RunStatus.Error: 'error'>, 'node_info': {NODE}}}"
     assert reader.read(note("LogModelResult", result)) is None
@@ -373,3 +414,34 @@ def test_what_dbt_1_cannot_write_it_says_in_python() -> None:
 def test_a_note_that_cannot_be_read_says_nothing_of_a_node(data: str) -> None:
     found = Lines().read(note("NodeFinished", data))
     assert not isinstance(found, Began | Done)
+
+
+def told(name: str, level: str = "debug", status: str = "") -> bytes:
+    about: dict[str, object] = {"node_info": {"unique_id": "model.shop.years"}}
+    if status:
+        about["run_result"] = {"status": status}
+    info = {"name": name, "level": level, "msg": "no", "ts": "2026-11-21T01:00:00Z"}
+    return json.dumps({"info": info, "data": about}).encode()
+
+
+@pytest.mark.parametrize(
+    ("names", "unrendered"),
+    [
+        (("NodeCompiling", "error", "NodeExecuting"), True),  # as dbt 2 does
+        (("NodeCompiling", "error"), True),
+        (("NodeCompiling", "NodeExecuting", "error"), False),
+        # within dbt 1 each batch is rendered and executed, the first one may be built
+        (("NodeCompiling", "NodeExecuting", "NodeCompiling", "error"), False),
+        (("error",), False),  # nobody says what dbt was doing
+    ],
+)
+def test_what_failed_while_it_was_rendered_was_not_executed(
+    names: tuple[str, ...], unrendered: bool
+) -> None:
+    reader = Lines()
+    reader.read(told("NodeStart"))
+    for name in names:
+        reader.read(told("Generic", "error") if name == "error" else told(name))
+    done = reader.read(told("NodeFinished", status="error"))
+    assert isinstance(done, Done)
+    assert done.unrendered is unrendered

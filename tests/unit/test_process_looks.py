@@ -8,14 +8,25 @@ from pathlib import Path
 
 import pytest
 
-from dbtorch.adapters.dbt.process.entry import Entry
-from dbtorch.adapters.dbt.process.executable import Executable
-from dbtorch.adapters.dbt.process.looks import Looks, fitting, named, value_of
-from dbtorch.adapters.dbt.process.operation import Operation
-from dbtorch.adapters.steps.guard import Guard
-from dbtorch.core.checks import Newest, NullRate, RowCount, SameSchema, Watch
-from dbtorch.core.events import Attempt, Batch, Ended, Finished, Started
-from dbtorch.core.state import FailureClass, State
+from dbtorch.adapters.dbt.process.dbt_cli.executable import Executable
+from dbtorch.adapters.dbt.process.dbt_cli.launcher import Launcher
+from dbtorch.adapters.dbt.process.operations.operation import Operation
+from dbtorch.adapters.dbt.process.operations.relation_checks import (
+    RelationCheckBatch,
+    fitting,
+    named,
+    value_of,
+)
+from dbtorch.adapters.processes.orphan_reaper import Guard
+from dbtorch.core.checks.relation_checks import (
+    Newest,
+    NullRate,
+    RelationChecks,
+    RowCount,
+    SameSchema,
+)
+from dbtorch.core.model.events import Attempt, Batch, Ended, Finished, Started
+from dbtorch.core.model.state import FailureClass, State
 from tests.acceptance.workspace import eventually
 
 #: Speaks as dbt does: a query that has "nope" in it fails, and every value is 3.
@@ -60,16 +71,16 @@ class Stage:
         self.folder = folder
         self.told = queue.SimpleQueue()
         (folder / "dbt.py").write_text(DBT)
-        self.guard = Guard(grace=5, scratch=folder / "guard")
-        entry = Entry(executable="dbt", command=(sys.executable, str(folder / "dbt.py")))
+        self.guard = Guard(grace=5)
+        entry = Launcher(executable="dbt", command=(sys.executable, str(folder / "dbt.py")))
         dbt = Executable(entry, folder, {}, self.guard)
         self.watches = {
-            f"check.model.shop.{name}": Watch(relation=f"model.shop.{name}", checks=found)
+            f"check.model.shop.{name}": RelationChecks(relation=f"model.shop.{name}", checks=found)
             for name, found in checks.items()
         }
         self.batch = Batch(1, tuple(Attempt(id, 1) for id in self.watches))
         relations = {f"model.shop.{name}": named("", {"name": name}) for name in checks}
-        self.looks = Looks(
+        self.looks = RelationCheckBatch(
             self.batch,
             Operation(dbt, lambda: (), 5),
             self.watches,
@@ -184,7 +195,7 @@ def test_what_ends_after_an_interrupt_has_not_ended_well(stage):
     log = it.folder / f"{attempt.node_id}.log"
     done = threading.Thread(target=it.looks.follow)
     done.start()
-    assert eventually(lambda: log.is_file() and "ready" in log.read_text(), seconds=30)
+    assert eventually(lambda: log.is_file() and "ready" in log.read_text())
     it.looks.cancel(attempt)
     done.join()
     assert found(it.everything())["stubborn"].state is State.FAILED

@@ -8,8 +8,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbtorch.adapters.dbt.process.operation import arguments, bare, literal
-from dbtorch.adapters.dbt.process.sql import answer
+from dbtorch.adapters.dbt.process.operations.operation import arguments, bare, literal
+from dbtorch.adapters.dbt.process.operations.sql_step import answer
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbtorch.adapters.dbt.process.order import build_order
-from dbtorch.core.graph import Kind, Node
+from dbtorch.adapters.dbt.process.project.build_order import build_order
+from dbtorch.core.model.graph import Kind, Node
 from tests.unit.test_build_order import as_dbt_draws_it
 
 

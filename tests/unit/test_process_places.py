@@ -1,14 +1,14 @@
 """Places of dbts that are at work at the same time."""
 
-from dbtorch.adapters.dbt.process.places import Place, Places
-from dbtorch.adapters.dbt.process.words import Words
+from dbtorch.adapters.dbt.process.dbt_cli.args import DbtArgs
+from dbtorch.adapters.dbt.process.target_directories import TargetDirectories, TargetDirectory
 
-GIVEN = Words.of(("--project-dir", "p", "--target-path", "mine"))
+GIVEN = DbtArgs.of(("--project-dir", "p", "--target-path", "mine"))
 
 
 def test_who_is_alone_has_the_projects_own_place(tmp_path):
-    own = Place(tmp_path / "target")
-    places = Places(own, tmp_path / "beside")
+    own = TargetDirectory(tmp_path / "target")
+    places = TargetDirectories(own, tmp_path / "beside")
     for _ in range(2):
         place = places.take(1)
         assert place is places.of(1) is own
@@ -19,11 +19,11 @@ def test_who_is_alone_has_the_projects_own_place(tmp_path):
 
 
 def test_who_comes_meanwhile_has_another_with_what_dbt_has_parsed(tmp_path):
-    own = Place(tmp_path / "target")
+    own = TargetDirectory(tmp_path / "target")
     own.target_path.mkdir()
     (own.target_path / "partial_parse.msgpack").write_text("parsed")
     (own.target_path / "run_results.json").write_text("of the first")
-    places = Places(own, tmp_path / "beside")
+    places = TargetDirectories(own, tmp_path / "beside")
     first, second, third = (places.take(batch) for batch in (1, 2, 3))
     assert len({first, second, third}) == 3
     assert [path.name for path in second.target_path.iterdir()] == ["partial_parse.msgpack"]
@@ -40,8 +40,8 @@ def test_who_comes_meanwhile_has_another_with_what_dbt_has_parsed(tmp_path):
 
 
 def test_what_was_compiled_is_where_people_look_for_it(tmp_path):
-    own = Place(tmp_path / "target")
-    places = Places(own, tmp_path / "beside")
+    own = TargetDirectory(tmp_path / "target")
+    places = TargetDirectories(own, tmp_path / "beside")
     places.take(1)
     other = places.take(2)
     for place, name in ((own, "a"), (other, "b")):
@@ -56,8 +56,8 @@ def test_what_was_compiled_is_where_people_look_for_it(tmp_path):
 
 
 def test_the_own_one_is_left_alone_where_it_is_not_wanted(tmp_path):
-    own = Place(tmp_path / "target")
-    places = Places(own, tmp_path / "beside")
+    own = TargetDirectory(tmp_path / "target")
+    places = TargetDirectories(own, tmp_path / "beside")
     other = places.take(1, own=False)
     assert other.target_path.is_dir()
     assert other != own

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from dbtorch.adapters.dbt.process.results import read_results
-from dbtorch.ports import EngineError
+from dbtorch.adapters.dbt.process.dbt_cli.run_results import read_results
+from dbtorch.core.errors import EngineError
 
 SCHEMA = "https://schemas.getdbt.com/dbt/run-results/v6.json"
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from dbtorch.adapters.dbt.process.entry import Entry
-from dbtorch.adapters.dbt.process.executable import Executable
-from dbtorch.adapters.dbt.process.selections import Selections, named
-from dbtorch.adapters.dbt.process.words import Words
-from dbtorch.adapters.steps.guard import Guard
+from dbtorch.adapters.dbt.process.dbt_cli.args import DbtArgs
+from dbtorch.adapters.dbt.process.dbt_cli.executable import Executable
+from dbtorch.adapters.dbt.process.dbt_cli.launcher import Launcher
+from dbtorch.adapters.dbt.process.project.selections import Selections, named
+from dbtorch.adapters.processes.orphan_reaper import Guard
 
 #: Says how it was called, and that it found a model and its test.
 SCRIPT = """
@@ -92,8 +92,8 @@ def test_a_manifest_that_leaves_out_what_is_empty() -> None:
 @pytest.fixture
 def executable(tmp_path: Path) -> Iterator[Executable]:
     (tmp_path / "dbt.py").write_text(SCRIPT)
-    guard = Guard(grace=1.0, scratch=tmp_path / "guard", ask=signal.SIGINT)
-    entry = Entry(executable="dbt", command=(sys.executable, str(tmp_path / "dbt.py")))
+    guard = Guard(grace=1.0, ask=signal.SIGINT)
+    entry = Launcher(executable="dbt", command=(sys.executable, str(tmp_path / "dbt.py")))
     yield Executable(entry, tmp_path, os.environ, guard)
     guard.close()
 
@@ -104,7 +104,7 @@ def called(folder: Path) -> list[list[str]]:
 
 def test_each_dbt_that_is_asked_writes_by_itself(tmp_path: Path, executable: Executable) -> None:
     texts = ("orders", "tag:a", "tag:b", "selector:nightly", "nobody")
-    words = Words.of(("--target", "dev", "--target-path", "target", "--select", "orders"))
+    words = DbtArgs.of(("--target", "dev", "--target-path", "target", "--select", "orders"))
     selections = Selections(executable, words, tmp_path / "asked", MANIFEST)
     resolved, unreadable = selections.resolve(texts)
     assert resolved == {
@@ -128,7 +128,7 @@ def test_dbt_1_keeps_what_it_has_parsed_and_writes_nothing(
     tmp_path: Path, executable: Executable
 ) -> None:
     old = {**MANIFEST, "metadata": {"dbt_version": "1.11.2"}}
-    selections = Selections(executable, Words.of(()), tmp_path / "asked", old)
+    selections = Selections(executable, DbtArgs.of(()), tmp_path / "asked", old)
     assert selections.resolve(("tag:a", "broken(")) == (
         {"tag:a": {"model.shop.a"}},
         {"broken(": "no such method"},

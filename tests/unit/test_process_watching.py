@@ -1,6 +1,6 @@
 """What dbt's answer depends on, as far as files say it."""
 
-from dbtorch.adapters.dbt.process.watching import env_vars, watched
+from dbtorch.adapters.dbt.process.project.inputs import env_vars, watched
 
 
 def test_what_is_watched_is_what_dbt_reads(tmp_path):

@@ -5,12 +5,14 @@ import uuid
 
 import pytest
 
-from dbtorch.adapters.dbt.process.artifacts import Artifacts, choose
-from dbtorch.adapters.dbt.process.target import read_target, read_vars
-from dbtorch.adapters.dbt.process.words import Words
-from dbtorch.core.events import Changed
-from dbtorch.core.state import State
-from dbtorch.ports import EngineError
+from dbtorch.adapters.dbt.process.dbt_cli.args import DbtArgs
+from dbtorch.adapters.dbt.process.dbt_cli.artifacts import Artifacts, choose
+from dbtorch.adapters.dbt.process.dbt_cli.invocation import Invocation
+from dbtorch.adapters.dbt.process.project.target import read_target, read_vars
+from dbtorch.core.errors import EngineError
+from dbtorch.core.model.events import Changed
+from dbtorch.core.model.reason import Reason, ReasonKind
+from dbtorch.core.model.state import State
 from dbtorch.testing import FixedClock
 
 GIVEN = (
@@ -21,7 +23,7 @@ GIVEN = (
 
 
 def test_a_batch_is_chosen_by_ids_and_keeps_everything_else():
-    words = Words.of(GIVEN)
+    words = DbtArgs.of(GIVEN)
     assert words.batch("/chosen") == (
         *("--project-dir", "/shop", "--vars", "{x: 1}", "--defer"),
         *("--full-refresh", "--fail-fast", "--threads", "8"),
@@ -37,7 +39,7 @@ def test_a_batch_is_chosen_by_ids_and_keeps_everything_else():
 
 
 def test_what_was_asked_for_is_listed():
-    assert Words.of(GIVEN).listing() == (
+    assert DbtArgs.of(GIVEN).listing() == (
         *("--project-dir", "/shop", "--select", "tag:a", "--select", "b+", "--exclude", "c"),
         *("--resource-type", "model", "--indirect-selection", "cautious", "--vars", "{x: 1}"),
         *("--state", "old", "--defer"),
@@ -61,7 +63,7 @@ def target(tmp_path):
     (tmp_path / "profiles.yml").write_text(PROFILES)
 
     def read(*words, env=None):
-        found = Words.of(words)
+        found = DbtArgs.of(words)
         return read_target(found, PROJECT, cwd=tmp_path, base=tmp_path, env=env or {"N": "6"})
 
     return read
@@ -111,8 +113,8 @@ def test_what_is_wrong_with_a_target_is_one_sentence(target, words, env, said):
 
 
 def test_variables_of_the_project_and_of_the_command():
-    assert read_vars(Words.of(("--vars", "{b: 4}")), PROJECT)["a"] == 2
-    assert read_vars(Words.of(("--vars", "{b: 4}")), PROJECT)["b"] == 4
+    assert read_vars(DbtArgs.of(("--vars", "{b: 4}")), PROJECT)["a"] == 2
+    assert read_vars(DbtArgs.of(("--vars", "{b: 4}")), PROJECT)["b"] == 4
 
 
 def test_nodes_are_chosen_as_results_that_failed(tmp_path):
@@ -128,7 +130,7 @@ def test_nodes_are_chosen_as_results_that_failed(tmp_path):
 
 
 def test_artifacts_hold_the_last_result_of_every_node(tmp_path):
-    found = Artifacts()
+    found = Artifacts(Invocation((), {}))
     found.dbt_version = "2.0.9"
     found.adopt({"model.shop.a": {"status": "error"}, "source.shop.raw.x": {"source": {"s": 1}}})
     found.ended("model.shop.a", {"status": "success", "message": None, "unheard": "of"})
@@ -145,7 +147,7 @@ def test_artifacts_hold_the_last_result_of_every_node(tmp_path):
         before=State.PENDING,
         state=State.UPSTREAM_FAILED,
         at=FixedClock().now(),
-        reason="model.shop.z failed",
+        reason=Reason(ReasonKind.UPSTREAM_FAILED, ("model.shop.z",)),
     )
     found.skipped(left_out)
     found.ended("model.shop.c", {"status": "error"})  # it was called off, and says so later
@@ -163,3 +165,36 @@ def test_artifacts_hold_the_last_result_of_every_node(tmp_path):
     assert told["model.shop.b"]["compiled"] is None  # that was another attempt
     assert told["model.shop.c"]["message"] == "model.shop.z failed"
     assert json.loads((tmp_path / "sources.json").read_text())["results"] == [{"s": 1}]
+
+
+def test_artifacts_say_how_one_would_have_called_dbt():
+    asked = ("--select", "a", "--select", "b", "--full-refresh")
+    called = Invocation(asked, {"DBT_LOG_FORMAT": "json"}, flags={"use_colors": False})
+    one_test = {"which": "test", "select": ["result:error"]}
+    batch = {
+        "which": "build",
+        "select": ["result:error"],
+        "exclude": [],
+        "state": "/chosen",
+        "indirect_selection": "empty",
+        "log_level": "none",
+        "log_format": "text",
+        "use_colors": False,
+        "full_refresh": True,
+        "invocation_command": "dbt build --select …",
+    }
+    called.saw({"invocation_id": "1"}, one_test)
+    called.saw({"invocation_id": "2"}, batch)
+    called.saw({"invocation_id": "3"}, batch)
+    assert called.metadata == {"invocation_id": "2"}
+    assert called.told() == {
+        "which": "build",
+        "select": ["a", "b"],
+        "exclude": [],
+        "indirect_selection": "eager",
+        "log_level": "info",
+        "log_format": "json",
+        "use_colors": False,
+        "full_refresh": True,
+        "invocation_command": "dbt build --select a b --full-refresh",
+    }

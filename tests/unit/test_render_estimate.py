@@ -2,9 +2,9 @@
 
 import pytest
 
-from dbtorch.cli.render.estimate import Estimate
-from dbtorch.cli.render.progress import Progress
-from dbtorch.core.policy import Policy
+from dbtorch.cli.live.estimate import Estimate
+from dbtorch.cli.live.progress import Progress
+from dbtorch.core.model.policy import Policy
 from tests.unit.story import NOON, SHOP, Told, model, plan, record
 
 

@@ -5,12 +5,12 @@ import re
 
 import pytest
 
-from dbtorch.cli.graph_text import graph_text
-from dbtorch.cli.plan_text import plan_text
-from dbtorch.cli.render.forecast import forecast
-from dbtorch.core.graph import Graph, Kind, Node
+from dbtorch.cli.text.graph import graph_text
+from dbtorch.cli.text.plan import plan_text
+from dbtorch.core.model.graph import Graph, Kind, Node
+from dbtorch.core.model.policy import Policy, Retry
 from dbtorch.core.plan import THREADS
-from dbtorch.core.policy import Policy, Retry
+from dbtorch.core.run.simulation import forecast
 from tests.unit.story import SHOP, model, plan, step
 
 

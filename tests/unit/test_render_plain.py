@@ -7,13 +7,15 @@ from datetime import UTC, timedelta
 
 import pytest
 
-from dbtorch.cli.render.json_lines import JsonLines
-from dbtorch.cli.render.output import Output
-from dbtorch.cli.render.plain import PlainLines
-from dbtorch.cli.render.summary_text import summary_text
-from dbtorch.cli.render.words import ago, calm, first_line, gist, many, took, without_login
-from dbtorch.core.state import State
-from dbtorch.core.summary import summarize
+from dbtorch.cli.live.json_lines import JsonLines
+from dbtorch.cli.live.output import Output
+from dbtorch.cli.live.plain_lines import PlainLines
+from dbtorch.cli.text.summary import summary_text
+from dbtorch.core.failures.message import first_line, gist
+from dbtorch.core.history.summary import summarize
+from dbtorch.core.model.reason import Reason, ReasonKind
+from dbtorch.core.model.state import State
+from dbtorch.core.text.phrases import ago, calm, many, took, without_login
 from dbtorch.testing import FixedClock
 from tests.unit.story import LOST, NOON, Told, broken_shop, model, plan
 
@@ -22,7 +24,7 @@ def played(told, renderer_of, stream=None):
     """What a renderer wrote about a run."""
     stream = stream or io.StringIO()
     renderer = renderer_of(Output(stream), FixedClock(NOON))
-    renderer.start(told.plan, told.record, None)
+    renderer.start(told.plan, told.record)
     for now, changes in told.turns:
         renderer.changed(changes)
         renderer.tick(now)
@@ -35,17 +37,17 @@ def plain(output, clock):
 
 def test_a_log_has_one_line_per_end_retry_and_failure():
     assert played(broken_shop(), plain).splitlines() == [
-        "12:00:00  START  9 nodes on target dev, pipeline daily, run 20260301T120000Z-aaaaaa",
-        "12:00:01  RETRY  step ingest_rates       1.00s  [0/9]  attempt 1 of 3, next in 0s: connection lost",
+        "12:00:00  START  9 nodes on target dev, pipeline daily, times in UTC, run 20260301T120000Z-aaaaaa",
+        "12:00:01  RETRY  step ingest_rates       1.00s  [0/9]  attempt 1 of 3, next at once: connection lost",
         "12:00:02  OK     step ingest_rates       1.00s  [1/9]  attempt 2",
         "12:00:04  OK     model stg_rates         1.00s  [2/9]",
         "12:00:06  OK     step ingest_orders      6.00s  [3/9]",
         "12:00:07  OK     model stg_orders        1.00s  [4/9]",
         "12:00:08  WARN   test not_null_orders    1.00s  [5/9]  Got 3 results, configured to warn if != 0",
         '12:00:10  FAIL   model fct_orders        2.50s  [6/9]  attempt 1 of 1: Binder Error: column "amont" not found',
-        "12:00:10  BLOCK  model fct_kpis                 [7/9]  model.shop.fct_orders failed",
-        "12:00:10  BLOCK  test unique_kpis               [8/9]  model.shop.fct_orders failed",
-        "12:00:10  BLOCK  step export_kpis               [9/9]  model.shop.fct_orders failed",
+        "12:00:10  UPSTREAM  model fct_kpis              [7/9]  model.shop.fct_orders failed",
+        "12:00:10  UPSTREAM  test unique_kpis            [8/9]  model.shop.fct_orders failed",
+        "12:00:10  UPSTREAM  step export_kpis            [9/9]  model.shop.fct_orders failed",
     ]
 
 
@@ -60,7 +62,7 @@ def test_a_node_that_takes_its_time_is_mentioned_less_and_less_often():
     told = Told(seconds={"step.ingest_orders": [3000.0]}, until=NOON + timedelta(minutes=30))
     stream = io.StringIO()
     view = plain(Output(stream), FixedClock(NOON))
-    view.start(told.plan, told.record, None)
+    view.start(told.plan, told.record)
     view.changed(told.changes)
     for second in range(1, 1801):
         view.tick(NOON + timedelta(seconds=second))
@@ -75,9 +77,9 @@ def test_a_cancelled_run_does_not_list_what_never_started():
     told = Told(seconds={"step.ingest_orders": [100.0]}, until=NOON + timedelta(seconds=3))
     stream = io.StringIO()
     view = plain(Output(stream), FixedClock(NOON))
-    view.start(told.plan, told.record, None)
+    view.start(told.plan, told.record)
     view.changed(told.changes)
-    view.changed(told.run.cancel("the run got SIGINT", told.now))
+    view.changed(told.run.cancel(Reason(ReasonKind.SIGNAL, text="SIGINT"), told.now))
     (line,) = [line for line in stream.getvalue().splitlines() if "STOP" in line]
     assert line.startswith("12:00:03  STOP   6 nodes ")
     assert line.endswith("not started: the run got SIGINT")
@@ -93,9 +95,9 @@ def test_a_run_that_is_planned_anew_keeps_what_it_has():
     stream = io.StringIO()
     view = plain(Output(stream), FixedClock(NOON))
     told = Told(until=NOON + timedelta(seconds=3))
-    view.start(told.plan, told.record, None)
+    view.start(told.plan, told.record)
     view.changed(told.changes)
-    view.start(told.plan, told.record, None)
+    view.start(told.plan, told.record)
     assert "9 nodes on target dev, 3 done before" in stream.getvalue()
 
 
@@ -104,7 +106,7 @@ def test_every_json_line_is_an_object_with_time_event_and_run():
     stream = io.StringIO()
     view = JsonLines(Output(stream), FixedClock(NOON))
     view.note("early", level="warning")
-    view.start(told.plan, told.record, None)
+    view.start(told.plan, told.record)
     view.changed(told.changes)
     view.finish(summarize(told.kept()))
     found = [json.loads(line) for line in stream.getvalue().splitlines()]
@@ -128,7 +130,7 @@ def test_json_lines_are_one_line_whatever_a_message_holds():
     told = Told(a_plan=plan([model("m")], []))
     stream = io.StringIO()
     view = JsonLines(Output(stream), FixedClock(NOON))
-    view.start(told.plan, told.record, None)
+    view.start(told.plan, told.record)
     view.note(nasty, level="info")
     assert json.loads(stream.getvalue().splitlines()[-1])["message"] == nasty
 
@@ -140,10 +142,10 @@ def test_the_summary_of_a_failed_run_tells_what_to_do():
     assert "owner    ana" in text
     assert "runbook  docs/fct.md" in text
     assert "log      /x/model.shop.fct_orders/1.log" in text
-    assert "blocked  3 nodes: fct_kpis, export_kpis, unique_kpis" in text
-    assert "3 nodes skipped: model.shop.fct_orders failed" in text
-    assert "Succeeded after a retry: ingest_rates (attempt 2)" in text
-    assert "Critical path: 10.5s, 91% of the wall time: ingest_orders (6.00s) > " in text
+    assert "behind   2 nodes upstream failed: fct_kpis, export_kpis" in text
+    assert "3 nodes upstream failed: model.shop.fct_orders failed" in text
+    assert "Succeeded after a retry: step ingest_rates (attempt 2)" in text
+    assert "Critical path: 10.5s, 91% of the wall time: step ing" in text
     assert "dbtorch retry --project-dir 'my shop'" in text
     assert "dbtorch logs latest fct_orders --project-dir 'my shop'" in text
     assert "\x1b" not in text
@@ -152,10 +154,8 @@ def test_the_summary_of_a_failed_run_tells_what_to_do():
 def test_the_summary_of_a_green_run_is_short():
     text = summary_text(summarize(Told(command=("dbtorch", "run", "-t", "ci")).kept()))
     slowest, critical, *end = text.splitlines()
-    assert slowest.startswith("Slowest nodes: ingest_orders (1.00s), ")
-    assert critical.startswith(
-        "Critical path: 7.00s, 88% of the wall time: ingest_orders (1.00s) >"
-    )
+    assert slowest.startswith("Slowest nodes: step ingest_orders (1.00s), ")
+    assert critical.startswith("Critical path: 7.00s, 88% of the wall time: step ingest_")
     assert end == [
         "",
         "Run 20260301T120000Z-aaaaaa succeeded in 8.00s",
@@ -172,15 +172,15 @@ def test_five_hundred_skipped_nodes_are_one_line():
     edges = [("model.shop.root", node.id) for node in blocked]
     told = Told({"model.shop.root": [LOST] * 3}, a_plan=plan([model("root"), *blocked], edges))
     text = summary_text(summarize(told.kept()))
-    assert "  500 nodes skipped: model.shop.root failed\n" in text
-    assert "blocked  500 nodes: m0, m1, m2, m3, m4 and 495 more" in text
+    assert "  500 nodes upstream failed: model.shop.root failed\n" in text
+    assert "behind   500 nodes upstream failed: m0, m1, m2, m3, m4 and 495 more" in text
     assert len(text.splitlines()) < 30
 
 
 def test_a_session_that_failed_is_called_dbt_session():
     text = summary_text(summarize(Told({"session.open": [LOST, LOST]}).kept()))
     assert "FAIL  dbt session\n" in text
-    assert "7 nodes skipped: the dbt session failed" in text
+    assert "7 nodes upstream failed: the dbt session failed" in text
     assert "dbtorch logs latest session.open" in text
 
 
@@ -258,8 +258,8 @@ def test_a_line_takes_no_orders_for_the_terminal():
     assert first_line("x" * 300, 10) == "xxxxxxx..."
 
 
-def test_states_of_a_line_have_marks_of_one_width():
-    from dbtorch.cli.render.words import MARKS
+def test_every_state_a_node_ends_in_has_a_mark():
+    from dbtorch.cli.text.words import MARKS
 
-    assert max(len(mark) for mark in MARKS.values()) == 5
+    assert [mark for mark in MARKS.values() if len(mark) > 5] == ["UPSTREAM"]
     assert all(state in MARKS for state in State if state.final)

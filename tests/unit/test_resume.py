@@ -5,17 +5,18 @@ from dataclasses import replace
 import pytest
 
 from dbtorch.app.marking import mark
-from dbtorch.app.resume import Wish, differences, is_marked, outputs, resume
-from dbtorch.core.events import Attempt
-from dbtorch.core.graph import Kind, Node
-from dbtorch.core.history import AttemptRecord, NodeRecord, RunRecord, Transition
+from dbtorch.app.resume import ResumeSpec, built, differences, is_marked, outputs, resume, unwatched
+from dbtorch.core.history.records import AttemptRecord, NodeRecord, RunRecord, Transition
+from dbtorch.core.model.events import NOTHING_EXECUTED, Attempt
+from dbtorch.core.model.graph import Graph, Kind, Node
+from dbtorch.core.model.policy import OnFailure, Policy, Retry
+from dbtorch.core.model.reason import Reason, ReasonKind
+from dbtorch.core.model.state import FailureClass, RunState, State
 from dbtorch.core.plan import Plan, with_session
-from dbtorch.core.policy import OnFailure, Policy, Retry
-from dbtorch.core.run import Run
-from dbtorch.core.state import FailureClass, RunState, State
+from dbtorch.core.run.machine import Run
 from tests.stores import NOON, after
 
-LOST = "lost: the supervisor (pid 7 on box) was gone"
+LOST = Reason(ReasonKind.SUPERVISOR_LOST, text="pid 7 on box")
 
 #: load -> orders -> t (a test) -> report; orders -> report; beside it a bystander.
 KINDS = {
@@ -81,7 +82,7 @@ def attempts(state):
 def marked(run, id, state):
     """The run after somebody has marked a node."""
     (node,) = [node for node in run.nodes if node.id == id]
-    said = mark(run, node, state, "marked", after(50))
+    said = mark(run, node, state, Reason(ReasonKind.MARKED, text="failed"), after(50))
     (change,) = [change for change in said.changes if change.node_id == id]
     nodes = tuple(replace(n, state=change.state) if n is node else n for n in run.nodes)
     return replace(run, nodes=nodes, state=said.run_state)
@@ -89,7 +90,7 @@ def marked(run, id, state):
 
 def executed(resumed, plan):
     """What a run executes that goes on like this, everything going well; ends of dbt left out."""
-    from dbtorch.core.events import Finished
+    from dbtorch.core.model.events import Finished
     from dbtorch.testing import SUCCEEDS
 
     run = Run(plan, random=lambda: 0.5, prior=resumed.prior)
@@ -130,7 +131,7 @@ ALL = {"load", "orders", "t", "report", "bystander"}
 def test_what_did_not_succeed_runs_again_with_what_depends_on_it(states, again):
     plan = a_plan()
     earlier = a_run(**states)
-    resumed = resume(earlier, plan, Wish(), NOW)
+    resumed = resume(earlier, plan, ResumeSpec(), NOW)
     # an attempt that had not begun was none
     tries = {node.id: len(node.attempts) - (node.state == "queued") for node in earlier.nodes}
     assert executed(resumed, plan) == {id: tries[id] + 1 for id in again}
@@ -139,7 +140,7 @@ def test_what_did_not_succeed_runs_again_with_what_depends_on_it(states, again):
 
 
 def test_what_had_begun_is_lost_at_the_last_sign_of_life():
-    resumed = resume(a_run(load="queued", orders="running"), a_plan(), Wish(), NOW)
+    resumed = resume(a_run(load="queued", orders="running"), a_plan(), ResumeSpec(), NOW)
     lost = [change for change in resumed.changes if change.state is State.FAILED]
     assert [(c.node_id, c.attempt, c.at, c.reason) for c in lost] == [
         ("load", 1, after(5), LOST),  # a step may have begun without anybody having heard of it
@@ -156,7 +157,7 @@ def test_what_had_begun_is_lost_at_the_last_sign_of_life():
 
 
 def test_what_dbt_had_not_begun_waits_as_before():
-    resumed = resume(a_run(report="queued"), a_plan(), Wish(), NOW)
+    resumed = resume(a_run(report="queued"), a_plan(), ResumeSpec(), NOW)
     (change,) = [change for change in resumed.changes if change.node_id == "report"]
     assert (change.before, change.state) == (State.QUEUED, State.PENDING)
     assert (change.attempt, change.at, change.reason) == (0, after(5), LOST)
@@ -178,19 +179,19 @@ def test_what_dbt_had_not_begun_waits_as_before():
 )
 def test_what_has_changed_runs_again_and_says_why(checksums, again, changed):
     plan = a_plan(**checksums)
-    resumed = resume(a_run(), plan, Wish(), NOW)
+    resumed = resume(a_run(), plan, ResumeSpec(), NOW)
     assert executed(resumed, plan).keys() == again
     assert resumed.changed == changed
     reasons = {change.node_id: change.reason for change in resumed.changes}
     for id in changed:
         where = "step load" if id == "load" else f"models/{id}.sql"
-        assert reasons[id] == f"changed since it succeeded: {where}"
+        assert reasons[id] == Reason(ReasonKind.CODE_CHANGED, text=where)
     if "t" in again and "orders" in changed:
-        assert reasons["t"] == "orders runs again"
+        assert reasons["t"] == Reason(ReasonKind.UPSTREAM_RUNS_AGAIN, ("orders",))
 
 
 def test_what_stays_keeps_the_code_it_ran_with():
-    wish = Wish(again=frozenset({"report"}), nothing_else=True)
+    wish = ResumeSpec(again=frozenset({"report"}), nothing_else=True)
     resumed = resume(a_run(), a_plan(orders="2", report="2"), wish, NOW)
     assert {node.id: node.checksum for node in resumed.nodes if node.checksum} == {
         "load": "1",
@@ -201,15 +202,18 @@ def test_what_stays_keeps_the_code_it_ran_with():
     }
 
 
-def test_new_nodes_run_and_those_that_have_gone_are_left_alone():
+def test_new_nodes_run_and_those_that_have_gone_are_told_once():
     kinds = {**{id: KINDS[id] for id in ("load", "orders", "t")}, "fresh": Kind.MODEL}
     plan = a_plan(kinds=kinds, edges=EDGES[:2])
-    resumed = resume(a_run(report="failed", bystander="pending"), plan, Wish(), NOW)
+    resumed = resume(a_run(report="failed", bystander="pending"), plan, ResumeSpec(), NOW)
     assert executed(resumed, plan) == {"fresh": 1}
     assert resumed.gone == ("report", "bystander")
     gone = {change.node_id: (change.state, change.reason) for change in resumed.changes}
-    assert "report" not in gone
-    assert gone["bystander"] == (State.SKIPPED, "no longer part of the run")
+    told = (State.REMOVED, Reason(ReasonKind.REMOVED))
+    assert gone["report"] == gone["bystander"] == told
+    again = resume(a_run(report="removed", bystander="removed"), plan, ResumeSpec(), NOW)
+    assert again.gone == ()
+    assert not {"report", "bystander"} & {change.node_id for change in again.changes}
     assert differences(a_run(), plan.graph) == [
         "models/fresh.sql (new)",
         "models/bystander.sql (gone)",
@@ -230,23 +234,23 @@ def test_code_is_the_same_or_is_named():
     ("states", "wish", "again"),
     [
         # from a node: it, what is after it, and what did not succeed
-        ({}, Wish(again=frozenset({"orders"})), {"orders", "t", "report"}),
-        ({"bystander": "failed"}, Wish(again=frozenset({"report"})), {"report", "bystander"}),
+        ({}, ResumeSpec(again=frozenset({"orders"})), {"orders", "t", "report"}),
+        ({"bystander": "failed"}, ResumeSpec(again=frozenset({"report"})), {"report", "bystander"}),
         # rerun: what is selected and what depends on it, and nothing else
-        ({}, Wish(again=frozenset({"orders"}), nothing_else=True), {"orders", "t", "report"}),
-        ({"bystander": "failed"}, Wish(again=frozenset({"report"}), nothing_else=True), {"report"}),
+        ({}, ResumeSpec(again=frozenset({"orders"}), nothing_else=True), {"orders", "t", "report"}),
+        ({"bystander": "failed"}, ResumeSpec(again=frozenset({"report"}), nothing_else=True), {"report"}),
         # excluded: it stays, and what depends on it alone does
-        ({}, Wish(again=frozenset({"orders"}), never=frozenset({"report"}), nothing_else=True),
+        ({}, ResumeSpec(again=frozenset({"orders"}), never=frozenset({"report"}), nothing_else=True),
          {"orders", "t"}),
-        ({}, Wish(again=frozenset({"t"}), nothing_else=True), {"t"}),
+        ({}, ResumeSpec(again=frozenset({"t"}), nothing_else=True), {"t"}),
         # what never ended is run, or the run would never end
-        ({"bystander": "running"}, Wish(again=frozenset({"report"}), nothing_else=True),
+        ({"bystander": "running"}, ResumeSpec(again=frozenset({"report"}), nothing_else=True),
          {"report", "bystander"}),
         # behind a failure that stays nothing can run
-        ({"orders": "failed", **BLOCKED}, Wish(again=frozenset({"report"}), nothing_else=True),
+        ({"orders": "failed", **BLOCKED}, ResumeSpec(again=frozenset({"report"}), nothing_else=True),
          set()),
         ({"load": "failed", "orders": "pending", "t": "pending", "report": "pending"},
-         Wish(again=frozenset({"bystander"}), nothing_else=True), {"bystander"}),
+         ResumeSpec(again=frozenset({"bystander"}), nothing_else=True), {"bystander"}),
     ],
 )  # fmt: skip
 def test_a_part_of_a_run_is_run_again(states, wish, again):
@@ -256,7 +260,7 @@ def test_a_part_of_a_run_is_run_again(states, wish, again):
 
 
 def test_what_stays_behind_a_failure_says_which():
-    wish = Wish(again=frozenset({"report", "bystander"}), nothing_else=True)
+    wish = ResumeSpec(again=frozenset({"report", "bystander"}), nothing_else=True)
     resumed = resume(a_run(orders="failed", **BLOCKED), a_plan(), wish, NOW)
     assert resumed.blocked == {"report": "orders"}
     assert {change.node_id for change in resumed.changes} == {
@@ -268,7 +272,7 @@ def test_what_stays_behind_a_failure_says_which():
 
 def test_a_failure_that_does_not_block_does_not_block_a_rerun():
     plan = a_plan(policies={"orders": Policy(on_failure=OnFailure.CONTINUE)})
-    wish = Wish(again=frozenset({"report"}), nothing_else=True)
+    wish = ResumeSpec(again=frozenset({"report"}), nothing_else=True)
     resumed = resume(a_run(orders="failed"), plan, wish, NOW)
     assert executed(resumed, plan).keys() == {"report"}
 
@@ -292,26 +296,26 @@ def test_a_retry_goes_on_from_what_was_marked(states, id, state, becomes, again)
     plan = a_plan()
     run = marked(a_run(**states), id, State(state))
     assert run.state == becomes
-    assert executed(resume(run, plan, Wish(), NOW), plan).keys() == again
+    assert executed(resume(run, plan, ResumeSpec(), NOW), plan).keys() == again
 
 
 def test_a_mark_says_how_the_data_is_whatever_the_code():
     plan = a_plan(orders="2")
     run = marked(a_run(orders="failed", **BLOCKED), "orders", State.SUCCESS)
-    assert executed(resume(run, plan, Wish(), NOW), plan).keys() == {"t", "report"}
+    assert executed(resume(run, plan, ResumeSpec(), NOW), plan).keys() == {"t", "report"}
 
 
 def test_a_mark_on_an_interrupted_run_takes_it_over_and_leaves_it_interrupted():
     run = replace(a_run(orders="running", report="pending", t="pending"), state=RunState.RUNNING)
     (node,) = [node for node in run.nodes if node.id == "report"]
-    said = mark(run, node, State.SUCCESS, "by hand", after(50))
+    said = mark(run, node, State.SUCCESS, Reason(ReasonKind.MARKED, text="by hand"), after(50))
     assert said.run_state is RunState.RUNNING
     assert [(c.node_id, c.before, c.state) for c in said.changes] == [
         ("orders", State.RUNNING, State.FAILED),
         ("report", State.PENDING, State.SUCCESS),
     ]
     (node,) = [node for node in run.nodes if node.id == "orders"]
-    said = mark(run, node, State.SUCCESS, "by hand", after(50))
+    said = mark(run, node, State.SUCCESS, Reason(ReasonKind.MARKED, text="by hand"), after(50))
     assert [(c.before, c.state) for c in said.changes] == [
         (State.RUNNING, State.FAILED),
         (State.FAILED, State.SUCCESS),
@@ -322,7 +326,7 @@ def test_results_of_what_stays_say_what_dbt_saw():
     run = a_run(report="failed", t="failed", bystander="upstream_failed")
     run = marked(marked(run, "report", State.SUCCESS), "orders", State.FAILED)
     assert is_marked(next(node for node in run.nodes if node.id == "report"))
-    wish = Wish(again=frozenset({"load"}), never=frozenset(ALL) - {"load"}, nothing_else=True)
+    wish = ResumeSpec(again=frozenset({"load"}), never=frozenset(ALL) - {"load"}, nothing_else=True)
     found = resume(run, a_plan(), wish, NOW).results
     assert {id: result["status"] for id, result in found.items()} == {
         "orders": "error",  # dbt saw a success, and somebody knows better
@@ -363,6 +367,109 @@ def test_a_source_is_checked_anew_before_what_runs_again(source, orders, report,
         id="raw", kind=Kind.SOURCE, name="raw", state=State(source), attempts=(checked,)
     )
     earlier = replace(earlier, nodes=(*earlier.nodes, raw))
-    resumed = resume(earlier, a_plan(**OVER_A_SOURCE), Wish(), NOON)
+    resumed = resume(earlier, a_plan(**OVER_A_SOURCE), ResumeSpec(), NOON)
     back = {change.node_id for change in resumed.changes if change.state is State.PENDING}
     assert {id for id in back if not id.startswith("session.")} == again
+
+
+@pytest.mark.parametrize(
+    ("states", "wish", "anew"),
+    [
+        ({"report": "failed"}, ResumeSpec(), set()),
+        ({"report": "pending"}, ResumeSpec(), set()),
+        ({"t": "failed", "report": "upstream_failed"}, ResumeSpec(), set()),
+        ({"orders": "failed", **BLOCKED}, ResumeSpec(), {"t", "report"}),
+        ({"load": "failed", "report": "failed"}, ResumeSpec(), {"orders", "t", "report"}),
+        ({}, ResumeSpec(again=frozenset({"report"})), {"report"}),
+    ],
+)
+def test_what_was_done_or_builds_on_what_runs_again_begins_anew(states, wish, anew):
+    resumed = resume(a_run(**states), a_plan(), wish, NOW)
+    assert resumed.anew == anew
+
+
+def unwatched_run(**states):
+    """A run of which some engine has built microbatch models without waiting to be heard."""
+    return replace(a_run(**states), options={"unwatched_microbatches": ["orders", "report"]})
+
+
+@pytest.mark.parametrize(
+    ("states", "unsettled"),
+    [
+        ({}, set()),
+        ({"orders": "failed", **BLOCKED}, {"orders"}),
+        ({"orders": "running", "t": "pending", "report": "pending"}, {"orders"}),
+        ({"orders": "queued", "t": "queued", "report": "pending"}, {"orders"}),
+        ({"t": "failed", "report": "cancelled"}, {"report"}),
+    ],
+)
+def test_what_may_be_built_in_part_is_not_taken_for_untouched(states, unsettled):
+    resumed = resume(unwatched_run(**states), a_plan(), ResumeSpec(), NOW)
+    assert resumed.unsettled == unsettled
+    assert resume(a_run(**states), a_plan(), ResumeSpec(), NOW).unsettled == set()
+
+
+def test_what_failed_before_anything_of_it_was_executed_is_as_it_was():
+    run = unwatched_run(orders="failed")
+    orders = run.nodes[next(n for n, node in enumerate(run.nodes) if node.id == "orders")]
+    tried = orders.attempts[0]
+    unseen = replace(tried, details={**tried.details, NOTHING_EXECUTED: True})
+
+    def unsettled(*attempts, gone=frozenset()):
+        nodes = [replace(n, attempts=attempts) if n.id == "orders" else n for n in run.nodes]
+        earlier = replace(run, nodes=tuple(nodes))
+        return resume(earlier, a_plan(), ResumeSpec(gone=gone), NOW).unsettled
+
+    assert unsettled(unseen, unseen) == set()
+    assert unsettled(tried, unseen) == {"orders"}
+    assert unsettled(tried, gone=frozenset({"orders"})) == set()  # all of it is to be built
+
+
+def test_of_a_microbatch_model_that_failed_what_is_built_counts_unless_its_relation_is_gone():
+    run, plan = a_run(orders="failed"), a_plan()
+    nodes = [replace(n, splits=n.id == "orders") for n in plan.graph.nodes.values()]
+    plan = replace(plan, graph=Graph(nodes, EDGES))
+    run = replace(run, nodes=tuple(replace(n, materialized="incremental") for n in run.nodes))
+    assert "orders" in built(run, plan.graph)
+    assert "orders" not in built(run, a_plan().graph)
+    assert "orders" not in resume(run, plan, ResumeSpec(), NOW).anew
+    assert "orders" in resume(run, plan, ResumeSpec(gone=frozenset({"orders"})), NOW).anew
+
+
+def test_who_builds_microbatch_models_unwatched_is_kept_with_the_run():
+    plan = a_plan()
+    nodes = [replace(n, splits=n.id in ("orders", "t")) for n in plan.graph.nodes.values()]
+    plan = replace(plan, graph=Graph(nodes, EDGES))
+    assert unwatched(None, plan) == {}
+    assert unwatched(unwatched_run(), plan) == unwatched_run().options
+    found = unwatched(unwatched_run(), replace(plan, batches=2))
+    assert found == {"unwatched_microbatches": ["orders", "report", "t"]}
+
+
+def test_what_was_dropped_since_runs_again_with_what_comes_after_it():
+    run = a_run(bystander="failed")
+    nodes = [replace(n, materialized="table" if n.id == "orders" else "mine") for n in run.nodes]
+    run = replace(run, nodes=tuple(nodes))
+    plan = a_plan()
+    assert built(run, plan.graph) == ["orders"]
+    resumed = resume(run, plan, ResumeSpec(gone=frozenset({"orders"})), NOW)
+    reasons = {change.node_id: change.reason.kind for change in resumed.changes}
+    assert reasons["orders"] is ReasonKind.RELATION_GONE
+    assert reasons["report"] is ReasonKind.UPSTREAM_RUNS_AGAIN
+    assert executed(resumed, plan).keys() == {"orders", "t", "report", "bystander"}
+    failed = replace(run, nodes=tuple(replace(n, attempts=attempts(State.FAILED)) for n in nodes))
+    assert built(failed, plan.graph) == []  # a person has said that it is done
+
+
+def test_what_dbt_contradicted_runs_again_with_what_depends_on_it():
+    earlier = a_run(**{"session.close": "failed"})
+    why = Reason(ReasonKind.CONTRADICTED, ("orders", "of_another_time"), "dbt wrote error")
+    nodes = tuple(
+        replace(node, reason=why) if node.id == "session.close" else node for node in earlier.nodes
+    )
+    plan = a_plan()
+    resumed = resume(replace(earlier, nodes=nodes), plan, ResumeSpec(), NOW)
+    assert executed(resumed, plan) == {"orders": 2, "t": 2, "report": 2}
+    (change,) = [change for change in resumed.changes if change.node_id == "orders"]
+    assert (change.state, change.reason.kind) == (State.PENDING, ReasonKind.CONTRADICTED)
+    assert not executed(resume(earlier, plan, ResumeSpec(), NOW), plan)  # nothing is in doubt

@@ -4,13 +4,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from dbtorch.core.events import Attempt, Batch, Ended, Finished, Outcome, Started
-from dbtorch.core.graph import Graph, Kind, Node
+from dbtorch.core.model.events import Attempt, Batch, Ended, Finished, Outcome, Started
+from dbtorch.core.model.graph import Graph, Kind, Node
+from dbtorch.core.model.policy import Breaker, OnFailure, Policy, Retry, Trigger
+from dbtorch.core.model.reason import FAIL_FAST, Reason, ReasonKind
+from dbtorch.core.model.state import FailureClass, RunState, State
 from dbtorch.core.plan import SESSION_CLOSE, SESSION_OPEN, STEPS, THREADS, Plan, with_session
-from dbtorch.core.policy import Breaker, OnFailure, Policy, Retry, Trigger
-from dbtorch.core.run import Prior, Run
-from dbtorch.core.state import FailureClass, RunState, State
-from dbtorch.core.stopping import FAIL_FAST
+from dbtorch.core.run.machine import PreviousState, Run
 from dbtorch.testing import SUCCEEDS, FixedClock, fails
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -85,7 +85,8 @@ def test_a_skip_is_handed_on_with_its_cause():
     run.due(NOW)
     changes = finish(run, "a", Outcome(state=State.SKIPPED, message="no URL"))
     assert [change.state for change in changes] == [State.SKIPPED] * 3
-    assert changes[2].reason == "a was skipped"
+    assert changes[2].reason == Reason(ReasonKind.UPSTREAM_SKIPPED, ("a",))
+    assert str(changes[2].reason) == "a was skipped"
     assert run.state is RunState.SUCCESS
 
 
@@ -177,7 +178,8 @@ def test_an_attempt_that_takes_too_long_is_cancelled_and_counts_as_a_timeout():
     assert run.due(late).cancels == ()
     (change,) = run.record(Finished(Attempt("a", 1), fails("interrupted")), late)
     assert change.outcome.failure_class is FailureClass.TIMEOUT
-    assert change.reason == "timed out after 10 s"
+    assert change.reason == Reason(ReasonKind.TIMEOUT, text="10 s")
+    assert str(change.reason) == change.outcome.message == "timed out after 10 s"
 
 
 def test_success_that_came_just_before_the_cancel_stays_a_success():
@@ -197,7 +199,7 @@ def test_cancelling_leaves_out_what_waits_and_stops_what_runs():
         policies={id: Policy(slots={THREADS: 1}) for id in "abc"},
     )
     run.due(NOW)
-    changes = run.cancel("the run got SIGINT", NOW)
+    changes = run.cancel(Reason(ReasonKind.SIGNAL, text="SIGINT"), NOW)
     assert {change.node_id for change in changes} == {"b", "c"}
     assert run.due(NOW).cancels == (Attempt("a", 1),)
     finish(run, "a", fails("interrupted"))
@@ -208,26 +210,37 @@ def test_cancelling_leaves_out_what_waits_and_stops_what_runs():
 def test_a_cancelled_node_takes_along_what_depends_on_it_and_nothing_else():
     run = a_run("abcd", [("a", "b"), ("b", "c")])
     run.due(NOW)
-    changes = run.cancel_node("b", "ana wants it", NOW)
-    assert [(change.node_id, change.reason) for change in changes] == [
-        ("b", "ana wants it"),
+    changes = run.cancel_node("b", Reason(ReasonKind.NODE_CANCELLED, text="ana"), NOW)
+    assert [(change.node_id, str(change.reason)) for change in changes] == [
+        ("b", "cancelled by ana"),
         ("c", "b was cancelled"),
     ]
     finish(run, "a")
     finish(run, "d")
     assert states(run) == {"a": "success", "b": "cancelled", "c": "cancelled", "d": "success"}
-    assert run.state is RunState.FAILED  # not all was done
+    assert run.state is RunState.CANCELLED  # not all was done, and nothing failed
+
+
+def test_a_run_with_a_failure_has_failed_whatever_was_cancelled_of_it():
+    run = a_run("ab", policies={"b": Policy(retry=Retry.times(0, delay=0))})
+    run.due(NOW)
+    run.cancel_node("a", Reason(ReasonKind.NODE_CANCELLED, text="ana"), NOW)
+    run.due(NOW)
+    finish(run, "a", fails("interrupted"))
+    finish(run, "b", fails("no such column"))
+    assert states(run) == {"a": "cancelled", "b": "failed"}
+    assert run.state is RunState.FAILED
 
 
 def test_a_running_node_is_asked_to_stop_and_not_tried_again():
     policy = Policy(retry=Retry.times(3, delay=0), on_failure=OnFailure.CONTINUE)
     run = a_run("ab", [("a", "b")], policies={"a": policy})
     run.due(NOW)
-    assert run.cancel_node("a", "enough", NOW) == []
+    assert run.cancel_node("a", Reason(ReasonKind.NODE_CANCELLED, text="ben"), NOW) == []
     assert run.due(NOW).cancels == (Attempt("a", 1),)
     changes = finish(run, "a", fails("interrupted"))
     assert [change.state for change in changes] == [State.CANCELLED, State.CANCELLED]
-    assert changes[0].outcome.message == "enough"
+    assert changes[0].outcome.message == "cancelled by ben"
     assert run.finished
 
 
@@ -235,7 +248,7 @@ def test_a_node_that_waits_for_its_retry_can_be_cancelled():
     run = a_run("a", policies={"a": Policy(retry=Retry.times(1, delay=10))})
     run.due(NOW)
     finish(run, "a", fails("lost"))
-    (change,) = run.cancel_node("a", "enough", NOW)
+    (change,) = run.cancel_node("a", Reason(ReasonKind.NODE_CANCELLED, text="ben"), NOW)
     assert (change.before, change.state) == (State.UP_FOR_RETRY, State.CANCELLED)
     assert run.finished
     assert run.due(NOW + timedelta(hours=1)).batches == ()
@@ -247,10 +260,10 @@ def test_a_time_out_that_is_under_way_becomes_the_cancel_somebody_asked_for():
     run.record(Started(Attempt("a", 1)), NOW)
     late = NOW + timedelta(seconds=10)
     assert run.due(late).cancels == (Attempt("a", 1),)
-    run.cancel_node("a", "enough", late)
+    run.cancel_node("a", Reason(ReasonKind.NODE_CANCELLED, text="ben"), late)
     assert run.due(late).cancels == ()  # it has been asked already
     (change,) = run.record(Finished(Attempt("a", 1), fails("interrupted")), late)
-    assert (change.state, change.reason) == (State.CANCELLED, "enough")
+    assert (change.state, str(change.reason)) == (State.CANCELLED, "cancelled by ben")
 
 
 @pytest.mark.parametrize(
@@ -263,10 +276,10 @@ def test_a_time_out_that_is_under_way_becomes_the_cancel_somebody_asked_for():
 def test_how_a_node_ended_before_it_could_be_cancelled_stands(outcome, state):
     run = a_run("a")
     run.due(NOW)
-    run.cancel_node("a", "enough", NOW)
+    run.cancel_node("a", Reason(ReasonKind.NODE_CANCELLED, text="ben"), NOW)
     finish(run, "a", outcome)
     assert states(run) == {"a": state}
-    assert run.cancel_node("a", "enough", NOW) == []
+    assert run.cancel_node("a", Reason(ReasonKind.NODE_CANCELLED, text="ben"), NOW) == []
 
 
 def test_fail_fast_skips_everything_that_has_not_started():
@@ -304,7 +317,7 @@ def test_answers_about_an_attempt_that_was_given_up_change_nothing():
 
 
 def test_a_resumed_run_keeps_successes_and_counts_attempts_on():
-    prior = {"a": Prior(State.SUCCESS, 1), "b": Prior(State.FAILED, 3)}
+    prior = {"a": PreviousState(State.SUCCESS, 1), "b": PreviousState(State.FAILED, 3)}
     run = a_run("abc", [("a", "b"), ("b", "c")], prior=prior)
     due = run.due(NOW)
     assert due.batches[0].attempts == (Attempt("b", 4),)
@@ -358,7 +371,7 @@ def test_a_resumed_run_opens_the_session_for_what_is_left():
     graph, policies = with_session(
         [node("a"), node("b")], [("a", "b")], frozenset("ab"), {}, retry=Retry(retries={})
     )
-    prior = {"a": Prior(State.SUCCESS, 1), "b": Prior(State.FAILED, 1)}
+    prior = {"a": PreviousState(State.SUCCESS, 1), "b": PreviousState(State.FAILED, 1)}
     run = Run(Plan(graph=graph, policies=policies), random=lambda: 0.5, prior=prior)
     assert started(run.due(NOW)) == [SESSION_OPEN]
     finish(run, SESSION_OPEN)
@@ -370,7 +383,7 @@ def test_a_resumed_run_with_nothing_left_opens_the_session_to_close_it(outcome):
     graph, policies = with_session(
         [node("a"), node("b")], [("a", "b")], frozenset("ab"), {}, retry=Retry(retries={})
     )
-    prior = {"a": Prior(State.SUCCESS, 1), "b": Prior(State.WARN, 1)}
+    prior = {"a": PreviousState(State.SUCCESS, 1), "b": PreviousState(State.WARN, 1)}
     run = Run(Plan(graph=graph, policies=policies), random=lambda: 0.5, prior=prior)
     assert started(run.due(NOW)) == [SESSION_OPEN]
     finish(run, SESSION_OPEN, outcome)
@@ -397,7 +410,7 @@ def test_cancelling_still_closes_the_session():
     run.due(NOW)
     finish(run, SESSION_OPEN)
     run.due(NOW)
-    run.cancel("stop", NOW)
+    run.cancel(Reason(ReasonKind.RUN_CANCELLED, text="stop"), NOW)
     finish(run, "stg", fails("interrupted"))
     assert started(run.due(NOW)) == [SESSION_CLOSE]
     finish(run, SESSION_CLOSE)
@@ -426,7 +439,7 @@ def test_what_waits_for_its_retry_has_failed_under_fail_fast():
     assert run.states["a"] is State.UP_FOR_RETRY
     changes = finish(run, "b", fails(failure_class=DATA))
     assert states(run) == {"a": "failed", "b": "failed", "c": "upstream_failed"}
-    assert next(c.reason for c in changes if c.node_id == "a") == "deadlock"
+    assert next(c.reason for c in changes if c.node_id == "a") == Reason.said("deadlock")
 
 
 def test_each_class_has_retries_of_its_own():
@@ -559,3 +572,35 @@ def test_a_worker_that_died_is_no_outage_of_the_warehouse():
             run, id, Outcome(state=State.FAILED, failure_class=FailureClass.TRANSIENT, lost=True)
         )
     assert run.pause is None
+
+
+# -------------------------------------------------------------------- nothing may start for now
+
+
+def test_a_run_that_is_held_back_starts_nothing_and_goes_on_when_it_may():
+    again = Retry(retries={FailureClass.TRANSIENT: 1})
+    run = a_run("ab", [("a", "b")], policies={"b": Policy(retry=again)})
+    assert started(run.due(NOW)) == ["a"]
+    run.hold_back(True)
+    finish(run, "a")  # what is under way ends
+    assert started(run.due(NOW)) == []
+    assert run.held_back
+    run.hold_back(False)
+    assert started(run.due(NOW)) == ["b"]
+    run.hold_back(True)
+    finish(run, "b", fails(FailureClass.TRANSIENT))
+    later = NOW + timedelta(days=1)
+    assert started(run.due(later)) == []  # a retry waits, too
+    assert run.wake_at() is None  # and nobody asks again and again
+    run.hold_back(False)
+    assert started(run.due(later)) == ["b"]
+
+
+def test_a_run_that_is_held_back_and_cancelled_still_ends_its_session():
+    run = with_a_session([], ["stg"], [])
+    assert started(run.due(NOW)) == [SESSION_OPEN]
+    finish(run, SESSION_OPEN)
+    run.hold_back(True)
+    run.cancel(Reason(ReasonKind.RUN_CANCELLED, text="the lease could not be renewed"), NOW)
+    run.hold_back(True)  # said once more
+    assert started(run.due(NOW)) == [SESSION_CLOSE]

@@ -6,11 +6,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
-from dbtorch.core.events import Ended, Finished, Outcome, Started
-from dbtorch.core.graph import Graph, Kind, Node
+from dbtorch.core.model.events import Ended, Finished, Outcome, Started
+from dbtorch.core.model.graph import Graph, Kind, Node
+from dbtorch.core.model.policy import Breaker, OnFailure, Policy, Retry, Trigger
+from dbtorch.core.model.state import FailureClass, State
 from dbtorch.core.plan import SESSION_CLOSE, STEPS, THREADS, Plan, with_session
-from dbtorch.core.policy import Breaker, OnFailure, Policy, Retry, Trigger
-from dbtorch.core.state import FailureClass, State
 from tests.unit.machine import SUCCESS, AnyRun
 
 OUTCOMES = [

@@ -2,21 +2,32 @@
 
 import threading
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
-from dbtorch.app.inbox import Inbox, Interrupt, Outdated, Requested
+from dbtorch.app.inbox import Inbox, Interrupt, Requested
 from dbtorch.app.planning import Planned
 from dbtorch.app.runner import Runner
-from dbtorch.core.deadline import Deadline, DeadlineAction, Deadlines
-from dbtorch.core.events import Attempt, Batch, Finished, Started
-from dbtorch.core.graph import Kind, Node
-from dbtorch.core.history import Action, Verb
+from dbtorch.core.errors import StoreError
+from dbtorch.core.history.records import Action, Verb
+from dbtorch.core.model.deadline import Deadline, DeadlineAction, Deadlines
+from dbtorch.core.model.events import (
+    Attempt,
+    Batch,
+    Finished,
+    MicrobatchBuilt,
+    MicrobatchesPlanned,
+    Outdated,
+    Started,
+)
+from dbtorch.core.model.graph import Kind, Node
+from dbtorch.core.model.policy import Policy, Retry
+from dbtorch.core.model.reason import Reason, ReasonKind
+from dbtorch.core.model.state import RunState, State
 from dbtorch.core.plan import Plan, with_session
-from dbtorch.core.policy import Policy, Retry
-from dbtorch.core.run import Run
-from dbtorch.core.state import RunState, State
-from dbtorch.core.timekeeper import Timekeeper
+from dbtorch.core.run.machine import Run
+from dbtorch.core.run.timekeeper import Timekeeper
 from dbtorch.testing import SUCCEEDS, FixedClock, MemoryEngine, MemorySteps, fails, scripted
 
 
@@ -176,7 +187,9 @@ def test_what_is_heard_of_later_is_written_as_of_when_it_happened():
 
 def test_an_interrupt_cancels_what_runs():
     stage = Stage(steps=Slow)
-    stage.steps.meanwhile = lambda: stage.inbox.put(Interrupt("the run got SIGINT"))
+    stage.steps.meanwhile = lambda: stage.inbox.put(
+        Interrupt(Reason(ReasonKind.SIGNAL, text="SIGINT"))
+    )
     assert set(stage.drive().values()) == {"cancelled"}
     assert stage.steps.cancelled == [Attempt("ingest", 1)]
     assert stage.engine.end_hooks is False
@@ -195,7 +208,7 @@ def test_a_run_is_cancelled_on_request_and_says_who_asked():
     stage = Stage(steps=Slow, on_answered=lambda action: answered.append(len(stage.written)))
     stage.steps.meanwhile = lambda: request(stage)
     assert set(stage.drive().values()) == {"cancelled"}
-    reasons = {change.reason for change in stage.written if change.state is State.CANCELLED}
+    reasons = {str(change.reason) for change in stage.written if change.state is State.CANCELLED}
     assert "the run was cancelled by ana@desk: too slow" in reasons
     assert stage.engine.end_hooks is False
     assert stage.run.state is RunState.CANCELLED
@@ -208,9 +221,9 @@ def test_one_node_is_cancelled_on_request_and_the_run_goes_on():
     stage.steps.meanwhile = lambda: request(stage, "ingest", reason="")
     stage.drive()
     ingest = next(change for change in stage.written if change.state is State.CANCELLED)
-    assert (ingest.node_id, ingest.reason) == ("ingest", "cancelled by ana@desk")
+    assert (ingest.node_id, str(ingest.reason)) == ("ingest", "cancelled by ana@desk")
     assert stage.engine.end_hooks is True
-    assert stage.run.state is RunState.FAILED
+    assert stage.run.state is RunState.CANCELLED  # nothing has failed
 
 
 def test_a_request_about_a_node_the_run_does_not_have_changes_nothing():
@@ -265,7 +278,7 @@ def test_a_dbt_that_does_not_end_is_left_behind_in_time():
             (attempt,) = batch.attempts
             self._emit(Started(attempt))
             self.started.append(attempt)
-            stage.inbox.put(Interrupt("the run got SIGTERM", within=9))
+            stage.inbox.put(Interrupt(Reason(ReasonKind.SIGNAL, text="SIGTERM"), within=9))
 
         def cancel(self, attempt):
             stage.clock.advance(9)
@@ -278,7 +291,7 @@ def test_a_dbt_that_does_not_end_is_left_behind_in_time():
     stage.runner._engine = Hangs(stage.inbox.put, None)
     assert stage.drive()["stg"] == "cancelled"
     assert stage.run.states["session.close"] is State.FAILED
-    assert stage.written[-1].reason == "dbt did not end in time after the run was cancelled"
+    assert str(stage.written[-1].reason) == "dbt did not end in time after the run was cancelled"
     assert stage.run.state is RunState.CANCELLED
 
 
@@ -308,7 +321,7 @@ def test_nothing_is_late_in_a_run_that_is_being_ended():
     class Interrupted(Slow):
         def start(self, batch):
             super().start(batch)
-            stage.inbox.put(Interrupt("the run got SIGTERM"))
+            stage.inbox.put(Interrupt(Reason(ReasonKind.SIGNAL, text="SIGTERM")))
 
         def cancel(self, attempt):
             stage.clock.advance(60)
@@ -320,3 +333,41 @@ def test_nothing_is_late_in_a_run_that_is_being_ended():
     stage.drive()
     assert stage.run.state is RunState.CANCELLED
     assert late == []
+
+
+class PlansBatches(MemoryEngine):
+    """An engine whose stg is built in batches, once what it plans is kept."""
+
+    def start(self, batch):
+        (attempt,) = batch.attempts
+        if attempt.node_id != "stg":
+            super().start(batch)
+            return
+        day = (FixedClock().now(), FixedClock().now() + timedelta(days=1))
+        go_on = partial(self._go_on, batch, day)
+        self._emit(MicrobatchesPlanned(attempt, (day,), go_on))
+
+    def _go_on(self, batch, day):
+        self._emit(MicrobatchBuilt(batch.attempts[0], day))
+        super().start(batch)
+
+
+def test_an_attempt_that_plans_goes_on_when_that_is_written():
+    said = []
+    stage = Stage(on_progress=lambda progress: said.extend(map(type, progress)))
+    stage.engine = PlansBatches(stage.inbox.put, None, scripted({}))
+    stage.runner._engine = stage.engine
+    assert set(stage.drive().values()) == {"success"}
+    assert said == [MicrobatchesPlanned, MicrobatchBuilt]
+
+
+def test_nothing_is_built_of_what_could_not_be_written():
+    def full(progress):
+        raise StoreError("disk full")
+
+    stage = Stage(on_progress=full)
+    stage.runner._engine = PlansBatches(stage.inbox.put, None, scripted({}))
+    with pytest.raises(StoreError, match="disk full"):
+        stage.drive()
+    assert stage.run.states["stg"] is State.QUEUED
+    assert not stage.inbox.take(0)

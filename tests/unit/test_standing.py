@@ -7,11 +7,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from dbtorch.core.config import PipelineSpec
-from dbtorch.core.freshness import Thresholds
-from dbtorch.core.graph import Kind, Node
-from dbtorch.core.history import AttemptRecord, NodeRecord, RunSummary
-from dbtorch.core.standing import Health, built_item, pipeline_item, source_item
-from dbtorch.core.state import RunState, State
+from dbtorch.core.history.health import Health, built_item, pipeline_item, source_item
+from dbtorch.core.history.records import AttemptRecord, NodeRecord, RunSummary
+from dbtorch.core.model.freshness import Thresholds
+from dbtorch.core.model.graph import Kind, Node
+from dbtorch.core.model.reason import Reason
+from dbtorch.core.model.state import RunState, State
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = 3600.0
@@ -23,10 +24,10 @@ def ago(hours):
     return NOW - timedelta(hours=hours)
 
 
-def a_run(hours, state=RunState.SUCCESS, pipeline="daily"):
+def a_run(hours, state=RunState.SUCCESS, pipeline="daily", partial=False):
     return RunSummary(
         run_id=f"run{hours}", pipeline=pipeline, target="dev", logical_date=ago(hours),
-        state=state, started_at=ago(hours), finished_at=None, counts={},
+        state=state, started_at=ago(hours), finished_at=None, counts={}, partial=partial,
     )  # fmt: skip
 
 
@@ -51,6 +52,26 @@ FAILED, RUNNING, CANCELLED = RunState.FAILED, RunState.RUNNING, RunState.CANCELL
         ([a_run(25), a_run(1, RUNNING)], 26, True, "ok", "run run1 is running"),
         ([a_run(25), a_run(1, RUNNING)], 26, False, "failed", "run run1 was interrupted"),
         ([a_run(25), a_run(1, CANCELLED)], 26, False, "ok", "run run1 was cancelled"),
+        # what goes on, or was cancelled, has mended nothing yet
+        ([a_run(2, FAILED), a_run(1, RUNNING)], None, True, "failed",
+         "run run2 failed; run run1 is running"),
+        ([a_run(2, FAILED), a_run(1, CANCELLED)], None, False, "failed",
+         "run run2 failed; run run1 was cancelled"),
+        ([a_run(1, CANCELLED)], None, False, "unknown", "run run1 was cancelled"),
+        # what waits for its sources is not done, and no success
+        ([a_run(1, RunState.GATED)], None, False, "gated",
+         "run run1 was gated: what waits for its sources did not run"),
+        ([a_run(27), a_run(1, RunState.GATED)], 26, False, "stale",
+         "27 h old, allowed 26 h; run run1 was gated: what waits for its sources did not run"),
+        # a run of a part says nothing of the pipeline, whatever it came to
+        ([a_run(2, FAILED), a_run(1, partial=True)], None, False, "failed",
+         "run run2 failed; run run1 was of a part only"),
+        ([a_run(2), a_run(1, FAILED, partial=True)], None, False, "ok",
+         "run run1 was of a part only"),
+        ([a_run(27), a_run(1, partial=True)], 26, False, "stale",
+         "27 h old, allowed 26 h; run run1 was of a part only"),
+        ([a_run(1, partial=True)], None, False, "unknown",
+         "it never ran here; run run1 was of a part only"),
     ],
 )  # fmt: skip
 def test_a_pipeline_is_as_well_as_its_last_runs(runs, max_age, alive, health, why):
@@ -60,7 +81,9 @@ def test_a_pipeline_is_as_well_as_its_last_runs(runs, max_age, alive, health, wh
 
 
 def an_end(state, reason=""):
-    return NodeRecord(id=MART.id, kind=Kind.MODEL, name="mart", state=state, reason=reason)
+    return NodeRecord(
+        id=MART.id, kind=Kind.MODEL, name="mart", state=state, reason=Reason.said(reason)
+    )
 
 
 @pytest.mark.parametrize(
@@ -73,6 +96,10 @@ def an_end(state, reason=""):
         (24, 24, None, "ok", ""),
         (31, 24, None, "stale", "31 h old, allowed 24 h"),
         (1, 24, an_end(State.SUCCESS), "ok", ""),
+        # nobody said that an older table will do
+        (1, None, an_end(State.FAILED, "no column x"), "failed",
+         "in its last run failed: no column x"),
+        (None, None, an_end(State.FAILED), "failed", "in its last run failed"),
         # yesterday's table may do, and it is said what happened since
         (1, 24, an_end(State.FAILED, "no column x\nmore"), "ok",
          "in its last run failed: no column x"),
@@ -84,7 +111,7 @@ def test_what_is_built_is_as_well_as_its_last_success_is_young(since, max_age, l
     at = None if since is None else ago(since)
     item = built_item(MART, max_age and max_age * HOUR, at, last, NOW)
     assert (item.health, item.why, item.since) == (health, why, at)
-    assert item.healthy is {"ok": True, "stale": False, "unknown": None}[health]
+    assert item.healthy is {"ok": True, "unknown": None}.get(health, False)
 
 
 def a_check(status, hours, checked=0.0, message="said by dbt\nand more"):
@@ -93,6 +120,7 @@ def a_check(status, hours, checked=0.0, message="said by dbt\nand more"):
         message=message,
         details={"source": {
             "status": status, "max_loaded_at": hours and ago(hours).isoformat(),
+            "max_loaded_at_time_ago_in_s": hours and hours * HOUR,
         }},
     )  # fmt: skip
 
@@ -113,6 +141,7 @@ LIMITS = Thresholds(warn_after=12 * HOUR, error_after=24 * HOUR)
          "it was fresh when it was checked 20 h ago"),
         (a_check("pass", 23, checked=20), LIMITS, "ok", ""),
         (a_check("pass", 999, checked=998), None, "ok", ""),  # no limit is known
+        (a_check("pass", -999), LIMITS, "stale", "said by dbt"),  # dated in the future
         (AttemptRecord(number=1, state=State.FAILED, queued_at=NOW, message="gone"), LIMITS,
          "stale", "gone"),
     ],

@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from dbtorch.cli import status_text
-from dbtorch.core.standing import Health, Item, Standing
+from dbtorch.cli.text.status import status_json
+from dbtorch.core.history.health import Health, HealthFacts, Item
+from dbtorch.service.health.health import ProjectHealth
 
 
 @pytest.mark.parametrize(
@@ -23,6 +24,15 @@ def test_what_nobody_knows_is_not_called_well(healths, healthy):
         Item(kind="model", id=f"model.shop.m{i}", name=f"m{i}", health=health)
         for i, health in enumerate(healths)
     ]
-    now = datetime(2026, 1, 1, tzinfo=UTC)
-    said = json.loads(status_text.as_json("shop", Standing(), items, now))
+    found = ProjectHealth(
+        project="shop",
+        standing=HealthFacts(),
+        items=tuple(items),
+        at=datetime(2026, 1, 1, tzinfo=UTC),
+        nodes=(),
+        edges=(),
+        complete=True,
+    )
+    said = json.loads(status_json(found))
+    assert found.healthy is healthy
     assert said["healthy"] is healthy

@@ -3,7 +3,8 @@
 import pytest
 
 from dbtorch.adapters.steps.checksum import checksum
-from dbtorch.core.config import Origin, Settings, StepSpec
+from dbtorch.core.config import Origin, StepSpec
+from dbtorch.core.settings import Settings
 
 
 def step(type, action, **more):

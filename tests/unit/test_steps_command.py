@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from dbtorch.core.config import StepSpec
-from dbtorch.core.events import Finished, Started
-from dbtorch.core.state import FailureClass, State
-from dbtorch.testing_steps import StepBench
+from dbtorch.core.model.events import Finished, Started
+from dbtorch.core.model.state import FailureClass, State
+from dbtorch.testing.steps import StepBench
+from tests.waiting import wait_for
 
 Bench = Callable[..., StepBench]
 
@@ -119,6 +120,16 @@ def test_a_command_hands_on_json_through_a_file(bench: Bench) -> None:
         ("echo NaN", "what the step wrote to DBTORCH_OUTPUT is not JSON: NaN is not JSON"),
         ("printf '\"%70000s\"' x", "the step's output has 70,002 bytes, more than the 65,536"),
         ("head -c 2000000 /dev/zero", "the step's output has 2,000,000 bytes, more than"),
+        ("echo 1e999", "what the step wrote to DBTORCH_OUTPUT is not JSON: the number 1e999 is"),
+        ("echo -Infinity", "what the step wrote to DBTORCH_OUTPUT is not JSON: -Infinity is not"),
+        (
+            "printf '[%.0s' $(seq 20000)",
+            "what the step wrote to DBTORCH_OUTPUT is not JSON: it has more than 100 lists",
+        ),
+        (
+            "printf '9%.0s' $(seq 9000)",
+            "what the step wrote to DBTORCH_OUTPUT is not JSON: Exceeds the limit",
+        ),
     ],
 )
 def test_an_output_that_cannot_be_handed_on_is_a_failure(
@@ -164,10 +175,28 @@ def test_the_whole_context_is_a_file_that_others_cannot_read(bench: Bench, tmp_p
     assert it.log("it") == "-rw-------\n"
 
 
+@pytest.mark.parametrize(
+    "action",
+    [
+        "{{ params.what }}",
+        "{% if false %}rm -r old{% endif %}\n  # nothing today\n",
+        ["{{ params.what }}", "x"],
+    ],
+)
+def test_a_command_that_renders_to_nothing_has_failed(bench: Bench, action: Any) -> None:
+    it = bench(action, params={"what": " "})
+
+    outcome = it.run("it")
+
+    assert (outcome.state, outcome.failure_class) == (State.FAILED, FailureClass.CODE)
+    assert outcome.message.startswith("the command rendered to nothing")
+    assert outcome.message.endswith("say so with `when`")
+
+
 def test_env_of_a_step_is_rendered_and_on_top_of_what_there_is(bench: Bench) -> None:
     it = bench(
-        'echo "$TOKEN $LEVEL $PLACE $DBTORCH_STEP"',
-        env={"TOKEN": "t-{{ env_var('SECRET') }}", "LEVEL": "debug", "DBTORCH_STEP": "no"},
+        'echo "$TAG $LEVEL $PLACE $DBTORCH_STEP"',
+        env={"TAG": "t-{{ env_var('SECRET') }}", "LEVEL": "debug", "DBTORCH_STEP": "no"},
         environ={**os.environ, "SECRET": "42", "LEVEL": "info", "PLACE": "here"},
     )
 
@@ -208,7 +237,7 @@ def test_output_is_in_the_log_as_it_happens(bench: Bench) -> None:
     attempt = it.start("it")
     it.started(attempt)
 
-    eventually(lambda: it.log("it") == "first\n")
+    wait_for(lambda: it.log("it") == "first\n")
 
     it.runner.cancel(attempt)
     it.outcome(attempt)
@@ -229,26 +258,24 @@ def test_cancelling_ends_the_whole_group(bench: Bench, tmp_path: Path) -> None:
 
 def test_what_ignores_being_asked_is_killed_after_the_grace(bench: Bench, tmp_path: Path) -> None:
     deaf = "trap '' TERM; sleep 61 & echo $! > child; while true; do sleep 0.1; done"
-    it = bench(deaf, grace=0.3)
+    it = bench(deaf, grace=2)
     attempt = it.start("it")
     pid = pid_in(tmp_path / "child")
     asked = time.monotonic()
 
     it.runner.cancel(attempt)
 
-    assert time.monotonic() - asked < 0.3  # nobody waits in cancel
+    assert time.monotonic() - asked < 2  # nobody waits in cancel
     assert it.outcome(attempt).message == "terminated"
-    assert time.monotonic() - asked >= 0.3
-    eventually(lambda: not alive(pid))
+    assert time.monotonic() - asked >= 2
+    wait_for(lambda: not alive(pid))
 
 
 def test_children_have_the_grace_too_when_their_parent_is_gone(
     bench: Bench, tmp_path: Path
 ) -> None:
     """A shell ends at once; the program it called may need a moment to put things in order."""
-    tidy = (
-        "trap 'sleep 0.2; touch tidied; exit' TERM; echo $$ > child; while :; do sleep 0.05; done"
-    )
+    tidy = "sleep 100 & trap 'sleep 0.2; touch tidied; exit' TERM; echo $$ > child; wait"
     (tmp_path / "tidy.sh").write_text(tidy)
     it = bench("sh tidy.sh & wait")
     attempt = it.start("it")
@@ -263,7 +290,7 @@ def test_children_have_the_grace_too_when_their_parent_is_gone(
 def test_a_command_that_ends_well_when_asked_to_stop_has_not_succeeded(
     bench: Bench, tmp_path: Path
 ) -> None:
-    it = bench("trap 'exit 0' TERM; echo $$ > child; while :; do sleep 0.05; done")
+    it = bench("sleep 100 & trap 'exit 0' TERM; echo $$ > child; wait")
     attempt = it.start("it")
     pid_in(tmp_path / "child")
 
@@ -279,7 +306,7 @@ def test_what_a_command_leaves_behind_is_killed(bench: Bench, tmp_path: Path) ->
     assert it.run("it").state is State.SUCCESS
 
     pid = pid_in(tmp_path / "child")
-    eventually(lambda: not alive(pid))
+    wait_for(lambda: not alive(pid))
 
 
 def test_close_ends_what_still_runs(bench: Bench, tmp_path: Path) -> None:
@@ -314,7 +341,7 @@ def test_what_goes_wrong_in_our_own_code_is_an_outcome(
 
 
 def pid_in(path: Path) -> int:
-    eventually(lambda: path.exists() and path.read_text().endswith("\n"))
+    wait_for(lambda: path.exists() and path.read_text().endswith("\n"))
     return int(path.read_text())
 
 
@@ -330,8 +357,18 @@ def alive(pid: int) -> bool:
         return not Path("/proc").exists()
 
 
-def eventually(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        ("mkdir", "cannot be read: Is a directory"),
+        ("mkfifo", "cannot be read: it is no file"),
+        ("ln -s /dev/zero", "cannot be read: it is no file"),
+        ("ln -s /nowhere/at/all", "cannot be read: No such file or directory"),
+        ("ln -s loop.json; ln -sf $DBTORCH_OUTPUT", "cannot be read: Too many levels of symbolic"),
+    ],
+)
+def test_what_is_no_file_is_not_read(bench: Bench, make: str, said: str) -> None:
+    outcome = bench(f'{make} "$DBTORCH_OUTPUT"').run("it")
+
+    assert (outcome.state, outcome.failure_class) == (State.FAILED, FailureClass.CODE)
+    assert outcome.message.startswith(f"what the step wrote to DBTORCH_OUTPUT {said}")

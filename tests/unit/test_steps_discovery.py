@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from dbtorch.adapters.config import ConfigError
+from dbtorch.adapters.steps import discovery
 from dbtorch.adapters.steps.discovery import discover
-from dbtorch.core.config import Origin, Settings, StepSpec
-from dbtorch.core.state import State
+from dbtorch.core.config import Origin, StepSpec
+from dbtorch.core.errors import ConfigError
+from dbtorch.core.model.state import State
+from dbtorch.core.settings import Settings
 from dbtorch.step import Fail, Retry, Skip
-from dbtorch.testing_steps import StepBench
+from dbtorch.testing.steps import StepBench
 
 ORDERS = '''\
 from dbtorch.step import step
@@ -81,6 +83,7 @@ def test_the_decorator_says_what_dbtorch_yml_would(project: Path) -> None:
         when="{{ env_var('LOAD', 'yes') }}",
         params={"table": "orders"},
         env={"LEVEL": "debug"},
+        opens_database=True,
         description="Lands the orders.",
         settings=Settings(
             retries=3,
@@ -204,3 +207,29 @@ def test_the_reasons_a_step_gives_are_plain_exceptions() -> None:
     assert Retry(after=5).reason == ""
     assert str(Fail("no")) == "no"
     assert str(Skip("nothing new")) == "nothing new"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux knows whose orphans they are")
+def test_modules_that_take_too_long_take_what_they_started_with_them(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = "import subprocess, time\nsubprocess.run('echo $$ > pid; exec env -i setsid -w sleep 300', shell=True)"
+    (project / "slow.py").write_text(away)
+
+    for patience in (1, 10, 100):  # until it has got as far as starting something
+        monkeypatch.setattr(discovery, "_PATIENCE", patience)
+        with pytest.raises(ConfigError, match=f"importing slow took longer than {patience} s"):
+            discover(["slow"], python=sys.executable, project_dir=project)
+        if (project / "pid").exists():
+            break
+
+    pid = (project / "pid").read_text().strip()
+    assert not Path(f"/proc/{pid}").exists()
+
+
+def test_modules_that_end_their_interpreter_declare_nothing(project: Path) -> None:
+    """Whatever a copy of it says."""
+    (project / "forks.py").write_text("import os\nif os.fork():\n    os._exit(3)\n")
+
+    with pytest.raises(ConfigError, match=r"ended the interpreter \(exit status 3\)"):
+        discover(["forks"], python=sys.executable, project_dir=project)

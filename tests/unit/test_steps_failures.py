@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from dbtorch.core.config import StepSpec
-from dbtorch.core.evidence import Rule
-from dbtorch.core.state import FailureClass, State
-from dbtorch.testing_steps import StepBench
+from dbtorch.core.failures.evidence import Rule
+from dbtorch.core.model.state import FailureClass, State
+from dbtorch.testing.steps import StepBench
 
 STEPS = """
 import datetime, os, signal, socket, sys, urllib.error
@@ -211,4 +211,4 @@ def test_a_killed_process_is_transient(bench: Bench) -> None:
     outcome = bench("work:killed").run("it")
 
     assert outcome.failure_class is FailureClass.TRANSIENT
-    assert outcome.message == "killed by signal 9"
+    assert outcome.message == "killed by signal 9 (SIGKILL)"

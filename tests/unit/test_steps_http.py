@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -13,11 +14,11 @@ import pytest
 from dbtorch.adapters.steps.base import Call, StepError
 from dbtorch.adapters.steps.http_step import check, command
 from dbtorch.core.config import StepSpec
-from dbtorch.core.evidence import Rule
-from dbtorch.core.failure import seconds_to_wait
-from dbtorch.core.state import FailureClass, State
-from dbtorch.testing_steps import StepBench
-from tests.unit.loopback import Server, serving
+from dbtorch.core.failures.classify import seconds_to_wait
+from dbtorch.core.failures.evidence import Rule
+from dbtorch.core.model.state import FailureClass, State
+from dbtorch.testing.steps import StepBench
+from tests.unit.loopback import Server, answering, serving, trickling
 
 
 @pytest.fixture
@@ -232,14 +233,12 @@ def test_a_server_that_cannot_be_reached(
 
 
 def test_a_server_that_does_not_answer_in_time_is_transient(bench: Bench, tmp_path: Path) -> None:
-    import socket
-
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         outcome = bench({"url": url, "timeout": 0.1}).run("it")
 
     assert outcome.failure_class is FailureClass.TRANSIENT
-    assert "timed out" in outcome.message
+    assert "it took longer than 0.1 s" in outcome.message
 
 
 def test_a_header_that_http_forbids_is_not_repeated(bench: Bench, server: Server) -> None:
@@ -259,6 +258,162 @@ def test_redirects_are_followed_within_one_server_only(bench: Bench, server: Ser
 
     assert bench({"url": f"{server.url}/old"}).run("it").output == {"status": 200, "text": "here"}
     assert "answered 302 Found" in bench({"url": f"{server.url}/away"}).run("it").message
+
+
+@pytest.mark.parametrize("status", [307, 308])
+def test_a_redirect_that_keeps_the_method_keeps_everything(
+    bench: Bench, server: Server, status: int
+) -> None:
+    server.says("/old", (status, {"Location": "/new"}, None))
+    server.says("/new", (200, {}, "here"))
+    it = bench({"url": f"{server.url}/old", "json": {"a": 1}, "auth": "key:pass"})
+
+    assert it.run("it").output == {"status": 200, "text": "here"}
+    sent = [(method, path, body) for method, path, _, body in server.requests]
+    assert sent == [("POST", "/old", '{"a": 1}'), ("POST", "/new", '{"a": 1}')]
+    assert server.requests[1][2]["authorization"] == "Basic a2V5OnBhc3M="
+
+
+@pytest.mark.parametrize("status", [301, 302, 303])
+def test_what_was_sent_is_not_answered_by_a_page(bench: Bench, server: Server, status: int) -> None:
+    server.says("/old", (status, {"Location": "/new"}, None))
+    server.says("/new", (200, {}, "here"))
+
+    outcome = bench({"url": f"{server.url}/old", "method": "POST"}).run("it")
+
+    assert outcome.state is State.FAILED
+    assert f"answered {status}" in outcome.message
+    assert "only redirects of GET" in outcome.message
+    assert len(server.requests) == 1
+
+
+def test_a_status_of_a_redirect_may_be_expected(bench: Bench, server: Server) -> None:
+    server.says("/old", (302, {"Location": "/new"}, None))
+
+    outcome = bench({"url": f"{server.url}/old", "method": "POST", "expect": 302}).run("it")
+
+    assert outcome.output == {"status": 302, "text": ""}
+
+
+@pytest.mark.parametrize("status", [302, 307])
+def test_another_server_never_gets_what_was_for_the_first(
+    bench: Bench, server: Server, status: int
+) -> None:
+    headers = {"Cookie": "s3cret", "X-Api-Key": "s3cret"}
+    with serving() as other:
+        other.says("/", (200, {}, "thanks"))
+        server.says("/", (status, {"Location": f"{other.url}/"}, None))
+        said = {"url": f"{server.url}/", "headers": headers, "auth": "a:s3cret"}
+        outcome = bench(said).run("it")
+        assert other.requests == []
+
+    assert outcome.state is State.FAILED
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://user:s3cret@127.0.0.1/x",
+        "user:s3cret@127.0.0.1/x",
+        "127.0.0.1/x?token=s3cret",
+        "ftp://127.0.0.1/x?token=s3cret",
+        "http://[s3cret@/",
+    ],
+)
+def test_a_url_that_is_none_is_not_repeated(bench: Bench, url: str) -> None:
+    it = bench({"url": url})
+
+    outcome = it.run("it")
+
+    assert outcome.failure_class is FailureClass.CODE
+    assert "is no http or https URL" in outcome.message
+    assert "s3cret" not in outcome.message + it.log("it")
+
+
+def test_redirects_in_a_circle_end(bench: Bench, server: Server) -> None:
+    server.says("/a", (302, {"Location": "/b"}, None))
+    server.says("/b", (307, {"Location": "/a"}, None))
+
+    outcome = bench({"url": f"{server.url}/a"}).run("it")
+
+    assert outcome.failure_class is FailureClass.CODE
+    assert "more than 10 redirects" in outcome.message
+
+
+#: Answers that are not whole, as they come over the line, and what is said of them.
+PARTS = [
+    (b'Content-Length: 100\r\n\r\n{"error": "no capacity', "cut off after 22 bytes of 100"),
+    (b'Transfer-Encoding: chunked\r\n\r\n5\r\n{"a":\r\n', "was cut off"),
+    (b'Transfer-Encoding: chunked\r\n\r\n50\r\n{"a":', "was cut off"),
+    (b"Content-Length: ten\r\n\r\n{}", "a Content-Length that is none: 'ten'"),
+    (b"Content-Length: 99000000\r\n\r\n{}", "99,000,000 bytes, and at most 10,485,760 are read"),
+    (b"Content-Length: 100\r\n\r\n", "cut off after 0 bytes of 100"),
+    (b"Content-Type: text/plain\r\n", "cut off in its headers"),
+    (b"", "closed connection"),
+]
+
+
+@pytest.mark.parametrize(("rest", "said"), PARTS)
+def test_an_answer_that_is_not_whole_is_a_failure(bench: Bench, rest: bytes, said: str) -> None:
+    """Also for who looks only at what an error would be in."""
+    head = b"HTTP/1.1 200 OK\r\n" if rest else b""
+    with answering(head + rest) as url:
+        outcome = bench({"url": url, "fail_when": "json.error | default(none)"}).run("it")
+
+    assert outcome.state is State.FAILED
+    assert said in outcome.message
+
+
+def test_an_answer_without_an_end_is_a_failure(bench: Bench) -> None:
+    with answering(b"HTTP/1.0 200 OK\r\n\r\n", *[b" " * (1 << 20)] * 11, b'{"error": 1}') as url:
+        outcome = bench({"url": url, "fail_when": "json.error | default(none)"}).run("it")
+
+    assert outcome.state is State.FAILED
+    assert "more than the 10,485,760 bytes that are read" in outcome.message
+
+
+@pytest.mark.parametrize("where", ["headers", "body"])
+def test_a_server_that_trickles_has_no_more_time_than_any_other(bench: Bench, where: str) -> None:
+    """Each of its bytes comes in time."""
+    head = b"HTTP/1.0 200 OK\r\nContent-Length: 100000\r\n\r\n"
+    with trickling(head if where == "body" else b"HTTP/1.0 200 OK\r\nX: ") as (host, port):
+        outcome = bench({"url": f"http://{host}:{port}/", "timeout": 0.5}).run("it")
+
+    assert outcome.failure_class is FailureClass.TRANSIENT
+    assert "it took longer than 0.5 s" in outcome.message
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["", " ", "<html>", '{"error": "full", "n": NaN}', '{"error": "full", "n": 1e999}', "[" * 9000],
+)
+def test_what_cannot_be_judged_has_failed(bench: Bench, server: Server, body: str) -> None:
+    server.says("/", (200, {}, body))
+    it = bench({"url": f"{server.url}/", "fail_when": "json.error | default(none)"})
+
+    outcome = it.run("it")
+
+    assert outcome.state is State.FAILED
+    assert "cannot be judged, the answer is no JSON" in outcome.message
+
+
+@pytest.mark.parametrize(
+    ("body", "until", "said"),
+    [
+        ("<html>", "json.status | default('') not in ('busy',)", "until (json.status | default"),
+        ("", "json.status | default('') not in ('busy',)", "the answer is no JSON (it is empty)"),
+        ({"status": "busy"}, "json.items", "there is no 'items' (there is: status)"),
+    ],
+)
+def test_polling_is_not_over_because_of_what_is_not_there(
+    bench: Bench, server: Server, body: Any, until: str, said: str
+) -> None:
+    server.says("/", (200, {}, body))
+
+    outcome = bench({"url": f"{server.url}/", "poll": {"until": until}}).run("it")
+
+    assert outcome.state is State.FAILED
+    assert said in outcome.message
 
 
 def test_an_answer_too_large_to_hand_on_is_left_out(bench: Bench, server: Server) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from dbtorch.core.config import StepSpec
-from dbtorch.core.state import FailureClass, State
-from dbtorch.testing_steps import StepBench
-from tests.unit.loopback import Answer, Server, serving
+from dbtorch.core.model.state import FailureClass, State
+from dbtorch.testing.steps import StepBench
+from tests.unit.loopback import Answer, Server, serving, trickling
 
 
 @pytest.fixture
@@ -73,6 +73,16 @@ def test_polling_goes_on_until_the_condition_holds(bench: Bench, server: Server)
     polled = server.requests[-1][2]
     assert polled["authorization"] == "Bearer s3cret"  # the same server gets the same headers
     assert "idempotency-key" not in polled
+
+
+def test_the_url_to_poll_speaks_of_the_first_answer_as_conditions_do(
+    bench: Bench, server: Server
+) -> None:
+    action = started_job(server, state("done"))
+    action["poll"]["url"] = "{{ env_var('SERVER') }}/jobs/{{ json.data.id }}?after={{ status }}"
+
+    assert bench(action).run("it").state is State.SUCCESS
+    assert server.requests[-1][1] == "/jobs/7?after=201"
 
 
 def test_a_job_that_fails_is_a_failure(bench: Bench, server: Server) -> None:
@@ -185,3 +195,16 @@ def test_conditions_know_the_first_answer_and_the_run(bench: Bench, server: Serv
     outcome = bench({"url": f"{server.url}/jobs", "body": "", "poll": poll}).run("it")
 
     assert outcome.output["json"] == {"is": "b"}
+
+
+def test_a_server_that_trickles_does_not_hold_up_polling(bench: Bench) -> None:
+    """Neither for longer than polling lasts."""
+    with trickling(b"HTTP/1.0 200 OK\r\nContent-Length: 100000\r\n\r\n") as (host, port):
+        poll = {"until": "json.done", "timeout": 600, "for": 0.2, "every": 0.1}
+        poll["url"] = f"http://{host}:{port}/"
+        with serving() as first:
+            first.says("/", 200)
+            outcome = bench({"url": f"{first.url}/", "poll": poll}).run("it")
+
+    assert outcome.failure_class is FailureClass.TIMEOUT
+    assert "did not come true within 0.2 s" in outcome.message

@@ -4,7 +4,6 @@ import ast
 import json
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,10 @@ import pytest
 
 from dbtorch.adapters.steps.base import CHILD, MAX_OUTPUT
 from dbtorch.core.config import StepSpec
-from dbtorch.core.events import Finished, Started
-from dbtorch.core.state import FailureClass, State
-from dbtorch.testing_steps import StepBench
+from dbtorch.core.model.events import Finished, Started
+from dbtorch.core.model.state import FailureClass, State
+from dbtorch.testing.steps import StepBench
+from tests.waiting import wait_for
 
 STEPS = """
 import os, sys, time
@@ -62,6 +62,29 @@ def skips(context):
     from dbtorch.step import Skip
     assert dbtorch.Skip is Skip and callable(dbtorch.step)
     raise dbtorch.Skip("no new files")
+
+def forked(context):
+    if os.fork() == 0:
+        return {"rows": 1}  # a copy of the process reports, and the process itself dies
+    os.wait()
+    os._exit(context.params.get("status", 3))
+
+def killed(context):
+    if os.fork() == 0:
+        return {"rows": 1}
+    os.wait()
+    os.kill(os.getpid(), 9)
+
+def only_a_copy_fails(context):
+    if os.fork() == 0:
+        raise RuntimeError("in a copy")
+    os.wait()
+    return {"rows": 2}
+
+def ends_otherwise(context):
+    import atexit
+    atexit.register(eval(context.params["do"]))
+    return {"rows": 1}
 
 def cleans_up(context):
     try:
@@ -116,7 +139,6 @@ def test_a_function_is_told_everything_and_returns_its_output(bench: Bench, tmp_
         "key": env["DBTORCH_IDEMPOTENCY_KEY"],
     }
     assert len(env.pop("DBTORCH_IDEMPOTENCY_KEY")) == 64
-    assert env.pop("DBTORCH_SUPERVISOR")  # who started it, for whoever ends what is left behind
     for file in ("CONTEXT", "OUTPUT", "RESULT"):
         assert not Path(env.pop(f"DBTORCH_{file}")).exists()  # gone with the attempt
     assert env == {
@@ -127,6 +149,7 @@ def test_a_function_is_told_everything_and_returns_its_output(bench: Bench, tmp_
         "DBTORCH_LOGICAL_DATE": "2026-03-01T00:00:00+00:00",
         "DBTORCH_DATA_INTERVAL_START": "2026-03-01T00:00:00+00:00",
         "DBTORCH_DATA_INTERVAL_END": "2026-03-02T00:00:00+00:00",
+        "DBTORCH_PREVIOUS_SUCCESS_END": "",
         "DBTORCH_PROJECT_DIR": str(tmp_path),
         "DBTORCH_TARGET_NAME": "dev",
         "DBTORCH_TARGET_TYPE": "duckdb",
@@ -230,8 +253,7 @@ def test_a_cancelled_function_may_clean_up(bench: Bench, tmp_path: Path) -> None
     it = bench("work:cleans_up")
     attempt = it.start("it")
     it.started(attempt)
-    while not (tmp_path / "started").exists():
-        time.sleep(0.01)
+    wait_for((tmp_path / "started").exists)
 
     it.runner.cancel(attempt)
 
@@ -261,3 +283,31 @@ def bare_python(tmp_path: Path) -> str:
     script.write_text(f'#!/bin/sh\nexec "{os.path.realpath(sys.executable)}" -S -E "$@"\n')
     script.chmod(0o755)
     return str(script)
+
+
+@pytest.mark.parametrize(
+    ("function", "params", "said"),
+    [
+        ("forked", {}, "exit status 3: a copy of this process (os.fork) ended where"),
+        ("forked", {"status": 0}, "the process ended without a result: a copy of this process"),
+        ("killed", {}, "killed by signal 9 (SIGKILL): a copy of this process"),
+        ("ends_otherwise", {"do": "lambda: os._exit(7)"}, "exit status 7"),
+        ("ends_otherwise", {"do": "lambda: os._exit(99)"}, "exit status 99, although it had said"),
+        (
+            "ends_otherwise",
+            {"do": "lambda: os.kill(os.getpid(), 11)"},
+            "killed by signal 11 (SIGSEGV)",
+        ),
+    ],
+)
+def test_only_the_process_that_was_started_can_succeed(
+    bench: Bench, function: str, params: dict[str, Any], said: str
+) -> None:
+    outcome = bench(f"work:{function}", params=params).run("it")
+
+    assert outcome.state is State.FAILED
+    assert outcome.message.startswith(said)
+
+
+def test_what_becomes_of_a_copy_is_not_what_becomes_of_the_step(bench: Bench) -> None:
+    assert bench("work:only_a_copy_fails").run("it").output == {"rows": 2}

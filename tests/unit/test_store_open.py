@@ -10,18 +10,23 @@ from pathlib import Path
 
 import pytest
 
-from dbtorch.adapters.state_dir import state_dir
+from dbtorch.adapters.state_dir import make_state_dir
+from dbtorch.adapters.store import database as database_module
 from dbtorch.adapters.store import migrator, open_store, rows, statements
 from dbtorch.adapters.store.database import Database
 from dbtorch.adapters.store.locations import sqlite_path
 from dbtorch.adapters.store.postgres import PostgresDriver, without_password
 from dbtorch.adapters.store.sql import SqlStore
 from dbtorch.adapters.store.sqlite import SqliteDriver
-from dbtorch.core.history import Action
-from dbtorch.core.state import RunState
-from dbtorch.ports import StoreError
+from dbtorch.core.errors import StoreError
+from dbtorch.core.history.records import Action
+from dbtorch.core.model.identity import Identity
+from dbtorch.core.model.state import RunState
 from tests.postgres import with_database, with_option
-from tests.stores import NOON, SUCCESS, a_node, a_run, an_attempt
+from tests.stores import NOON, a_node, a_run
+from tests.waiting import PATIENCE
+
+NEWEST = max(number for number, _ in migrator._migrations(migrator._FOLDER))
 
 
 def refusal(url, project_dir, **given) -> str:
@@ -39,7 +44,7 @@ def test_the_history_is_beside_the_project_and_not_in_git(tmp_path):
 
 
 def test_a_gitignore_that_is_there_stays(tmp_path):
-    state_dir(tmp_path).joinpath(".gitignore").write_text("runs/\n")
+    make_state_dir(tmp_path).joinpath(".gitignore").write_text("runs/\n")
     open_store(None, tmp_path).close()
     assert (tmp_path / ".dbtorch" / ".gitignore").read_text() == "runs/\n"
 
@@ -122,7 +127,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / ".dbtorch").write_text("a file")
     text = refusal(None, tmp_path)
     assert f"the folder {tmp_path / '.dbtorch'} " in text
-    assert "choose another place" in text
+    assert "name another place with DBTORCH_STATE_DIR" in text
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
@@ -156,7 +161,8 @@ def test_a_damaged_file_is_named(tmp_path):
         open_store("sqlite:///h.db", tmp_path).run("r1")
 
 
-def test_a_file_somebody_else_writes_to_is_waited_for_and_then_named(tmp_path):
+def test_a_file_somebody_else_writes_to_is_waited_for_and_then_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(database_module, "PATIENCE", 0.2)
     file = tmp_path / "h.db"
     open_store("sqlite:///h.db", tmp_path).close()
     other = sqlite3.connect(file, isolation_level=None)
@@ -174,7 +180,7 @@ def test_a_run_that_has_ended_is_in_the_file_itself_before_that_is_closed(tmp_pa
     store = open_store("sqlite:///h.db", tmp_path)
     store.begin(a_run(), [a_node("model.a")])
     store.end("r1", RunState.SUCCESS, NOON)
-    store._database._settling.join(20)
+    store._database._settling.join(PATIENCE)
     alone = f"file:{tmp_path / 'h.db'}?immutable=1"  # read without the log of what was written
     with contextlib.closing(sqlite3.connect(alone, uri=True)) as file:
         assert file.execute("SELECT run_id, state FROM dbtorch_runs").fetchall() == [
@@ -245,7 +251,7 @@ def test_opening_a_store_again_changes_nothing(tmp_path, database_url):
     store = open_store(database_url, tmp_path)
     assert store.run("r1") == before
     migrator.migrate(store._database)
-    assert migrator.version(store._database) == 5
+    assert migrator.version(store._database) == NEWEST
     store.close()
 
 
@@ -256,27 +262,132 @@ def test_a_store_of_the_first_dbtorch_is_upgraded_with_what_it_remembers(tmp_pat
     shutil.copy(first, folder)
     database = open_database(database_url, tmp_path)
     migrator.migrate(database, folder)
-    old = SqlStore(database)
-    database.write(lambda tx: tx.run(statements.PUT_RUN, rows.run_values(a_run())))
-    database.write(lambda tx: tx.run(_OLD_NODE))
-    old.record("r1", an_attempt("model.a", SUCCESS))
-    before = old.attempts("r1", "model.a")
+    partial = {
+        "selected": {"options": {"narrowed": True, "steps": True}},
+        "stepless": {"options": {"narrowed": False, "steps": False}},
+        "tests": {"dbt_args": ("--resource-type", "test")},
+    }
+    database.write(put_old_run)
+    for run_id, given in partial.items():
+        database.write(lambda tx, run_id=run_id, given=given: put_old_run(tx, run_id, **given))
+    for number, message in enumerate(["lost: the supervisor (pid 3 on vm) was gone", "lost"], 2):
+        values = {"number": number, "message": message, "at": rows.moment(NOON)}
+        database.write(lambda tx, values=values: tx.run(_OLD_FAILURE, values))
     assert migrator.version(database) == 1
-    old.close()
+    database.close()
 
-    store = open_store(database_url, tmp_path, create=False)
-    assert migrator.version(store._database) == 5
-    assert store.attempts("r1", "model.a") == before
+    store = open_store(database_url, tmp_path)
+    assert migrator.version(store._database) == NEWEST
+    attempts = store.attempts("r1", "model.a")
+    assert [(one.seconds, one.lost) for one in attempts] == [(30, False), (0, True), (0, False)]
+    assert {run.run_id for run in store.runs() if run.partial} == partial.keys()
+    assert not store.run("r1").partial
     assert (store.run("r1").actions, store.run("r1").nodes[0].checksum) == ((), "")
     assert store.act("r1", Action(action="cancel", at=NOON, actor="ana@here")) == 1
     store.close()
 
 
-_OLD_NODE = """
+def put_old_run(transaction, run_id="r1", project="shop", target="dev", **given):
+    """A run as the first dbtorch wrote it."""
+    values = rows.run_values(a_run(run_id, project=project, target=target, **given))
+    new = ("project_id", "place", "partial", "resumed_at", "seconds_before")
+    columns = [name for name in statements.RUN_COLUMNS if name not in new]
+    given = ", ".join(f":{name}" for name in columns)
+    transaction.run(f"INSERT INTO dbtorch_runs ({', '.join(columns)}) VALUES ({given})", values)
+    own = {"run_id": run_id, "project": project, "target": target}
+    for statement in _OLD_ROWS:
+        transaction.run(statement, own)
+
+
+_OLD_FAILURE = """
+    INSERT INTO dbtorch_attempts (run_id, node_id, number, project, target, state, queued_at,
+        started_at, finished_at, failure_class, message)
+    VALUES ('r1', 'model.a', :number, 'shop', 'dev', 'failed', :at, :at, :at, 'transient', :message)
+"""
+
+_OLD_ROWS = (
+    """
     INSERT INTO dbtorch_run_nodes
         (run_id, node_id, ordinal, kind, name, path, materialized, owner, runbook, node_group, state)
-    VALUES ('r1', 'model.a', 0, 'model', 'a', '', '', '', '', '', 'pending')
+    VALUES (:run_id, 'model.a', 0, 'model', 'a', '', '', '', '', '', 'success')
+    """,
+    """
+    INSERT INTO dbtorch_attempts (run_id, node_id, number, project, target, state, queued_at,
+        started_at, finished_at)
+    VALUES (:run_id, 'model.a', 1, :project, :target, 'success',
+        '2026-03-29T12:00:00.000000+00:00', '2026-03-29T12:00:00.000000+00:00',
+        '2026-03-29T12:00:30.000000+00:00')
+    """,
+)
+
+
+def before_there_were_ids(url, tmp_path, numbers="000[1-5]*.sql"):
+    """A store of the last dbtorch that knew projects by name only."""
+    folder = tmp_path / "migrations-of-before"
+    folder.mkdir()
+    for path in (Path(migrator.__file__).parent / "migrations").glob(numbers):
+        shutil.copy(path, folder)
+    database = open_database(url, tmp_path)
+    migrator.migrate(database, folder)
+    return database
+
+
+_OLD_MESSAGE = """
+    INSERT INTO dbtorch_outbox (notifier, address, message_key, ordinal, kind, run_id, thread, body,
+        created_at, updated_at)
+    VALUES ('slack', '', :key, 0, 'note', :run_id, '', :body,
+        '2026-03-29T12:00:00.000000+00:00', '2026-03-29T12:00:00.000000+00:00')
 """
+
+_OLD_INCIDENT = """
+    INSERT INTO dbtorch_incidents (project, target, pipeline, node_id, opened_run, opened_at,
+        last_run, in_a_row, told_at)
+    VALUES ('shop', :target, 'daily', 'model.a', 'r1', '2026-03-29T12:00:00.000000+00:00', 'r1', 1,
+        '2026-03-29T12:00:00.000000+00:00')
+"""
+
+
+def test_what_was_written_under_names_is_the_first_projects_that_runs(tmp_path, database_url):
+    database = before_there_were_ids(database_url, tmp_path)
+
+    def write(transaction):
+        put_old_run(transaction)
+        put_old_run(transaction, "r2", "bank")
+        for key, run_id, body in (
+            ("run/r1", "r1", "{}"),
+            ("run/r2", "r2", "{}"),
+            ("status/1", "", '{"alert": {"project": "shop"}}'),
+            ("status/2", "", '{"alert": {"project": "bank"}}'),
+        ):
+            transaction.run(_OLD_MESSAGE, {"key": key, "run_id": run_id, "body": body})
+        transaction.run(_OLD_INCIDENT, {"target": "dev"})
+
+    database.write(write)
+    migrator.migrate(database)
+    places = {"dev": "dev (duckdb dev.ana)"}
+    shop = SqlStore(database, Identity(project_id="acme/shop", name="shop", places=places))
+    namesake = SqlStore(database, Identity(project_id="other/shop", name="shop"))
+
+    def known(store):
+        return (
+            [run.run_id for run in store.runs()],
+            store.durations("dev"),
+            [run.run_id for run in store.standing("dev").runs],
+            [one.node_id for one in store.incidents("dev", "daily")],
+        )
+
+    all_of_it = (["r1"], {"model.a": (30,)}, ["r1"], ["model.a"])
+    assert known(shop) == all_of_it  # before anybody has run
+    assert shop.outbox() == []
+    shop.adopt("dev")
+    shop.adopt("dev")
+    assert known(shop) == all_of_it
+    assert shop.run("r1").place == "dev (duckdb dev.ana)"
+    assert {one.entry.key for one in shop.outbox()} == {"run/r1", "status/1"}
+    namesake.adopt("dev")
+    assert known(namesake) == ([], {}, [], [])
+    assert namesake.outbox() == []
+    database.close()
 
 
 def open_database(url, tmp_path) -> Database:
@@ -292,7 +403,7 @@ def test_a_store_of_a_newer_dbtorch_is_refused(tmp_path, database_url):
     store._database.write(lambda tx: tx.run("INSERT INTO dbtorch_schema_version VALUES (99)"))
     store.close()
     text = refusal(database_url, tmp_path, create=False)
-    assert "written by a newer dbtorch (schema 99, this one knows 5)" in text
+    assert f"written by a newer dbtorch (schema 99, this one knows {NEWEST})" in text
     assert "upgrade dbtorch" in text
 
 
@@ -301,15 +412,17 @@ def test_later_migrations_are_applied_in_order_and_a_broken_one_leaves_nothing(
 ):
     folder = tmp_path / "migrations"
     shutil.copytree(Path(migrator.__file__).parent / "migrations", folder)
-    folder.joinpath("0009_a.sql").write_text("-- new\nALTER TABLE dbtorch_runs ADD a TEXT;\n")
-    folder.joinpath("0010_b.sql").write_text("ALTER TABLE dbtorch_runs ADD b TEXT; SELECT nope;")
+    newest = migrator.newest_version()
+    later, last = (folder / f"{newest + more:04}_more.sql" for more in (1, 2))
+    later.write_text("-- new\nALTER TABLE dbtorch_runs ADD a TEXT;\n")
+    last.write_text("ALTER TABLE dbtorch_runs ADD b TEXT; SELECT nope;")
     store = open_store(database_url, tmp_path)
     with pytest.raises(StoreError, match="nope"):
         migrator.migrate(store._database, folder)
-    assert migrator.version(store._database) == 9
-    folder.joinpath("0010_b.sql").write_text("ALTER TABLE dbtorch_runs ADD b TEXT;")
+    assert migrator.version(store._database) == newest + 1
+    last.write_text("ALTER TABLE dbtorch_runs ADD b TEXT;")
     migrator.migrate(store._database, folder)
-    assert migrator.version(store._database) == 10
+    assert migrator.version(store._database) == newest + 2
     store._database.read(lambda tx: tx.all("SELECT a, b FROM dbtorch_runs"))
     store.close()
 
@@ -332,5 +445,5 @@ print([name for name in ("psycopg", "sqlalchemy", "statistics", "asyncio") if na
 def test_a_missing_driver_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "psycopg", None)
     text = refusal("postgresql://me:secret@host/db", tmp_path)
-    assert "pip install 'dbtorch[postgres]'" in text
+    assert f"{sys.executable} -m pip install 'psycopg[binary]'" in text
     assert "secret" not in text

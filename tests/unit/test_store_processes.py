@@ -10,30 +10,31 @@ from subprocess import PIPE, Popen
 import pytest
 
 from dbtorch.adapters.store import database, open_store
-from dbtorch.core.history import LEASE_LIFETIME
-from dbtorch.core.state import RunState, State
-from dbtorch.ports import StoreError
-from tests.stores import NOON, SUCCESS, a_lease, a_node, a_run, after, an_attempt, change
+from dbtorch.core.errors import StoreError
+from dbtorch.core.model.state import RunState, State
+from tests.stores import NOON, SUCCESS, a_lease, a_node, a_run, an_attempt, change, let_pass
 
 RACERS = 4
 
 RACE = """
 import os, pathlib, socket, sys
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from dbtorch.adapters.processes.liveness import this_process
 from dbtorch.adapters.store import open_store
-from dbtorch.core.history import Lease
+from dbtorch.core.history.records import Lease
 from dbtorch.ports import LeaseHeld
 
-url, folder, now = sys.argv[1], pathlib.Path(sys.argv[2]), datetime.fromisoformat(sys.argv[3])
+url, folder, now = sys.argv[1], pathlib.Path(sys.argv[2]), datetime.now(UTC)
 print("ready", flush=True)
 sys.stdin.readline()
 store = open_store(url, folder)
 lease = Lease(
     name="shop/default", run_id=str(os.getpid()), host=socket.gethostname(), pid=os.getpid(),
+    process=this_process(),
     acquired_at=now, expires_at=now + timedelta(seconds=60),
 )
 try:
-    store.acquire(lease, now=now)
+    store.acquire(lease)
 except LeaseHeld as held:
     print("held by", held.lease.pid, flush=True)
 else:
@@ -43,9 +44,9 @@ store.close()
 """
 
 
-def race(url, folder, now) -> list[str]:
+def race(url, folder) -> list[str]:
     """What each of several processes says that open a store and take one lease at once."""
-    command = [sys.executable, "-c", RACE, url, str(folder), now.isoformat()]
+    command = [sys.executable, "-c", RACE, url, str(folder)]
     with ExitStack() as stack:
         racers = [
             stack.enter_context(Popen(command, stdin=PIPE, stdout=PIPE, text=True))
@@ -59,16 +60,17 @@ def race(url, folder, now) -> list[str]:
 
 
 def test_of_processes_that_race_for_a_lease_in_a_new_store_one_wins(tmp_path, database_url):
-    said = race(database_url, tmp_path, NOON)
+    said = race(database_url, tmp_path)
     (winner,) = [line.removeprefix("won ") for line in said if line.startswith("won")]
     assert sorted(said) == sorted([f"won {winner}"] + [f"held by {winner}"] * (RACERS - 1))
 
 
 def test_of_processes_that_race_for_an_expired_lease_one_wins(tmp_path, database_url):
     store = open_store(database_url, tmp_path)
-    store.acquire(a_lease("old"), now=NOON)
+    store.acquire(a_lease("old"))
+    let_pass(store, 60)
     store.close()
-    said = race(database_url, tmp_path, NOON + LEASE_LIFETIME)
+    said = race(database_url, tmp_path)
     assert [line.split()[0] for line in sorted(said)] == ["held"] * (RACERS - 1) + ["won"]
 
 
@@ -76,7 +78,7 @@ WRITER = """
 import itertools, pathlib, sys
 from dbtorch.adapters.store import open_store
 from tests.stores import SUCCESS, a_node, a_run, an_attempt
-from dbtorch.core.state import State
+from dbtorch.core.model.state import State
 
 store = open_store(sys.argv[1], pathlib.Path("."))
 store.begin(a_run(), [a_node("model.a")])
@@ -108,13 +110,9 @@ def test_a_heartbeat_in_one_thread_and_records_in_another(tmp_path, database_url
     store = open_store(database_url, tmp_path)
     nodes = [a_node(f"model.{number}") for number in range(40)]
     store.begin(a_run(), nodes)
-    store.acquire(a_lease(), now=NOON)
+    mine, _ = store.acquire(a_lease())
     renewed = []
-    beat = threading.Thread(
-        target=lambda: renewed.extend(
-            store.renew(a_lease(), now=after(second)) for second in range(40)
-        )
-    )
+    beat = threading.Thread(target=lambda: renewed.extend(store.renew(mine) for _ in range(40)))
     beat.start()
     for node in nodes:
         store.record("r1", an_attempt(node.id, SUCCESS))
@@ -164,7 +162,7 @@ def test_a_lost_connection_is_made_again_and_nothing_is_written_twice(
 def test_a_connection_that_stays_lost_is_an_error(
     tmp_path, postgres_url, postgres_server, monkeypatch
 ):
-    monkeypatch.setattr(database, "RECONNECT_AFTER", (0.0, 0.01))
+    monkeypatch.setattr(database, "PATIENCE", 0.01)
     store = open_store(postgres_url, tmp_path)
     hang_up(store, postgres_server)
     store._database.driver._parameters["port"] = "1"

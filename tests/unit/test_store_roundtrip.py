@@ -7,10 +7,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dbtorch.adapters.store import open_store
-from dbtorch.core.events import Changed, Outcome
-from dbtorch.core.graph import Kind
-from dbtorch.core.state import FailureClass, RunState, State
-from dbtorch.testing_store import MemoryStore
+from dbtorch.core.model.events import Changed, Outcome
+from dbtorch.core.model.graph import Kind
+from dbtorch.core.model.reason import NO_REASON, Reason, ReasonKind
+from dbtorch.core.model.state import FailureClass, RunState, State
+from dbtorch.testing.store import MemoryStore
 from tests.stores import a_node, a_run, after, an_attempt
 
 NODES = {
@@ -29,12 +30,23 @@ MOVES = {
 }
 
 json = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
     max_leaves=5,
 )
 #: What a database gives back as it was; the rest becomes U+FFFD.
 plain = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
+
+reasons = st.builds(
+    Reason,
+    st.sampled_from([kind for kind in ReasonKind if kind is not ReasonKind.NONE]),
+    st.lists(plain, max_size=2).map(tuple),
+    plain,
+) | st.just(NO_REASON)
 
 
 @st.composite
@@ -79,7 +91,7 @@ def stretches(draw):
                     before=before,
                     state=state,
                     at=after(turn + draw(st.floats(0, 0.9))),
-                    reason=draw(plain),
+                    reason=draw(reasons),
                     outcome=draw(outcomes(state)) if ended and draw(st.booleans()) else None,
                     retry_at=after(turn + 60) if state is State.UP_FOR_RETRY else None,
                 )
@@ -102,18 +114,18 @@ def test_both_remember_the_same(stores, first, second, left_out):
     nodes = [a_node(id, kind) for id, kind in NODES.items()]
     run_id = project = uuid4().hex
     for store in stores:
-        store.begin(a_run(run_id, project=project, pipeline=project), nodes)
+        store.begin(a_run(run_id, project=project, pipeline=project, target=project), nodes)
         for changes in first:
             store.record(run_id, changes)
         later = [node for node in nodes if node.id != left_out]
-        store.begin(a_run(run_id, project=project, pipeline=project, pid=2), later)
+        store.begin(a_run(run_id, project=project, pipeline=project, target=project, pid=2), later)
         for changes in second:
             store.record(run_id, changes)
         store.end(run_id, RunState.FAILED, after(99))
     memory, sqlite = stores
     assert sqlite.run(run_id) == memory.run(run_id)
     assert sqlite.runs(pipeline=project) == memory.runs(pipeline=project)
-    assert sqlite.durations(project, "dev", last=1) == memory.durations(project, "dev", last=1)
+    assert sqlite.durations(project, last=1) == memory.durations(project, last=1)
 
 
 @settings(deadline=None, max_examples=50)

@@ -5,12 +5,13 @@ from datetime import timedelta
 
 import pytest
 
-from dbtorch.core.events import Outcome
-from dbtorch.core.graph import Kind
-from dbtorch.core.message import tidy
-from dbtorch.core.naming import short_name
-from dbtorch.core.state import FailureClass, RunState, State
-from dbtorch.core.summary import summarize
+from dbtorch.core.failures.message import tidy
+from dbtorch.core.history.summary import summarize
+from dbtorch.core.model.events import Outcome
+from dbtorch.core.model.graph import Kind, Node
+from dbtorch.core.model.naming import short_name
+from dbtorch.core.model.reason import Reason, ReasonKind
+from dbtorch.core.model.state import FailureClass, RunState, State
 from tests.unit.story import LOST, NOON, WRONG, Told, broken_shop, check, model, plan, step
 
 
@@ -22,8 +23,8 @@ def test_a_failure_says_everything_needed_to_act_on_it():
     assert (failure.attempts, failure.failure_class) == (1, FailureClass.CODE)
     assert (failure.owner, failure.runbook, failure.group) == ("ana", "docs/fct.md", "finance")
     assert failure.log == "logs/model.shop.fct_orders/1.log"
-    assert failure.blocked == 3
-    assert failure.blocked_names == ("fct_kpis", "export_kpis", "unique_kpis")  # tests last
+    assert failure.blocked == 2
+    assert failure.blocked_names == ("fct_kpis", "export_kpis")  # no tests, as in an alert
 
 
 def test_counts_leave_out_the_ends_of_the_session():
@@ -46,7 +47,7 @@ def test_nodes_that_did_not_run_are_grouped_by_reason():
     )
     summary = summarize(told.kept())
     (group,) = summary.left_out
-    assert (group.count, group.reason) == (500, "step.ingest_orders failed")
+    assert (group.count, str(group.reason)) == (500, "step.ingest_orders failed")
     assert len(group.names) == 5
     assert summary.failures[0].attempts == 3
     assert summary.failures[0].blocked == 500
@@ -58,9 +59,9 @@ def test_a_session_that_does_not_open_is_a_failure_and_no_node():
     (failure,) = summary.failures
     assert (failure.name, failure.kind, failure.attempts) == ("dbt session", Kind.SESSION, 2)
     assert failure.message == "connection lost"
-    assert failure.blocked == 7  # all of dbt's, and the step behind them
+    assert failure.blocked == 5  # what dbt builds, and the step behind them
     assert not any("session" in name for group in summary.left_out for name in group.names)
-    assert summary.left_out[0].reason == "session.open failed"
+    assert summary.left_out[0].reason == Reason(ReasonKind.UPSTREAM_FAILED, ("session.open",))
 
 
 def test_a_session_that_closes_badly_is_told():
@@ -122,15 +123,21 @@ def test_a_run_that_has_not_ended_has_a_summary():
 
 def test_a_cancelled_run_has_one_reason():
     told = Told(seconds={"step.ingest_orders": [100.0]}, until=NOON + timedelta(seconds=3))
-    told.store.record(told.record.run_id, told.run.cancel("the run got SIGINT", told.now))
+    told.store.record(
+        told.record.run_id, told.run.cancel(Reason(ReasonKind.SIGNAL, text="SIGINT"), told.now)
+    )
     (group,) = summarize(told.kept()).left_out
-    assert (group.state, group.reason, group.count) == (State.CANCELLED, "the run got SIGINT", 6)
+    assert (group.state, str(group.reason), group.count) == (
+        State.CANCELLED,
+        "the run got SIGINT",
+        6,
+    )
 
 
 def test_fail_fast_has_one_reason():
     a_plan = replace(plan(), fail_fast=True)
     told = Told({"step.ingest_rates": [WRONG]}, {"step.ingest_orders": [9.0, 9.0]}, a_plan=a_plan)
-    groups = {group.reason: group.count for group in summarize(told.kept()).left_out}
+    groups = {str(group.reason): group.count for group in summarize(told.kept()).left_out}
     assert groups["Skipping due to fail_fast"] >= 2
     assert not any("was skipped" in reason for reason in groups)
 
@@ -138,7 +145,7 @@ def test_fail_fast_has_one_reason():
 def test_a_node_behind_a_skipped_one_says_so():
     off = Outcome(state=State.SKIPPED, message="when: nobody wants it")
     groups = summarize(Told({"step.ingest_orders": [off]}).kept()).left_out
-    assert {(group.reason, group.count) for group in groups} == {
+    assert {(str(group.reason), group.count) for group in groups} == {
         ("step.ingest_orders was skipped", 6),
         ("when: nobody wants it", 1),
     }
@@ -148,7 +155,7 @@ def test_a_node_blocked_by_two_is_counted_for_both():
     nodes = [model("left"), model("right"), model("mart", "models/marts"), check("t")]
     edges = [(nodes[0].id, nodes[2].id), (nodes[1].id, nodes[2].id), (nodes[2].id, nodes[3].id)]
     told = Told({nodes[0].id: [WRONG], nodes[1].id: [WRONG]}, a_plan=plan(nodes, edges))
-    assert [f.blocked for f in summarize(told.kept()).failures] == [2, 2]
+    assert [f.blocked for f in summarize(told.kept()).failures] == [1, 1]
 
 
 def test_a_failure_without_a_message_is_a_failure():
@@ -167,7 +174,7 @@ def test_a_failure_without_a_message_is_a_failure():
     ],
 )
 def test_versions_of_a_model_are_told_apart(id, name, short):
-    assert short_name(id, name) == short
+    assert short_name(Node(id=id, kind=Kind.of(id), name=name)) == short
 
 
 @pytest.mark.parametrize(
@@ -187,3 +194,20 @@ def test_versions_of_a_model_are_told_apart(id, name, short):
 )
 def test_messages_are_made_readable(message, shown, more):
     assert tidy(message) == (shown, more)
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["Skipping due to fail_fast", "step.ingest_rates was skipped", "lost: the supervisor is ill"],
+)
+def test_what_a_step_says_is_no_fact_about_the_run(said):
+    off = Outcome(state=State.SKIPPED, message=said)
+    run = Told({"step.ingest_orders": [off]}).kept()
+    (step_,) = [node for node in run.nodes if node.id == "step.ingest_orders"]
+    assert step_.reason == Reason(ReasonKind.MESSAGE, text=said)
+    assert not step_.attempts[-1].lost
+    groups = {group.reason: group.count for group in summarize(run).left_out}
+    assert groups == {
+        Reason(ReasonKind.MESSAGE, text=said): 1,
+        Reason(ReasonKind.UPSTREAM_SKIPPED, ("step.ingest_orders",)): 6,
+    }

@@ -21,9 +21,11 @@ from dbt_common.events.contextvars import log_contextvars
 from dbt_common.events.functions import msg_to_json
 from dbt_common.events.types import Note
 
-from dbtorch.adapters.dbt.dbtorch_worker import attempt_log, teller
+from dbtorch.adapters.dbt.dbtorch_worker import event_printer as teller
+from dbtorch.adapters.dbt.dbtorch_worker import scrubbing
 from dbtorch.adapters.dbt.dbtorch_worker.events import hear
-from dbtorch.adapters.dbt.process.lines import Began, Done, Lines, Said
+from dbtorch.adapters.dbt.dbtorch_worker.patches import apply_patches
+from dbtorch.adapters.dbt.process.dbt_cli.event_lines import Began, Done, Lines, LogMessage
 from tests.unit.test_worker_events import dbt_as_it_is, manager
 
 __all__ = ["dbt_as_it_is", "manager"]
@@ -97,21 +99,25 @@ EVENTS = [
             "node_info": NODE,
             "group": {},
         },
-        Said,
+        LogMessage,
     ),
-    (SQLQuery, {"conn_name": ID, "sql": "select 'ö'", "node_info": NODE}, Said),
-    (RunResultError, {"msg": "no such table", "node_info": NODE, "group": {}}, Said),
-    (JinjaLogInfo, {"msg": "from a macro", "node_info": {}}, Said),
-    (Note, {"msg": "mind the gap"}, Said),
+    (SQLQuery, {"conn_name": ID, "sql": "select 'ö'", "node_info": NODE}, LogMessage),
+    (RunResultError, {"msg": "no such table", "node_info": NODE, "group": {}}, LogMessage),
+    (JinjaLogInfo, {"msg": "from a macro", "node_info": {}}, LogMessage),
+    (Note, {"msg": "mind the gap"}, LogMessage),
 ]
 
 
-@pytest.fixture
-def told(dbt_as_it_is, manager, monkeypatch):
+@pytest.fixture(params=[True, False], ids=["patched", "as it is"])
+def told(request, dbt_as_it_is, manager, monkeypatch):
     """Fires events, and answers what was told of them."""
     output = io.BytesIO()
     monkeypatch.setattr("sys.stdout", SimpleNamespace(buffer=output))
-    hear(teller.Teller().tell)
+    if request.param:
+        apply_patches()
+    else:
+        teller._keep_what_is_given()
+    hear(teller.EventPrinter().tell)
 
     def fire(*events, level=None):
         output.seek(0)
@@ -135,7 +141,7 @@ def test_an_event_is_read_as_dbts_own_line(told, kind, about, expected):
 def test_what_is_said_while_a_node_runs_is_about_it(told):
     with log_contextvars(node_info=NODE):
         (line,) = told(Note(msg="about orders"), level=EventLevel.DEBUG)
-    assert Lines().read(line) == Said(unique_id=ID, level="debug", text="about orders")
+    assert Lines().read(line) == LogMessage(unique_id=ID, level="debug", text="about orders")
 
 
 def test_what_nobody_reads_is_not_told(told):
@@ -146,16 +152,17 @@ def test_what_nobody_reads_is_not_told(told):
         assert told(used) == []
 
 
-def test_a_node_may_have_any_meta(told):
+def test_a_node_may_have_any_meta(told, monkeypatch):
     """dbt cannot put such an event into a form of its own."""
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")  # or dbt would raise
     event = NodeFinished(node_info={**NODE, "meta": {True: {"a": object()}}}, run_result=RAN)
     (line,) = told(event)
     assert Lines().read(line).status == "success"
 
 
-def test_secrets_are_taken_out(told, monkeypatch):
-    monkeypatch.setenv("DBT_ENV_SECRET_KEY", 'a"b\nc')
-    attempt_log.secrets.cache_clear()
+def test_secrets_are_taken_out(told):
+    known = scrubbing._Hiding.hide
+    scrubbing.learn(['a"b\nc'])
     try:
         ran = {**RAN, "adapter_response": {"said": ['it was a"b\nc']}, "message": 'a"b\nc'}
         lines = told(
@@ -163,7 +170,7 @@ def test_secrets_are_taken_out(told, monkeypatch):
             SQLQuery(conn_name=ID, sql='select a"b\nc', node_info=NODE),
         )
     finally:
-        attempt_log.secrets.cache_clear()
+        scrubbing._Hiding.hide = known
     assert len(lines) == 2
     for line in lines:
         assert "*****" in line.decode()
@@ -177,5 +184,6 @@ def test_nobody_who_reads_is_no_reason_to_fail(dbt_as_it_is, manager, monkeypatc
             raise BrokenPipeError
 
     monkeypatch.setattr("sys.stdout", SimpleNamespace(buffer=Gone()))
-    hear(teller.Teller().tell)
+    teller._keep_what_is_given()
+    hear(teller.EventPrinter().tell)
     manager.fire_event(NodeStart(node_info=NODE))

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from dbtorch.adapters.template import TemplateError, evaluate, render, run_values
+from dbtorch.adapters.template import evaluate, render, run_values
+from dbtorch.adapters.template_limits import TemplateError
 
 RUN = run_values(
     id="r1",
@@ -114,3 +115,94 @@ def test_conditions_are_expressions_with_or_without_braces(expression: str) -> N
 def test_a_condition_over_something_missing_says_what_there_is() -> None:
     with pytest.raises(TemplateError, match="there is no 'state'"):
         evaluate("json.state == 'done'", {"json": {"status": "done"}})
+
+
+PENDING = {"json": {"status": "pending", "rows": [1, 1]}}
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "json.items",
+        "json['items']",
+        "json.items.values",
+        "not json.get",
+        "json.items.foo()",
+        "json.rows.count",
+        "json.status.title",
+    ],
+)
+def test_a_method_that_is_not_called_is_no_value(expression: str) -> None:
+    with pytest.raises(TemplateError, match=r"there is no '(items|get)'|has no attribute"):
+        evaluate(expression, PENDING)
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("json.get('status')", "pending"),
+        ("json.items() | length", 2),
+        ("json.rows.count(1)", 2),
+        ("json.status.upper()", "PENDING"),
+        ("'{} it is'.format(json.status)", "pending it is"),
+        ("json.items is defined", False),
+        ("json.items | default(none)", None),
+        ("json.items.first | default('none')", "none"),
+    ],
+)
+def test_methods_can_be_called(expression: str, value: Any) -> None:
+    assert evaluate(expression, PENDING) == value
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}1",
+        "{% set l = range(9999) | list %}{% for i in l %}{% for j in l %}{% endfor %}{% endfor %}",
+        "{% for i in range(9999) %}{{ range(9999) | sum }}{% endfor %}",
+        "{% macro f(n) %}{{ f(n - 1) ~ f(n - 1) if n }}{% endmacro %}{{ f(99) }}",
+        "{{ range(10 ** 15) | sum }}",
+    ],
+)
+def test_a_template_without_an_end_has_one(template: str) -> None:
+    with pytest.raises(TemplateError, match="more than 500,000 loops and calls; do such work in a"):
+        rendered(template)
+
+
+@pytest.mark.parametrize("expression", ["9 ** (9 ** 9)", "'x' * 10 ** 12", "10 ** 12 * [1]"])
+def test_a_result_without_measure_is_refused(expression: str) -> None:
+    with pytest.raises(TemplateError, match=r"the result of \*+ is too large"):
+        rendered(f"{{{{ {expression} }}}}")
+    with pytest.raises(TemplateError, match=r"the result of \*+ is too large"):
+        evaluate(expression, {})
+
+
+def test_every_template_may_do_as_much_as_another() -> None:
+    for _ in range(3):
+        assert rendered("{% for i in range(99999) %}1{% endfor %}") == "1" * 99999
+    assert rendered("{% for i in 'ab' %}{{ loop.last }}{{ loop.length }}{% endfor %}") == (
+        "False2True2"
+    )
+    loops = (
+        "{% for a, b in [(1, 2), (3, 4)] if a > 1 %}{{ a * b }}{{ 2 ** -1 }}{% else %}-{% endfor %}"
+    )
+    assert rendered(loops) == "120.5"
+
+
+FIRST = run_values(
+    id="r1",
+    pipeline="default",
+    logical_date=datetime(2026, 3, 2, 6, tzinfo=UTC),
+    data_interval_start=None,
+    data_interval_end=datetime(2026, 3, 2, 6, tzinfo=UTC),
+)
+
+
+@pytest.mark.parametrize("name", ["data_interval_start", "previous_success_end"])
+@pytest.mark.parametrize("native", [True, False])
+def test_a_time_that_is_empty_is_no_text(name: str, native: bool) -> None:
+    for use in (f"{{{{ run.{name} }}}}", f"{{{{ run.{name}.date() }}}}"):
+        with pytest.raises(TemplateError, match=rf"{name} is empty, because no .* \| default"):
+            rendered(use, run=FIRST, native=native)
+    assert rendered(f"{{{{ run.{name} | default('ever') }}}}", run=FIRST, native=native) == "ever"
+    assert rendered(f"{{{{ run.{name} is defined }}}}", run=FIRST) == "False"

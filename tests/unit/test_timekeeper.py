@@ -6,10 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from dbtorch.core.deadline import Deadline, DeadlineAction, Deadlines
-from dbtorch.core.forecast import Forecast
-from dbtorch.core.state import State
-from dbtorch.core.timekeeper import Timekeeper
+from dbtorch.core.model.deadline import Deadline, DeadlineAction, Deadlines
+from dbtorch.core.model.state import State
+from dbtorch.core.run.forecast import Forecast
+from dbtorch.core.run.timekeeper import Timekeeper
 from tests.unit.story import NOON
 from tests.unit.test_forecast import a_plan, always, change, ran
 

@@ -1,18 +1,18 @@
-"""When a run is late: what the pipeline, the options and an earlier stretch say."""
+"""When a run is late: what the pipeline, the options and an earlier execution say."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 
 import pytest
 
-from dbtorch.cli.run_options import Options
-from dbtorch.cli.timing import deadline_of, deadlines_of, found_earlier, told
 from dbtorch.core.config import PipelineSpec, Schedule
-from dbtorch.core.deadline import Deadline, DeadlineAction, DeadlineRule, Late, node_deadlines
-from dbtorch.core.graph import Graph, Kind, Node
-from dbtorch.core.history import Action, Verb
+from dbtorch.core.history.records import Action, Verb
+from dbtorch.core.model.deadline import Deadline, DeadlineAction, DeadlineRule, Late, node_deadlines
+from dbtorch.core.model.graph import Graph, Kind, Node
+from dbtorch.core.model.policy import Policy
 from dbtorch.core.plan import Plan
-from dbtorch.core.policy import Policy
+from dbtorch.service.project.options import RunOptions
+from dbtorch.service.run.deadlines import deadline_of, deadlines_of, found_earlier, late_sentence
 from tests.stores import a_run
 
 NOW = datetime(2026, 3, 1, 5, tzinfo=UTC)
@@ -25,20 +25,20 @@ def pipeline(**given):
 
 
 def test_most_runs_have_none():
-    assert deadline_of(pipeline(), Options(), NOW, None) is None
+    assert deadline_of(pipeline(), RunOptions(), NOW, None) is None
 
 
 def test_the_pipeline_s_counts_from_the_start_or_by_its_schedule_s_clock():
     within = pipeline(deadline=DeadlineRule(within=3600), deadline_action=CANCEL)
-    assert deadline_of(within, Options(), NOW, None) == Deadline(at=NOW + HOUR, action=CANCEL)
-    berlin = Schedule(cron="0 6 * * *", timezone="Europe/Berlin")
+    assert deadline_of(within, RunOptions(), NOW, None) == Deadline(at=NOW + HOUR, action=CANCEL)
+    berlin = Schedule(crons=("0 6 * * *",), timezone="Europe/Berlin")
     by = pipeline(deadline=DeadlineRule(by=time(8)), schedule=berlin)
-    assert deadline_of(by, Options(), NOW, None) == Deadline(at=NOW + 2 * HOUR, action=ALERT)
+    assert deadline_of(by, RunOptions(), NOW, None) == Deadline(at=NOW + 2 * HOUR, action=ALERT)
 
 
 def test_options_win_over_the_pipeline():
     said = pipeline(deadline=DeadlineRule(within=3600))
-    options = Options(deadline=DeadlineRule(within=7200), deadline_action=CANCEL)
+    options = RunOptions(deadline=DeadlineRule(within=7200), deadline_action=CANCEL)
     assert deadline_of(said, options, NOW, None) == Deadline(at=NOW + 2 * HOUR, action=CANCEL)
 
 
@@ -64,11 +64,11 @@ LATE = Action(action=Verb.DEADLINE, at=NOW, actor="dbtorch")
 )
 def test_a_run_that_goes_on_keeps_its_deadline(kept, expected):
     said = pipeline(deadline=DeadlineRule(within=1))
-    assert deadline_of(said, Options(), NOW, kept) == expected
+    assert deadline_of(said, RunOptions(), NOW, kept) == expected
 
 
 def test_a_retry_may_get_another_one():
-    options = Options(deadline=DeadlineRule(within=60), deadline_action=CANCEL)
+    options = RunOptions(deadline=DeadlineRule(within=60), deadline_action=CANCEL)
     found = deadline_of(pipeline(), options, NOW, earlier(NOW - HOUR, ALERT, LATE))
     assert found == Deadline(at=NOW + timedelta(seconds=60), action=CANCEL)
 
@@ -81,7 +81,7 @@ def a_plan(**deadlines):
 
 def test_a_node_s_counts_from_the_start_of_the_run_however_often_it_goes_on():
     plan = a_plan(m=DeadlineRule(within=600), n=DeadlineRule(by=time(8)))
-    berlin = pipeline(schedule=Schedule(cron="0 6 * * *", timezone="Europe/Berlin"))
+    berlin = pipeline(schedule=Schedule(crons=("0 6 * * *",), timezone="Europe/Berlin"))
     found = deadlines_of(None, plan, berlin, NOW, None)
     assert found.nodes == {"m": NOW + timedelta(minutes=10), "n": NOW + 2 * HOUR}
     assert node_deadlines(found.record()) == found.nodes
@@ -109,11 +109,11 @@ def test_what_is_said_names_the_node_and_what_costs_the_most():
         node_id="m", deadline=NOW, at=NOW, missed=False, expected=NOW + HOUR, costliest="n",
         costs=2880,
     )  # fmt: skip
-    assert told(risk, a_plan(), zone=UTC) == (
-        "model m will probably miss its deadline, 2026-03-01 05:00:00: expected end "
-        "2026-03-01 06:00:00, model n costs the most, 48m 00s"
+    assert late_sentence(risk, a_plan(), zone=UTC) == (
+        "model m will probably miss its deadline, 2026-03-01 05:00:00 UTC: expected end "
+        "2026-03-01 06:00:00 UTC, model n costs the most, 48m 00s"
     )
     missed = Late(deadline=NOW, at=NOW, missed=True)
-    assert told(missed, a_plan(), cancels=True, zone=UTC) == (
-        "the run is late, its deadline was 2026-03-01 05:00:00; it is cancelled"
+    assert late_sentence(missed, a_plan(), cancels=True, zone=UTC) == (
+        "the run is late, its deadline was 2026-03-01 05:00:00 UTC; it is cancelled"
     )

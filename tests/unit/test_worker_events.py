@@ -2,6 +2,8 @@
 
 import io
 import logging
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import dbt.task.build
@@ -11,7 +13,7 @@ from dbt.adapters.events.types import CacheAction, ConnectionUsed, NewConnection
 from dbt.clients.jinja import MacroGenerator
 from dbt.context.macros import MacroNamespace, MacroNamespaceBuilder
 from dbt.task.base import BaseRunner
-from dbt.task.run import MicrobatchBatchRunner
+from dbt.task.run import MicrobatchBatchRunner, MicrobatchModelRunner
 from dbt.tracking import track_behavior_change_warn
 from dbt_common.events.base_types import BaseEvent, EventLevel
 from dbt_common.events.contextvars import log_contextvars
@@ -19,18 +21,26 @@ from dbt_common.events.event_manager import EventManager
 from dbt_common.events.logger import LoggerConfig
 from dbt_common.events.types import Note, PrintEvent
 
+from dbtorch.adapters.dbt import dbtorch_worker
 from dbtorch.adapters.dbt.dbtorch_worker.attempt_log import AttemptLog, route_events
+from dbtorch.adapters.dbt.dbtorch_worker.patches import apply_patches
 from dbtorch.adapters.dbt.dbtorch_worker.task import install
 
-PARTS = (
-    (EventManager, "fire_event"),
+#: What is patched, and left as it is with `engine.patches: false`.
+PATCHED = (
     (BaseEvent, "__init__"),
     (BaseEvent, "__getattr__"),
     (MacroGenerator, "__init__"),
     (MacroNamespaceBuilder, "build_namespace"),
     (MacroNamespace, "__getitem__"),
     (BaseAdapter, "_make_match"),
+)
+PARTS = (
+    *PATCHED,
+    (EventManager, "fire_event"),
     (BaseRunner, "handle_exception"),
+    (MicrobatchModelRunner, "get_batches"),
+    (MicrobatchBatchRunner, "run_with_hooks"),
     (MicrobatchBatchRunner, "_build_failed_run_batch_result"),
     (dbt.task.build, "BuildTask"),
     (AttemptLog, "flush_all_the_time"),
@@ -47,7 +57,8 @@ def dbt_as_it_is(monkeypatch):
 
 @pytest.fixture
 def session(dbt_as_it_is):
-    session = SimpleNamespace(logs={})
+    session = SimpleNamespace(warned=lambda *_: None, logs={})
+    apply_patches()
     route_events(session.logs)
     return session
 
@@ -130,7 +141,7 @@ def test_what_is_about_a_node_is_in_its_log(session, manager):
 def test_an_event_reads_as_before(dbt_as_it_is):
     before = Note(msg="mind the gap")
     as_before = (before.msg, before.message(), before.pb_msg.msg, before.code())
-    route_events({})
+    apply_patches()
     event = Note(msg="mind the gap")
     assert not is_made(event)
     assert (event.msg, event.message()) == as_before[:2]
@@ -139,8 +150,17 @@ def test_an_event_reads_as_before(dbt_as_it_is):
         event.nothing  # noqa: B018
 
 
-def test_a_session_takes_everything_into_its_place(dbt_as_it_is):
+@pytest.mark.parametrize("patches", [True, False])
+def test_a_session_takes_everything_into_its_place(dbt_as_it_is, patches):
     before = {part: getattr(*part) for part in PARTS}
-    install(SimpleNamespace(logs={}, errors={}))
-    kept = {part[1] for part in PARTS if getattr(*part) is before[part]}
-    assert kept == {"flush_all_the_time"}
+    parts = {"plan_batches": None, "batch_built": None, "warned": lambda *_: None}
+    install(SimpleNamespace(logs={}, errors={}, request={"patches": patches}, **parts))
+    kept = {part for part in PARTS if getattr(*part) is before[part]}
+    assert kept == {PARTS[-1], *(() if patches else PATCHED)}
+
+
+def test_nothing_beside_the_worker_stands_in_the_way_of_the_standard_library():
+    """The worker is imported by its folder, which is first on the path for a moment."""
+    folder = Path(dbtorch_worker.__file__).parents[1]
+    beside = {path.stem for path in folder.iterdir() if path.suffix == ".py" or path.is_dir()}
+    assert not beside & sys.stdlib_module_names

@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import logging
 import queue
 import stat
 import sys
 import textwrap
+import threading
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dbtorch.adapters.dbt import messages, worker_process
-from dbtorch.adapters.dbt.messages import Garbled, read
-from dbtorch.adapters.dbt.request import SessionRequest
-from dbtorch.adapters.dbt.session import SessionEngine
-from dbtorch.core.checks import Watch
-from dbtorch.core.events import Attempt, Batch, Event, Finished, Started
+from dbtorch.adapters.dbt.session import messages, worker_process
+from dbtorch.adapters.dbt.session.commands import Command, Emit
+from dbtorch.adapters.dbt.session.engine import SessionEngine
+from dbtorch.adapters.dbt.session.messages import Garbled, read
+from dbtorch.adapters.dbt.session.open_request import SessionRequest
+from dbtorch.adapters.dbt.session.protocol import SessionProtocol
+from dbtorch.cli.errors import NODE_FAILED, exit_code
+from dbtorch.core.checks.relation_checks import RelationChecks
+from dbtorch.core.errors import EngineError
+from dbtorch.core.model.events import Attempt, Batch, Changed, Event, Finished, Started
+from dbtorch.core.model.state import FailureClass, State
 from dbtorch.core.plan import SESSION_CLOSE, SESSION_OPEN
-from dbtorch.core.state import FailureClass, State
-from dbtorch.ports import EngineError
+from tests.acceptance.workspace import eventually
+from tests.waiting import PATIENCE
 
 NODE = "model.shop.orders"
 ATTEMPT = Attempt(NODE, 1)
@@ -55,52 +64,37 @@ def test_any_bytes_are_a_message_or_garbled(line: bytes) -> None:
         assert str(error)  # noqa: PT017  # most bytes are none
 
 
-@given(_MESSAGES, st.sampled_from([{}, {NODE: Watch(relation=NODE, checks=())}]))
+@given(_MESSAGES, st.sampled_from([{}, {NODE: RelationChecks(relation=NODE, checks=())}]))
 @settings(max_examples=500)
 def test_any_message_that_is_read_is_understood(
-    message: dict[str, Any], checks: dict[str, Watch]
+    message: dict[str, Any], checks: dict[str, RelationChecks]
 ) -> None:
     try:
         found = read(json.dumps(message).encode() + b"\n")
     except Garbled:
         return
-    engine, events = an_open_engine(checks)
-    try:
-        engine._told(engine._worker, found)  # type: ignore[arg-type]
-    except Garbled:
-        pass
-    if message["type"] == "closed":
-        return
+    protocol, commands = an_open_session(checks)
+    with contextlib.suppress(Garbled):
+        commands += protocol.heard(found)
     # whatever it said: when it is gone the attempt has ended, once
-    engine._died(engine._worker, "exit status 1")  # type: ignore[arg-type]
+    commands += protocol.died("exit status 1", killed=False, last_words="")
+    events = [command.event for command in commands if isinstance(command, Emit)]
     ended = [event for event in events if isinstance(event, Finished) and event.attempt == ATTEMPT]
     assert len(ended) == 1
 
 
-class Silent:
-    """A worker that is there and says nothing by itself."""
-
-    leaving = False
-
-    def send(self, type: str, **fields: Any) -> None:
-        pass
-
-    def kill(self) -> None:
-        pass
-
-
-def an_open_engine(checks: Mapping[str, Watch] = {}) -> tuple[SessionEngine, list[Event]]:
+def an_open_session(
+    checks: Mapping[str, RelationChecks] = {},
+) -> tuple[SessionProtocol, list[Command]]:
     """One that has a model in flight."""
-    events: list[Event] = []
-    engine = SessionEngine(a_request("nowhere", Path("nowhere")), events.append)
-    engine.launch = lambda: None  # type: ignore[method-assign]
-    engine._send_open = lambda: None  # type: ignore[method-assign]
-    engine._worker = Silent()  # type: ignore[assignment]
-    engine._opened = engine._known = engine._accepted = engine._ready = True
-    engine._begun = engine._connected = True
-    engine.watch(checks)
-    engine.start(Batch(1, (ATTEMPT,)))
-    return engine, events
+    protocol = SessionProtocol(a_request("nowhere", Path("nowhere")))
+    protocol.open(())
+    protocol.heard({**OPENED, "manifest_path": "manifest.json"})
+    protocol.accept()
+    protocol.start(Batch(1, (Attempt(SESSION_OPEN, 1),)))
+    protocol.heard({"type": "begun", "blocked": False})
+    protocol.watch(checks)
+    return protocol, protocol.start(Batch(2, (ATTEMPT,)))
 
 
 def a_request(python: str, folder: Path) -> SessionRequest:
@@ -234,12 +228,12 @@ def test_a_lie_is_a_lost_attempt(
         engine.accept()
         opening = Attempt(SESSION_OPEN, 1)
         engine.start(Batch(1, (opening,)))
-        assert events.get(timeout=20) == Started(opening)
-        begun = events.get(timeout=20)
+        assert events.get(timeout=PATIENCE) == Started(opening)
+        begun = events.get(timeout=PATIENCE)
         assert isinstance(begun, Finished)
         assert begun.outcome.state is State.SUCCESS
         engine.start(Batch(2, (ATTEMPT,)))
-        finished = events.get(timeout=20)
+        finished = events.get(timeout=PATIENCE)
     finally:
         engine.kill()
         engine.close()
@@ -284,3 +278,115 @@ def test_an_opening_that_is_none_is_an_error_in_one_sentence(
         engine.kill()
         engine.close()
     assert why in str(raised.value)
+
+
+def test_a_worker_that_does_not_read_stops_nobody(liar: Path) -> None:
+    """A Python model may keep the interpreter for itself; a socket holds some 300 messages."""
+    teach(liar, "open('begun', 'w').close(); time.sleep(600)")
+    engine = SessionEngine(a_request(str(liar), liar.parent), lambda event: None)
+    skips = [
+        Changed(
+            node_id=f"model.shop.m{number}",
+            attempt=0,
+            before=State.PENDING,
+            state=State.UPSTREAM_FAILED,
+            at=datetime.now(UTC),
+        )
+        for number in range(5000)
+    ]
+    (liar.parent / "lie").write_bytes(b"")
+    try:
+        engine.open()
+        engine.accept()
+        engine.start(Batch(1, (Attempt(SESSION_OPEN, 1),)))
+        engine.start(Batch(2, (ATTEMPT,)))
+        assert eventually((liar.parent / "begun").exists)
+        others = threading.Thread(target=engine.skip, args=(skips,), daemon=True)
+        others.start()
+        others.join(PATIENCE)
+        assert not others.is_alive()
+    finally:
+        engine.kill()
+        engine.close()
+
+
+#: Kills itself like the kernel does for want of memory, so many times; then does what it is told.
+KILLED = """\
+import pathlib, signal
+times = pathlib.Path({folder!r}, "times")
+times.write_text(times.read_text() + "x")
+if len(times.read_text()) <= {deaths}:
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize(("deaths", "opens"), [(2, True), (3, False)])
+def test_a_worker_that_is_killed_as_it_reads_the_project_is_replaced(
+    liar: Path, deaths: int, opens: bool
+) -> None:
+    teach(liar)
+    killed = KILLED.format(folder=str(liar.parent), deaths=deaths)
+    head, _, rest = liar.read_text().partition("channel =")
+    liar.write_text(f"{head}{killed}channel ={rest}")
+    (liar.parent / "times").write_text("")
+    engine = SessionEngine(a_request(str(liar), liar.parent), lambda event: None)
+    try:
+        if opens:
+            assert engine.open().selected == {NODE}
+        else:
+            with pytest.raises(EngineError, match="killed by SIGKILL") as raised:
+                engine.open()
+            assert raised.value.failure_class is FailureClass.TRANSIENT
+            assert exit_code(raised.value) == NODE_FAILED
+    finally:
+        engine.kill()
+        engine.close()
+    assert len((liar.parent / "times").read_text()) == 3
+
+
+#: A copy that locks a file, and stays.
+FORKS = """
+        import fcntl
+        ours, theirs = os.pipe()
+        if os.fork() == 0:
+            file = open("left", "w")
+            fcntl.flock(file, fcntl.LOCK_EX)
+            os.write(theirs, b"x")
+            time.sleep(600)
+        os.read(ours, 1)"""
+
+
+def test_what_a_worker_leaves_in_its_group_ends_with_it(liar: Path) -> None:
+    """A model that forks leaves a copy of it."""
+    teach(liar)
+    text = liar.read_text().replace('if kind == "close":', f'if kind == "close":{FORKS}')
+    liar.write_text(text)
+    engine = SessionEngine(a_request(str(liar), liar.parent), lambda event: None)
+    engine.open()
+    engine.close()
+    with (liar.parent / "left").open() as file:  # locked by who is left
+        assert eventually(lambda: is_free(file))
+
+
+def is_free(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def test_a_worker_that_keeps_the_file_is_ended(liar: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dbtorch.adapters.dbt.session.engine.RELEASED", 0.2)
+    teach(liar)
+    engine = SessionEngine(a_request(str(liar), liar.parent), lambda event: None)
+    try:
+        engine.open()
+        engine.accept()
+        assert engine._worker is not None
+        before = engine._worker
+        engine.release()  # it does not know the word
+        assert before._gone.is_set()
+    finally:
+        engine.kill()
+        engine.close()

@@ -2,43 +2,38 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from dbtorch.adapters.config import durations
-from dbtorch.adapters.config.kinds import (
-    TEXT,
-    TIMEOUT,
+from dbtorch.adapters.config.field_types import (
     Key,
-    Kind,
     Listed,
     Named,
-    Scalar,
     Section,
     Several,
-    checked_later,
-    one_of,
-    whole,
+    keys_of,
+    section,
 )
-from dbtorch.adapters.config.problems import Path, Refused, Report
-from dbtorch.core.alerts import AlertEvent, Severity
-from dbtorch.core.incidents import REMIND_AFTER
-from dbtorch.core.routing import OWNER, AlertRule, AlertsSpec, OwnerRoute, parse
+from dbtorch.adapters.config.problems import Path, Report
+from dbtorch.adapters.config.scalars import SCALARS, TEXT, Kind, checked_later, one_of, whole
+from dbtorch.core.alerts.routing import OWNER, AlertRule, AlertsSpec, OwnerRoute, parse
 
 _BUILT_IN = ("slack", "webhook", "email")
-_OWN_KEYS = ("owners", "folders", "rules", "remind_after", "runbook_base")
 
 _TIMEOUT = Key(
-    "timeout", TIMEOUT, "Longest wait for an answer to one request.", default="10s", example="5s"
+    "timeout",
+    SCALARS["limit"],
+    "Longest time that one request may take.",
+    default="10s",
+    example="5s",
 )
-
-
-def _tls(value: Any) -> str:
-    words = ("starttls", "tls", "none")
-    if value not in words:
-        raise Refused(f"expected one of {', '.join(words)}")
-    return str(value)
+_MAIL_TIMEOUT = Key(
+    "timeout",
+    SCALARS["limit"],
+    "Longest time that sending one mail may take.",
+    default="30s",
+    example="1m",
+)
 
 
 def _needs(*ways: tuple[str, ...]) -> Any:
@@ -86,7 +81,7 @@ SLACK = Section(
 
 WEBHOOK = Section(
     title="alerts.webhook",
-    required="url",
+    required=("url",),
     keys=(
         Key("url", TEXT, "Where events are sent to. Required.", example="https://ops.example/in"),
         Key(
@@ -114,7 +109,7 @@ EMAIL = Section(
         ),
         Key(
             "tls",
-            Scalar("starttls or tls or none", _tls),
+            one_of(("starttls", "tls", "none")),
             "How the connection is kept from others' eyes.",
             default="starttls",
             example="none",
@@ -134,29 +129,28 @@ EMAIL = Section(
             default="nobody",
             example="[data@example.com]",
         ),
-        _TIMEOUT,
+        _MAIL_TIMEOUT,
     ),
 )
 
 
-def _places() -> Mapping[str, Kind]:
-    """Addresses for the notifiers of other packages."""
-    from dbtorch.adapters.notify.catalog import installed
+def _installed(kind: Kind) -> Iterable[Key]:
+    """Keys for the notifiers of other packages."""
+    from dbtorch.adapters.notify.catalog import NOTIFIERS
 
-    return dict.fromkeys(installed(), TEXT)
+    return (Key(name, kind, "") for name in NOTIFIERS.installed())
 
 
-def _others() -> Mapping[str, Kind]:
-    """Settings of the notifiers of other packages."""
-    from dbtorch.adapters.notify.catalog import installed
-
-    return dict.fromkeys(installed(), checked_later("mapping"))
+def _owner(said: dict[str, Any], _at: Path, _report: Report) -> OwnerRoute:
+    mention = said.pop("mention", ())
+    return OwnerRoute(addresses=said, mention=mention)
 
 
 ALERT_OWNER = Section(
     title="alerts.owners.<name>",
     short="slack",
-    more=_places,
+    more=lambda: _installed(TEXT),
+    build=_owner,
     keys=(
         Key(
             "slack",
@@ -172,42 +166,11 @@ ALERT_OWNER = Section(
             default="the owner's name where it is one, or `alerts.email.to`",
             example="finance@example.com",
         ),
-        Key(
-            "mention",
-            Several(TEXT),
-            "Who is mentioned in Slack: ids of people or groups, or mail addresses.",
-            default="those in the owner's name",
-            example="[U02ABCDEF, ana@example.com]",
-        ),
+        *keys_of(OwnerRoute).values(),
     ),
 )
 
-_EVENTS = one_of(AlertEvent)
-_SEVERITIES = one_of(Severity)
-
-ALERT_RULE = Section(
-    title="alerts.rules",
-    keys=(
-        Key(
-            "events",
-            Several(_EVENTS),
-            "What happened.",
-            default="all but `retrying` and `succeeded`",
-            example="[failed, recovered, reminder]",
-        ),
-        Key("severities", Several(_SEVERITIES), "How bad.", default="all", example="error"),
-        Key("pipelines", Several(TEXT), "In which pipelines.", default="all", example="[daily]"),
-        Key("owners", Several(TEXT), "Whose nodes.", default="all", example="[finance]"),
-        Key(
-            "to",
-            Several(TEXT),
-            "`owner`, `#channel`, a mail address, or a notifier with or without an address:"
-            " `webhook`, `slack:U02ABCDEF`.",
-            default=OWNER,
-            example='[owner, "#incidents"]',
-        ),
-    ),
-)
+ALERT_RULE = section(AlertRule, title="alerts.rules")
 
 _ANY_NAME = r"(?s)\S.{0,199}"
 _ANY_NAME_RULE = "is no name of an owner; write 1 to 200 characters"
@@ -215,10 +178,18 @@ _FOLDER = r"[^\s/][^\n]{0,499}"
 _FOLDER_RULE = "is no folder; write its path from the project, such as models/marts/finance"
 
 
+_OWN = keys_of(
+    AlertsSpec,
+    owners=Named(of=ALERT_OWNER, pattern=_ANY_NAME, rule=_ANY_NAME_RULE),
+    folders=Named(of=TEXT, pattern=_FOLDER, rule=_FOLDER_RULE),
+    rules=Listed(ALERT_RULE),
+)
+
+
 def _known_places(written: Mapping[str, Any], at: Path, report: Report) -> None:
     """A place of a notifier that is not configured would reach nobody."""
     rules = written.get("rules")
-    on = set(written) - set(_OWN_KEYS)
+    on = set(written) - set(_OWN)
     for number, rule in enumerate(rules if isinstance(rules, list | tuple) else ()):
         to = rule.get("to", ()) if isinstance(rule, Mapping) else ()
         for place in [to] if isinstance(to, str) else to if isinstance(to, list) else ():
@@ -232,90 +203,25 @@ def _known_places(written: Mapping[str, Any], at: Path, report: Report) -> None:
             )
 
 
+def _alerts(said: dict[str, Any], _at: Path, _report: Report) -> AlertsSpec:
+    """Texts of a notifier's settings with ``env_var`` stay as they were written."""
+    own = {name: said.pop(name) for name in _OWN if name in said}
+    own["rules"] = own.get("rules") or AlertsSpec().rules
+    return AlertsSpec(**own, notifiers=said)
+
+
 ALERTS = Section(
     title="alerts",
     check=_known_places,
-    more=_others,
+    more=lambda: _installed(checked_later("mapping")),
+    build=_alerts,
     keys=(
         Key("slack", SLACK, "Slack, by a bot's token or an incoming webhook.", default="off"),
         Key("webhook", WEBHOOK, "Every event as signed JSON.", default="off"),
         Key("email", EMAIL, "Mail by SMTP.", default="off"),
-        Key(
-            "owners",
-            Named(of=ALERT_OWNER, pattern=_ANY_NAME, rule=_ANY_NAME_RULE),
-            "Where owners are reached; text is their place in Slack.",
-            default="by what their names say",
-            example='{finance: "#finance-data"}',
-        ),
-        Key(
-            "folders",
-            Named(of=TEXT, pattern=_FOLDER, rule=_FOLDER_RULE),
-            "Who owns what has no owner of its own, by folder; the innermost counts.",
-            default="nobody",
-            example="{models/marts/finance: finance}",
-        ),
-        Key(
-            "rules",
-            Listed(ALERT_RULE),
-            "Which alerts go where; all rules that fit count, and no place is told twice.",
-            default="one rule with the defaults below",
-            example="[{events: [failed, recovered]}]",
-        ),
-        Key(
-            "remind_after",
-            TIMEOUT,
-            "A failure that goes on is told aloud again after this time.",
-            default=durations.text(REMIND_AFTER),
-            example="4h",
-        ),
-        Key(
-            "runbook_base",
-            TEXT,
-            "What makes a URL of a runbook's path.",
-            default="paths stay text",
-            example="https://git.example.com/shop/blob/main/",
-        ),
+        *_OWN.values(),
     ),
 )
 
 #: In the order of the documentation.
 SECTIONS = (ALERTS, SLACK, WEBHOOK, EMAIL, ALERT_OWNER, ALERT_RULE)
-
-
-def spec(said: Mapping[str, Any] | None) -> AlertsSpec:
-    """What ``alerts`` comes to; texts with ``env_var`` stay as they were written."""
-    said = said or {}
-    rules = tuple(_rule(part) for part in said.get("rules", ()))
-    return AlertsSpec(
-        notifiers={name: part for name, part in said.items() if name not in _OWN_KEYS},
-        owners={name: _owner(part) for name, part in said.get("owners", {}).items()},
-        folders=said.get("folders", {}),
-        rules=rules or (AlertRule(),),
-        remind_after=said.get("remind_after", REMIND_AFTER),
-        runbook_base=said.get("runbook_base", ""),
-    )
-
-
-def _rule(said: Mapping[str, Any]) -> AlertRule:
-    chosen: dict[str, Any] = {
-        key: tuple(value) if key == "to" else frozenset(value) for key, value in said.items()
-    }
-    return AlertRule(**chosen)
-
-
-def _owner(said: Mapping[str, Any]) -> OwnerRoute:
-    addresses = {key: value for key, value in said.items() if key != "mention"}
-    return OwnerRoute(addresses=addresses, mention=tuple(said.get("mention", ())))
-
-
-def rendered(value: Any, environ: Mapping[str, str]) -> Any:
-    """Settings of a notifier with their environment variables filled in. Raises `Refused`."""
-    from dbtorch.adapters.config import environment
-
-    if isinstance(value, str):
-        return environment.render(value, environ) if re.search(r"\{[{%]", value) else value
-    if isinstance(value, Mapping):
-        return {key: rendered(part, environ) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [rendered(part, environ) for part in value]
-    return value

@@ -11,7 +11,9 @@ import yaml
 from yaml.constructor import SafeConstructor
 from yaml.reader import Reader
 
-from dbtorch.adapters.config.problems import ConfigError, Path, Problem, dotted, shown
+from dbtorch.adapters.config.problems import Path, Problem, dotted, shown
+from dbtorch.adapters.config.yaml_errors import meant
+from dbtorch.core.errors import ConfigError
 
 MAX_BYTES = 1_000_000
 MAX_VALUES = 100_000  # after aliases are expanded; a few lines of them can stand for billions
@@ -69,7 +71,7 @@ def parse(text: str, file: str) -> Document:
     except yaml.MarkedYAMLError as error:
         _refuse(file, *_explained(error, text))
     except yaml.YAMLError as error:
-        _refuse(file, 0, f"is not valid YAML: {' '.join(str(error).split())}")
+        _refuse(file, 0, f"is not valid YAML: {meant(error)}")
     builder = _Builder()
     data = None if root is None else builder.build(root, ())
     return Document(file=file, data=data, lines=builder.lines, problems=tuple(builder.problems))
@@ -86,9 +88,8 @@ def _explained(error: yaml.MarkedYAMLError, text: str) -> tuple[int, str]:
     line = min(marks[-1] if marks else 1, len(lines))
     if "\t" in lines[line - 1][: len(lines[line - 1]) - len(lines[line - 1].lstrip())]:
         return line, "is indented with a tab; YAML wants spaces"
-    what = " ".join(part for part in (error.context, error.problem) if part)
     begun = f" (begun in line {marks[0]})" if marks and marks[0] < line else ""
-    return line, f"is not valid YAML: {' '.join(what.split())}{begun}"
+    return line, f"is not valid YAML: {meant(error)}{begun}"
 
 
 @dataclass(slots=True)
@@ -104,37 +105,60 @@ class _Collection:
 
 def _measure(events: Iterable[yaml.Event], file: str) -> None:
     """Refuse what would be too large or too deep with its aliases expanded."""
-    known: dict[str, _Collection] = {}
-    stack = [_Collection(None)]
-    documents = 0
+    expansion = _Expansion()
     for event in events:
-        line = event.start_mark.line + 1 if event.start_mark else 0
+        wrong = expansion.take(event)
+        if wrong:
+            _refuse(file, event.start_mark.line + 1 if event.start_mark else 0, wrong)
+
+
+class _Expansion:
+    """What a document comes to with its aliases expanded."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, _Collection] = {}  # by anchor
+        self._stack = [_Collection(None)]
+        self._documents = 0
+
+    def take(self, event: yaml.Event) -> str:
+        """Take an event of the parser; answers what is wrong by now, nothing where nothing is."""
+        wrong = ""
         if isinstance(event, yaml.DocumentStartEvent):
-            documents += 1
-            if documents > 1:
-                _refuse(file, line, "begins a second YAML document; keep one in a file")
+            self._documents += 1
+            if self._documents > 1:
+                wrong = "begins a second YAML document; keep one in a file"
         elif isinstance(event, yaml.CollectionStartEvent):
-            stack.append(_Collection(event.anchor))
-            if event.anchor:
-                known.pop(event.anchor, None)
+            self._stack.append(_Collection(event.anchor))
+            self._known.pop(event.anchor or "", None)
         elif isinstance(event, yaml.CollectionEndEvent):
-            done = stack.pop()
-            if done.anchor:
-                known[done.anchor] = done
-            stack[-1].add(done.values, done.height)
+            self._end()
         elif isinstance(event, yaml.AliasEvent):
-            if any(part.anchor == event.anchor for part in stack) and event.anchor not in known:
-                _refuse(file, line, f"alias *{event.anchor} stands inside of what it repeats")
-            target = known.get(event.anchor or "", _Collection(None))
-            stack[-1].add(target.values, target.height)
+            wrong = self._repeat(event.anchor or "")
         elif isinstance(event, yaml.ScalarEvent):
             if event.anchor:
-                known[event.anchor] = _Collection(event.anchor)
-            stack[-1].add(1, 1)
-        if sum(part.values for part in stack) > MAX_VALUES:
-            _refuse(file, line, f"comes to more than {MAX_VALUES:,} values with aliases expanded")
-        if len(stack) + stack[-1].height > MAX_DEPTH:
-            _refuse(file, line, f"is nested more than {MAX_DEPTH} levels deep")
+                self._known[event.anchor] = _Collection(event.anchor)
+            self._stack[-1].add(1, 1)
+        return wrong or self._excess()
+
+    def _end(self) -> None:
+        done = self._stack.pop()
+        if done.anchor:
+            self._known[done.anchor] = done
+        self._stack[-1].add(done.values, done.height)
+
+    def _repeat(self, anchor: str) -> str:
+        if any(part.anchor == anchor for part in self._stack) and anchor not in self._known:
+            return f"alias *{anchor} stands inside of what it repeats"
+        target = self._known.get(anchor, _Collection(None))
+        self._stack[-1].add(target.values, target.height)
+        return ""
+
+    def _excess(self) -> str:
+        if sum(part.values for part in self._stack) > MAX_VALUES:
+            return f"comes to more than {MAX_VALUES:,} values with aliases expanded"
+        if len(self._stack) + self._stack[-1].height > MAX_DEPTH:
+            return f"is nested more than {MAX_DEPTH} levels deep"
+        return ""
 
 
 class _Builder:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 
 from dbtorch.adapters.config.survey import Survey
+from dbtorch.core.text.pages import address
 
 _MOST = 20  # examples of a kind; nobody reads more
 
@@ -24,7 +25,7 @@ def _head(found: Survey) -> str:
     return f"""\
 ## dbtorch for the dbt project {found.name}. It needs none of this: `dbtorch run` runs everything.
 ## To use an example take away the "# " in front of its lines and of the section's first line.
-## All keys: docs/configuration.md of dbtorch. `dbtorch validate` checks what you wrote.
+## `{address("configuration")}` has all keys; `dbtorch validate` checks what you wrote.
 version: 1
 """
 

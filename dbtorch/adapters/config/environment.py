@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
-from dbtorch.adapters.config.problems import Refused
+from dbtorch.core.errors import Refused
 
 _QUOTED = r"""(?:'([^']*)'|"([^"]*)")"""
 _ENV_VAR = re.compile(
@@ -33,3 +34,14 @@ def render(text: str, environ: Mapping[str, str]) -> str:
         return found
 
     return _ENV_VAR.sub(value, text)
+
+
+def rendered(value: Any, environ: Mapping[str, str]) -> Any:
+    """Settings of a notifier with their environment variables filled in. Raises `Refused`."""
+    if isinstance(value, str):
+        return render(value, environ) if re.search(r"\{[{%]", value) else value
+    if isinstance(value, Mapping):
+        return {key: rendered(part, environ) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [rendered(part, environ) for part in value]
+    return value

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from dbtorch.adapters.config.kinds import ANYTHING, TEXT, Key, Section, checked_later
+from dataclasses import replace
+
+from dbtorch.adapters.config.field_types import Key, Section
+from dbtorch.adapters.config.scalars import ANYTHING, TEXT, checked_later
 
 _DURATION = checked_later("duration")
 _ANSWER = "Expression over the answer (`status`, `headers`, `text`, `json`)"
 
+_METHOD = Key(
+    "method",
+    TEXT,
+    "The request's method.",
+    default="GET; POST with a body",
+    example="POST",
+)
+_HEADERS = Key(
+    "headers",
+    checked_later("mapping"),
+    "Headers; `Idempotency-Key` is added where it is missing.",
+    example="{Authorization: \"Bearer {{ env_var('BI_TOKEN') }}\"}",
+)
+
 _BOTH = (
-    Key(
-        "method",
-        TEXT,
-        "The request's method.",
-        default="GET; POST with a body",
-        example="POST",
-    ),
-    Key(
-        "headers",
-        checked_later("mapping"),
-        "Headers; `Idempotency-Key` is added where it is missing.",
-        example="{Authorization: \"Bearer {{ env_var('BI_TOKEN') }}\"}",
-    ),
     Key(
         "expect",
         checked_later("status or list of statuses"),
@@ -49,12 +53,14 @@ POLL = Section(
         Key(
             "url",
             TEXT,
-            "Where to ask; may speak of the first answer.",
+            "Where to ask. May use the first answer: `{{ json.id }}`.",
             default="that of the request",
             example='"https://bi.example/jobs/{{ json.id }}"',
         ),
         Key("every", _DURATION, "Time between requests.", default="10s", example="30s"),
         Key("for", _DURATION, "When to give up.", default="1h", example="2h"),
+        replace(_METHOD, default="GET"),
+        replace(_HEADERS, doc="Headers; those of the request are sent again to the same server."),
         *_BOTH,
     ),
 )
@@ -63,6 +69,8 @@ HTTP = Section(
     title="http",
     keys=(
         Key("url", TEXT, "Where to. Required.", example="\"{{ env_var('BI_URL') }}/refresh\""),
+        _METHOD,
+        _HEADERS,
         *_BOTH,
         Key("auth", ANYTHING, "User and password.", example="[user, secret]"),
         Key("body", ANYTHING, "What is sent, as it is.", example="name=orders"),

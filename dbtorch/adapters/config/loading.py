@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path as File
 from typing import Any
 
-from dbtorch.adapters.config import environment, specs
 from dbtorch.adapters.config.document import Document, read
-from dbtorch.adapters.config.keys import ROOT, STEPS
-from dbtorch.adapters.config.problems import ConfigError, Path, Refused, Report, dotted, suggestion
+from dbtorch.adapters.config.problems import Path, Report, dotted
+from dbtorch.adapters.config.schema import ROOT, STEPS
 from dbtorch.core.config import Config, Origin, StepSpec
+from dbtorch.core.errors import ConfigError
 
 NAMES = ("dbtorch.yml", "dbtorch.yaml")
-
-#: Texts whose environment variables are filled in at once; all others are rendered when they run.
-_EARLY: tuple[Path, ...] = (
-    ("engine", "python"),
-    ("engine", "executable"),
-    ("engine", "profiles_dir"),
-    ("database_url",),
-)
 
 
 def load(project_dir: File, *, environ: Mapping[str, str] | None = None) -> Config:
@@ -32,7 +24,7 @@ def load(project_dir: File, *, environ: Mapping[str, str] | None = None) -> Conf
     if len(found) > 1:
         raise ConfigError([f"there are both {' and '.join(found)}; keep one of them"])
     document = read(project_dir / found[0], found[0])
-    return _config(document, os.environ if environ is None else environ)
+    return _config(document, os.environ if environ is None else environ, project_dir)
 
 
 def step_of(
@@ -42,104 +34,42 @@ def step_of(
 
     Raises `ConfigError`.
     """
-    report = Report(name=lambda at: f"{dotted(at[1:])} of step {name}".removeprefix(" of "))
-    said = STEPS.read({name: options}, (), report).get(name, {})
-    if "pool" in said and said["pool"] not in pools:
-        report.wrong((name, "pool"), unknown_pool(said["pool"], pools))
-    if not report.problems:
-        spec = specs.step(name, said, origin)
-        _check_action(spec, (), report)
+    report = Report(
+        name=lambda at: f"{dotted(at[1:])} of step {name}".removeprefix(" of "),
+        where=lambda _: origin,
+        pools=pools,
+    )
+    said = STEPS.read({name: options}, (), report)
     if report.problems:
         raise ConfigError(f"{origin}: {problem.text}" for problem in report.problems)
+    spec: StepSpec = said[name]
     return spec
 
 
-def _config(document: Document, environ: Mapping[str, str]) -> Config:
+def _config(document: Document, environ: Mapping[str, str], folder: File) -> Config:
     if document.data is None:
         empty = "is empty; write `version: 1` or remove the file"
         raise ConfigError([f"{document.file}:1: {empty}"])
-    report = Report(name=dotted)
-    said = ROOT.read(document.data, (), report) or {}
+    report = Report(
+        name=dotted,
+        where=lambda at: _origin(document, at),
+        environ=environ,
+        folder=folder,
+        pools=_pools(document.data),
+    )
+    found: Config = ROOT.read(document.data, (), report)
     broken = {problem.at[:-1] for problem in document.problems}
     others = [problem for problem in report.problems if problem.at not in broken]
     report.problems = [*document.problems, *others]
-    _check_pools(document, said, report)
-    _render(said, environ, report)
-    origin = Origin(file=document.file)
-    steps = dict(_steps(document, said, report))
-    pipelines = {
-        name: specs.pipeline(name, part, _origin(document, ("pipelines", name)))
-        for name, part in said.get("pipelines", {}).items()
-        if not _touched(report, ("pipelines", name))
-    }
     if report.problems:
         raise ConfigError(_sentences(document, report))
-    return specs.config(
-        said,
-        steps,
-        pipelines,
-        origin,
-        where=lambda at: str(_origin(document, at)),
-    )
+    return found
 
 
-def _steps(
-    document: Document, said: Mapping[str, Any], report: Report
-) -> Iterator[tuple[str, StepSpec]]:
-    for name, part in said.get("steps", {}).items():
-        at = ("steps", name)
-        if _touched(report, at):
-            continue
-        spec = specs.step(name, part, _origin(document, at))
-        _check_action(spec, (*at, spec.type), report)
-        yield name, spec
-
-
-def _check_action(spec: StepSpec, at: Path, report: Report) -> None:
-    """Let the type of the step look at what it is to do. dbt's connection takes any SQL."""
-    if spec.type == "sql":
-        return
-    from dbtorch.adapters.steps.base import StepError
-    from dbtorch.adapters.steps.catalog import find
-
-    try:
-        find(spec.type).check(spec.action)
-    except StepError as error:
-        report.add(at, f"step {spec.name}: {error}")
-
-
-def _check_pools(document: Document, said: Mapping[str, Any], report: Report) -> None:
-    """A pool that nobody defined would limit nothing."""
-    written = document.data.get("pools") if isinstance(document.data, dict) else None
-    known = list(written) if isinstance(written, dict) else []
-    users: list[tuple[Path, Any]] = [(("defaults",), said.get("defaults", {}))]
-    users += [(("steps", name), part) for name, part in said.get("steps", {}).items()]
-    for at, part in users:
-        if (pool := part.get("pool")) is not None and pool not in known:
-            report.wrong((*at, "pool"), unknown_pool(pool, known))
-
-
-def unknown_pool(pool: str, known: Collection[str]) -> str:
-    """What is said about a pool that is not defined."""
-    hint = suggestion(pool, known) or "define it, such as `pools: {name: 4}` in dbtorch.yml"
-    return f'names the pool "{pool}", which is not defined; {hint}'
-
-
-def _render(said: dict[str, Any], environ: Mapping[str, str], report: Report) -> None:
-    for at in _EARLY:
-        part: Any = said
-        for key in at[:-1]:
-            part = part.get(key, {})
-        if at[-1] not in part:
-            continue
-        try:
-            part[at[-1]] = environment.render(part[at[-1]], environ)
-        except Refused as error:
-            report.wrong(at, str(error))
-
-
-def _touched(report: Report, at: Path) -> bool:
-    return any(problem.at[: len(at)] == at for problem in report.problems)
+def _pools(data: Any) -> Collection[str]:
+    """Pools that are defined, rightly or not."""
+    written = data.get("pools") if isinstance(data, dict) else None
+    return list(written) if isinstance(written, dict) else []
 
 
 def _origin(document: Document, at: Path) -> Origin:

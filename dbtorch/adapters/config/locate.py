@@ -8,8 +8,9 @@ from pathlib import PurePath
 from typing import Any
 
 from dbtorch.adapters.config.document import Document, read
-from dbtorch.adapters.config.problems import ConfigError, Path
+from dbtorch.adapters.config.problems import Path
 from dbtorch.core.config import Origin
+from dbtorch.core.errors import ConfigError
 
 _PROJECT = "dbt_project.yml"
 _KEY = "dbtorch"

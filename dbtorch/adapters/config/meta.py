@@ -7,18 +7,29 @@ from dataclasses import dataclass
 from pathlib import Path as File
 from typing import Any
 
-from dbtorch.adapters.config import specs
-from dbtorch.adapters.config.loading import unknown_pool
 from dbtorch.adapters.config.locate import Locator
-from dbtorch.adapters.config.problems import ConfigError, Path, Problem, Report, dotted
+from dbtorch.adapters.config.problems import Path, Problem, Report, dotted
 from dbtorch.adapters.config.setting_keys import META
-from dbtorch.core.config import Config, Settings
-from dbtorch.core.graph import Kind, Node
+from dbtorch.core.config import Config
+from dbtorch.core.errors import ConfigError
+from dbtorch.core.model.graph import Kind, Node
+from dbtorch.core.settings import Settings
 
 _KEY = "dbtorch"
 _NOT_OF_SOURCES = (
     "says nothing, nobody builds a source; give it freshness with warn_after or error_after"
 )
+_READS = (Kind.MODEL, Kind.SNAPSHOT, Kind.FUNCTION, Kind.EXPOSURE, Kind.SAVED_QUERY)
+
+#: Kinds on which a key has an effect, where that is not every kind.
+_ONLY: Mapping[str, tuple[Kind, ...]] = {
+    "on_stale": (Kind.SOURCE,),
+    "every": (Kind.SOURCE,),
+    "for": (Kind.SOURCE,),
+    "then": (Kind.SOURCE,),
+    "require": _READS,
+    "max_age": (Kind.MODEL, Kind.SEED, Kind.SNAPSHOT),
+}
 _RELATIONS = (Kind.SOURCE, Kind.MODEL, Kind.SEED, Kind.SNAPSHOT)
 _NODE = "\0"  # stands for the node in a sentence that several nodes share
 
@@ -88,14 +99,30 @@ def settings_for(nodes: Iterable[Node], config: Config, project_dir: File) -> di
 def _read(
     meta: Mapping[str, Any], pools: Collection[str] | None, kind: Kind | None = None
 ) -> tuple[Settings, list[Problem]]:
-    report = Report(name=_name)
-    said = META.read(meta[_KEY], (), report) or {}
-    if kind is Kind.SOURCE and "max_age" in said:
-        report.wrong(("max_age",), _NOT_OF_SOURCES)
-    pool = said.get("pool")
-    if pools is not None and pool is not None and pool not in pools:
-        report.wrong(("pool",), unknown_pool(pool, pools))
-    return specs.settings({} if report.problems else said), report.problems
+    report = Report(name=_name, pools=pools)
+    written = meta[_KEY]
+    said: Settings | None = META.read(written, (), report)
+    for key in written if isinstance(written, Mapping) and kind is not None else ():
+        if kind not in _ONLY.get(key, (kind,)):
+            report.wrong((key,), _without_effect(key, kind))
+    return said or Settings(), report.problems
+
+
+def _without_effect(key: str, kind: Kind | None) -> str:
+    if kind is Kind.SOURCE and key == "max_age":
+        return _NOT_OF_SOURCES
+    *others, last = (_plural(one) for one in _ONLY[key])
+    listed = f"{', '.join(others)} and {last}" if others else last
+    article = "an" if _words(kind)[:1] in "aeo" else "a"
+    return f"has no effect on {article} {_words(kind)}, it is for {listed}"
+
+
+def _plural(kind: Kind) -> str:
+    return f"{_words(kind)[:-1]}ies" if kind is Kind.SAVED_QUERY else f"{_words(kind)}s"
+
+
+def _words(kind: Kind | None) -> str:
+    return (kind or "").replace("_", " ")
 
 
 def _uncheckable(node: Node) -> str:

@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path as File
 from typing import Any
+
+from dbtorch.core.config import Origin
+from dbtorch.core.text.nearest import did_you_mean
 
 #: Keys and list positions from the top of a document down to a value.
 Path = tuple[str | int, ...]
 
 _SHOWN = 60  # characters of a wrong value that are repeated to the user
-
-
-class ConfigError(Exception):
-    """The configuration is wrong. ``problems`` has one sentence each: file, line, what, what to do."""  # noqa: E501
-
-    def __init__(self, problems: Iterable[str]) -> None:
-        self.problems = tuple(problems)
-        super().__init__("\n".join(self.problems))
-
-
-class Refused(ValueError):
-    """A value is not accepted. The text says what is, or with ``complete`` what is wrong."""
-
-    def __init__(self, text: str, *, complete: bool = False) -> None:
-        self.complete = complete
-        super().__init__(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +27,13 @@ class Problem:
 
 @dataclass(slots=True)
 class Report:
-    """Collects problems, so that a user sees all of them at once."""
+    """Collects problems, so that a user sees all of them at once; knows what surrounds a value."""
 
     name: Callable[[Path], str]  # what a place is called in a sentence
+    where: Callable[[Path], Origin] = lambda _: Origin()  # it stands
+    environ: Mapping[str, str] = field(default_factory=dict)
+    folder: File = File()  # that paths are relative to
+    pools: Collection[str] | None = None  # that are defined; None: nobody knows
     problems: list[Problem] = field(default_factory=list)
 
     def add(self, at: Path, text: str) -> None:
@@ -70,12 +62,10 @@ def dotted(at: Path) -> str:
 def suggestion(word: str, known: Collection[str]) -> str:
     """``did you mean "…"?`` with the nearest known word; empty when none is near."""
     plain = word.strip().lower().replace("-", "_")[:100]
-    from difflib import get_close_matches  # only a mistake asks for it
-
-    near = get_close_matches(plain, known, n=1)
-    if not near and len(plain) >= 3:
-        near = [other for other in known if plain in other]
-    return f'did you mean "{near[0]}"?' if near else ""
+    if (near := did_you_mean(plain, known, before="")) or len(plain) < 3:
+        return near
+    longer = next((other for other in known if plain in other), "")
+    return f'did you mean "{longer}"?' if longer else ""
 
 
 def shown(value: Any) -> str:

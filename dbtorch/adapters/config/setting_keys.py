@@ -1,4 +1,4 @@
-"""Keys that may stand on every level: defaults, step and ``meta.dbtorch``."""
+"""Keys that may stand on every level, of gates, and of retries: what ``Settings`` come to."""
 
 from __future__ import annotations
 
@@ -6,58 +6,40 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from dbtorch.adapters.config import durations, freshness_keys
-from dbtorch.adapters.config.kinds import (
-    BOOLEAN,
-    DEADLINE,
-    DURATION,
-    TEXT,
-    TIMEOUT,
-    Key,
-    Kind,
-    Later,
-    Section,
-    one_of,
-    whole,
-)
+from dbtorch.adapters.config.field_types import Key, Later, Named, Section, keys_of
 from dbtorch.adapters.config.problems import Path, Report
-from dbtorch.core.policy import OnFailure, Retry
-from dbtorch.core.state import FailureClass
+from dbtorch.adapters.config.scalars import Kind
+from dbtorch.core.model.freshness import FreshnessSpec, GateSettings, SourceGates
+from dbtorch.core.model.policy import Retry
+from dbtorch.core.model.state import FailureClass
+from dbtorch.core.settings import Settings
 
-_DEFAULT = Retry()
-_COUNT = whole(0, 1000)
 
-_RETRIES = Key(
-    "retries",
-    _COUNT,
-    "How often it is tried again after a failure that may pass; never for code and tests.",
-    default="2; 1 for time-outs and unknown failures",
-    example="3",
-)
-_DELAY = Key(
-    "retry_delay",
-    DURATION,
-    "Longest wait before the first retry; doubles with each. A random part of it is waited.",
-    default=durations.text(_DEFAULT.delay),
-    example="30s",
-)
-_MAX_DELAY = Key(
-    "retry_max_delay",
-    DURATION,
-    "The wait never gets longer than this.",
-    default=durations.text(_DEFAULT.max_delay),
-    example="10m",
-)
+def settings(said: dict[str, Any], _at: Path = (), _report: Report | None = None) -> Settings:
+    """Settings of their fields, and of those of a gate."""
+    mine = Settings.__dataclass_fields__
+    gate = {name: value for name, value in said.items() if name not in mine}
+    own = {name: value for name, value in said.items() if name in mine}
+    return Settings(**own, gate=_gate(gate) if gate else None)
 
-#: Keys of ``retry`` and the settings they stand for.
-LONG_NAMES = {
-    "retries": "retries",
-    "on": "retry_on",
-    "delay": "retry_delay",
-    "max_delay": "retry_max_delay",
-    "jitter": "retry_jitter",
-    "budget": "retry_budget",
-}
+
+def _gate(said: Mapping[str, Any]) -> GateSettings:
+    mine = GateSettings.__dataclass_fields__
+    return GateSettings(**{name: value for name, value in said.items() if name in mine})
+
+
+def _checks() -> Kind:
+    from dbtorch.adapters.config.check_keys import OF_A_NODE
+
+    return OF_A_NODE
+
+
+_GATE = keys_of(GateSettings)
+_KEYS = keys_of(
+    Settings,
+    retry_on=Section(title="retry.on", keys=()),  # which needs the key of retries
+    checks=Later("false or mapping", _checks),
+)
 
 _CLASSES = {
     FailureClass.TRANSIENT: "What may work a moment later: connection, lock, rate limit.",
@@ -70,38 +52,25 @@ _CLASSES = {
 RETRY_ON = Section(
     title="retry.on",
     keys=tuple(
-        Key(found.value, _COUNT, doc, default=str(_DEFAULT.retries.get(found, 0)), example="1")
+        Key(
+            found.value,
+            _KEYS["retries"].kind,
+            doc,
+            default=str(Retry().retries.get(found, 0)),
+            example="1",
+        )
         for found, doc in _CLASSES.items()
     ),
 )
+_KEYS["retry_on"] = replace(_KEYS["retry_on"], kind=RETRY_ON)
 
+#: Retries in one, without the word before each of them.
 RETRY = Section(
     title="retry",
-    keys=(
-        _RETRIES,
-        Key(
-            "on",
-            RETRY_ON,
-            "How often after a failure of each class; merged over those of weaker levels.",
-            default="see below",
-            example="{transient: 5, timeout: 1}",
-        ),
-        Key(
-            "budget",
-            DURATION,
-            "After this time since the first attempt started no other one starts.",
-            default="no limit",
-            example="30m",
-        ),
-        replace(_DELAY, name="delay"),
-        replace(_MAX_DELAY, name="max_delay"),
-        Key(
-            "jitter",
-            BOOLEAN,
-            "Wait a random part of the delay, so that many retries do not come at once.",
-            default="true",
-            example="false",
-        ),
+    keys=tuple(
+        replace(key, name=key.name.removeprefix("retry_"))
+        for name, key in _KEYS.items()
+        if name.startswith("retr")
     ),
 )
 
@@ -110,103 +79,90 @@ RETRY_KEY = Key(
     RETRY,
     "The three keys above in one, and more.",
     example="{on: {transient: 5, timeout: 1}, budget: 30m, delay: 30s}",
+    fills=None,
 )
 
-SETTINGS = (
-    _RETRIES,
-    _DELAY,
-    _MAX_DELAY,
-    RETRY_KEY,
+ON_STALE = Section(
+    title="on_stale",
+    short="error",
+    keys=tuple(key for key in _GATE.values() if key.within == "on_stale"),
+)
+
+#: What is said of a source that is not fresh, and of what needs it.
+GATE = (
     Key(
-        "on_failure",
-        one_of(OnFailure),
-        "Whether those after it are left out when it fails, or run all the same; for models dbt's"
-        " own `on_error` counts, too.",
-        default=OnFailure.BLOCK.value,
-        example="continue",
+        "on_stale",
+        ON_STALE,
+        "What happens to the nodes that need a source that is not fresh: they are skipped, they"
+        " fail, they run with a warning, or they wait. One word is about dbt's `error_after`.",
+        default="{warn: warn, error: skip}",
+        example="{warn: warn, error: wait}",
+        fills=None,
     ),
-    Key(
-        "timeout",
-        TIMEOUT,
-        "Longest time one attempt may run before it is cancelled.",
-        default="no limit",
-        example="1h",
-    ),
-    Key(
-        "pool",
-        TEXT,
-        "Pool that one slot is taken of while it runs.",
-        default="no pool",
-        example="warehouse",
-    ),
-    Key(
-        "priority",
-        whole(-1_000_000, 1_000_000),
-        "Higher starts first among what is ready; ties go to the longest remaining path.",
-        default="0",
-        example="10",
-    ),
-    Key(
-        "owner",
-        TEXT,
-        "Who is named when it fails.",
-        default="that of the dbt group or exposure",
-        example="data-eng",
-    ),
-    Key(
-        "runbook",
-        TEXT,
-        "Where it is written what to do when it fails.",
-        example="docs/runbooks/orders.md",
-    ),
-    Key(
-        "max_age",
-        TIMEOUT,
-        "How old its last success may be before `dbtorch status` calls it stale. `defaults` speak"
-        " of models, seeds, snapshots and steps; sources have dbt's own freshness.",
-        default="no limit",
-        example="26h",
-    ),
+    *(key for key in _GATE.values() if not key.within),
 )
 
 #: What a step or a node of dbt may say for itself alone.
-DEADLINE_KEY = Key(
-    "deadline",
-    DEADLINE,
-    "When it is late, as a pipeline's `deadline`: so long after the start of the run, or at the"
-    " first such time of day after it. It is told, and goes on.",
-    default="none",
-    example='"07:30"',
-)
+DEADLINE_KEY = _KEYS["deadline"]
+
+_OF_ONE = ("deadline", "require", "checks")
+_OF_ALL = [key for name, key in _KEYS.items() if not key.within and name not in _OF_ONE]
+
+SETTINGS = (*_OF_ALL[:3], RETRY_KEY, *_OF_ALL[3:])
 
 
 def said_twice(written: Mapping[str, Any], at: Path, report: Report) -> None:
     """``retry: {delay: …}`` and ``retry_delay`` are the same thing: only one of them may stand."""
-    short = written.get("retry")
-    if not isinstance(short, Mapping):
-        return
-    for key, long in LONG_NAMES.items():
-        if key in short and long in written:
-            report.wrong((*at, long), f"says the same as retry.{key}; keep one of them")
+    said = written.get("retry")
+    short: Mapping[str, Any] = said if isinstance(said, Mapping) else {}
+    for key in RETRY.keys:
+        long = key.fills or key.name
+        if key.name in short and long in written:
+            report.wrong((*at, long), f"says the same as retry.{key.name}; keep one of them")
 
 
-def _checks() -> Kind:
-    from dbtorch.adapters.config.check_keys import OF_A_NODE
-
-    return OF_A_NODE
-
-
-_CHECKS = Key(
-    "checks",
-    Later("false or mapping", _checks),
-    "Checks of a source, model, seed or snapshot; `false` for none. See [Checks](checks.md).",
-    default="those of `checks` in dbtorch.yml",
-    example="{row_count: 1, schema: error}",
-)
+#: What a source, and what reads it, may say in ``meta.dbtorch`` besides the settings of all nodes.
+OF_A_NODE = (DEADLINE_KEY, *GATE, _KEYS["require"])
 
 META = Section(
     title="meta.dbtorch",
-    keys=(*SETTINGS, DEADLINE_KEY, *freshness_keys.META.keys, _CHECKS),
+    keys=(*SETTINGS, *OF_A_NODE, _KEYS["checks"]),
     check=said_twice,
+    build=settings,
 )
-DEFAULTS = Section(title="defaults", keys=SETTINGS, check=said_twice)
+DEFAULTS = Section(title="defaults", keys=SETTINGS, check=said_twice, build=settings)
+
+
+def _freshness(said: dict[str, Any], _at: Path, _report: Report) -> FreshnessSpec:
+    default = said.get("default", {})
+    only = {"require": default["require"]} if "require" in default else {}
+    sources = tuple(said.get("sources", {}).values())
+    return FreshnessSpec(default=_gate(default), sources=sources, **only)
+
+
+def _source(said: dict[str, Any], at: Path, report: Report) -> SourceGates:
+    return SourceGates(pattern=str(at[-1]), settings=_gate(said), where=str(report.where(at)))
+
+
+FRESHNESS_DEFAULT = Section(title="freshness.default", keys=(*GATE, _KEYS["require"]))
+FRESHNESS_SOURCE = Section(title="freshness.sources.<name>", keys=GATE, build=_source)
+
+FRESHNESS = Section(
+    title="freshness",
+    build=_freshness,
+    keys=(
+        Key("default", FRESHNESS_DEFAULT, "Of every source that says nothing of its own."),
+        Key(
+            "sources",
+            Named(
+                of=FRESHNESS_SOURCE,
+                pattern=r"\S*[.*]\S*",
+                rule='is no source; write "shop.orders", or "shop.*" for several',
+            ),
+            "Of single sources, by name; `*` is any text. A name wins over patterns, `meta.dbtorch`"
+            " of the source over both.",
+            default="none",
+            example='{"shop.orders": {on_stale: wait, for: 2h}, "crm.*": {on_stale: warn}}',
+        ),
+    ),
+)

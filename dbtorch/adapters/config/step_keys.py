@@ -1,4 +1,4 @@
-"""Keys of a step."""
+"""Keys of a step, and the step that they come to."""
 
 from __future__ import annotations
 
@@ -6,131 +6,122 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+from dbtorch.adapters.config.field_types import Key, Named, Section, Unread, keys_of
 from dbtorch.adapters.config.http_keys import HTTP
-from dbtorch.adapters.config.kinds import (
-    ANYTHING,
-    BOOLEAN,
-    CONDITION,
-    FREE_TEXT,
-    TEXT,
-    Key,
-    Kind,
-    Named,
-    Section,
-    Several,
-    Unread,
-    checked_later,
-)
 from dbtorch.adapters.config.problems import Path, Report
-from dbtorch.adapters.config.setting_keys import DEADLINE_KEY, SETTINGS, said_twice
+from dbtorch.adapters.config.scalars import ANYTHING, FREE_TEXT, TEXT, Kind, checked_later
+from dbtorch.adapters.config.setting_keys import DEADLINE_KEY, SETTINGS, said_twice, settings
+from dbtorch.core.config import SQL, StepSpec
 
-#: What dbt selects: one text or a list of them.
-SELECTION = Several(TEXT)
+
+class _Action:
+    """What a step of one type is to do."""
+
+    def __init__(self, type: str, of: Kind) -> None:
+        self.type, self.of = type, of
+
+    @property
+    def name(self) -> str:
+        """As of its value."""
+        return self.of.name
+
+    def read(self, value: Any, at: Path, report: Report) -> dict[str, Any]:
+        """The fields of the step that it fills."""
+        return {"type": self.type, "action": self.of.read(value, at, report)}
+
+
+def _type(name: str, kind: Kind, doc: str = "", example: str = "") -> Key:
+    return Key(name, _Action(name, kind), doc, example=example, fills=None)
+
 
 #: The keys that say what a step does; packages add types of their own.
 TYPES = (
-    Key(
+    _type(
         "python",
         TEXT,
         "Function to call, in the project's interpreter: `module:function`.",
-        example="ingestion.orders:load",
+        "ingestion.orders:load",
     ),
-    Key(
+    _type(
         "command",
         checked_later("text or list"),
         "Program to execute: a list is its arguments, text goes through the shell.",
-        example="[meltano, run, tap-orders]",
+        "[meltano, run, tap-orders]",
     ),
-    Key(
-        "sql",
+    _type(
+        SQL,
         TEXT,
         "Statements for the warehouse, through dbt's connection.",
-        example="delete from raw.orders where false",
+        "delete from raw.orders where false",
     ),
-    Key(
+    _type(
         "http",
         Unread(HTTP, "mapping"),
         "Request to send.",
-        example='{url: "https://bi.example/refresh", method: POST}',
+        '{url: "https://bi.example/refresh", method: POST}',
     ),
 )
 
 _KEYS = (
     *TYPES,
-    Key(
-        "produces",
-        SELECTION,
-        "Sources it fills; the models that read them wait for it.",
-        default="nothing",
-        example="[source:shop.orders]",
-    ),
-    Key(
-        "after",
-        SELECTION,
-        "What it waits for: `step:<name>`, or any dbt selection.",
-        default="nothing",
-        example="[exposure:weekly_kpis, step:ingest_orders]",
-    ),
-    Key(
-        "when",
-        CONDITION,
-        "Template; the step is skipped when it renders to nothing or to false.",
-        default="always",
-        example="\"{{ env_var('BI_URL', '') }}\"",
-    ),
-    Key(
-        "params",
-        Unread(Named(of=ANYTHING, pattern=r"[^\0]+", rule="is no name"), "mapping"),
-        "What it is told besides the run: anything that JSON can hold.",
-        default="none",
-        example="{table: orders}",
-    ),
-    Key(
-        "env",
-        Named(of=FREE_TEXT, pattern=r"[^=\0]+", rule="is no name of a variable"),
-        "Environment variables of its process, besides dbtorch's own.",
-        default="none",
-        example="{LOG_LEVEL: debug}",
-    ),
-    Key(
-        "opens_database",
-        BOOLEAN,
-        "Whether it opens the project's database file itself; dbt lets go of it meanwhile.",
-        default="by type",
-        example="true",
-    ),
-    Key("description", FREE_TEXT, "What it is for.", example="Lands the orders."),
+    *keys_of(
+        StepSpec,
+        params=Unread(Named(of=ANYTHING, pattern=r"[^\0]+", rule="is no name"), "mapping"),
+        env=Named(of=FREE_TEXT, pattern=r"[^=\0]+", rule="is no name of a variable"),
+    ).values(),
 )
 
 KNOWN = frozenset(key.name for key in (*_KEYS, *SETTINGS, DEADLINE_KEY))
 
 
-def types_in(written: Mapping[str, Any]) -> list[str]:
-    """Keys that say what a step does; a key that nobody knows is none."""
-    types = {key.name for key in TYPES}
-    if any(key not in KNOWN for key in written):
-        types |= set(_installed())
-    return [key for key in written if key in types]
-
-
 @cache
-def _installed() -> Mapping[str, Kind]:
-    from dbtorch.adapters.steps.catalog import step_types
+def _installed() -> tuple[Key, ...]:
+    """Types of other packages."""
+    from dbtorch.adapters.steps.catalog import STEP_TYPES
 
-    return dict.fromkeys((name for name in step_types() if name not in KNOWN), ANYTHING)
+    return tuple(_type(name, ANYTHING) for name in STEP_TYPES.names() if name not in KNOWN)
 
 
 def _check(written: Mapping[str, Any], at: Path, report: Report) -> None:
     said_twice(written, at, report)
-    types = types_in(written)
+    unknown = any(key not in KNOWN for key in written)
+    known = {key.name for key in (*TYPES, *(_installed() if unknown else ()))}
+    types = [key for key in written if key in known]
     misspelt = any(key not in KNOWN and key not in types for key in written)
     if not types and not misspelt:
         words = ", ".join(key.name for key in TYPES)
         report.wrong(at, f"does not say what to do; give it one of {words}")
     if len(types) > 1:
         report.wrong(at, f"has {' and '.join(types)}; keep one, or make a step of each")
+    for key in ("params", "env") if types == [SQL] else ():
+        if key in written:
+            report.wrong((*at, key), "has no effect on a sql step, which dbt renders: use var()")
+
+
+def _step(said: dict[str, Any], at: Path, report: Report) -> StepSpec:
+    """The step, when its type has looked at what it is to do."""
+    mine = StepSpec.__dataclass_fields__
+    own = {name: value for name, value in said.items() if name in mine}
+    others = {name: value for name, value in said.items() if name not in mine}
+    name = str(at[-1])
+    spec = StepSpec(name=name, **own, settings=settings(others), origin=report.where(at))
+    if spec.on_engine:
+        return spec  # dbt's connection takes any SQL
+    from dbtorch.adapters.steps.base import StepError
+    from dbtorch.adapters.steps.catalog import STEP_TYPES, as_its_type_says
+
+    try:
+        STEP_TYPES.find(spec.type).check(spec.action)
+        return as_its_type_says(spec)
+    except StepError as error:
+        report.add((*at, spec.type), f"step {name}: {error}")
+        return spec
 
 
 STEP = Section(
-    title="steps.<name>", keys=(*_KEYS, *SETTINGS, DEADLINE_KEY), check=_check, more=_installed
+    title="steps.<name>",
+    keys=(*_KEYS, *SETTINGS, DEADLINE_KEY),
+    check=_check,
+    more=_installed,
+    build=_step,
 )

@@ -9,7 +9,7 @@ from pathlib import Path as File
 from typing import Any
 
 from dbtorch.adapters.config.document import read
-from dbtorch.adapters.config.problems import ConfigError
+from dbtorch.core.errors import ConfigError
 
 #: Names that can stand in YAML, in a selection and in a file as they are.
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,79}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from dbtorch.core.freshness import Thresholds
-from dbtorch.core.graph import Kind, Node
-from dbtorch.ports import EngineError
+from dbtorch.core.errors import EngineError
+from dbtorch.core.model.freshness import Thresholds
+from dbtorch.core.model.graph import Kind, Node
 
 
 class _DependsOn(msgspec.Struct):
@@ -24,6 +25,7 @@ class _Config(msgspec.Struct):
     group: str | None = None
     on_error: Any = None
     incremental_strategy: Any = None
+    full_refresh: Any = None
 
 
 class _Owner(msgspec.Struct):
@@ -99,7 +101,7 @@ def read_manifest(path: Path) -> Manifest:
 
 def decode_manifest(content: bytes) -> Manifest:
     """Decode the content of a manifest.json."""
-    manifest = msgspec.json.decode(content, type=_Manifest)
+    manifest = _decoded(content)
     owners = {group.name: _owner(group.owner) for group in manifest.groups.values()}
     resources = list(_resources(manifest))
     nodes = tuple(_node(resource, owners) for resource in resources)
@@ -111,6 +113,17 @@ def decode_manifest(content: bytes) -> Manifest:
         for parent in dict.fromkeys(_parents(resource.depends_on.nodes, known, links))
     )
     return Manifest(nodes=nodes, edges=edges, freshness=dict(_thresholds(manifest.sources)))
+
+
+def _decoded(content: bytes) -> _Manifest:
+    try:
+        return msgspec.json.decode(content, type=_Manifest)
+    except msgspec.DecodeError as error:
+        try:  # dbt 1 writes NaN and Infinity (`.nan` in a YAML file), which are no JSON
+            found = json.loads(content, parse_constant=lambda _: None)
+        except ValueError:
+            raise error from None
+        return msgspec.convert(found, _Manifest)
 
 
 #: Seconds of dbt's periods.
@@ -186,8 +199,14 @@ def _node(resource: _Resource, owners: dict[str, str]) -> Node:
         description=resource.description or "",
         meta=meta,
         splits=resource.config.incremental_strategy == "microbatch",
+        full_refresh=_full_refresh(resource),
         on_error=_on_error(resource),
     )
+
+
+def _full_refresh(resource: _Resource) -> bool | None:
+    said = resource.config.full_refresh
+    return None if said is None else bool(said)
 
 
 def _on_error(resource: _Resource) -> str:

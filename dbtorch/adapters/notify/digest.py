@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dbtorch.core.run_card import RunCard
+from dbtorch.core.alerts.card import RunCard
 
 
 def worth_telling(run: RunCard, receipt: Mapping[str, Any]) -> bool:

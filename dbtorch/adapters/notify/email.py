@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import smtplib
+import socket
 import ssl
 from collections.abc import Mapping
+from contextlib import closing
+from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, getaddresses
 from typing import Any
 
-from dbtorch.adapters.notify.base import NotifierError
+from dbtorch.adapters.exchange import Budget
+from dbtorch.adapters.notify.base import NotifierError, stays_here
 from dbtorch.adapters.notify.digest import told_of, worth_telling
 from dbtorch.adapters.notify.mail_text import card_mail, note_mail
-from dbtorch.core.alerts import from_json
-from dbtorch.core.outbox import Delivery, EntryKind, Style
-from dbtorch.core.run_card import card_from_json
+from dbtorch.core.alerts.alert import from_json
+from dbtorch.core.alerts.card import card_from_json
+from dbtorch.core.alerts.outbox import Delivery, EntryKind, Style
 from dbtorch.ports import NotDelivered, Notifier
 
-#: Seconds that one answer of the server may take, where nothing else is said.
-TIMEOUT = 10.0
+#: Seconds that sending a mail may take, where nothing else is said; it is a dozen answers.
+TIMEOUT = 30.0
+
+log = logging.getLogger(__name__)
+
+#: What Python's reader of addresses raises for some that are none (``a@b..c``, ``a@.b.c``).
+_NO_ADDRESS = (ValueError, AttributeError, IndexError, MessageError)
 
 _PORTS = {"tls": 465, "starttls": 587, "none": 25}
 _LONGEST_SUBJECT = 200
@@ -42,6 +52,11 @@ def open(settings: Mapping[str, Any]) -> Notifier:
         if not settings.get(key):
             raise NotifierError(f"alerts.email needs {key}")
     tls = str(settings.get("tls", "starttls"))
+    if tls == "none" and settings.get("username") and not stays_here(str(settings["host"])):
+        raise NotifierError(
+            "alerts.email.tls is none, and the password would go over the network as it is: use"
+            " starttls or tls, or leave username and password out"
+        )
     return Mail(
         settings["host"],
         int(settings.get("port", _PORTS[tls])),
@@ -95,16 +110,16 @@ class Mail:
         entry = delivery.entry
         if entry.kind is EntryKind.NOTE:
             subject, text = note_mail(from_json(entry.body["alert"]))
-            self._send(self._message(delivery, "", subject, text, follows=entry.thread))
-            return {"sent": True}
+            message = self._message(delivery, "", subject, text, follows=entry.thread)
+            return {"sent": True, **self._send(message)}
         run = card_from_json(entry.body["card"])
         if not worth_telling(run, delivery.receipt):
             return delivery.receipt
         subject, text = card_mail(run)
         said = str(run.failed) if delivery.receipt else ""
         follows = entry.key if delivery.receipt else ""
-        self._send(self._message(delivery, said, subject, text, follows=follows))
-        return told_of(run)
+        refused = self._send(self._message(delivery, said, subject, text, follows=follows))
+        return {**told_of(run), **refused}
 
     def _message(
         self, delivery: Delivery, part: str, subject: str, text: str, *, follows: str
@@ -113,14 +128,20 @@ class Mail:
         message = EmailMessage(policy=_ONE_LINE)
         try:
             message["From"] = self._sender
+        except _NO_ADDRESS as error:
+            text = f"alerts.email.from is no mail address: {self._sender}"
+            raise NotDelivered(text, hopeless=True) from error
+        try:
             message["To"] = [
                 Address(display_name=name, addr_spec=mail)
                 for name, mail in getaddresses([address])
                 if mail
             ]
-            message["Subject"] = " ".join(subject.split())[:_LONGEST_SUBJECT]
-        except ValueError as error:
+            if not message["To"].addresses:
+                raise ValueError("nobody is in it")
+        except _NO_ADDRESS as error:
             raise NotDelivered(f"{address} is no mail address: {error}", hopeless=True) from error
+        message["Subject"] = " ".join(subject.split())[:_LONGEST_SUBJECT]
         message["Date"] = format_datetime(delivery.updated_at)
         message["Message-ID"] = message_id(f"{delivery.entry.key}/{part}", address)
         if follows:
@@ -129,35 +150,82 @@ class Mail:
         message.set_content(text)
         return message
 
-    def _send(self, message: EmailMessage) -> None:
+    def _send(self, message: EmailMessage) -> Mapping[str, Any]:
+        """Send it; answers who was refused, of several.
+
+        Once the server has taken it, nothing that follows is a reason to send it again.
+        """
+        taken: list[Mapping[str, tuple[int, bytes]]] = []
         try:
-            with self._connect() as server:
+            with Budget(self._timeout) as budget, closing(self._connect(budget)) as server:
                 if self._tls == "starttls":
                     server.starttls(context=ssl.create_default_context())
                 if self._username:
                     server.login(self._username, self._password)
-                server.send_message(message)
-        except smtplib.SMTPRecipientsRefused as error:
-            code, said = next(iter(error.recipients.values()))
-            raise _refused(code, said) from error
-        except smtplib.SMTPResponseException as error:
-            raise _refused(error.smtp_code, error.smtp_error) from error
-        except TimeoutError as error:
-            raise NotDelivered("the mail server did not answer in time", unsure=True) from error
-        except smtplib.SMTPServerDisconnected as error:
-            raise NotDelivered(f"the mail server hung up: {error}", unsure=True) from error
-        except smtplib.SMTPNotSupportedError as error:
-            text = f"the mail server cannot do what alerts.email asks for: {error}"
-            raise NotDelivered(text, hopeless=True) from error
-        except (OSError, smtplib.SMTPException) as error:
-            text = f"the mail server {self._host}:{self._port} is not reached: {error}"
-            raise NotDelivered(text) from error
+                taken.append(server.send_message(message))
+                server.quit()
+        except (OSError, ValueError, smtplib.SMTPException) as error:
+            if not taken:
+                raise self._why(error) from error
+        refused = {who: str(_refused(*why)) for who, why in taken[0].items()}
+        for who, why in refused.items():
+            log.warning("nobody told %s: %s", who, why)
+        return {"refused": refused} if refused else {}
 
-    def _connect(self) -> smtplib.SMTP:
+    def _why(self, error: Exception) -> NotDelivered:
+        match error:
+            case smtplib.SMTPRecipientsRefused():
+                return _refused(*next(iter(error.recipients.values())))
+            case smtplib.SMTPResponseException():
+                return _refused(error.smtp_code, error.smtp_error)
+            case TimeoutError():
+                return NotDelivered("the mail server did not answer in time", unsure=True)
+            case smtplib.SMTPServerDisconnected():
+                return NotDelivered(f"the mail server closed the connection: {error}", unsure=True)
+            case smtplib.SMTPNotSupportedError():
+                text = f"the mail server cannot do what alerts.email asks for: {error}"
+                return NotDelivered(text, hopeless=True)
+        where = f"{self._host}:{self._port}"
+        return NotDelivered(f"the mail server {where} is not reached: {error}")
+
+    def _connect(self, budget: Budget) -> smtplib.SMTP:
         if self._tls == "tls":
             context = ssl.create_default_context()
-            return smtplib.SMTP_SSL(self._host, self._port, timeout=self._timeout, context=context)
-        return smtplib.SMTP(self._host, self._port, timeout=self._timeout)
+            return _WithinTls(budget, self._host, self._port, context=context)
+        return _Within(budget, self._host, self._port)
+
+
+class _Within(smtplib.SMTP):
+    """A session over a connection of a budget."""
+
+    def __init__(self, budget: Budget, host: str, port: int, **more: Any) -> None:
+        self._budget = budget
+        try:
+            # smtplib would ask a name server who we are, for as long as that takes
+            super().__init__(host, port, local_hostname="localhost", **more)
+            self.local_hostname = _own_name(self.sock)
+        except BaseException:
+            self.close()
+            raise
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
+        return self._budget.connect((host, port))
+
+
+class _WithinTls(_Within, smtplib.SMTP_SSL):
+    """The same, with TLS from the beginning."""
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
+        plain = super()._get_socket(host, port, timeout)
+        return self.context.wrap_socket(plain, server_hostname=host)
+
+
+def _own_name(connection: Any) -> str:
+    """Who says hello: a full name, or the address."""
+    name = socket.gethostname()
+    address = str(connection.getsockname()[0])
+    literal = f"[IPv6:{address}]" if ":" in address else f"[{address}]"
+    return name if "." in name else literal
 
 
 def message_id(key: str, address: str) -> str:

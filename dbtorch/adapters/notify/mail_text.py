@@ -5,7 +5,10 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
-from dbtorch.core.alert_text import (
+from dbtorch.core.alerts.alert import Alert
+from dbtorch.core.alerts.card import RunCard
+from dbtorch.core.alerts.text import (
+    TEST,
     card_facts,
     card_headline,
     facts,
@@ -13,8 +16,6 @@ from dbtorch.core.alert_text import (
     headline,
     progress,
 )
-from dbtorch.core.alerts import Alert
-from dbtorch.core.run_card import RunCard
 
 #: Failures that are told in full.
 _DETAILED = 5
@@ -23,6 +24,7 @@ _DETAILED = 5
 def note_mail(alert: Alert) -> tuple[str, str]:
     """Subject and text for one event."""
     subject = f"[{alert.project}] {headline(alert)} ({alert.pipeline}, {alert.target})"
+    subject = f"{TEST}{subject.replace(TEST, '', 1)}" if alert.test else subject
     return subject, "\n".join([headline(alert), "", *_details(alert)]) + "\n"
 
 
@@ -31,6 +33,7 @@ def card_mail(run: RunCard) -> tuple[str, str]:
     open = run.open
     what = f"{failure_line(open[0])}" if len(open) == 1 else f"{run.failed} failures"
     subject = f"[{run.project}] {card_headline(run)}: {what} ({run.target})"
+    subject = f"{TEST}{subject.replace(TEST, '', 1)}" if run.test else subject
     lines = [card_headline(run), "", *_table(list(card_facts(run)))]
     if run.counts:
         lines += ["", progress(run)]
@@ -40,7 +43,7 @@ def card_mail(run: RunCard) -> tuple[str, str]:
     rest = run.failed - len(run.failures)
     others += [f"  and {rest} more"] if rest > 0 else []
     lines += ["", "-" * 72, "Failed as well:", *others] if others else []
-    lines += ["", *(f"! {text}" for text in run.notes)] if run.notes else []
+    lines += ["", *(f"! {text}" for text in run.remarks)] if run.remarks else []
     return subject, "\n".join(lines) + "\n"
 
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import http.client
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
-from urllib.error import URLError
 
 from dbtorch.adapters.notify import slack_blocks as blocks
-from dbtorch.adapters.notify.base import NotifierError
+from dbtorch.adapters.notify.base import NotifierError, refuse_in_clear
 from dbtorch.adapters.notify.digest import told_of, worth_telling
 from dbtorch.adapters.notify.slack_text import inline
-from dbtorch.core.alerts import from_json
-from dbtorch.core.failure import seconds_to_wait
-from dbtorch.core.outbox import Delivery, EntryKind, Style
-from dbtorch.core.run_card import card_from_json
+from dbtorch.core.alerts.alert import from_json
+from dbtorch.core.alerts.card import card_from_json
+from dbtorch.core.alerts.outbox import Delivery, EntryKind, Style
+from dbtorch.core.text.from_outside import seconds_to_wait
 from dbtorch.ports import NotDelivered, Notifier
 
 T = TypeVar("T")
@@ -56,6 +53,8 @@ def place(settings: Mapping[str, Any]) -> str:
 def open(settings: Mapping[str, Any]) -> Notifier:
     """A bot where there is a token, an incoming webhook otherwise."""
     timeout = settings.get("timeout", TIMEOUT)
+    for key in ("api_url", "webhook_url"):
+        refuse_in_clear(str(settings.get(key) or ""), f"slack.{key}")
     if settings.get("token"):
         return SlackBot(settings["token"], api_url=settings.get("api_url"), timeout=timeout)
     if settings.get("webhook_url"):
@@ -215,16 +214,9 @@ class SlackBot:
 
     def _client(self) -> Any:
         if self._web is None:
-            from slack_sdk import WebClient
+            from dbtorch.adapters.notify.slack_clients import web
 
-            where = {} if self._api_url is None else {"base_url": self._api_url}
-            self._web = WebClient(
-                token=self._token,
-                timeout=self._timeout,  # urllib takes fractions
-                retry_handlers=[],  # tried again from the outbox
-                logger=_silent(),
-                **where,
-            )
+            self._web = web(self._token, api_url=self._api_url, timeout=self._timeout)
         return self._web
 
 
@@ -257,14 +249,9 @@ class SlackWebhook:
         _told(lambda: self._request(text, message))
 
     def _request(self, text: str, message: list[dict[str, Any]]) -> None:
-        from slack_sdk.webhook import WebhookClient
+        from dbtorch.adapters.notify.slack_clients import webhook
 
-        client = WebhookClient(
-            self._url,
-            timeout=self._timeout,  # urllib takes fractions
-            retry_handlers=[],
-            logger=_silent(),
-        )
+        client = webhook(self._url, timeout=self._timeout)
         answer = client.send(text=text, blocks=message, unfurl_links=False, unfurl_media=False)
         if answer.status_code != 200:
             asked = {name.lower(): value for name, value in answer.headers.items()}
@@ -294,15 +281,6 @@ def _told(work: Callable[[], T]) -> T:
         headers = getattr(answer, "headers", None) or _part(answer, "headers") or {}
         asked = {str(name).lower(): value for name, value in headers.items()}
         raise _refused(_code(error), _status(error), asked.get("retry-after")) from error
-    except TimeoutError as error:
-        raise NotDelivered("Slack did not answer in time", unsure=True) from error
-    except URLError as error:
-        late = isinstance(error.reason, TimeoutError)
-        text = "Slack did not answer in time" if late else f"Slack is not reached: {error.reason}"
-        raise NotDelivered(text, unsure=late) from error
-    except (OSError, http.client.HTTPException) as error:
-        text = f"the connection to Slack broke: {error or type(error).__name__}"
-        raise NotDelivered(text, unsure=True) from error
     except SlackClientError as error:
         raise NotDelivered(f"Slack's client refuses: {error}", hopeless=True) from error
 
@@ -333,11 +311,3 @@ def _part(answer: Any, name: str) -> Any:
         return answer.get(name)
     except (AttributeError, ValueError):  # no JSON
         return None
-
-
-def _silent() -> logging.Logger:
-    """A logger that says nothing: the outbox keeps what went wrong, and a token is in a header."""
-    logger = logging.getLogger("dbtorch.slack_sdk")
-    logger.propagate = False
-    logger.setLevel(logging.CRITICAL + 1)
-    return logger

@@ -16,7 +16,9 @@ from dbtorch.adapters.notify.slack_text import (
     preformatted,
     section,
 )
-from dbtorch.core.alert_text import (
+from dbtorch.core.alerts.alert import Alert, AlertEvent, Severity
+from dbtorch.core.alerts.card import RunCard
+from dbtorch.core.alerts.text import (
     card_facts,
     card_headline,
     facts,
@@ -24,15 +26,15 @@ from dbtorch.core.alert_text import (
     headline,
     progress,
 )
-from dbtorch.core.alerts import Alert, AlertEvent, Severity
-from dbtorch.core.run_card import RunCard
-from dbtorch.core.state import RunState
+from dbtorch.core.model.state import RunState
 
 #: Answers how the people behind ids and mail addresses are mentioned.
 Mention = Callable[[Sequence[str]], str]
 
 #: Failures whose details are told with a card that has no thread.
 _DETAILED = 5
+
+_TEST = ":test_tube:"
 
 _SIGNS = {
     AlertEvent.FAILED: ":red_circle:",
@@ -43,6 +45,7 @@ _SIGNS = {
     AlertEvent.DEADLINE_AT_RISK: ":warning:",
     AlertEvent.DEADLINE_MISSED: ":alarm_clock:",
     AlertEvent.SUCCEEDED: ":large_green_circle:",
+    AlertEvent.GATED: ":large_yellow_circle:",
     AlertEvent.REMINDER: ":bell:",
 }
 
@@ -84,6 +87,7 @@ def as_text(blocks: Sequence[dict[str, Any]]) -> str:
 
 def _note(alert: Alert, mention: Mention, *, loud: bool) -> Iterator[dict[str, Any]]:
     sign = _SIGNS[alert.event] if alert.severity is not Severity.WARNING else ":warning:"
+    sign = _TEST if alert.test else sign
     people = f" {mention(alert.mention)}" if loud and alert.mention else ""
     yield section(f"{sign} *{inline(headline(alert))}*{people}")
     if alert.message:
@@ -111,9 +115,11 @@ def _card(run: RunCard, mention: Mention) -> Iterator[dict[str, Any]]:
     rest = run.failed - len(run.failures)
     lines += [f"\u2022 and {rest} more"] if rest > 0 else []
     yield from _sections(lines)
-    yield from _sections([f":large_green_circle: works again: {inline(t)}" for t in run.recovered])
+    yield from _sections(
+        [f":large_green_circle: works again: {inline(t)}" for t in run.works_again]
+    )
     yield from _sections([f":arrows_counterclockwise: {inline(text)}" for text in run.retrying])
-    yield from _sections([f":alarm_clock: {inline(text)}" for text in run.notes])
+    yield from _sections([f":alarm_clock: {inline(text)}" for text in run.remarks])
     if run.counts:
         yield context(inline(progress(run)))
     if run.command and open:
@@ -128,10 +134,14 @@ def _listed(alert: Alert, mention: Mention) -> str:
 
 
 def _sign(run: RunCard) -> str:
+    if run.test:
+        return _TEST
     if run.open:
         return ":red_circle:"
     if run.state is RunState.RUNNING:
         return ":large_blue_circle:" if not run.failures else ":large_green_circle:"
+    if run.state is RunState.GATED:
+        return ":large_yellow_circle:"
     healthy = run.state is RunState.SUCCESS or run.failures
     return ":large_green_circle:" if healthy else ":white_circle:"
 

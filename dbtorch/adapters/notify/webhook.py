@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import http.client
 import json
 import time
-import urllib.request
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
-from urllib.error import HTTPError, URLError
 
+from dbtorch.adapters.exchange import Answer
 from dbtorch.adapters.notify.base import NotifierError
-from dbtorch.core.alert_text import headline
-from dbtorch.core.failure import seconds_to_wait
-from dbtorch.core.outbox import Delivery, EntryKind, Style
+from dbtorch.adapters.notify.post import post
+from dbtorch.core.alerts.outbox import Delivery, EntryKind, Style
+from dbtorch.core.alerts.text import headline
+from dbtorch.core.text.from_outside import seconds_to_wait
 from dbtorch.ports import NotDelivered, Notifier
 
 #: Seconds that one request may take, where nothing else is said.
@@ -74,50 +73,45 @@ class Webhook:
         self._secret = secret
         self._timeout = timeout
         self._clock = clock
-        self._opener = urllib.request.build_opener(_NoRedirect)
 
     def deliver(self, delivery: Delivery, thread: Delivery | None) -> Mapping[str, Any]:
         """POST an event; the same ``Dbtorch-Delivery`` every time it is tried."""
         if delivery.entry.kind is EntryKind.CARD:
             return delivery.receipt or {"skipped": True}
-        return {"status": self._post(delivery.entry.key, body_of(delivery.entry.body))}
+        id = hashlib.sha256(delivery.entry.key.encode()).hexdigest()[:32]
+        return {"status": self._post(id, body_of(delivery.entry.body, id))}
 
-    def _post(self, key: str, body: bytes) -> int:
+    def _post(self, id: str, body: bytes) -> int:
         timestamp = str(int(self._clock()))
         headers = {
             "Content-Type": "application/json; charset=utf-8",
             "User-Agent": "dbtorch",
-            "Dbtorch-Delivery": hashlib.sha256(key.encode()).hexdigest()[:32],
+            "Dbtorch-Delivery": id,
             "Dbtorch-Timestamp": timestamp,
         }
         if self._secret:
             headers["Dbtorch-Signature"] = signature(self._secret, timestamp, body)
-        request = urllib.request.Request(self._url, data=body, headers=headers, method="POST")  # noqa: S310  # checked in open()
-        try:
-            with self._opener.open(request, timeout=self._timeout) as answer:
-                return int(answer.status)
-        except HTTPError as error:
-            with error:
-                raise _refused(error) from error
-        except TimeoutError as error:
-            raise NotDelivered("the webhook did not answer in time", unsure=True) from error
-        except URLError as error:
-            late = isinstance(error.reason, TimeoutError)
-            what = "did not answer in time" if late else f"is not reached: {error.reason}"
-            raise NotDelivered(f"the webhook {what}", unsure=late) from error
-        except (OSError, http.client.HTTPException) as error:
-            text = f"the connection to the webhook broke: {error or type(error).__name__}"
-            raise NotDelivered(text, unsure=True) from error
-        except ValueError as error:
-            raise NotDelivered(f"alerts.webhook.url is wrong: {error}", hopeless=True) from error
+        answer = post(
+            self._url,
+            body,
+            headers,
+            timeout=self._timeout,
+            who="the webhook",
+            named_by="alerts.webhook.url",
+            whole=False,
+        )
+        if answer.status // 100 != 2:  # a redirect would make a GET without a body of the POST
+            raise _refused(answer)
+        return answer.status
 
 
-def body_of(kept: Mapping[str, Any]) -> bytes:
-    """What is sent for a note of the outbox."""
-    alert = dict(kept["alert"])
-    alert |= {"facts": dict(alert.get("facts", ()))}
+def body_of(kept: Mapping[str, Any], delivery: str = "") -> bytes:
+    """What is sent for a note of the outbox; its ``delivery`` is in it, and so in the signature."""
+    alert = {name: None if value == "" else value for name, value in kept["alert"].items()}
+    alert |= {"facts": dict(kept["alert"].get("facts", ()))}
     said = {
         "version": VERSION,
+        "delivery": delivery,
         "headline": headline_of(kept),
         "loud": bool(kept.get("loud")),
         **alert,
@@ -127,20 +121,13 @@ def body_of(kept: Mapping[str, Any]) -> bytes:
 
 def headline_of(kept: Mapping[str, Any]) -> str:
     """The event in one line."""
-    from dbtorch.core.alerts import from_json
+    from dbtorch.core.alerts.alert import from_json
 
     return headline(from_json(kept["alert"]))
 
 
-def _refused(error: HTTPError) -> NotDelivered:
-    asked = seconds_to_wait(error.headers.get("Retry-After"), datetime.now(UTC))
-    passing = error.code in _PASSING or error.code >= 500
-    text = f"the webhook answers {error.code} {error.reason}".rstrip()
+def _refused(answer: Answer) -> NotDelivered:
+    asked = seconds_to_wait(answer.headers.get("retry-after"), datetime.now(UTC))
+    passing = answer.status in _PASSING or answer.status >= 500
+    text = f"the webhook answers {answer.status} {answer.reason}".rstrip()
     return NotDelivered(text, retry_after=asked, hopeless=not passing)
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirect would make a GET without a body of the POST."""
-
-    def redirect_request(self, *args: Any) -> None:
-        """Follow none: the status is the answer."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
+
+from dbtorch.core.text.nearest import did_you_mean
 
 #: The file every python and http attempt is started with; standard library only.
 CHILD = Path(__file__).with_name("child.py")
@@ -42,11 +43,22 @@ class Command:
     argv: tuple[str, ...]
     stdin: str | None = None  # nothing of it is written to a file, so secrets may be in it
     env: Mapping[str, str] = field(default_factory=dict)  # besides the step's own
+    secrets: tuple[str, ...] = ()  # values in it that nobody may be shown
     result: bool = False  # it writes an outcome to DBTORCH_RESULT, and without one it has failed
 
 
 class StepType(Protocol):
-    """A kind of step. Modules and objects with these two functions both do."""
+    """A kind of step. Modules and objects with these both do.
+
+    One that never opens the project's database file itself, as it only calls an API, says so with
+    ``opens_database = False``. Without it a step takes all of dbt's threads where that file can be
+    open in one process only (DuckDB). A step's own ``opens_database`` wins.
+
+    One that executes a file of the project may have a function ``code(action, project_dir)`` too,
+    which answers the paths where that file may be: a step whose file changed is another one.
+    """
+
+    opens_database: bool  # may be left out, which says True
 
     def check(self, action: Any) -> None:
         """Told the action before anything starts; raises `StepError` saying what is wrong."""
@@ -59,9 +71,8 @@ def known_keys(action: Mapping[str, Any], known: Collection[str], *, what: str) 
     """Raise `StepError` for a key that nobody reads."""
     for key in action:
         if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
-            raise StepError(f"{what} has no key {key!r}; {hint}")
+            hint = did_you_mean(str(key), known, quote="'") or f"; known are {', '.join(known)}"
+            raise StepError(f"{what} has no key {key!r}{hint}")
 
 
 def one_line(text: str, *, limit: int = 500) -> str:

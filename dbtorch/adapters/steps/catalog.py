@@ -2,66 +2,55 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
+from dbtorch.adapters.plugins import Catalog
 from dbtorch.adapters.steps import command_step, http_step, python_step
 from dbtorch.adapters.steps.base import StepError, StepType
 from dbtorch.core.config import StepSpec
 
-if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
+#: What a type need not have; without it, it is taken to open the file.
+_OPENS = "opens_database"
 
-#: Entry points of this group are step types; the name is the key in ``dbtorch.yml``.
-GROUP = "dbtorch.steps"
+#: What a type need not have; without it, scripts that its text names are what it executes.
+_CODE = "code"
 
-BUILT_IN: Mapping[str, StepType] = {
-    "python": python_step,
-    "command": command_step,
-    "http": http_step,
-}
+#: Their names are keys of steps. ``sql`` is not among them: the engine runs it.
+STEP_TYPES = Catalog[StepType](
+    what="step type",
+    group="dbtorch.steps",
+    built_in={"python": python_step, "command": command_step, "http": http_step},
+    functions=("check", "command"),
+    optional=(_CODE,),
+    flags=(_OPENS,),
+    error=StepError,
+)
 
 
-def step_types() -> tuple[str, ...]:
-    """Names of all step types, nothing loaded. ``sql`` is not among them: the engine runs it."""
-    return (*BUILT_IN, *sorted(set(_installed()) - set(BUILT_IN)))
+def opens_by_type(type: str) -> bool | None:
+    """What a type says of the project's database file; None for nothing. Raises `StepError`."""
+    said: bool | None = getattr(STEP_TYPES.find(type), _OPENS, None)
+    return said
 
 
-def find(type: str) -> StepType:
-    """The step type of that name. Raises `StepError` when there is none, or it does not load."""
-    if type in BUILT_IN:
-        return BUILT_IN[type]
-    installed = _installed()
-    if type not in installed:
-        near = difflib.get_close_matches(type, step_types(), n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(step_types())}"
-        raise StepError(f"there is no step type {type!r}; {hint}")
-    return _load(installed[type])
+def as_its_type_says(spec: StepSpec) -> StepSpec:
+    """The step, with what its type says of it where it says nothing. Raises `StepError`."""
+    said = opens_by_type(spec.type)
+    return spec if spec.opens_database is not None else replace(spec, opens_database=said)
+
+
+def code_of(spec: StepSpec, project_dir: Path) -> Iterator[Path]:
+    """Where what a step executes may be, as its type says; else the scripts that its text names."""
+    own = None if spec.on_engine else getattr(STEP_TYPES.find(spec.type), _CODE, None)
+    return (own or command_step.code)(spec.action, project_dir)
 
 
 def check(spec: StepSpec) -> None:
     """Raise `StepError`, naming file and line, when a step can never work as it was written."""
     try:
-        find(spec.type).check(spec.action)
+        STEP_TYPES.find(spec.type).check(spec.action)
     except StepError as error:
         where = f"{spec.origin}: " if spec.origin.file else ""
         raise StepError(f"{where}step {spec.name}: {error}") from error
-
-
-def _installed() -> dict[str, EntryPoint]:
-    from importlib.metadata import entry_points
-
-    return {entry.name: entry for entry in entry_points(group=GROUP)}
-
-
-def _load(entry: EntryPoint) -> StepType:
-    source = f"step type {entry.name!r} ({entry.value})"
-    try:
-        found: StepType = entry.load()
-    except Exception as error:
-        raise StepError(f"{source} cannot be loaded: {type(error).__name__}: {error}") from error
-    for function in ("check", "command"):
-        if not callable(getattr(found, function, None)):
-            raise StepError(f"{source} has no function {function!r}")
-    return found

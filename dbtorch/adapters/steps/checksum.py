@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shlex
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from dbtorch.adapters.steps.catalog import code_of
 from dbtorch.core.config import Config, StepSpec
-
-#: Files that a command executes rather than reads or writes.
-_SCRIPTS = frozenset({".py", ".sh", ".bash", ".sql", ".rb", ".js", ".pl", ".r"})
 
 
 def with_checksums(config: Config, project_dir: Path) -> Config:
@@ -32,29 +28,10 @@ def checksum(spec: StepSpec, project_dir: Path) -> str:
     """
     said = [spec.type, spec.action, spec.when, dict(spec.params), dict(spec.env)]
     found = hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode())
-    for path in _files(spec, project_dir):
+    for path in code_of(spec, project_dir):
         try:
             found.update(path.read_bytes())
         except OSError:
             continue  # the step will say so
         break
     return found.hexdigest()[:32]
-
-
-def _files(spec: StepSpec, project_dir: Path) -> Iterator[Path]:
-    """Where the code of a step may be."""
-    if not isinstance(spec.action, str):
-        return
-    if spec.type == "python":
-        module = project_dir.joinpath(*spec.action.partition(":")[0].split("."))
-        yield module.with_suffix(".py")
-        yield module / "__init__.py"
-        return
-    try:
-        words = shlex.split(spec.action)
-    except ValueError:
-        return
-    for word in words:
-        path = project_dir / word
-        if path.suffix.lower() in _SCRIPTS and path.is_file():
-            yield path

@@ -30,12 +30,16 @@ _STEP_FILE = Path(_HERE).parents[1] / "step.py"
 #: Reads exceptions; the worker that executes dbt nodes has it, too.
 _EVIDENCE_FILE = Path(_HERE).parent / "dbt" / "dbtorch_worker" / "evidence.py"
 
+#: Characters of a message that anybody reads.
+_MOST = 20_000
+
 #: Exit status of a step that has nothing to do, also when it leaves through sys.exit().
 _SKIP = 99
 
 
 def main() -> None:
     """Do the job and leave its result."""
+    me = os.getpid()
     job = json.loads(sys.stdin.buffer.read())
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     signal.signal(signal.SIGTERM, _terminate)
@@ -45,7 +49,12 @@ def main() -> None:
         text = json.dumps(result, allow_nan=False)
     except BaseException as error:
         text = json.dumps(_failed(error, told=job["kind"] == "python"))
-    _leave(text)
+    if os.getpid() == me:
+        _leave(text)
+        return
+    print("a copy of this process (os.fork) ended where the step does; end it with os._exit")
+    sys.stdout.flush()
+    os._exit(0)  # what the step comes to is for the process that was started to say
 
 
 def _python(job: dict[str, Any]) -> Any:
@@ -83,9 +92,10 @@ def _function(name: str) -> Any:
 
 
 def _context(told: dict[str, Any]) -> Any:
-    times = ("logical_date", "data_interval_start", "data_interval_end")
+    times = ("logical_date", "data_interval_start", "data_interval_end", "previous_success_end")
     values = {**told, "project_dir": Path(told["project_dir"])}
-    values.update({name: datetime.fromisoformat(told[name]) for name in times})
+    for name in times:
+        values[name] = datetime.fromisoformat(told[name]) if told[name] else None
     return _load("_dbtorch_step", _STEP_FILE).Context(**values)
 
 
@@ -105,7 +115,7 @@ def _discover(job: dict[str, Any]) -> Any:
             importlib.import_module(name)
         except BaseException as error:
             traceback.print_exc()
-            text = _one_line(f"{type(error).__name__}: {error}")
+            text = _whole(f"{type(error).__name__}: {error}")
             raise _Wrong(
                 f"{_place(error) or 'step_modules'}: cannot import {name}: {text}"
             ) from None
@@ -173,9 +183,9 @@ def _failed(error: BaseException, *, told: bool) -> dict[str, Any]:
             own = own.tb_next
         traceback.print_exception(type(error), error, own)
     if outcome is None:
-        message = _one_line(f"{type(error).__name__}: {error}".rstrip(": "))
+        message = _whole(f"{type(error).__name__}: {error}".rstrip(": "))
         return {"state": "failed", "message": message, "evidence": _evidence(error)}
-    message = _one_line(str(error)) or type(error).__name__
+    message = _whole(str(error)) or type(error).__name__
     if outcome == "skipped":
         return {"state": "skipped", "message": message}
     after = getattr(error, "after", None)
@@ -184,7 +194,7 @@ def _failed(error: BaseException, *, told: bool) -> dict[str, Any]:
         "failure_class": outcome,
         "message": message,
         "evidence": getattr(error, "evidence", []),
-        "retry_after": None if after is None else float(after),
+        "retry_after": None if after is None else str(after),  # JSON has no infinity
     }
 
 
@@ -196,7 +206,7 @@ def _exited(error: SystemExit) -> dict[str, Any]:
         return {"state": "skipped", "message": f"exit status {_SKIP}"}
     if not isinstance(error.code, int):
         print(error.code, file=sys.stderr)
-        return {"state": "failed", "message": _one_line(str(error.code))}
+        return {"state": "failed", "message": _whole(str(error.code))}
     return {
         "state": "failed",
         "message": f"exit status {error.code}",
@@ -207,7 +217,7 @@ def _exited(error: SystemExit) -> dict[str, Any]:
 def _evidence(error: BaseException) -> list[dict[str, Any]]:
     """The chain of causes, outermost first, as far as it decides about a retry."""
     links = _load("_dbtorch_evidence", _EVIDENCE_FILE).chain(error)
-    return [{**link, "message": _one_line(link["message"])} for link in links]
+    return [{**link, "message": _whole(link["message"])} for link in links]
 
 
 def _place(error: BaseException) -> str:
@@ -219,9 +229,9 @@ def _place(error: BaseException) -> str:
     return f"{own[-1].filename}:{own[-1].lineno}" if own else ""
 
 
-def _one_line(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= 500 else line[:499] + "…"
+def _whole(text: str) -> str:
+    """The text as it was said: whoever reads it takes secrets out before anything is cut."""
+    return text.strip()[:_MOST]
 
 
 def _load(name: str, file: Path) -> Any:

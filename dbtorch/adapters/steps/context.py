@@ -11,15 +11,21 @@ from typing import TYPE_CHECKING, Any
 from dbtorch.adapters.template import run_values
 
 if TYPE_CHECKING:  # the process of an http step needs none of this at run time
-    from dbtorch.core.events import Attempt
+    from dbtorch.core.model.events import Attempt
     from dbtorch.ports import StepContext
 
 
 def idempotency_key(context: StepContext, step: str) -> str:
-    """The same for every attempt at a step for one logical date, however often it is resumed."""
-    date = context.logical_date.astimezone(UTC).isoformat()
-    named = f"{context.project}\n{context.pipeline}\n{date}\n{step}"
-    return hashlib.sha256(named.encode()).hexdigest()
+    """The same for every attempt at a step for one logical date, however often it is resumed.
+
+    What is done on one target, or for one project, is not done on another. An interval that nobody
+    named is told from the next one by its end: that begins where this one does, if it failed.
+    """
+    ends = (context.logical_date, *([context.data_interval_end] if context.up_to_now else []))
+    interval = [at.astimezone(UTC).isoformat() for at in ends]
+    target = [str(context.target.get(key) or "") for key in ("name", "type", "database", "schema")]
+    named = [context.project_id, context.project, *target, context.pipeline, *interval, step]
+    return hashlib.sha256(json.dumps(named).encode()).hexdigest()
 
 
 def describe(
@@ -32,8 +38,9 @@ def describe(
         "step": step,
         "attempt": attempt.number,
         "logical_date": context.logical_date.isoformat(),
-        "data_interval_start": context.data_interval_start.isoformat(),
+        "data_interval_start": _iso(context.data_interval_start),
         "data_interval_end": context.data_interval_end.isoformat(),
+        "previous_success_end": _iso(context.previous_success_end),
         "partition": None,
         "project_dir": str(context.project_dir),
         "idempotency_key": idempotency_key(context, step),
@@ -57,8 +64,9 @@ def environment(told: Mapping[str, Any]) -> dict[str, str]:
         "DBTORCH_STEP": told["step"],
         "DBTORCH_ATTEMPT": str(told["attempt"]),
         "DBTORCH_LOGICAL_DATE": told["logical_date"],
-        "DBTORCH_DATA_INTERVAL_START": told["data_interval_start"],
+        "DBTORCH_DATA_INTERVAL_START": told["data_interval_start"] or "",
         "DBTORCH_DATA_INTERVAL_END": told["data_interval_end"],
+        "DBTORCH_PREVIOUS_SUCCESS_END": told["previous_success_end"] or "",
         "DBTORCH_PROJECT_DIR": told["project_dir"],
         "DBTORCH_IDEMPOTENCY_KEY": told["idempotency_key"],
         **target,
@@ -71,10 +79,19 @@ def run_of(told: Mapping[str, Any]) -> dict[str, Any]:
         id=told["run_id"],
         pipeline=told["pipeline"],
         logical_date=datetime.fromisoformat(told["logical_date"]),
-        data_interval_start=datetime.fromisoformat(told["data_interval_start"]),
+        data_interval_start=_time(told["data_interval_start"]),
         data_interval_end=datetime.fromisoformat(told["data_interval_end"]),
+        previous_success_end=_time(told["previous_success_end"]),
         partition=told["partition"],
     )
+
+
+def _iso(at: datetime | None) -> str | None:
+    return at.isoformat() if at is not None else None
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
 
 
 def plain(value: Any) -> Any:

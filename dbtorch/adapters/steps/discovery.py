@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import tempfile
+import threading
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dbtorch.adapters.config import ConfigError, step_of
+from dbtorch.adapters.config import step_of
+from dbtorch.adapters.processes.kept_process import KeeperLost, Process
 from dbtorch.adapters.steps.base import CHILD, one_line
 from dbtorch.core.config import Origin, StepSpec
+from dbtorch.core.errors import ConfigError
+from dbtorch.core.failures.scrub import Scrubber, secrets_of
 
 #: Seconds that importing all modules may take.
 _PATIENCE = 120.0
+
+#: Seconds that a child which has taken too long has to end.
+_GRACE = 2.0
 
 
 def discover(
@@ -24,14 +30,17 @@ def discover(
     python: str,
     project_dir: Path,
     pools: Collection[str] = (),
+    environ: Mapping[str, str] = os.environ,
 ) -> list[StepSpec]:
     """Steps declared with ``@dbtorch.step`` in these modules, in the order they were imported.
 
-    ``pools`` are the names a step may mention. Raises `ConfigError`, which names module and line.
+    ``pools`` are the names a step may mention, ``environ`` is what the modules see. Raises
+    `ConfigError`, which names module and line.
     """
     if not modules:
         return []
-    specs = [_spec(one, project_dir, pools) for one in _declared(modules, python, project_dir)]
+    declared = _declared(modules, python, project_dir, environ)
+    specs = [_spec(one, project_dir, pools) for one in declared]
     seen: dict[str, StepSpec] = {}
     for spec in specs:
         first = seen.setdefault(spec.name, spec)
@@ -43,45 +52,54 @@ def discover(
     return specs
 
 
-def _declared(modules: Sequence[str], python: str, project_dir: Path) -> list[dict[str, Any]]:
+def _declared(
+    modules: Sequence[str], python: str, project_dir: Path, environ: Mapping[str, str]
+) -> list[dict[str, Any]]:
     """What the child process found."""
+    hide = Scrubber(secrets_of(environ))
     importing = f"step_modules: importing {', '.join(modules)}"
     with tempfile.TemporaryDirectory(prefix="dbtorch-") as folder:
-        path = Path(folder) / "result.json"
+        path, log = Path(folder) / "result.json", Path(folder) / "log"
         job = json.dumps({"kind": "discover", "modules": list(modules)})
         try:
-            done = _child(python, project_dir, job, path)
-        except subprocess.TimeoutExpired:
-            raise _wrong(f"{importing} took longer than {_PATIENCE:g} s") from None
+            status = _child(python, project_dir, environ, job, path, log)
         except OSError as error:
             raise _wrong(f"step_modules: {python} cannot start: {error.strerror}") from error
-        if not path.exists():
-            said = one_line(done.stdout[-300:])
-            ended = f"ended the interpreter (exit status {done.returncode})"
-            raise _wrong(f"{importing} {ended}: {said}")
+        if status is None:
+            raise _wrong(f"{importing} took longer than {_PATIENCE:g} s")
+        if status != 0 or not path.exists():
+            said = one_line(hide(log.read_text(encoding="utf-8", errors="replace"))[-300:])
+            raise _wrong(f"{importing} ended the interpreter (exit status {status}): {said}")
         result = json.loads(path.read_text(encoding="utf-8"))
     if result["state"] != "success":
-        raise _wrong(result["message"].replace(f"{project_dir.resolve()}{os.sep}", ""))
+        said = one_line(hide(result["message"]))
+        raise _wrong(said.replace(f"{project_dir.resolve()}{os.sep}", ""))
     found: list[dict[str, Any]] = result["output"]
     return found
 
 
 def _child(
-    python: str, project_dir: Path, job: str, result: Path
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [python, str(CHILD)],
-        input=job,
-        cwd=project_dir,
-        env={**os.environ, "DBTORCH_RESULT": str(result)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        timeout=_PATIENCE,
-        check=False,
-        start_new_session=True,
-    )
+    python: str, project_dir: Path, environ: Mapping[str, str], job: str, result: Path, log: Path
+) -> int | None:
+    """Let a child import the modules; its exit status, or None when it took too long."""
+    process = Process(grace=_GRACE)
+    patience = threading.Timer(_PATIENCE, process.cancel)
+    patience.daemon = True
+    patience.start()
+    try:
+        status = process.run(
+            [python, str(CHILD)],
+            cwd=project_dir,
+            env={**environ, "DBTORCH_RESULT": str(result)},
+            log=log,
+            stdin=job,
+            started=lambda: None,
+        )
+    except KeeperLost as error:
+        raise _wrong(f"step_modules: importing failed: {error}") from error
+    finally:
+        patience.cancel()
+    return None if process.cancelled else status
 
 
 def _wrong(sentence: str) -> ConfigError:

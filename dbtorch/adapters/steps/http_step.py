@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import sys
 from collections.abc import Mapping
 from typing import Any
 
-from dbtorch.adapters.config import durations
+from dbtorch.adapters.config.http_keys import HTTP, POLL
 from dbtorch.adapters.steps.base import CHILD, Call, Command, StepError, known_keys
 from dbtorch.adapters.template import broken
-
-_REQUEST = {"url", "method", "headers", "auth", "body", "json", "expect", "timeout", "fail_when"}
-_POLL = {"url", "method", "headers", "expect", "timeout", "fail_when", "every", "for", "until"}
+from dbtorch.adapters.template_limits import TemplateError
+from dbtorch.core.failures.scrub import named_secrets, passwords_of
+from dbtorch.core.text import durations
 
 #: Where dbtorch itself is imported from.
 _ROOT = CHILD.parents[3]
@@ -22,11 +23,15 @@ _ROOT = CHILD.parents[3]
 _LATE = ("url", "headers", "until", "fail_when")
 
 
+#: It talks to a server, and leaves the project's database alone.
+opens_database = False
+
+
 def check(action: Any) -> None:
     """The action is a mapping with at least a ``url``."""
     if not isinstance(action, Mapping) or not action.get("url"):
         raise StepError("http must be a mapping with at least a url")
-    known_keys(action, sorted({*_REQUEST, "poll"}), what="http")
+    known_keys(action, sorted(key.name for key in HTTP.keys), what="http")
     if "body" in action and "json" in action:
         raise StepError("http has both body and json; keep one of them")
     _check_common(action, what="http")
@@ -35,7 +40,7 @@ def check(action: Any) -> None:
         return
     if not isinstance(poll, Mapping) or not isinstance(poll.get("until"), str):
         raise StepError('http.poll must be a mapping with an until, such as "json.done"')
-    known_keys(poll, sorted(_POLL), what="http.poll")
+    known_keys(poll, sorted(key.name for key in POLL.keys), what="http.poll")
     _check_common(poll, what="http.poll")
     for key in ("every", "for"):
         if not _is_template(poll.get(key)):
@@ -57,7 +62,26 @@ def command(action: Any, call: Call) -> Command:
     if "poll" in action:
         request["poll"] = _poll(action["poll"], call)
     job = {"kind": "http", "request": request, "context": call.context, "root": str(_ROOT)}
-    return Command(argv=(sys.executable, "-u", str(CHILD)), stdin=json.dumps(job), result=True)
+    return Command(
+        argv=(sys.executable, "-u", str(CHILD)),
+        stdin=json.dumps(job),
+        result=True,
+        secrets=_secrets(request, call),
+    )
+
+
+def _secrets(request: Mapping[str, Any], call: Call) -> tuple[str, ...]:
+    """What of a request nobody may be shown, whoever says it back."""
+    found = [*named_secrets(request["headers"]), *passwords_of(str(request["url"]))]
+    if request["auth"]:
+        user, _, password = request["auth"].partition(":")
+        found += [password, f"{user}:{password}"]
+    if "poll" in request:
+        for name, value in request["poll"]["headers"].items():
+            with contextlib.suppress(TemplateError):  # it speaks of an answer
+                found += named_secrets({name: call.render(value)})
+    # "Bearer", or another scheme, is none
+    return tuple(text for one in found for text in (one, one.partition(" ")[2]) if text)
 
 
 def _seconds(value: Any, *, what: str) -> float:

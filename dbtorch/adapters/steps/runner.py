@@ -11,25 +11,30 @@ import shutil
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dbtorch.adapters.steps import catalog
-from dbtorch.adapters.steps.base import Call, Command, StepError
+from dbtorch.adapters.processes.kept_process import KeeperLost, Process
+from dbtorch.adapters.steps.base import Call, Command, Render, StepError
+from dbtorch.adapters.steps.catalog import STEP_TYPES
 from dbtorch.adapters.steps.context import describe, environment, plain, run_of
-from dbtorch.adapters.steps.guard import Guard
-from dbtorch.adapters.steps.left_behind import MARK
-from dbtorch.adapters.steps.outcome import failed, last_line, of_exit, of_result
-from dbtorch.adapters.steps.output import hidden
-from dbtorch.adapters.steps.process import Process
-from dbtorch.adapters.template import TemplateError, render
+from dbtorch.adapters.steps.outcome import failed, last_line, of_exit, of_process
+from dbtorch.adapters.template import render
+from dbtorch.adapters.template_limits import TemplateError
 from dbtorch.core.config import GRACE, StepSpec
-from dbtorch.core.events import Attempt, Batch, Finished, Outcome, Started
-from dbtorch.core.evidence import Rule
-from dbtorch.core.scrub import scrubber, secrets_of
-from dbtorch.core.state import FailureClass, State
+from dbtorch.core.failures.evidence import Rule
+from dbtorch.core.failures.scrub import (
+    Scrubber,
+    named_secrets,
+    secrets_of,
+    url_secrets,
+    url_templates,
+)
+from dbtorch.core.history.records import OUTPUT_HIDDEN
+from dbtorch.core.model.events import Attempt, Batch, Finished, Outcome, Started
+from dbtorch.core.model.state import FailureClass, State
 from dbtorch.ports import Emit, StepContext
 
 log = logging.getLogger(__name__)
@@ -57,8 +62,13 @@ class StepRunner:
         environ: Mapping[str, str] = os.environ,
         grace: float = GRACE,
         failure_classes: Sequence[Rule] = (),
+        hide: Scrubber | None = None,
+        keep: Callable[[str, Any], None] = lambda _name, _output: None,
     ) -> None:
-        """``python`` is the project's interpreter, ``outputs`` what earlier stretches left.
+        """``python`` is the project's interpreter, ``outputs`` what earlier executions left.
+
+        ``hide`` knows secrets besides those of the environment; ``keep`` is given a step's name
+        and its output where that holds some, because the history has them hidden.
 
         ``work_dir`` gets a private folder for each attempt, gone when the attempt has ended.
         """
@@ -73,7 +83,9 @@ class StepRunner:
         self._environ = environ
         self._grace = grace
         self._rules = failure_classes
-        self._guard = Guard(grace=grace, scratch=work_dir)
+        self._hide = (hide or Scrubber()).knowing(secrets_of(environ))
+        self._keep = keep
+        self._knows_steps = False
         self._lock = threading.Lock()
         self._running: dict[Attempt, Process] = {}
         self._threads: set[threading.Thread] = set()
@@ -82,7 +94,7 @@ class StepRunner:
     def start(self, batch: Batch) -> None:
         """Execute a batch; returns at once."""
         for attempt in batch.attempts:
-            process = Process(grace=self._grace, guard=self._guard)
+            process = Process(grace=self._grace)
             thread = threading.Thread(
                 target=self._attempt,
                 args=(attempt, process),
@@ -118,7 +130,6 @@ class StepRunner:
         for thread in threads:
             if thread is not threading.current_thread():
                 thread.join()
-        self._guard.close()
 
     def kill(self) -> None:
         """End every process at once and wait for nothing; without a lock, for signal handlers."""
@@ -135,24 +146,56 @@ class StepRunner:
             outcome = failed(f"{type(error).__name__}: {error}", FailureClass.UNKNOWN)
         if process.cancelled:
             outcome = failed(TERMINATED, FailureClass.UNKNOWN)
-        outcome = self._without_secrets(outcome)
+        shown = self._without_secrets(outcome)
         if outcome.state is State.SUCCESS:
-            self.outputs[attempt.node_id.removeprefix("step.")] = outcome.output
+            self._hand_on(self._specs[attempt.node_id].name, outcome.output, shown.output)
         try:
-            self._end(attempt, outcome)
+            self._end(attempt, shown)
         finally:
             with self._lock:
                 self._threads.discard(threading.current_thread())
 
     def _without_secrets(self, outcome: Outcome) -> Outcome:
-        """The outcome as it may be written and shown."""
-        secrets = secrets_of(self._environ)
-        return replace(
-            outcome,
-            message=scrubber(secrets)(outcome.message),
-            output=hidden(outcome.output, secrets),
-            details=hidden(outcome.details, secrets),
-        )
+        """The outcome as it may be written and shown; it says so if that is another output."""
+        hide = self._hide
+        output, details = hide.json(outcome.output), dict(hide.json(outcome.details))
+        if output != outcome.output:
+            details |= {OUTPUT_HIDDEN: True}
+        return replace(outcome, message=hide(outcome.message), output=output, details=details)
+
+    def _hand_on(self, name: str, output: Any, shown: Any) -> None:
+        """Let later steps have an output as it is, also those of a retry."""
+        self.outputs[name] = output
+        if shown != output:
+            try:
+                self._keep(name, output)
+            except OSError as error:  # a retry says that it cannot go on
+                log.warning("the output of step %s is not kept for a retry: %s", name, error)
+
+    def _learn_of_steps(self) -> None:
+        """Know what steps are given, also those that have run in an earlier execution."""
+        with self._lock:
+            known, self._knows_steps = self._knows_steps, True
+        if known:
+            return
+        found: list[str] = []
+        for spec in self._specs.values():
+            own = named_secrets({**spec.params, **spec.env})
+            urls = url_templates([spec.params, spec.env, spec.action])
+            if own or urls:
+                told = describe(self._context, spec.name, Attempt(spec.id, 1), {})
+                for value in own:
+                    with contextlib.suppress(TemplateError):  # it speaks of an output
+                        found.append(str(self._renderer(told)(value)))
+                for value in urls:
+                    with contextlib.suppress(TemplateError):
+                        found += url_secrets(str(self._renderer(told)(value)))
+        self._learn(found)
+
+    def _learn(self, secrets: Iterable[str]) -> None:
+        """Hide these from now on as well: a step may say what another one was given."""
+        with self._lock:
+            self._hide = self._hide.knowing(secrets)
 
     def _end(self, attempt: Attempt, outcome: Outcome) -> None:
         with self._lock:
@@ -166,10 +209,11 @@ class StepRunner:
             path.touch()
         except OSError as error:
             return _unwritable("the log", error)
-        outcome = self._without_secrets(self._executed(attempt, process, path))
+        outcome = self._executed(attempt, process, path)
         if outcome.state is not State.SUCCESS:
+            said = self._hide(outcome.message)
             with contextlib.suppress(OSError), path.open("a", encoding="utf-8") as file:
-                file.write(f"{outcome.state.value}: {outcome.message}\n")
+                file.write(f"{outcome.state.value}: {said}\n")
         return outcome
 
     def _executed(self, attempt: Attempt, process: Process, path: Path) -> Outcome:
@@ -196,28 +240,38 @@ class StepRunner:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _prepared(self, spec: StepSpec, attempt: Attempt) -> _Prepared | Outcome:
-        """Everything that is rendered just before an attempt; an outcome if ``when`` says no."""
-        told = describe(self._context, spec.name, attempt, self.outputs)
+    def _renderer(self, told: Mapping[str, Any]) -> Render:
+        """Renders templates of a step that is told this."""
+        run = run_of(told)
 
         def rendered(template: Any, *, native: bool = False) -> Any:
             return render(
                 template,
                 env=self._environ,
                 vars=told["vars"],
-                run=run_of(told),
+                run=run,
                 outputs=told["outputs"],
                 extra={"target": told["target"], "params": told["params"]},
                 native=native,
             )
 
+        return rendered
+
+    def _prepared(self, spec: StepSpec, attempt: Attempt) -> _Prepared | Outcome:
+        """Everything that is rendered just before an attempt; an outcome if ``when`` says no."""
+        self._learn_of_steps()
+        told = describe(self._context, spec.name, attempt, self.outputs)
+        rendered = self._renderer(told)
         if spec.when is not None and str(rendered(spec.when)).strip().lower() in _NO:
             return Outcome(state=State.SKIPPED, message=f"when: {spec.when} is empty or false")
         told["params"] = plain(rendered(spec.params, native=True))
-        command = catalog.find(spec.type).command(
+        command = STEP_TYPES.find(spec.type).command(
             spec.action, Call(context=told, python=self._python, render=rendered)
         )
         env = {key: str(value) for key, value in rendered(spec.env).items()}
+        named = named_secrets({**told["params"], **env})
+        urls = url_secrets([told["params"], env, list(command.argv)])
+        self._learn([*secrets_of(env), *named, *urls, *command.secrets])
         return _Prepared(told=told, command=command, env={**env, **command.env})
 
     def _in_process(
@@ -234,7 +288,6 @@ class StepRunner:
             "PYTHONUNBUFFERED": "1",  # or a command's prints come when it is over
             **prepared.env,
             **environment(prepared.told),
-            MARK: self._guard.mark,
             **{f"DBTORCH_{name}": str(file) for name, file in files.items()},
         }
         try:
@@ -245,17 +298,23 @@ class StepRunner:
                 log=path,
                 stdin=command.stdin,
                 started=lambda: self._emit(Started(attempt)),
-                secrets=secrets_of(env),
+                hide=self._hide,
+                scratch=files["CONTEXT"].parent,
             )
         except OSError as error:
             reason = f"{error.strerror or error}: {error.filename or command.argv[0]}"
             return failed(f"the process cannot start: {reason}", _class_of(error))
+        except KeeperLost as error:
+            return failed(str(error), FailureClass.TRANSIENT)
         if status is None:
             return failed(TERMINATED, FailureClass.UNKNOWN)
-        if command.result and files["RESULT"].exists():
-            return of_result(files["RESULT"].read_text(encoding="utf-8"), self._rules)
-        output = None if command.result else files["OUTPUT"]
-        return of_exit(status, said=last_line(path), output=output, rules=self._rules)
+        for pid in process.left:
+            log.warning("%s: process %d of it cannot be ended", attempt.node_id, pid)
+        said = last_line(path)
+        if command.result:
+            result = files["RESULT"]
+            return of_process(status, result=result, said=said, rules=self._rules, hide=self._hide)
+        return of_exit(status, said=said, output=files["OUTPUT"], rules=self._rules)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

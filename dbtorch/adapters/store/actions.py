@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from dbtorch.adapters.store import rows, statements
 from dbtorch.adapters.store.database import Transaction
-from dbtorch.core.history import Action
-from dbtorch.ports import StoreError
+from dbtorch.core.errors import StoreError
+from dbtorch.core.history.records import Action
 
 
-def act(transaction: Transaction, run_id: str, action: Action) -> int:
-    """Append an action; answers its ordinal. Raises `StoreError` for an unknown run."""
+def act(transaction: Transaction, of: Mapping[str, Any], action: Action) -> int:
+    """Append an action; answers its ordinal. Raises `StoreError` for an unknown run.
+
+    ``of`` says which run, and whose.
+    """
+    run_id = of["run_id"]
     values = rows.action_values(run_id, action)
     while True:
-        last = transaction.one(statements.LAST_ACTION, {"run_id": run_id})
+        last = transaction.one(statements.LAST_ACTION, of)
         if last is None:
             raise StoreError(f"there is no run {run_id} to {action.action}")
         ordinal = (last["ordinal"] or 0) + 1

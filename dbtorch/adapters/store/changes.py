@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dbtorch.adapters.store import measurements, rows, statements
 from dbtorch.adapters.store.database import Row, Transaction
-from dbtorch.core.events import Changed
-from dbtorch.core.state import FailureClass, State
-from dbtorch.ports import StoreError
+from dbtorch.core.errors import StoreError
+from dbtorch.core.model.events import Changed
+from dbtorch.core.model.state import FailureClass, State
 
 
-def write_changes(transaction: Transaction, run_id: str, changes: Sequence[Changed]) -> None:
-    """Write nodes, transitions and attempts. Raises `StoreError` for an unknown run."""
-    series = transaction.one(statements.RUN_SERIES, {"run_id": run_id})
+def write_changes(
+    transaction: Transaction, of: Mapping[str, Any], changes: Sequence[Changed]
+) -> None:
+    """Write nodes, transitions and attempts. Raises `StoreError` for an unknown run.
+
+    ``of`` says which run, and whose.
+    """
+    run_id = of["run_id"]
+    series = transaction.one(statements.RUN_SERIES, of)
     if series is None:
         raise StoreError(f"there is no run {run_id} to record changes of")
     common = [_common(run_id, change) for change in changes]
@@ -33,7 +39,7 @@ def _common(run_id: str, change: Changed) -> dict[str, Any]:
         "before": change.before.value,
         "state": change.state.value,
         "at": rows.moment(change.at),
-        "reason": rows.clean(change.reason),
+        **rows.reason_values(change.reason),
         "retry_at": rows.moment(change.retry_at),
     }
 
@@ -98,7 +104,8 @@ def _result(change: Changed) -> dict[str, Any]:
         return {
             "state": state.value,
             "failure_class": unknown,
-            "message": rows.clean(change.reason),
+            "message": rows.clean(str(change.reason)),
+            "lost": 0,
             "rows_affected": None,
             "output": rows.dumped(None),
             "details": rows.dumped({}),
@@ -107,6 +114,7 @@ def _result(change: Changed) -> dict[str, Any]:
         "state": state.value,
         "failure_class": outcome.failure_class.value if outcome.failure_class else None,
         "message": rows.clean(outcome.message),
+        "lost": int(outcome.lost),
         "rows_affected": outcome.rows_affected,
         "output": rows.dumped(outcome.output),
         "details": rows.dumped(outcome.details),

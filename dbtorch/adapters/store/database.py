@@ -6,16 +6,23 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
-from dbtorch.ports import StoreError
+from dbtorch.core.errors import StoreError
 
 T = TypeVar("T")
 
 Row = Mapping[str, Any]
 
-#: Seconds before each try to get a lost connection back: a server that restarts takes a while.
-RECONNECT_AFTER = (0.0, 1.0, 2.0, 4.0, 8.0)
+#: Seconds within which what may pass is tried again: a server that restarts takes a while, and so
+#: does who has locked a table. With the last try it is less than what a lease goes without renewal
+#: before its run is ended.
+PATIENCE = 20.0
+_LONGEST_PAUSE = 4.0
+
+#: Seconds that closing waits for what is under way.
+_CLOSING = 2.0
 
 
 class Driver(Protocol):
@@ -46,12 +53,20 @@ class Driver(Protocol):
         """Function that makes one text of those of many rows, with another in between."""
 
     @property
+    def now(self) -> str:
+        """Expression for the time that the database's clock shows, as the store writes times."""
+
+    @property
     def has_table(self) -> str:
         """Query that finds a row when the table ``:name`` exists."""
 
     @property
     def lock_schema(self) -> str | None:
         """Statement that makes other migrations wait; None if ``begin_write`` does already."""
+
+    @property
+    def waits_for_others(self) -> bool:
+        """Whether a statement may stand still for what others do to one table, or for a network."""
 
     @property
     def settle(self) -> Callable[[], None] | None:
@@ -63,6 +78,13 @@ class Driver(Protocol):
     def sql(self, text: str) -> str:
         """Statement with ``:name`` parameters in the driver's own notation."""
 
+    @property
+    def take_time(self) -> str | None:
+        """Statement for a transaction that may take long; None where any may."""
+
+    def passes(self, error: Exception) -> bool:
+        """Whether the same may go through in a moment: somebody was in the way."""
+
     def explain(self, error: Exception) -> str:
         """One sentence: what is wrong with which database, and what to do."""
 
@@ -73,11 +95,12 @@ class Driver(Protocol):
 class Transaction:
     """What may be done inside a transaction."""
 
-    __slots__ = ("_cursor", "_sql")
+    __slots__ = ("_cursor", "_now", "_sql")
 
-    def __init__(self, cursor: Any, sql: Callable[[str], str]) -> None:
+    def __init__(self, cursor: Any, driver: Driver) -> None:
         self._cursor = cursor
-        self._sql = sql
+        self._sql = driver.sql
+        self._now = driver.now
 
     def run(self, text: str, values: Mapping[str, Any] | None = None) -> int:
         """Execute a statement; answers how many rows it touched."""
@@ -100,6 +123,11 @@ class Transaction:
         found = self.all(text, values)
         return found[0] if found else None
 
+    def now(self) -> datetime:
+        """What the database's clock shows, which is the same for all that ask it."""
+        self._cursor.execute(f"SELECT {self._now} AS now")
+        return datetime.fromisoformat(self._cursor.fetchall()[0]["now"])
+
 
 class Database:
     """Runs transactions, one at a time whatever thread asks, and gets a lost connection back."""
@@ -110,6 +138,15 @@ class Database:
         self._lock = threading.RLock()
         self._connection: Any = driver.connect()
         self._settling: threading.Thread | None = None
+        self._apart: list[Database] = []
+        self._lost = False  # the connection, so that another one is to be made
+
+    def apart(self) -> Database:
+        """The same over a connection of its own, closed with this one, where that is of use."""
+        if not self.driver.waits_for_others:
+            return self
+        self._apart.append(Database(self.driver))
+        return self._apart[-1]
 
     def read(self, work: Callable[[Transaction], T]) -> T:
         """Answer what ``work`` reads; all of it from one state of the database."""
@@ -129,28 +166,34 @@ class Database:
 
     def close(self) -> None:
         """Close the connection; closing twice changes nothing."""
+        for database in self._apart:
+            database.close()
         if self._settling is not None:
             self._settling.join()
-        with self._lock:
+        if not self._lock.acquire(timeout=_CLOSING):
+            return  # something is stuck in it, and ends with the process
+        try:
             connection, self._connection = self._connection, None
             if connection is not None:
                 with suppress(self.driver.error):
                     connection.close()
+        finally:
+            self._lock.release()
 
     def _transact(self, begin: str, work: Callable[[Transaction], T]) -> T:
         with self._lock:
             if self._connection is None:
                 raise StoreError(f"{self.driver.name} was closed already")
-            try:
+            until, pause = time.monotonic() + PATIENCE, 0.0
+            while True:
                 try:
+                    self._connect_again()
                     return self._once(begin, work)
-                except _LostError:
-                    self._reconnect()
-                    return self._once(begin, work)
-            except _LostError as lost:
-                raise StoreError(self.driver.explain(lost.error)) from lost.error
-            except self.driver.error as error:
-                raise StoreError(self.driver.explain(error)) from error
+                except _MayPassError as error:
+                    if time.monotonic() + pause >= until:
+                        raise error.told from error
+                time.sleep(pause)
+                pause = min(_LONGEST_PAUSE, pause * 2 or 0.25)
 
     def _once(self, begin: str, work: Callable[[Transaction], T]) -> T:
         connection = self._connection
@@ -158,15 +201,23 @@ class Database:
         try:
             cursor = connection.cursor()
             cursor.execute(begin)
-            result = work(Transaction(cursor, self.driver.sql))
+            result = work(Transaction(cursor, self.driver))
             committing = True
             cursor.execute("COMMIT")
         except self.driver.error as error:
             self._roll_back(connection)
+            told = StoreError(self.driver.explain(error))
+            self._lost = self.driver.lost(connection)
             # A COMMIT without an answer may have happened: doing it again could write twice.
-            if self.driver.lost(connection) and not committing:
-                raise _LostError(error) from error
-            raise
+            if (self._lost or self.driver.passes(error)) and not committing:
+                raise _MayPassError(told) from error
+            raise told from error
+        except DamagedError as error:
+            self._roll_back(connection)
+            raise StoreError(
+                f"the run history in {self.driver.name} is damaged: {error}; put back what was"
+                " there, or delete it"
+            ) from error
         except BaseException:
             self._roll_back(connection)
             raise
@@ -176,25 +227,26 @@ class Database:
         with suppress(self.driver.error):  # there may be no transaction, or no connection
             connection.execute("ROLLBACK")
 
-    def _reconnect(self) -> None:
+    def _connect_again(self) -> None:
+        """A new connection in the place of one that is lost."""
+        if not self._lost:
+            return
         with suppress(self.driver.error):
             self._connection.close()
-        failure: StoreError | None = None
-        for seconds in RECONNECT_AFTER:
-            time.sleep(seconds)
-            try:
-                self._connection = self.driver.connect()
-            except StoreError as error:
-                failure = error
-            else:
-                return
-        assert failure is not None
-        raise failure
+        try:
+            self._connection = self.driver.connect()
+        except StoreError as error:
+            raise _MayPassError(error) from error
+        self._lost = False
 
 
-class _LostError(Exception):
-    """The connection went away before anything was committed."""
+class DamagedError(Exception):
+    """A row holds what no dbtorch has written; the text says which, and what."""
 
-    def __init__(self, error: Exception) -> None:
-        self.error = error
-        super().__init__(str(error))
+
+class _MayPassError(Exception):
+    """Nothing was committed, and the same may go through in a moment."""
+
+    def __init__(self, told: StoreError) -> None:
+        self.told = told
+        super().__init__(str(told))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dbtorch.ports import StoreError
+from dbtorch.core.errors import StoreError
 
 
 def exists(path: Path) -> bool:

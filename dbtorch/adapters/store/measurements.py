@@ -9,8 +9,17 @@ from typing import Any
 
 from dbtorch.adapters.store import rows
 from dbtorch.adapters.store.database import Database, Row, Transaction
-from dbtorch.core.events import Changed
-from dbtorch.core.measure import LAST, ROW_COUNT, ROWS_AFFECTED, Measured, Rows, median, relation_of
+from dbtorch.adapters.store.scope import Scope
+from dbtorch.core.model.events import Changed
+from dbtorch.core.model.measure import (
+    LAST,
+    ROW_COUNT,
+    ROWS_AFFECTED,
+    Measured,
+    Rows,
+    relation_of,
+    rows_of,
+)
 
 _PUT = """
     INSERT INTO dbtorch_measurements
@@ -22,7 +31,7 @@ _PUT = """
 
 _SERIES = """
     SELECT m.run_id, m.measured_at, m.number, m.detail FROM dbtorch_measurements m
-    WHERE m.project = :project AND m.target = :target AND m.node_id = :node_id
+    WHERE m.project = :series_project AND m.target = :series_target AND m.node_id = :node_id
         AND m.measure = :measure AND m.run_id <> :but
         AND NOT EXISTS (
             SELECT 1 FROM dbtorch_run_nodes n
@@ -40,6 +49,8 @@ _BEFORE = """
 
 _ROWS = f"""
     SELECT m.node_id, m.measure, m.number,
+        (SELECT n.materialized FROM dbtorch_run_nodes n
+         WHERE n.run_id = m.run_id AND n.node_id = m.node_id) AS materialized,
         {", ".join(_BEFORE.format(place=place) for place in range(LAST))}
     FROM dbtorch_measurements m
     WHERE m.run_id = :run_id AND m.measure IN ('{ROWS_AFFECTED}', '{ROW_COUNT}')
@@ -73,10 +84,10 @@ class SqlMeasurements:
     """Implements a part of `Store` over SQLite and Postgres alike."""
 
     _database: Database
+    _scope: Scope
 
     def measured(
         self,
-        project: str,
         target: str,
         node_id: str,
         measure: str,
@@ -87,33 +98,43 @@ class SqlMeasurements:
     ) -> list[Measured]:
         """What the last runs measured, the newest first."""
         values: dict[str, Any] = {
-            "project": project,
-            "target": target,
             "node_id": node_id,
             "measure": measure,
             "last": last,
             "but": but,
             "settled": settled,
         }
-        found = self._database.read(lambda transaction: transaction.all(_SERIES, values))
-        return [
-            Measured(
-                run_id=row["run_id"],
-                measured_at=datetime.fromisoformat(row["measured_at"]),
-                number=row["number"],
-                detail=json.loads(row["detail"]),
-            )
-            for row in found
-        ]
+
+        def read(transaction: Transaction) -> list[Measured]:
+            series = self._scope.series(transaction, target)
+            return [_measured(row) for row in transaction.all(_SERIES, {**values, **series})]
+
+        return self._database.read(read)
 
     def rows(self, run_id: str, node_id: str = "") -> dict[str, Rows]:
         """Rows of each relation in a run, and what was usual until then."""
         values = {"run_id": run_id, "node_id": node_id}
-        found = self._database.read(lambda transaction: transaction.all(_ROWS, values))
-        told: dict[str, Rows] = {}
+        return self._database.read(lambda transaction: _rows(transaction.all(_ROWS, values)))
+
+
+@rows.table("dbtorch_measurements")
+def _measured(row: Row) -> Measured:
+    return Measured(
+        run_id=row["run_id"],
+        measured_at=datetime.fromisoformat(row["measured_at"]),
+        number=row["number"],
+        detail=json.loads(row["detail"]),
+    )
+
+
+def _rows(found: Sequence[Row]) -> dict[str, Rows]:
+    told: dict[str, Rows] = {}
+    with rows.reading("dbtorch_measurements"):
         # what a run wrote says more than what there is, so it comes last and stays
         for row in sorted(found, key=lambda row: row["measure"] == ROWS_AFFECTED):
             before = [row[f"before_{place}"] for place in range(LAST)]
-            usual = median([number for number in before if number is not None])
-            told[row["node_id"]] = Rows(rows=int(row["number"]), usual=usual)
-        return told
+            materialized = row["materialized"] or ""
+            told[row["node_id"]] = rows_of(
+                row["measure"], row["number"], before, materialized=materialized
+            )
+    return told

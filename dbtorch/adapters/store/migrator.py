@@ -6,19 +6,49 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dbtorch.adapters.store.database import Database, Transaction
-from dbtorch.ports import StoreError
+from dbtorch.core.errors import StoreError
 
 _FOLDER = Path(__file__).parent / "migrations"
 _TABLE = "dbtorch_schema_version"
 
+#: The oldest schema that is read as it is. A migration after it only adds, and where a reader needs
+#: what it adds, `rows` says what holds without.
+READABLE = 9
 
-def migrate(database: Database, folder: Path = _FOLDER) -> None:
+
+def migrate(database: Database, folder: Path | None = None) -> None:
     """Apply what is missing. Raises `StoreError` for a store that a newer dbtorch has written."""
     migrations = dict(_migrations(folder))
     newest = max(migrations)
     found = version(database)
     while found < newest:
         found = database.write(lambda transaction: _step(transaction, database, migrations))
+    _refuse_newer(database, found, newest)
+
+
+def check(database: Database, *, writes: bool = False, folder: Path | None = None) -> int:
+    """The version of a store that stays as it is. Raises `StoreError` if it is of no use so.
+
+    What ``writes`` needs the newest; what reads takes older ones, from `READABLE` on.
+    """
+    found, newest = version(database), newest_version(folder)
+    _refuse_newer(database, found, newest)
+    needed = newest if writes else READABLE
+    if 0 < found < needed:
+        raise StoreError(
+            f"{database.driver.name} was written by an older dbtorch (schema {found}, this one"
+            f" needs {needed}): `dbtorch db upgrade` brings it up to date, and so does the next"
+            " `dbtorch run`; older ones cannot use it any more then"
+        )
+    return found
+
+
+def newest_version(folder: Path | None = None) -> int:
+    """The version that this dbtorch writes."""
+    return max(dict(_migrations(folder)))
+
+
+def _refuse_newer(database: Database, found: int, newest: int) -> None:
     if found > newest:
         raise StoreError(
             f"{database.driver.name} was written by a newer dbtorch (schema {found}, this one"
@@ -40,8 +70,9 @@ def _version(transaction: Transaction, database: Database) -> int:
 
 def _step(transaction: Transaction, database: Database, migrations: dict[int, Path]) -> int:
     """Apply the next migration, unless another process has just done it."""
-    if database.driver.lock_schema is not None:
-        transaction.run(database.driver.lock_schema)
+    for statement in (database.driver.take_time, database.driver.lock_schema):
+        if statement is not None:
+            transaction.run(statement)
     found = _version(transaction, database)
     if found >= max(migrations):
         return found
@@ -54,8 +85,8 @@ def _step(transaction: Transaction, database: Database, migrations: dict[int, Pa
     return following
 
 
-def _migrations(folder: Path) -> Iterator[tuple[int, Path]]:
-    for path in folder.glob("*.sql"):
+def _migrations(folder: Path | None) -> Iterator[tuple[int, Path]]:
+    for path in (folder or _FOLDER).glob("*.sql"):
         yield int(path.name.partition("_")[0]), path
 
 

@@ -9,38 +9,45 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from dbtorch.adapters.processes import lives, this_host
+from dbtorch.adapters.processes.liveness import is_gone, this_process
 from dbtorch.adapters.store.database import Database, Row, Transaction
-from dbtorch.adapters.store.rows import clean, dumped, moment
-from dbtorch.core.state import FailureClass
+from dbtorch.adapters.store.rows import clean, dumped, moment, table
+from dbtorch.adapters.store.scope import Scope
+from dbtorch.core.model.state import FailureClass
 
 if TYPE_CHECKING:  # a run that alerts nobody has no use for these
-    from dbtorch.core.incidents import Incident
-    from dbtorch.core.outbox import Delivery, Entry
+    from dbtorch.core.alerts.incidents import Incident
+    from dbtorch.core.alerts.outbox import Delivery, Entry
 
-_NAME = "notifier = :notifier AND address = :address AND message_key = :key"
+_NAME = (
+    "notifier = :notifier AND address = :address AND message_key = :key"
+    " AND project_id = :project_id"
+)
 
 # A note is said once; a card that says something else is a new version of the same message.
 _PUT = """
     INSERT INTO dbtorch_outbox
         (notifier, address, message_key, ordinal, kind, run_id, thread, body, created_at,
-         updated_at)
-    VALUES (:notifier, :address, :key, :ordinal, :kind, :run_id, :thread, :body, :at, :at)
+         updated_at, project_id)
+    VALUES (:notifier, :address, :key, :ordinal, :kind, :run_id, :thread, :body, :at, :at,
+        :project_id)
     ON CONFLICT (notifier, address, message_key) DO UPDATE SET
         body = excluded.body, version = dbtorch_outbox.version + 1,
         updated_at = excluded.updated_at
     WHERE dbtorch_outbox.kind = 'card' AND dbtorch_outbox.body <> excluded.body
+        AND dbtorch_outbox.project_id = excluded.project_id
 """
 
 # What is in a thread waits for the message that begins it.
 _DUE = """
     SELECT o.* FROM dbtorch_outbox o
-    WHERE o.notifier = :notifier AND o.sent_version < o.version AND o.updated_at >= :since
+    WHERE o.notifier = :notifier AND o.project_id = :project_id
+        AND o.sent_version < o.version AND o.updated_at >= :since
         AND (o.next_try_at IS NULL OR o.next_try_at <= :due)
         AND (o.claimed_until IS NULL OR o.claimed_until <= :now)
         AND (o.thread = '' OR NOT EXISTS (
             SELECT 1 FROM dbtorch_outbox t
-            WHERE t.notifier = o.notifier AND t.address = o.address
+            WHERE t.notifier = o.notifier AND t.address = o.address AND t.project_id = o.project_id
                 AND t.message_key = o.thread AND t.sent_version = 0
         ))
     ORDER BY o.created_at, o.ordinal LIMIT 1
@@ -67,11 +74,15 @@ _NOT_DELIVERED = f"""
     WHERE {_NAME}
 """
 
-_HURRY = "UPDATE dbtorch_outbox SET next_try_at = NULL WHERE sent_version < version"
+_HURRY = """
+    UPDATE dbtorch_outbox SET next_try_at = NULL
+    WHERE sent_version < version AND project_id = :project_id
+"""
 
 _CLAIMANTS = """
     SELECT DISTINCT claimed_by FROM dbtorch_outbox
-    WHERE notifier = :notifier AND sent_version < version AND claimed_until > :now
+    WHERE notifier = :notifier AND project_id = :project_id AND sent_version < version
+        AND claimed_until > :now
 """
 
 _FREE = """
@@ -95,7 +106,7 @@ _PUT_INCIDENT = """
 
 _OPEN_INCIDENTS = """
     SELECT * FROM dbtorch_incidents
-    WHERE project = :project AND target = :target AND pipeline = :pipeline
+    WHERE project = :series_project AND target = :series_target AND pipeline = :pipeline
         AND closed_at IS NULL
     ORDER BY opened_at, node_id
 """
@@ -105,6 +116,7 @@ class SqlOutbox:
     """Implements `Outbox` over SQLite and Postgres alike."""
 
     _database: Database
+    _scope: Scope
 
     def alert(
         self, entries: Sequence[Entry], incidents: Sequence[Incident] = (), *, at: datetime
@@ -113,70 +125,88 @@ class SqlOutbox:
 
         def put(transaction: Transaction) -> None:
             for ordinal, entry in enumerate(entries):
-                transaction.run(_PUT, _entry_values(entry, ordinal, at))
+                values = _entry_values(entry, ordinal, at)
+                transaction.run(_PUT, {**values, **self._scope.mine})
             for incident in incidents:
-                transaction.run(_PUT_INCIDENT, _incident_values(incident))
+                series = self._scope.series(transaction, incident.target)
+                named = {
+                    "project": series["series_project"],
+                    "target": series["series_target"],
+                }
+                transaction.run(_PUT_INCIDENT, {**_incident_values(incident), **named})
 
         self._database.write(put)
 
-    def incidents(self, project: str, target: str, pipeline: str) -> list[Incident]:
+    def incidents(self, target: str, pipeline: str) -> list[Incident]:
         """Failures of a pipeline that go on."""
-        series = {"project": project, "target": target, "pipeline": pipeline}
-        found = self._database.read(lambda transaction: transaction.all(_OPEN_INCIDENTS, series))
-        return [_incident(row) for row in found]
+        project = self._scope.identity.name
+
+        def read(transaction: Transaction) -> list[Incident]:
+            series = self._scope.series(transaction, target)
+            found = transaction.all(_OPEN_INCIDENTS, {**series, "pipeline": pipeline})
+            return [_incident(row, project, target) for row in found]
+
+        return self._database.read(read)
 
     def outbox(self, *, run_id: str | None = None, pending: bool = False) -> list[Delivery]:
         """Messages in the order they were written."""
-        wanted = ["run_id = :run_id"] * (run_id is not None)
+        wanted = ["project_id = :project_id", *["run_id = :run_id"] * (run_id is not None)]
         wanted += ["sent_version < version"] * pending
-        where = "WHERE " + " AND ".join(wanted) if wanted else ""
+        where = "WHERE " + " AND ".join(wanted)
         query = f"SELECT * FROM dbtorch_outbox {where} ORDER BY created_at, ordinal"
-        values = {} if run_id is None else {"run_id": run_id}
-        found = self._database.read(lambda transaction: transaction.all(query, values))
-        return [_delivery(row) for row in found]
+        values = {**self._scope.mine, "run_id": run_id}
+        return self._database.read(
+            lambda transaction: [_delivery(row) for row in transaction.all(query, values)]
+        )
 
     def message(self, notifier: str, address: str, key: str) -> Delivery | None:
         """One message; None when there is none."""
-        name = {"notifier": notifier, "address": address, "key": key}
-        row = self._database.read(lambda transaction: transaction.one(_GET, name))
-        return None if row is None else _delivery(row)
+        name = {**self._scope.mine, "notifier": notifier, "address": address, "key": key}
+
+        def read(transaction: Transaction) -> Delivery | None:
+            row = transaction.one(_GET, name)
+            return None if row is None else _delivery(row)
+
+        return self._database.read(read)
 
     def claim(
         self, notifier: str, *, now: datetime, until: datetime, due: datetime, since: datetime
     ) -> Delivery | None:
         """The next message to send, which nobody else will send until then; None for none."""
-        asked = {"notifier": notifier, "now": moment(now), "due": moment(due)}
+        asked = {**self._scope.mine, "notifier": notifier}
+        asked |= {"now": moment(now), "due": moment(due)}
         asked["since"] = moment(since)
         self._free_what_the_dead_hold(notifier, now)
         while True:
-            row = self._database.read(lambda transaction: transaction.one(_DUE, asked))
-            if row is None:
+            found = self._database.read(lambda transaction: _first(transaction, asked))
+            if found is None:
                 return None
-            found = _delivery(row)
-            values = {**_name(found.entry), "now": moment(now), "until": moment(until)}
-            values["claimant"] = f"{os.getpid()}@{this_host()}"
-            claim = lambda transaction, values=values: transaction.run(_CLAIM, values)
-            if self._database.write(claim) == 1:
+            values = {**self._name(found.entry), "now": moment(now), "until": moment(until)}
+            values["claimant"] = f"{os.getpid()}@{this_process()}"
+            if self._run(_CLAIM, values) == 1:
                 unsure = found.unsure or found.claimed_until is not None
                 return replace(found, unsure=unsure, claimed_until=until)
 
     def _free_what_the_dead_hold(self, notifier: str, now: datetime) -> None:
-        asked = {"notifier": notifier, "now": moment(now)}
+        asked = {**self._scope.mine, "notifier": notifier, "now": moment(now)}
         found = self._database.read(lambda transaction: transaction.all(_CLAIMANTS, asked))
         for claimant in (row["claimed_by"] for row in found):
             if _is_gone(claimant):
                 values = {"claimant": claimant, "now": moment(now)}
-                free = lambda transaction, values=values: transaction.run(_FREE, values)
-                self._database.write(free)
+                self._run(_FREE, values)
 
     def hurry(self) -> None:
         """Let everything that waits for its next try be due at once."""
-        self._database.write(lambda transaction: transaction.run(_HURRY))
+        self._run(_HURRY, self._scope.mine)
+
+    def _run(self, statement: str, values: Mapping[str, Any]) -> int:
+        """Rows that a statement has changed, in a transaction of its own."""
+        return self._database.write(lambda transaction: transaction.run(statement, values))
 
     def delivered(self, delivery: Delivery, receipt: Mapping[str, Any], at: datetime) -> None:
         """Write that a version was sent, and where it is."""
         values = {"version": delivery.version, "at": moment(at), "receipt": dumped(receipt)}
-        values |= _name(delivery.entry)
+        values |= self._name(delivery.entry)
         self._database.write(lambda transaction: transaction.run(_DELIVERED, values))
 
     def not_delivered(
@@ -184,14 +214,22 @@ class SqlOutbox:
     ) -> None:
         """Write why it was not sent, and when to try again."""
         values = {"error": clean(error), "next_try_at": moment(next_try_at), "unsure": int(unsure)}
-        values |= _name(delivery.entry)
+        values |= self._name(delivery.entry)
         self._database.write(lambda transaction: transaction.run(_NOT_DELIVERED, values))
+
+    def _name(self, entry: Entry) -> dict[str, Any]:
+        return {**self._scope.mine, **_name(entry)}
+
+
+def _first(transaction: Transaction, asked: Mapping[str, Any]) -> Delivery | None:
+    row = transaction.one(_DUE, asked)
+    return None if row is None else _delivery(row)
 
 
 def _is_gone(claimant: str) -> bool:
-    """Whether ``pid@host`` is known to be no more; nothing is known about other machines."""
-    pid, _, host = claimant.partition("@")
-    return pid.isdecimal() and not lives(host, int(pid))
+    """Whether ``pid@process`` is known to be no more; nothing is known about other machines."""
+    pid, _, process = claimant.partition("@")
+    return pid.isdecimal() and is_gone(process, int(pid))
 
 
 def _name(entry: Entry) -> dict[str, Any]:
@@ -210,8 +248,9 @@ def _entry_values(entry: Entry, ordinal: int, at: datetime) -> dict[str, Any]:
     }
 
 
+@table("dbtorch_outbox")
 def _delivery(row: Row) -> Delivery:
-    from dbtorch.core.outbox import Delivery, Entry, EntryKind
+    from dbtorch.core.alerts.outbox import Delivery, Entry, EntryKind
 
     return Delivery(
         entry=Entry(
@@ -239,8 +278,6 @@ def _delivery(row: Row) -> Delivery:
 
 def _incident_values(incident: Incident) -> dict[str, Any]:
     return {
-        "project": incident.project,
-        "target": incident.target,
         "pipeline": incident.pipeline,
         "node_id": incident.node_id,
         "failure_class": incident.failure_class.value if incident.failure_class else None,
@@ -253,13 +290,14 @@ def _incident_values(incident: Incident) -> dict[str, Any]:
     }
 
 
-def _incident(row: Row) -> Incident:
-    from dbtorch.core.incidents import Incident
+@table("dbtorch_incidents")
+def _incident(row: Row, project: str, target: str) -> Incident:
+    from dbtorch.core.alerts.incidents import Incident
 
     failure_class = row["failure_class"]
     return Incident(
-        project=row["project"],
-        target=row["target"],
+        project=project,
+        target=target,
         pipeline=row["pipeline"],
         node_id=row["node_id"],
         failure_class=None if failure_class is None else FailureClass(failure_class),

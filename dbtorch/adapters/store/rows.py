@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
-from typing import Any
+from functools import cache, wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from dbtorch.adapters.store.database import Row
-from dbtorch.core.graph import Kind, Node
-from dbtorch.core.history import (
+from dbtorch.adapters.store.database import DamagedError, Row
+from dbtorch.core.history.records import (
     Action,
     AttemptRecord,
     Lease,
@@ -18,9 +20,78 @@ from dbtorch.core.history import (
     RunSummary,
     Transition,
 )
-from dbtorch.core.state import FailureClass, RunState, State
+from dbtorch.core.model.dbt_warnings import warnings_from_json
+from dbtorch.core.model.graph import Kind, Node
+from dbtorch.core.model.interval import Interval
+from dbtorch.core.model.reason import NO_REASON, Reason, ReasonKind
+from dbtorch.core.model.state import FailureClass, RunState, State
+from dbtorch.core.text.json_text import expressible
 
-_JSON = json.JSONEncoder(default=str)  # json.dumps would make one each time
+R = TypeVar("R")
+P = ParamSpec("P")
+
+#: What goes wrong with a cell that holds something else than was written there.
+_WRONG = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
+
+#: Seconds that no run has taken.
+_LONGEST = 1e11
+
+#: Types of fields that the database does not see to.
+_TYPES = {"str": str, "int": int, "Mapping[str, Any]": Mapping}
+
+
+def table(
+    name: str,
+) -> Callable[[Callable[Concatenate[Row, P], R]], Callable[Concatenate[Row, P], R]]:
+    """For what makes a record of a row of a table; `DamagedError` says which row holds what."""
+
+    def reads(make: Callable[Concatenate[Row, P], R]) -> Callable[Concatenate[Row, P], R]:
+        @wraps(make)
+        def checked(row: Row, /, *args: P.args, **kwargs: P.kwargs) -> R:
+            try:
+                record = make(row, *args, **kwargs)
+                _check(record)
+            except _WRONG as error:
+                ids = ("run_id", "node_id", "number", "ordinal", "name", "message_key")
+                keys = [key for key in ids if key in row.keys()]  # noqa: SIM118 (no mapping)
+                which = ", ".join(f"{key} {str(row[key])[:100]}" for key in keys)
+                why = " ".join(str(error).split())[:200]
+                raise DamagedError(f"table {name}, {which}: {why}") from error
+            return record
+
+        return checked
+
+    return reads
+
+
+@contextmanager
+def reading(name: str) -> Iterator[None]:
+    """For what reads single cells of a table. Raises `DamagedError`."""
+    try:
+        yield
+    except _WRONG as error:
+        raise DamagedError(f"table {name}: {' '.join(str(error).split())[:200]}") from error
+
+
+def _check(record: Any) -> None:
+    """Raise `TypeError` for a text or number that is none: SQLite keeps anything anywhere."""
+    for name, type in _typed(record.__class__):
+        value = getattr(record, name)
+        if not isinstance(value, type):
+            raise TypeError(f"{name} is {value!r:.50}")
+
+
+@cache
+def _typed(record: type) -> tuple[tuple[str, type], ...]:
+    if not is_dataclass(record):
+        return ()
+    return tuple((f.name, _TYPES[str(f.type)]) for f in fields(record) if str(f.type) in _TYPES)
+
+
+_REASON_KINDS = {kind.value for kind in ReasonKind if kind is not ReasonKind.NONE}
+
+#: json.dumps would make one each time.
+_JSON = json.JSONEncoder(default=str, allow_nan=False)
 
 
 def moment(at: datetime | None) -> str | None:
@@ -35,8 +106,11 @@ def clean(text: str) -> str:
 
 
 def dumped(value: Any) -> str:
-    """Any value as JSON; what JSON does not know becomes text."""
-    return _JSON.encode(value)
+    """Any value as JSON: what it does not know becomes text, what it cannot express is null."""
+    try:
+        return _JSON.encode(value)
+    except (ValueError, RecursionError):
+        return _JSON.encode(expressible(value))
 
 
 def run_values(run: RunRecord) -> dict[str, Any]:
@@ -47,12 +121,15 @@ def run_values(run: RunRecord) -> dict[str, Any]:
         "project": run.project,
         "target": run.target,
         "logical_date": moment(run.logical_date),
-        "data_interval_start": moment(run.data_interval_start),
+        "data_interval_start": moment(run.data_interval_start) or "",
         "data_interval_end": moment(run.data_interval_end),
         "state": run.state.value,
         "started_at": moment(run.started_at),
         "finished_at": moment(run.finished_at),
+        "resumed_at": moment(run.resumed_at),
+        "seconds_before": run.seconds_before,
         "run_type": run.trigger,
+        "partial": int(run.partial),
         "command": dumped(run.command),
         "dbt_args": dumped(run.dbt_args),
         "dbtorch_version": run.dbtorch_version,
@@ -65,6 +142,7 @@ def run_values(run: RunRecord) -> dict[str, Any]:
         "pid": run.pid,
         "edges": dumped(run.edges),
         "options": dumped(run.options),
+        "place": run.place,
     }
 
 
@@ -85,6 +163,29 @@ def node_values(run_id: str, ordinal: int, node: Node) -> dict[str, Any]:
     }
 
 
+def reason_values(reason: Reason) -> dict[str, Any]:
+    """Parameters for why a node is in its state; a text that is the sentence is kept once."""
+    sentence, text = clean(str(reason)), clean(reason.text)
+    return {
+        "reason": sentence,
+        "reason_kind": reason.kind.value,
+        "reason_nodes": dumped(reason.nodes),
+        "reason_text": None if text == sentence else text,
+    }
+
+
+def _reason(row: Row) -> Reason:
+    """Why a node is in its state; a store of before version 10 has a sentence alone."""
+    sentence = row["reason"]
+    try:
+        kind, nodes, text = row["reason_kind"], row["reason_nodes"], row["reason_text"]
+    except LookupError:
+        kind = ""
+    if kind in _REASON_KINDS:
+        return Reason(ReasonKind(kind), _words(nodes), sentence if text is None else text)
+    return Reason(ReasonKind.OTHER, text=sentence) if sentence else NO_REASON
+
+
 def lease_values(lease: Lease) -> dict[str, Any]:
     """Parameters for the row of a lease."""
     return {
@@ -92,6 +193,7 @@ def lease_values(lease: Lease) -> dict[str, Any]:
         "run_id": lease.run_id,
         "host": lease.host,
         "pid": lease.pid,
+        "process": lease.process,
         "acquired_at": moment(lease.acquired_at),
         "expires_at": moment(lease.expires_at),
     }
@@ -111,6 +213,7 @@ def action_values(run_id: str, action: Action) -> dict[str, Any]:
     }
 
 
+@table("dbtorch_runs")
 def run_record(
     row: Row,
     nodes: Iterable[NodeRecord],
@@ -123,15 +226,18 @@ def run_record(
         pipeline=row["pipeline"],
         project=row["project"],
         target=row["target"],
-        logical_date=_time(row["logical_date"]),
-        data_interval_start=_time(row["data_interval_start"]),
-        data_interval_end=_time(row["data_interval_end"]),
+        logical_date=time(row["logical_date"]),
+        data_interval_start=maybe(row["data_interval_start"]),
+        data_interval_end=time(row["data_interval_end"]),
         state=RunState(row["state"]),
-        started_at=_time(row["started_at"]),
-        finished_at=_maybe(row["finished_at"]),
+        started_at=time(row["started_at"]),
+        finished_at=maybe(row["finished_at"]),
+        resumed_at=maybe(row["resumed_at"]),
+        seconds_before=_seconds(row["seconds_before"]),
         trigger=row["run_type"],
-        command=tuple(json.loads(row["command"])),
-        dbt_args=tuple(json.loads(row["dbt_args"])),
+        partial=bool(row["partial"]),
+        command=_words(row["command"]),
+        dbt_args=_words(row["dbt_args"]),
         dbtorch_version=row["dbtorch_version"],
         dbt_version=row["dbt_version"],
         adapter=row["adapter"],
@@ -140,14 +246,17 @@ def run_record(
         git_dirty=None if row["git_dirty"] is None else bool(row["git_dirty"]),
         host=row["host"],
         pid=row["pid"],
-        edges=tuple((before, after) for before, after in json.loads(row["edges"])),
+        edges=tuple(map(_edge, json.loads(row["edges"]))),
         options=json.loads(row["options"]),
+        dbt_warnings=warnings_from_json(json.loads(_of_newer(row, "dbt_warnings", "[]"))),
+        place=row["place"],
         nodes=tuple(nodes),
         transitions=tuple(moves),
         actions=tuple(actions),
     )
 
 
+@table("dbtorch_run_nodes")
 def node_record(row: Row, attempts: Iterable[AttemptRecord]) -> NodeRecord:
     """A node from its row, with its attempts."""
     return NodeRecord(
@@ -155,33 +264,35 @@ def node_record(row: Row, attempts: Iterable[AttemptRecord]) -> NodeRecord:
         kind=Kind(row["kind"]),
         name=row["name"],
         state=State(row["state"]),
-        reason=row["reason"],
+        reason=_reason(row),
         path=row["path"],
         materialized=row["materialized"],
         owner=row["owner"],
         runbook=row["runbook"],
         group=row["node_group"],
-        updated_at=_maybe(row["updated_at"]),
-        retry_at=_maybe(row["retry_at"]),
+        updated_at=maybe(row["updated_at"]),
+        retry_at=maybe(row["retry_at"]),
         attempts=tuple(attempts),
         checksum=row["checksum"],
     )
 
 
+@table("dbtorch_attempts")
 def attempt_record(row: Row) -> AttemptRecord:
     """An attempt from its row."""
     failure_class = row["failure_class"]
     return AttemptRecord(
         number=row["number"],
         state=State(row["state"]),
-        queued_at=_time(row["queued_at"]),
-        started_at=_maybe(row["started_at"]),
-        finished_at=_maybe(row["finished_at"]),
+        queued_at=time(row["queued_at"]),
+        started_at=maybe(row["started_at"]),
+        finished_at=maybe(row["finished_at"]),
         failure_class=None if failure_class is None else FailureClass(failure_class),
         message=row["message"],
         rows_affected=row["rows_affected"],
         output=json.loads(row["output"]),
         details=json.loads(row["details"]),
+        lost=bool(row["lost"]),
     )
 
 
@@ -190,6 +301,7 @@ def attempt_of(row: Row) -> tuple[str, AttemptRecord]:
     return row["node_id"], attempt_record(row)
 
 
+@table("dbtorch_transitions")
 def transition(row: Row) -> Transition:
     """A transition from its row."""
     return Transition(
@@ -197,39 +309,51 @@ def transition(row: Row) -> Transition:
         attempt=row["attempt"],
         before=State(row["before"]),
         state=State(row["state"]),
-        at=_time(row["at"]),
-        reason=row["reason"],
+        at=time(row["at"]),
+        reason=_reason(row),
     )
 
 
+@table("dbtorch_actions")
 def action(row: Row) -> Action:
     """An action from its row."""
     return Action(
         action=row["action"],
-        at=_time(row["at"]),
+        at=time(row["at"]),
         actor=row["actor"],
         node_id=row["node_id"],
         state=row["state"],
         reason=row["reason"],
         ordinal=row["ordinal"],
-        handled_at=_maybe(row["handled_at"]),
+        handled_at=maybe(row["handled_at"]),
     )
 
 
+@table("dbtorch_runs")
 def summary(row: Row, counts: Mapping[State, int]) -> RunSummary:
     """A line of the list of runs from its row."""
     return RunSummary(
         run_id=row["run_id"],
         pipeline=row["pipeline"],
         target=row["target"],
-        logical_date=_time(row["logical_date"]),
+        logical_date=time(row["logical_date"]),
         state=RunState(row["state"]),
-        started_at=_time(row["started_at"]),
-        finished_at=_maybe(row["finished_at"]),
+        started_at=time(row["started_at"]),
+        finished_at=maybe(row["finished_at"]),
         counts=counts,
+        partial=bool(row["partial"]),
+        resumed_at=maybe(row["resumed_at"]),
+        seconds_before=_seconds(row["seconds_before"]),
     )
 
 
+@table("dbtorch_runs")
+def interval(row: Row) -> Interval:
+    """What a run stood for from its row."""
+    return Interval(maybe(row["data_interval_start"]), time(row["data_interval_end"]))
+
+
+@table("dbtorch_leases")
 def lease(row: Row) -> Lease:
     """A lease from its row."""
     return Lease(
@@ -237,14 +361,46 @@ def lease(row: Row) -> Lease:
         run_id=row["run_id"],
         host=row["host"],
         pid=row["pid"],
-        acquired_at=_time(row["acquired_at"]),
-        expires_at=_time(row["expires_at"]),
+        process=row["process"],
+        acquired_at=time(row["acquired_at"]),
+        expires_at=time(row["expires_at"]),
     )
 
 
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text)
+def _words(text: str) -> tuple[str, ...]:
+    words = json.loads(text)
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise TypeError(f"{text!r:.50} is no list of words")
+    return tuple(words)
 
 
-def _maybe(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)
+def _edge(ends: Any) -> tuple[str, str]:
+    before, after = ends
+    if not isinstance(before, str) or not isinstance(after, str):
+        raise TypeError(f"{ends!r:.50} is no edge")
+    return before, after
+
+
+def time(text: str) -> datetime:
+    """A time from its text. Raises `ValueError`."""
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None:
+        raise ValueError(f"{text} is of no zone")
+    return at
+
+
+def _of_newer(row: Row, name: str, default: str) -> str:
+    """A column that a history of an older dbtorch does not have."""
+    return row[name] if name in row.keys() else default  # noqa: SIM118 (no mapping)
+
+
+def _seconds(value: float) -> float:
+    seconds = float(value)
+    if not 0 <= seconds < _LONGEST:
+        raise ValueError(f"seconds are {seconds:.50}")
+    return seconds
+
+
+def maybe(text: str | None) -> datetime | None:
+    """A time from its text, where there is one. Raises `ValueError`."""
+    return time(text) if text else None

@@ -3,34 +3,62 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from dbtorch.adapters.store import actions, leases, rows, statements
+from dbtorch.adapters.store import actions, leases, microbatches, rows, statements
 from dbtorch.adapters.store.beginning import begin_run
 from dbtorch.adapters.store.changes import write_changes
 from dbtorch.adapters.store.database import Database, Row, Transaction
+from dbtorch.adapters.store.ledger import SqlLedger, end_tick, start_tick
 from dbtorch.adapters.store.measurements import SqlMeasurements
 from dbtorch.adapters.store.outbox import SqlOutbox
-from dbtorch.core.events import Changed
-from dbtorch.core.graph import Node
-from dbtorch.core.history import Action, AttemptRecord, Lease, RunRecord, RunSummary
-from dbtorch.core.state import RunState, State
-from dbtorch.ports import StoreError
+from dbtorch.adapters.store.retention import SqlRetention
+from dbtorch.adapters.store.scope import Scope, adopt
+from dbtorch.core.errors import StoreError
+from dbtorch.core.history.records import Action, AttemptRecord, Lease, RunRecord, RunSummary
+from dbtorch.core.model.dbt_warnings import DbtWarning, warnings_json
+from dbtorch.core.model.events import (
+    Changed,
+    Progress,
+    Window,
+)
+from dbtorch.core.model.graph import Node
+from dbtorch.core.model.identity import Identity
+from dbtorch.core.model.interval import Interval
+from dbtorch.core.model.state import RunState, State
 
 if TYPE_CHECKING:
-    from dbtorch.core.standing import Standing
+    from dbtorch.core.history.health import HealthFacts
 
 T = TypeVar("T")
 
+#: Rows that anybody could want; no database counts further than 64 bits.
+_MOST = 2**31
 
-class SqlStore(SqlMeasurements, SqlOutbox):
+
+#: Whose history it is where there is one project only.
+ANYBODY = Identity()
+
+
+class SqlStore(SqlMeasurements, SqlOutbox, SqlLedger, SqlRetention):
     """Implements `Store` over SQLite and Postgres alike."""
 
-    def __init__(self, database: Database) -> None:
-        """The database is migrated already."""
+    def __init__(self, database: Database, identity: Identity = ANYBODY) -> None:
+        """The database is migrated already; of others than this project nothing is seen."""
         self._database = database
+        self._scope = Scope(identity)
+
+    @property
+    def identity(self) -> Identity:
+        """Which project it is of."""
+        return self._scope.identity
+
+    def apart(self) -> SqlStore:
+        """The same for what must not wait for others that use it; closed with this one."""
+        return SqlStore(self._database.apart(), self.identity)
 
     # ---------------------------------------------------------------- writing
 
@@ -40,24 +68,63 @@ class SqlStore(SqlMeasurements, SqlOutbox):
         nodes: Sequence[Node],
         changes: Sequence[Changed] = (),
         *,
+        anew: Collection[str] = (),
         lease: Lease | None = None,
+        tick: str = "",
     ) -> None:
         """Write a run and its nodes, all pending; one that goes on is as ``changes`` leave it."""
-        self._write(lambda transaction: begin_run(transaction, run, nodes, changes), lease)
+        place = self._scope.identity.place(run.target)
+        mine = replace(run, place=place)
+        scope = self._scope.mine
+
+        def begin(transaction: Transaction) -> None:
+            begin_run(transaction, scope, mine, nodes, changes)
+            microbatches.build_anew(transaction, run.run_id, anew)
+            if tick:  # last, so that schedulers wait for no more than the commit
+                start_tick(transaction, scope, tick, run.run_id)
+
+        self._write(begin, lease)
 
     def record(
         self, run_id: str, changes: Sequence[Changed], *, lease: Lease | None = None
     ) -> None:
         """Write changes, and what they say about nodes and attempts, in one commit."""
+        of = {**self._scope.mine, "run_id": run_id}
         if changes:
-            self._write(lambda transaction: write_changes(transaction, run_id, changes), lease)
+            self._write(lambda transaction: write_changes(transaction, of, changes), lease)
+
+    def note(
+        self, run_id: str, progress: Sequence[Progress], *, lease: Lease | None = None
+    ) -> None:
+        """Write what attempts are about to build, and have built, in one commit."""
+        of = {**self._scope.mine, "run_id": run_id}
+        self._write(lambda transaction: microbatches.note(transaction, of, progress), lease)
 
     def end(
-        self, run_id: str, state: RunState, at: datetime, *, lease: Lease | None = None
+        self,
+        run_id: str,
+        state: RunState,
+        at: datetime,
+        *,
+        lease: Lease | None = None,
+        dbt_warnings: Sequence[DbtWarning] | None = None,
     ) -> None:
-        """Write how a run ended."""
-        values = {"run_id": run_id, "state": state.value, "at": rows.moment(at)}
-        if self._write(lambda transaction: transaction.run(statements.END_RUN, values), lease) == 0:
+        """Write how a run ended, and what dbt warned of; None leaves that as it is."""
+        values = {
+            **self._scope.mine,
+            "run_id": run_id,
+            "state": state.value,
+            "at": rows.moment(at),
+            "dbt_warnings": None
+            if dbt_warnings is None
+            else rows.dumped(warnings_json(dbt_warnings)),
+        }
+
+        def write(transaction: Transaction) -> int:
+            end_tick(transaction, run_id, state, at)
+            return transaction.run(statements.END_RUN, values)
+
+        if self._write(write, lease) == 0:
             raise StoreError(f"there is no run {run_id} to end in {self._database.driver.name}")
         self._database.settle()
 
@@ -75,7 +142,8 @@ class SqlStore(SqlMeasurements, SqlOutbox):
 
     def act(self, run_id: str, action: Action) -> int:
         """Append an action; answers its ordinal. Raises `StoreError` for an unknown run."""
-        return self._database.write(lambda transaction: actions.act(transaction, run_id, action))
+        of = {**self._scope.mine, "run_id": run_id}
+        return self._database.write(lambda transaction: actions.act(transaction, of, action))
 
     def handled(self, run_id: str, ordinal: int, at: datetime) -> None:
         """Write when an action took effect; the first time counts."""
@@ -90,80 +158,137 @@ class SqlStore(SqlMeasurements, SqlOutbox):
 
     def run(self, run_id: str, *, transitions: bool = True) -> RunRecord | None:
         """One run with its nodes in plan order, attempts and transitions; None for none."""
-        return self._database.read(lambda transaction: _run(transaction, run_id, transitions))
+        of = {**self._scope.mine, "run_id": run_id}
+        return self._database.read(lambda transaction: _run(transaction, of, transitions))
 
     def runs(
         self, *, limit: int = 20, pipeline: str | None = None, state: RunState | None = None
     ) -> list[RunSummary]:
         """The newest runs first."""
-        query = statements.summaries(pipeline=pipeline is not None, state=state is not None)
-        values: dict[str, Any] = {"limit": limit}
+        query = statements.summaries(
+            targets=self._scope.targets, pipeline=pipeline is not None, state=state is not None
+        )
+        values: dict[str, Any] = {**self._scope.here, "limit": min(limit, _MOST)}
         if pipeline is not None:
             values["pipeline"] = pipeline
         if state is not None:
             values["state"] = state.value
-        found = self._database.read(lambda transaction: transaction.all(query, values))
-        return _summaries(found)
+        return self._database.read(lambda transaction: _summaries(transaction.all(query, values)))
 
     def find(self, prefix: str) -> list[str]:
         """Ids of runs that start with this, newest first; "latest" is the newest run."""
         if prefix == "latest":
-            query, values = statements.NEWEST_RUN, {}
+            query, values = statements.newest("run_id", self._scope.targets), self._scope.here
         else:
             query = statements.RUNS_BY_PREFIX
-            values = {"prefix": prefix, "length": len(prefix)}
+            values = {**self._scope.mine, "prefix": prefix, "length": len(prefix)}
         found = self._database.read(lambda transaction: transaction.all(query, values))
         return [row["run_id"] for row in found]
+
+    def microbatches(self, run_id: str) -> dict[str, dict[Window, bool]]:
+        """The batches that a run has planned of each microbatch model, and which are built."""
+        of = {**self._scope.mine, "run_id": run_id}
+        return self._database.read(lambda transaction: microbatches.microbatches(transaction, of))
 
     def attempts(self, run_id: str, node_id: str) -> list[AttemptRecord]:
         """Attempts of a node, in order."""
         values = {"run_id": run_id, "node_id": node_id}
-        found = self._database.read(
-            lambda transaction: transaction.all(statements.GET_NODE_ATTEMPTS, values)
+        return self._database.read(
+            lambda transaction: [
+                rows.attempt_record(row)
+                for row in transaction.all(statements.GET_NODE_ATTEMPTS, values)
+            ]
         )
-        return [rows.attempt_record(row) for row in found]
 
-    def durations(
-        self, project: str, target: str, *, last: int = 10
-    ) -> dict[str, tuple[float, ...]]:
+    def last_success_end(
+        self, target: str, pipeline: str, *, before: datetime | None = None
+    ) -> datetime | None:
+        """Where the last interval ends of whole runs of a pipeline that succeeded on this target.
+
+        With ``before`` those that end there or later do not count.
+        """
+        values = {
+            **self._scope.there(target),
+            "pipeline": pipeline,
+            "before": rows.moment(before) or statements.END_OF_TIME,
+        }
+
+        def read(transaction: Transaction) -> datetime | None:
+            found = transaction.one(statements.LAST_SUCCESS_END, values)
+            with rows.reading("dbtorch_runs"):
+                return datetime.fromisoformat(found["found"]) if found and found["found"] else None
+
+        return self._database.read(read)
+
+    def successful_intervals(self, target: str, pipeline: str) -> list[Interval]:
+        """What whole runs stood for that succeeded, in the order in which they began."""
+        values = {**self._scope.there(target), "pipeline": pipeline}
+        return self._database.read(
+            lambda transaction: [
+                rows.interval(row)
+                for row in transaction.all(statements.SUCCESSFUL_INTERVALS, values)
+            ]
+        )
+
+    def durations(self, target: str, *, last: int = 10) -> dict[str, tuple[float, ...]]:
         """Seconds of each node's last successes on this target, the newest first."""
         concatenate = self._database.driver.concatenate
         query = statements.intervals(last, concatenate=concatenate)
-        values = {"project": project, "target": target}
-        found = self._database.read(lambda transaction: transaction.all(query, values))
-        return {row["node_id"]: tuple(_seconds(row["found"])) for row in found}
 
-    def standing(self, project: str, target: str = "") -> Standing:
-        """How a project stands on a target; on that of its newest run when none is named."""
+        def read(transaction: Transaction) -> dict[str, tuple[float, ...]]:
+            found = transaction.all(query, self._scope.series(transaction, target))
+            with rows.reading("dbtorch_attempts"):
+                return {row["node_id"]: tuple(_seconds(row["found"])) for row in found}
+
+        return self._database.read(read)
+
+    def standing(self, target: str = "") -> HealthFacts:
+        """How the project stands on a target; on that of its newest run when none is named."""
         from dbtorch.adapters.store.standings import standing  # of no use to a run
 
-        return self._database.read(lambda transaction: standing(transaction, project, target))
+        return self._database.read(lambda transaction: standing(transaction, self._scope, target))
+
+    def adopt(self, target: str) -> None:
+        """Take over what was written of this project and target before there were ids."""
+        if self._database.read(
+            lambda transaction: transaction.all(statements.IS_OF_BEFORE, self._scope.there(target))
+        ):
+            slow = self._database.driver.take_time
+            self._database.write(lambda transaction: adopt(transaction, self._scope, target, slow))
 
     # ---------------------------------------------------------------- leases
 
-    def acquire(self, lease: Lease, *, now: datetime) -> None:
-        """Take a lease that is free, expired, or held by a dead process. Raises `LeaseHeld`."""
-        self._database.write(lambda transaction: leases.acquire(transaction, lease, now))
+    def acquire(self, lease: Lease, *, formerly: str = "") -> tuple[Lease, Lease | None]:
+        """Take a lease that is free, over, or held by a dead process; answers who had it, too.
 
-    def renew(self, lease: Lease, *, now: datetime) -> bool:
+        Raises `LeaseHeld`.
+        """
+        return self._database.write(
+            lambda transaction: leases.acquire(transaction, lease, formerly)
+        )
+
+    def renew(self, lease: Lease) -> bool:
         """Prolong a lease; False when somebody else has it by now."""
-        return self._database.write(lambda transaction: leases.renew(transaction, lease, now))
+        return self._database.write(lambda transaction: leases.renew(transaction, lease))
 
     def release(self, lease: Lease) -> None:
         """Give a lease back; silent when it is somebody else's."""
         self._database.write(lambda transaction: leases.release(transaction, lease))
 
     def holder(self, name: str) -> Lease | None:
-        """Who has a lease, expired or not."""
+        """Who has a lease, over or not."""
         return self._database.read(lambda transaction: leases.holder(transaction, name))
+
+    def driver(self, run_id: str) -> Lease | None:
+        """Who drives a run at this moment, as far as can be known."""
+        return self._database.read(lambda transaction: leases.driver(transaction, run_id))
 
     def close(self) -> None:
         """Close the connection; closing twice changes nothing."""
         self._database.close()
 
 
-def _run(transaction: Transaction, run_id: str, transitions: bool) -> RunRecord | None:
-    id = {"run_id": run_id}
+def _run(transaction: Transaction, id: Mapping[str, Any], transitions: bool) -> RunRecord | None:
     found = transaction.one(statements.GET_RUN, id)
     if found is None:
         return None
@@ -175,7 +300,7 @@ def _run(transaction: Transaction, run_id: str, transitions: bool) -> RunRecord 
         for row in transaction.all(statements.GET_NODES, id)
     ]
     moves = transaction.all(statements.GET_TRANSITIONS, id) if transitions else ()
-    acts = actions.actions(transaction, run_id, 0)
+    acts = actions.actions(transaction, id["run_id"], 0)
     return rows.run_record(found, nodes, map(rows.transition, moves), acts)
 
 
@@ -186,7 +311,8 @@ def _summaries(found: Sequence[Row]) -> list[RunSummary]:
     for row in found:
         first.setdefault(row["run_id"], row)
         if row["node_state"] is not None:
-            counts[row["run_id"]][State(row["node_state"])] = row["nodes"]
+            with rows.reading("dbtorch_run_nodes"):
+                counts[row["run_id"]][State(row["node_state"])] = row["nodes"]
     return [rows.summary(row, counts[run_id]) for run_id, row in first.items()]
 
 

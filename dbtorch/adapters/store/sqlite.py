@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from contextlib import closing, suppress
 from pathlib import Path
 
-from dbtorch.ports import StoreError
+from dbtorch.core.errors import StoreError
 
 #: Seconds to wait for another process that writes.
 BUSY_TIMEOUT = 10.0
@@ -21,16 +22,30 @@ class SqliteDriver:
     begin_write = "BEGIN IMMEDIATE"  # waits for other writers here, and nowhere later
     lock_rows = ""  # nobody else writes meanwhile
     concatenate = "group_concat"
+    now = "strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000+00:00'"
     has_table = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = :name"
     lock_schema: str | None = None
+    take_time: str | None = None
+    waits_for_others = False  # but for who writes to the file, which another connection does, too
 
-    def __init__(self, path: Path, *, busy_timeout: float = BUSY_TIMEOUT) -> None:
+    def __init__(
+        self, path: Path, *, busy_timeout: float = BUSY_TIMEOUT, writes: bool = True
+    ) -> None:
+        """What does not write reads a file that it may not write, too."""
         self.path = path
+        self._writes = writes
         self.name = str(path)
         self._busy_timeout = busy_timeout
 
     def connect(self) -> sqlite3.Connection:
         """Open the file, making it if there is none. Raises `StoreError`."""
+        if not self._writes and not _may_write(self.path):
+            from dbtorch.adapters.store.sqlite_read_only import connect
+
+            try:
+                return connect(self.path, self._busy_timeout)
+            except (sqlite3.Error, OSError) as error:
+                raise StoreError(self.explain(error)) from error
         connection: sqlite3.Connection | None = None
         try:
             connection = sqlite3.connect(
@@ -66,6 +81,10 @@ class SqliteDriver:
         """Never: a file does not hang up."""
         return False
 
+    def passes(self, error: Exception) -> bool:
+        """Whether another program was writing, for longer than one statement waits."""
+        return str(getattr(error, "sqlite_errorname", "")).startswith("SQLITE_BUSY")
+
     def explain(self, error: Exception) -> str:
         """What is wrong with the file, and what to do."""
         code = getattr(error, "sqlite_errorname", "") or ""
@@ -87,6 +106,11 @@ class SqliteDriver:
                 time.sleep(0.02)
             else:
                 return
+
+
+def _may_write(path: Path) -> bool:
+    """Whether the file may be written, and files of SQLite's own beside it."""
+    return not path.exists() or (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
 
 
 #: SQLite's result code, or how it begins -> what to say.

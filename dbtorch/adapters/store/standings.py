@@ -6,31 +6,28 @@ from datetime import datetime
 
 from dbtorch.adapters.store import rows, statements
 from dbtorch.adapters.store.database import Transaction
-from dbtorch.core.history import NodeRecord
-from dbtorch.core.standing import Standing
+from dbtorch.adapters.store.scope import Scope
+from dbtorch.core.history.health import HealthFacts, last_ends
 
 
-def standing(transaction: Transaction, project: str, target: str) -> Standing:
+def standing(transaction: Transaction, scope: Scope, target: str) -> HealthFacts:
     """What the newest run of each pipeline, the last successes and the last checks say."""
-    values = {"project": project}
     if not target:
-        newest = transaction.one(statements.NEWEST_TARGET, values)
+        newest = transaction.one(statements.newest("target", scope.targets), scope.here)
         if newest is None:
-            return Standing()
-        target = newest["target"]
-    values["target"] = target
+            return HealthFacts()
+        target = str(newest["target"])
+    values = scope.series(transaction, target)
     runs = [rows.summary(row, {}) for row in transaction.all(statements.LAST_RUNS, values)]
-    ends: dict[str, NodeRecord] = {}
-    last = {run.pipeline: run for run in runs}  # the newest come last
-    for run in sorted(last.values(), key=lambda run: (run.started_at, run.run_id)):
-        for row in transaction.all(statements.GET_NODES, {"run_id": run.run_id}):
-            ends[row["node_id"]] = rows.node_record(row, ())
+    found = transaction.all(statements.LAST_ENDS, values)
     successes = transaction.all(statements.LAST_SUCCESSES, values)
+    with rows.reading("dbtorch_attempts"):
+        since = {row["node_id"]: datetime.fromisoformat(row["found"]) for row in successes}
     checks = [rows.attempt_of(row) for row in transaction.all(statements.LAST_CHECKS, values)]
-    return Standing(
+    return HealthFacts(
         target=target,
         runs=tuple(runs),
-        successes={row["node_id"]: datetime.fromisoformat(row["found"]) for row in successes},
-        ends=ends,
+        successes=since,
+        ends=last_ends(rows.node_record(row, ()) for row in found),
         checks=dict(checks),
     )

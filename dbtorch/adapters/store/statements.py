@@ -4,9 +4,11 @@ from __future__ import annotations
 
 RUN_COLUMNS = (
     "run_id", "pipeline", "project", "target", "logical_date", "data_interval_start",
-    "data_interval_end", "state", "started_at", "finished_at", "run_type", "command", "dbt_args",
+    "data_interval_end", "state", "started_at", "finished_at",
+    "resumed_at", "seconds_before", "run_type", "partial", "command",
+    "dbt_args",
     "dbtorch_version", "dbt_version", "adapter", "manifest_hash", "git_commit", "git_dirty",
-    "host", "pid", "edges", "options",
+    "host", "pid", "edges", "options", "project_id", "place",
 )  # fmt: skip
 
 NODE_COLUMNS = (
@@ -27,13 +29,30 @@ def _excluded(columns: tuple[str, ...], *, but: tuple[str, ...]) -> str:
     return ", ".join(f"{column} = excluded.{column}" for column in columns if column not in but)
 
 
+#: A run of the project that asks; one without a place is of before, and found by its name.
+MINE = "(project_id = :project_id OR (place = '' AND project = :project_name))"
+
+#: A run where a target of it builds as well.
+THERE = f"({MINE} AND target = :target AND (place = :place OR place = ''))"
+
+
+def here(targets: int) -> str:
+    """Condition for a run that is the project's, and where its target is here if that is known."""
+    if not targets:
+        return MINE
+    names = ", ".join(f":target_{place}" for place in range(targets))
+    places = ", ".join(f":place_{place}" for place in range(targets))
+    return f"({MINE} AND (place = '' OR place IN ({places}) OR target NOT IN ({names})))"
+
+
 # ------------------------------------------------------------------ a run begins and ends
 
-# A run that is resumed keeps the time it first started at.
+# A run that is resumed keeps the time it first started at, and the command that started it.
 PUT_RUN = f"""
     INSERT INTO dbtorch_runs ({_names(RUN_COLUMNS)}) VALUES ({_values(RUN_COLUMNS)})
     ON CONFLICT (run_id) DO UPDATE SET
-    {_excluded(RUN_COLUMNS, but=("run_id", "started_at"))}
+    {_excluded(RUN_COLUMNS, but=("run_id", "started_at", "project_id", "command"))}
+    WHERE dbtorch_runs.project_id = excluded.project_id
 """
 
 NODE_IDS = "SELECT node_id FROM dbtorch_run_nodes WHERE run_id = :run_id"
@@ -51,17 +70,26 @@ MOVE_NODE = """
     WHERE run_id = :run_id AND node_id = :node_id
 """
 
-END_RUN = """
-    UPDATE dbtorch_runs SET state = :state, finished_at = :at WHERE run_id = :run_id
+END_RUN = f"""
+    UPDATE dbtorch_runs SET state = :state, finished_at = :at,
+        dbt_warnings = coalesce(:dbt_warnings, dbt_warnings)
+    WHERE run_id = :run_id AND {MINE}
 """
 
 # ------------------------------------------------------------------ changes
 
-RUN_SERIES = "SELECT project, target FROM dbtorch_runs WHERE run_id = :run_id"
+# What numbers of a run are kept under: its project and where its target builds.
+RUN_SERIES = f"""
+    SELECT CASE WHEN place = '' THEN project ELSE project_id END AS project,
+        CASE WHEN place = '' THEN target ELSE place END AS target
+    FROM dbtorch_runs WHERE run_id = :run_id AND {MINE}
+"""
 
 CHANGE_NODE = """
     UPDATE dbtorch_run_nodes
-    SET state = :state, reason = :reason, updated_at = :at, retry_at = :retry_at
+    SET state = :state, reason = :reason, reason_kind = :reason_kind,
+        reason_nodes = :reason_nodes, reason_text = :reason_text,
+        updated_at = :at, retry_at = :retry_at
     WHERE run_id = :run_id AND node_id = :node_id
 """
 
@@ -71,8 +99,10 @@ LAST_TRANSITION = """
 
 ADD_TRANSITION = """
     INSERT INTO dbtorch_transitions
-        (run_id, ordinal, node_id, attempt, before, state, at, reason)
-    VALUES (:run_id, :ordinal, :node_id, :attempt, :before, :state, :at, :reason)
+        (run_id, ordinal, node_id, attempt, before, state, at, reason, reason_kind,
+        reason_nodes, reason_text)
+    VALUES (:run_id, :ordinal, :node_id, :attempt, :before, :state, :at, :reason, :reason_kind,
+        :reason_nodes, :reason_text)
 """
 
 # Hooks count from one again when a run is resumed; the attempt before gives way.
@@ -82,7 +112,7 @@ OPEN_ATTEMPT = """
     VALUES (:run_id, :node_id, :attempt, :project, :target, :state, :at, :started_at)
     ON CONFLICT (run_id, node_id, number) DO UPDATE SET
         state = excluded.state, queued_at = excluded.queued_at, started_at = excluded.started_at,
-        finished_at = NULL, failure_class = NULL, message = '', rows_affected = NULL,
+        finished_at = NULL, failure_class = NULL, message = '', lost = 0, rows_affected = NULL,
         output = 'null', details = '{}'
 """
 
@@ -99,7 +129,8 @@ UNDO_ATTEMPT = """
 
 CLOSE_ATTEMPT = """
     UPDATE dbtorch_attempts SET state = :state, finished_at = :at, failure_class = :failure_class,
-        message = :message, rows_affected = :rows_affected, output = :output, details = :details
+        message = :message, lost = :lost, rows_affected = :rows_affected, output = :output,
+        details = :details
     WHERE run_id = :run_id AND node_id = :node_id AND number = :attempt
 """
 
@@ -114,10 +145,10 @@ ADD_ACTION = """
     ON CONFLICT (run_id, ordinal) DO NOTHING
 """
 
-LAST_ACTION = """
+LAST_ACTION = f"""
     SELECT max(a.ordinal) AS ordinal FROM dbtorch_runs r
     LEFT JOIN dbtorch_actions a ON a.run_id = r.run_id
-    WHERE r.run_id = :run_id GROUP BY r.run_id
+    WHERE r.run_id = :run_id AND {MINE} GROUP BY r.run_id
 """
 
 HANDLE_ACTION = """
@@ -131,7 +162,7 @@ GET_ACTIONS = """
 
 # ------------------------------------------------------------------ reading
 
-GET_RUN = f"SELECT {_names(RUN_COLUMNS)} FROM dbtorch_runs WHERE run_id = :run_id"
+GET_RUN = f"SELECT * FROM dbtorch_runs WHERE run_id = :run_id AND {MINE}"
 
 GET_NODES = """
     SELECT * FROM dbtorch_run_nodes WHERE run_id = :run_id ORDER BY ordinal, node_id
@@ -145,20 +176,30 @@ GET_NODE_ATTEMPTS = """
 
 GET_TRANSITIONS = "SELECT * FROM dbtorch_transitions WHERE run_id = :run_id ORDER BY ordinal"
 
-RUNS_BY_PREFIX = """
-    SELECT run_id FROM dbtorch_runs WHERE substr(run_id, 1, :length) = :prefix
+RUNS_BY_PREFIX = f"""
+    SELECT run_id FROM dbtorch_runs WHERE substr(run_id, 1, :length) = :prefix AND {MINE}
     ORDER BY started_at DESC, run_id DESC
 """
 
-NEWEST_RUN = "SELECT run_id FROM dbtorch_runs ORDER BY started_at DESC, run_id DESC LIMIT 1"
 
-_SUMMARY = "run_id, pipeline, target, logical_date, state, started_at, finished_at"
+def newest(column: str, targets: int) -> str:
+    """Query for something of the newest run."""
+    return f"""
+        SELECT {column} FROM dbtorch_runs WHERE {here(targets)}
+        ORDER BY started_at DESC, run_id DESC LIMIT 1
+    """
 
 
-def summaries(*, pipeline: bool, state: bool) -> str:
+_SUMMARY = (
+    "run_id, pipeline, target, logical_date, state, started_at, finished_at, resumed_at,"
+    " seconds_before, partial"
+)
+
+
+def summaries(*, targets: int, pipeline: bool, state: bool) -> str:
     """Query for the newest runs, a row for each state their nodes are in."""
-    wanted = ["pipeline = :pipeline"] * pipeline + ["state = :state"] * state
-    where = "WHERE " + " AND ".join(wanted) if wanted else ""
+    wanted = [here(targets), *["pipeline = :pipeline"] * pipeline, *["state = :state"] * state]
+    where = "WHERE " + " AND ".join(wanted)
     columns = ", ".join(f"r.{column}" for column in _SUMMARY.split(", "))
     return f"""
         SELECT {columns}, n.state AS node_state, count(n.node_id) AS nodes
@@ -173,7 +214,7 @@ def summaries(*, pipeline: bool, state: bool) -> str:
 
 
 _SUCCESSES = """
-    project = :project AND target = :target AND state IN ('success', 'warn')
+    project = :series_project AND target = :series_target AND state IN ('success', 'warn')
     AND started_at IS NOT NULL
 """
 
@@ -216,66 +257,147 @@ LAST_SUCCESSES = _of_each_node(f"""
 """)
 
 
-# ------------------------------------------------------------------ how a project stands
+#: After every time that is written.
+END_OF_TIME = "A"
 
-NEWEST_TARGET = """
-    SELECT target FROM dbtorch_runs WHERE project = :project
-    ORDER BY started_at DESC, run_id DESC LIMIT 1
+_WHOLE_SUCCESSES = f"{THERE} AND pipeline = :pipeline AND state = 'success' AND partial = 0"
+
+LAST_SUCCESS_END = f"""
+    SELECT max(data_interval_end) AS found FROM dbtorch_runs
+    WHERE {_WHOLE_SUCCESSES} AND data_interval_end < :before
 """
+
+SUCCESSFUL_INTERVALS = f"""
+    SELECT data_interval_start, data_interval_end FROM dbtorch_runs
+    WHERE {_WHOLE_SUCCESSES} ORDER BY started_at, run_id
+"""
+
+
+# ------------------------------------------------------------------ how a project stands
 
 LAST_RUNS = f"""
     SELECT {_SUMMARY} FROM (
         SELECT {_SUMMARY}, row_number() OVER (
-            PARTITION BY pipeline, state ORDER BY started_at DESC, run_id DESC
+            PARTITION BY pipeline, state, partial ORDER BY started_at DESC, run_id DESC
         ) AS place
-        FROM dbtorch_runs WHERE project = :project AND target = :target
+        FROM dbtorch_runs WHERE {THERE}
+    ) AS numbered
+    WHERE place = 1 ORDER BY started_at, run_id
+"""
+
+# Each node's last end, and its last one that says whether it is well: a run of everything may be
+# followed by runs of a part. Only what came with or after it is looked at, and not without limit.
+LAST_ENDS = f"""
+    SELECT * FROM (
+        SELECT n.*, r.started_at, row_number() OVER (
+            PARTITION BY n.node_id, CASE WHEN n.state IN ('success', 'warn', 'failed', 'reused')
+                THEN 1 ELSE 0 END
+            ORDER BY r.started_at DESC, r.run_id DESC
+        ) AS place
+        FROM dbtorch_run_nodes n JOIN (
+            SELECT q.run_id, q.started_at FROM dbtorch_runs q
+            WHERE {THERE} AND q.started_at >= coalesce((
+                SELECT max(w.started_at) FROM dbtorch_runs w
+                WHERE {THERE} AND w.pipeline = q.pipeline
+                    AND w.partial = 0 AND w.state IN ('success', 'failed', 'gated')
+            ), '')
+            ORDER BY q.started_at DESC, q.run_id DESC LIMIT 200
+        ) r ON r.run_id = n.run_id
+        WHERE n.state NOT IN ('pending', 'queued', 'running', 'up_for_retry')
     ) AS numbered
     WHERE place = 1 ORDER BY started_at, run_id
 """
 
 # Sources are checked by the run before what reads them; looking at its last runs is enough.
-LAST_CHECKS = """
+LAST_CHECKS = f"""
     SELECT a.* FROM dbtorch_attempts a
     JOIN (
-        SELECT run_id FROM dbtorch_runs WHERE project = :project AND target = :target
+        SELECT run_id FROM dbtorch_runs WHERE {THERE}
         ORDER BY started_at DESC, run_id DESC LIMIT 100
     ) r ON r.run_id = a.run_id
-    WHERE substr(a.node_id, 1, 7) = 'source.' AND a.finished_at IS NOT NULL
+    JOIN dbtorch_run_nodes n ON n.run_id = a.run_id AND n.node_id = a.node_id
+    WHERE n.kind = 'source' AND a.finished_at IS NOT NULL
     ORDER BY a.finished_at
 """
 
 
+# ------------------------------------------------------------------ of before
+
+IS_OF_BEFORE = """
+    SELECT 1 FROM dbtorch_runs
+    WHERE place = '' AND project = :project_name AND target = :target LIMIT 1
+"""
+
+ADOPT_RUNS = """
+    UPDATE dbtorch_runs SET project_id = :project_id, place = :place
+    WHERE place = '' AND project = :project_name AND target = :target
+"""
+
+
+def adopt(table: str) -> str:
+    """Statement that takes over what a table keeps under the names of project and target."""
+    return f"""
+        UPDATE {table} SET project = :project_id, target = :place
+        WHERE project = :project_name AND target = :target
+    """
+
+
+# Told of by a dbtorch of before that went on while a newer one told of the same.
+DROP_TOLD_TWICE = """
+    DELETE FROM dbtorch_incidents
+    WHERE project = :project_id AND target = :place AND EXISTS (
+        SELECT 1 FROM dbtorch_incidents o
+        WHERE o.project = :project_name AND o.target = :target
+            AND o.pipeline = dbtorch_incidents.pipeline AND o.node_id = dbtorch_incidents.node_id
+    )
+"""
+
+ADOPT_MESSAGES = """
+    UPDATE dbtorch_outbox SET project_id = :project_id
+    WHERE project_id = '' AND run_id IN (
+        SELECT run_id FROM dbtorch_runs WHERE project_id = :project_id
+    )
+"""
+
+MESSAGES_WITHOUT_A_RUN = "SELECT * FROM dbtorch_outbox WHERE project_id = '' AND run_id = ''"
+
+ADOPT_MESSAGE = """
+    UPDATE dbtorch_outbox SET project_id = :project_id
+    WHERE notifier = :notifier AND address = :address AND message_key = :message_key
+"""
+
 # ------------------------------------------------------------------ leases
 
+#: The very process that took it; a host name and a number come up again.
+_HOLDER = "run_id = :run_id AND host = :host AND pid = :pid AND process = :process"
+
 ADD_LEASE = """
-    INSERT INTO dbtorch_leases (name, run_id, host, pid, acquired_at, expires_at)
-    VALUES (:name, :run_id, :host, :pid, :acquired_at, :expires_at)
+    INSERT INTO dbtorch_leases (name, run_id, host, pid, process, acquired_at, expires_at)
+    VALUES (:name, :run_id, :host, :pid, :process, :acquired_at, :expires_at)
     ON CONFLICT (name) DO NOTHING
 """
 
 # Whoever wants to take the lease over waits until the transaction that asks this is over.
-IS_HELD = """
+IS_HELD = f"""
     SELECT 1 FROM dbtorch_leases
-    WHERE name = :name AND run_id = :run_id AND host = :host AND pid = :pid
-        AND acquired_at = :acquired_at
+    WHERE name = :name AND {_HOLDER} AND acquired_at = :acquired_at
 """
 
 GET_LEASE = "SELECT * FROM dbtorch_leases WHERE name = :name"
 
+LEASES_OF_RUN = "SELECT * FROM dbtorch_leases WHERE run_id = :run_id"
+
 # Only if it is still exactly the one that was looked at.
 REPLACE_LEASE = """
-    UPDATE dbtorch_leases SET run_id = :run_id, host = :host, pid = :pid,
+    UPDATE dbtorch_leases SET run_id = :run_id, host = :host, pid = :pid, process = :process,
         acquired_at = :acquired_at, expires_at = :expires_at
     WHERE name = :name AND run_id = :held_run_id AND host = :held_host AND pid = :held_pid
-        AND acquired_at = :held_acquired_at AND expires_at = :held_expires_at
+        AND process = :held_process AND acquired_at = :held_acquired_at
+        AND expires_at = :held_expires_at
 """
 
-RENEW_LEASE = """
-    UPDATE dbtorch_leases SET expires_at = :expires_at
-    WHERE name = :name AND run_id = :run_id AND host = :host AND pid = :pid
+RENEW_LEASE = f"""
+    UPDATE dbtorch_leases SET expires_at = :expires_at WHERE name = :name AND {_HOLDER}
 """
 
-DROP_LEASE = """
-    DELETE FROM dbtorch_leases
-    WHERE name = :name AND run_id = :run_id AND host = :host AND pid = :pid
-"""
+DROP_LEASE = f"DELETE FROM dbtorch_leases WHERE name = :name AND {_HOLDER}"

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
-from typing import Any, TextIO
+from typing import Any, ClassVar, TextIO
 
-from .events import CHATTER, hear
+from .events import CHATTER, TOLD_OTHERWISE, hear
+from .scrubbing import scrub
 
 
 class AttemptLog:
@@ -21,7 +21,7 @@ class AttemptLog:
     log can be followed and costs a node next to nothing.
     """
 
-    _open: set[AttemptLog] = set()
+    _open: ClassVar[set[AttemptLog]] = set()
 
     def __init__(self, path: str) -> None:
         self._file = _opened(path)
@@ -66,28 +66,22 @@ def _opened(path: str) -> TextIO:
         return open(os.devnull, "w", encoding="utf-8")
 
 
-def route_events(logs: Mapping[str, AttemptLog]) -> None:
-    """Send what dbt says about a node to the log of its attempt; ``logs`` are those by node."""
+def route_events(
+    logs: Mapping[str, AttemptLog], warned: Callable[[str, str, str], None] = lambda *_: None
+) -> None:
+    """Send what dbt says about a node to the log of its attempt; ``logs`` are those by node.
+
+    ``warned`` is told of warnings: the event's name, the text, and the node that is under way.
+    """
     from dbt_common.events.contextvars import get_node_info
 
     def write(event: Any, level: str) -> None:
+        if level == "warn" and type(event).__name__ not in TOLD_OTHERWISE:
+            node = (get_node_info() or {}).get("unique_id") or ""
+            warned(type(event).__name__, scrub(event.message()), node)
         if logs and not (level == "debug" and type(event).__name__ in CHATTER):
             log = logs.get((get_node_info() or {}).get("unique_id") or "")
             if log is not None:
                 log.write(event.message())
 
     hear(write)
-
-
-def scrub(text: str) -> str:
-    """Take the values of DBT_ENV_SECRET variables out of a text."""
-    for secret in secrets():
-        text = text.replace(secret, "*****")
-    return text
-
-
-@functools.cache
-def secrets() -> list[str]:
-    """The values of dbt's secret environment variables."""
-    prefix = "DBT_ENV_SECRET"
-    return [value for name, value in os.environ.items() if name.startswith(prefix) and value]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import os
@@ -50,7 +51,8 @@ class Channel:
 
 
 def leave(status: int) -> None:
-    """End this process at once; nothing is open that needs closing."""
+    """End as Python does, but for taking everything apart, which takes its time."""
+    atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)

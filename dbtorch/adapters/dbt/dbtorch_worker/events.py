@@ -1,55 +1,51 @@
-"""Hearing what dbt says while it runs, and letting it make nothing of what nobody reads."""
+"""Hearing what dbt says while it runs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from .savings import build_messages_late
-
 
 def hear(heard: Callable[[Any, str], None]) -> None:
     """Be called with every event that dbt fires, and its level, on the thread that fires it.
 
-    A debug event that no logger wants is not turned into a message: building and writing those
-    takes 12 to 20 % of a run.
+    Of a warning only if it stays one: dbt may make an error of it, or nothing.
     """
     from dbt_common.events.base_types import EventLevel
     from dbt_common.events.event_manager import EventManager
 
-    own, printed = _dbts_own_callbacks(), _printed()
     fire_event = EventManager.fire_event
-    unheard = {EventLevel.DEBUG: 0, EventLevel.TEST: 0, EventLevel.INFO: 1}
 
     def fire(manager: Any, e: Any, level: Any = None, *args: Any, **kwargs: Any) -> None:
         at = level or e.level_tag()
-        rank = unheard.get(at, 2)
-        heard(e, at.value)
-        if (
-            rank == 2
-            or type(e).__name__ in printed
-            or any(callback not in own for callback in manager.callbacks)
-            or any(unheard.get(logger.level, 2) <= rank for logger in manager.loggers)
-        ):
-            fire_event(manager, e, level, *args, **kwargs)
+        if at is not EventLevel.WARN:
+            heard(e, at.value)
+        fire_event(manager, e, level, *args, **kwargs)
+        if at is EventLevel.WARN and not _is_silenced(manager, e, args, kwargs):
+            heard(e, at.value)
 
     EventManager.fire_event = fire
-    build_messages_late()
 
 
-def _dbts_own_callbacks() -> tuple[Any, ...]:
-    """Callbacks of dbt itself that are about warnings only."""
-    import dbt.tracking
+def _is_silenced(manager: Any, event: Any, args: Any, kwargs: Any) -> bool:
+    """Whether ``--warn-error-options`` makes nothing of a warning (dbt 1.9 and newer ask here)."""
+    forced = args[1] if len(args) > 1 else kwargs.get("force_warn_or_error_handling", False)
+    asks = forced or getattr(manager, "require_warn_or_error_handling", False)
+    silenced = getattr(getattr(manager, "warn_error_options", None), "silenced", None)
+    return bool(asks and silenced is not None and silenced(event))
 
-    found = getattr(dbt.tracking, "track_behavior_change_warn", None)  # since 1.10
-    return () if found is None else (found,)
 
-
-def _printed() -> frozenset[str]:
-    """Events that dbt prints whatever its log level."""
-    import dbt_common.events.logger
-
-    return frozenset(getattr(dbt_common.events.logger, "PRINT_EVENT_NAMES", ("PrintEvent",)))
+#: Warnings that are the results of nodes, or that whoever runs them says in other words.
+TOLD_OTHERWISE = frozenset(
+    {
+        "LogFreshnessResult",
+        "LogTestResult",
+        "NoNodesSelected",
+        "NothingToDo",
+        "RunResultWarning",
+        "RunResultWarningMessage",
+    }
+)
 
 
 #: Debug events that say nothing a person looks for in the log of an attempt.

@@ -8,9 +8,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from .attempt_log import scrub
 from .channel import Message
 from .results import evidence, failure
+from .scrubbing import scrub
+
+#: Threads at most: a pool starts all of them, and a machine has only so many.
+_MOST_THREADS = 1000
 
 #: Seconds of dbt's periods.
 _PERIODS = {"minute": 60, "hour": 3600, "day": 86400}
@@ -82,6 +85,11 @@ def not_checked(uid: str, message: str) -> Message:
     return {"unique_id": uid, "error": message, "status": "runtime error"}
 
 
+def threads_of(config: Any) -> int:
+    """How many threads dbt may use, as many as a machine can start."""
+    return max(1, min(int(config.threads), _MOST_THREADS))
+
+
 def check_all(task: Any, uids: list[str], errors: dict[str, BaseException]) -> list[Message]:
     """Check sources at once on dbt's threads, and write sources.json; answers in their order.
 
@@ -90,7 +98,7 @@ def check_all(task: Any, uids: list[str], errors: dict[str, BaseException]) -> l
     from dbt.graph.thread_pool import DbtThreadPool
     from dbt_common.context import get_invocation_context
 
-    began = time.time()
+    began = time.monotonic()
     known = metadata_of(task, uids)
 
     def one(uid: str) -> Message:
@@ -102,12 +110,12 @@ def check_all(task: Any, uids: list[str], errors: dict[str, BaseException]) -> l
             return {"status": "runtime error", **said, "source": not_checked(uid, said["message"])}
 
     pool = DbtThreadPool(
-        task.config.threads, task._pool_thread_initializer, [get_invocation_context()]
+        threads_of(task.config), task._pool_thread_initializer, [get_invocation_context()]
     )
     answers = pool.map(one, uids)
     pool.close()
     pool.join()
-    write_sources(task, [answer["source"] for answer in answers], time.time() - began)
+    write_sources(task, [answer["source"] for answer in answers], time.monotonic() - began)
     return [
         {"type": "finished", "node": uid, "attempt": 1, **answer}
         for uid, answer in zip(uids, answers)  # noqa: B905  # Python 3.9

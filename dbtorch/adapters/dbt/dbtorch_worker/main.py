@@ -6,8 +6,12 @@ import gc
 import sys
 
 from .channel import Channel, leave
+from .closing import close_connections
+from .compatibility import check_compatibility
+from .missing_adapter import missing, missing_adapter
+from .reported_args import call_it
 from .results import failure
-from .seams import check_seams
+from .scrubbing import learn
 from .session import Session
 from .task import install
 
@@ -22,9 +26,10 @@ def main(fd: int) -> None:
 
         gc.freeze()
         gc.enable()
-        for warning in check_seams():
+        for warning in check_compatibility():
             channel.send("warning", message=warning)
         session = Session(channel, channel.incoming.get())
+        learn(session.request["secrets"])
         install(session)
     except Exception as error:
         answer = failure(error)
@@ -35,9 +40,15 @@ def main(fd: int) -> None:
             )
         channel.send("failed", **answer)
         leave(1)
+    call_it(session.request["asked"])
     result = dbtRunner().invoke(["build", *session.request["args"]])
+    close_connections()  # who is told that it is over may open the file
     if result.exception is not None:
-        channel.send("failed", **failure(result.exception))
+        answer = failure(result.exception)
+        adapter = missing_adapter(result.exception)
+        if adapter:
+            answer["message"] = missing(adapter)
+        channel.send("failed", **answer)
     else:
         channel.send("closed")
     leave(0)

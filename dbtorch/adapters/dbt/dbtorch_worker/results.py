@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .attempt_log import scrub
 from .channel import Message
 from .evidence import chain
+from .scrubbing import scrub
 
 
 def describe(result: Any, error: BaseException | None) -> Message:

@@ -6,6 +6,10 @@ import contextlib
 from typing import Any
 
 
+class Counted(int):
+    """Rows of which the adapter says nothing."""
+
+
 def count_rows(adapter_type: str) -> None:
     """Let dbt-duckdb report the rows of CREATE TABLE AS, INSERT, UPDATE and DELETE.
 
@@ -25,10 +29,18 @@ def count_rows(adapter_type: str) -> None:
             with contextlib.suppress(Exception):
                 cursor = manager.get_thread_connection().handle.cursor()
                 if [column[0] for column in cursor.description or ()] == ["Count"]:
-                    response.rows_affected = int(cursor.fetchone()[0])
+                    response.rows_affected = Counted(cursor.fetchone()[0])
         return response, table
 
     DuckDBConnectionManager.execute = counted
+
+
+def take_rows_apart(result: Any) -> int | None:
+    """The rows a result says it has written; dbt-duckdb says nothing of them in artifacts."""
+    affected = _affected(result)
+    if isinstance(affected, Counted):
+        result.adapter_response.pop("rows_affected")
+    return affected
 
 
 def keep_rows_of_batches() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from .channel import Message
 from .checksums import checksums, digest
-from .freshness import thresholds
+from .freshness import threads_of, thresholds
 
 
 def describe_selection(task: Any, request: Message) -> Message:
@@ -33,7 +33,7 @@ def describe_selection(task: Any, request: Message) -> Message:
         "freshness": thresholds(task),
         "resolved": resolved,
         "unreadable": unreadable,
-        "threads": config.threads,
+        "threads": threads_of(config),
         "target": {
             "name": config.target_name,
             "type": credentials.type,
@@ -107,6 +107,11 @@ def manifest_file(task: Any, request: Message) -> Path:
     return path
 
 
+def kind_of(unique_id: str) -> str:
+    """What a node is of which only the id is known: dbt's resource type."""
+    return unique_id.partition(".")[0]
+
+
 def build_order(graph: Any) -> list[tuple[str, str]]:
     """The order of `dbt build`, without edges that a longer path implies.
 
@@ -115,7 +120,7 @@ def build_order(graph: Any) -> list[tuple[str, str]]:
     """
     far: set[tuple[str, str]] = set()
     for test in graph.nodes:
-        if test.startswith("test."):
+        if kind_of(test) == "test":
             blocked = set(graph.successors(test))
             beyond = {child for near in blocked for child in graph.successors(near)}
             far.update((test, child) for child in blocked & beyond)
@@ -155,10 +160,7 @@ def resolve(task: Any, text: str) -> set[str]:
     from dbt.graph import parse_difference
 
     kind, _, name = text.partition(":")
-    if kind == "selector":
-        spec = task.config.get_selector(name)
-    else:
-        spec = parse_difference((text,), None)
+    spec = task.config.get_selector(name) if kind == "selector" else parse_difference((text,), None)
     plain = ["model", "seed", "snapshot", "source", "exposure", "function", "saved_query"]
     return select(task, spec, plain) or select(task, spec, ["test", "unit_test"])
 

@@ -9,14 +9,27 @@ import traceback
 from typing import Any
 
 from .attempt_log import AttemptLog
+from .cancel_on_death import adopt_orphans, cancel_once, end_queries_with_us, vanish
 from .channel import Channel, Message, leave
-from .freshness import check, check_all, describe_check, not_checked, write_sources
-from .looking import look
-from .questions import answer
+from .closing import close_connections, close_database_file
+from .empty_sql import RENDERED_TO_NOTHING, NothingToExecute, is_nothing
+from .freshness import check, check_all, describe_check, not_checked, threads_of, write_sources
+from .gone import gone
+from .microbatches import told_window
+from .relation_checks import look
 from .results import describe, failure, told, typed_status
-from .rows import count_rows, rows_of
+from .rows import count_rows, rows_of, take_rows_apart
+from .scrubbing import learn_of_credentials
 from .selection import describe_selection
-from .vanishing import end_queries_with_us, vanish
+from .warehouse_queries import answer
+
+#: The ends of the session, which are asked to stop as nodes are.
+_PHASES = ("session.open", "session.close")
+
+#: Resource types of what `dbt build` executes.
+_EXECUTED = frozenset(
+    ("model", "seed", "snapshot", "test", "unit_test", "saved_query", "exposure", "function")
+)
 
 
 class Session:
@@ -35,19 +48,26 @@ class Session:
         self.errors: dict[str, BaseException] = {}
         self.logs: dict[str, AttemptLog] = {}
         self.running: dict[str, int] = {}
+        self.kept: dict[str, threading.Event] = {}  # set when the batches of a node are
         self.forsaken: set[str] = set()  # nodes that nobody waits for any more
         self.first_command: Message = {}
         self.deferred: list[Message] = []  # came before the session could take them
         self.phase = ""  # node of the end that is under way: session.open, session.close
         self.task: Any = None
 
+    def warned(self, name: str, text: str, node: str) -> None:
+        """Pass on what dbt warns of."""
+        self.channel.send("dbt_warning", name=name, message=text, node=node)
+
     # ------------------------------------------------------------ opening
 
     def opened(self, task: Any) -> None:
         """Report the selected graph, then wait until told to go on or to leave."""
         self.task = task
+        learn_of_credentials(task.config.credentials)
         self.channel.at_once = self.cancel_phase
         self.channel.on_end = lambda: vanish(task)
+        adopt_orphans()
         end_queries_with_us()
         count_rows(task.config.credentials.type)
         self.channel.send("opened", **describe_selection(task, self.request))
@@ -60,14 +80,23 @@ class Session:
             if message["type"] == "release":
                 self.channel.send("released")
             elif message["type"] == "close":
-                leave(0)
+                self.leave()
             elif message["type"] == "check":
                 self.check_sources(message["nodes"])
+            elif message["type"] == "gone":
+                self.look_for(message["nodes"])
             elif message["type"] in ("begin", "finish"):
                 self.first_command = message
                 return
             else:
                 self.deferred.append(message)
+
+    def leave(self) -> None:
+        """End before the run has: cancel what it does, and close what is open."""
+        if self.running or self.phase:
+            cancel_once(self.task)
+        close_connections()
+        leave(0)
 
     def before_run(self, task: Any, begin: Any) -> Any:
         """Dbt's before_run (schemas, cache, hooks), tried again as often as we are told to."""
@@ -96,7 +125,7 @@ class Session:
         """Run hooks once per run, and report what came of each."""
         from dbt.artifacts.schemas.results import RunStatus
 
-        start = "start" in str(hook_type)
+        start = hook_type == "on-run-start"
         if not (self.start_hooks if start else self.end_hooks and self.begun):
             return RunStatus.Success
         try:
@@ -111,7 +140,7 @@ class Session:
         """Report hooks that have ended since the last time."""
         for result in task.node_results:
             uid = result.node.unique_id
-            if uid.startswith("operation.") and uid not in self.hooks_done:
+            if result.node.resource_type == "operation" and uid not in self.hooks_done:
                 self.hooks_done.add(uid)
                 self.channel.send("hook", node=uid, **describe(result, None))
 
@@ -124,10 +153,20 @@ class Session:
         else:
             self.channel.send("checked", checks=checks)
 
+    def look_for(self, uids: list[str]) -> None:
+        """Say what has no relation any more, before anything of a run has begun."""
+        try:
+            found = gone(self.task, uids)
+        except Exception as error:
+            self.channel.send("answer", error=failure(error)["message"])
+        else:
+            self.channel.send("answer", found=found)
+
     def serve_without_nodes(self, task: Any) -> None:
         """Execute steps although dbt, with nothing selected, would go home; it runs no hooks."""
         if self.first_command["type"] == "begin":
-            self.hooks_done |= {uid for uid in task.manifest.nodes if uid.startswith("operation.")}
+            nodes = task.manifest.nodes.items()
+            self.hooks_done |= {uid for uid, node in nodes if node.resource_type == "operation"}
             task.execute_with_hooks(frozenset())
 
     # ------------------------------------------------------------ executing
@@ -137,32 +176,12 @@ class Session:
         from dbt.graph.thread_pool import DbtThreadPool
         from dbt_common.context import get_invocation_context
 
-        threads = task.config.threads
+        threads = threads_of(task.config)
         pool = DbtThreadPool(threads, task._pool_thread_initializer, [get_invocation_context()])
         task.num_nodes += len(task.selected_unit_tests)
-        began = time.time()
-        while True:
-            message = self.deferred.pop(0) if self.deferred else self.channel.incoming.get()
-            kind = message["type"]
-            if kind in ("execute", "freshness", "look", "sql"):
-                self.running[message["node"]] = message["attempt"]
-                job = self.execute_sql if kind == "sql" else self.execute
-                pool.apply_async(job, (task, pool, message))
-            elif kind == "ask":
-                pool.apply_async(self.ask, (task, message))
-            elif kind == "skip":
-                self.skip(task, message)
-            elif kind == "cancel":
-                threading.Thread(target=self.cancel, args=(task, message["node"])).start()
-            elif kind == "forsake":
-                self.forsaken.add(message["node"])
-                self.running.pop(message["node"], None)
-            elif kind == "release":
-                self.release(task)
-            elif kind == "finish":
-                break
-            elif kind == "close":
-                leave(0)
+        began = time.monotonic()
+        while (message := self._next())["type"] != "finish":
+            self._do(task, pool, message)
         self.end_hooks = message["hooks"]
         self.phase = "session.close"
         pool.close()
@@ -170,13 +189,37 @@ class Session:
             pool.join()
         for adopted in message["adopt"]:
             self.adopt(task, adopted)
-        write_sources(task, list(self.sources.values()), time.time() - began)
+        write_sources(task, list(self.sources.values()), time.monotonic() - began)
         # dbt leaves ephemeral models out of its results, of artifacts and hooks alike.
         task.node_results.extend(
             result for result in self.results.values() if not result.node.is_ephemeral_model
         )
         # dbt hands on-run-end no results where a failed on-run-start hook kept nodes from running.
         return [] if self.blocked else list(task.node_results)
+
+    def _next(self) -> Message:
+        return self.deferred.pop(0) if self.deferred else self.channel.incoming.get()
+
+    def _do(self, task: Any, pool: Any, message: Message) -> None:
+        kind = message["type"]
+        if kind in ("execute", "freshness", "look", "sql"):
+            self.running[message["node"]] = message["attempt"]
+            pool.apply_async(self.execute, (task, pool, message))
+        elif kind == "ask":
+            pool.apply_async(self.ask, (task, message))
+        elif kind == "kept":
+            self.kept[message["node"]].set()
+        elif kind == "skip":
+            self.skip(task, message)
+        elif kind == "cancel":
+            threading.Thread(target=self.cancel, args=(task, message["node"])).start()
+        elif kind == "forsake":
+            self.forsaken.add(message["node"])
+            self.running.pop(message["node"], None)
+        elif kind == "release":
+            self.release(task)
+        elif kind == "close":
+            self.leave()
 
     def execute(self, task: Any, pool: Any, message: Message) -> None:
         """One attempt at one node, on a pool thread. Always answers."""
@@ -190,12 +233,14 @@ class Session:
             elif message["type"] == "look":
                 found = look(task, uid, message["relation"], message["asked"], log.write)
                 answer = {"status": "success", **found}
+            elif message["type"] == "sql":
+                answer = self.execute_sql(task, message, log)
             else:
                 answer = self.attempt(task, pool, message)
         except BaseException as error:
             answer = {"status": "error", **failure(error)}
             if log is not None:
-                log.write(traceback.format_exc())
+                log.write(in_full(error))
         finally:
             self.running.pop(uid, None)
             self.logs.pop(uid, None)
@@ -217,8 +262,8 @@ class Session:
         if isinstance(runner, MicrobatchModelRunner):
             runner.set_parent_task(task)
             runner.set_pool(pool)
-            if message["batches"]:
-                node.previous_batch_results = BatchResults.from_dict(message["batches"])
+            known = message["batches"]
+            node.previous_batch_results = BatchResults.from_dict(known) if known else None
         self.errors.pop(uid, None)
         task.job_queue.in_progress.add(uid)
         try:
@@ -236,7 +281,33 @@ class Session:
             rows = rows_of(task, runner, result)
             if rows is not None:
                 answer["rows"] = rows
+        answer["rows_affected"] = take_rows_apart(result)
         return answer
+
+    def plan_batches(self, runner: Any, plan: Any) -> dict[int, Any]:
+        """The batches that a model is to have, none of which is built before they are kept.
+
+        What nobody knows of would be taken for built once the first has made the table.
+        """
+        node = runner.node
+        if not runner._is_incremental(node):
+            node.previous_batch_results = None  # there is nothing that could be gone on with
+        batches: dict[int, Any] = plan()
+        uid = node.unique_id
+        number = self.running.get(uid)
+        if number is not None and batches:
+            kept = self.kept[uid] = threading.Event()
+            windows = [told_window(batches[place]) for place in sorted(batches)]
+            self.channel.send("planned", node=uid, attempt=number, windows=windows)
+            kept.wait()
+        return batches
+
+    def batch_built(self, node: Any, window: Any) -> None:
+        """Report a batch that is in the warehouse; what is not has failed, whatever it came to."""
+        number = self.running.get(node.unique_id)
+        if number is not None:
+            about = {"node": node.unique_id, "attempt": number}
+            self.channel.send("built", **about, window=told_window(window))
 
     def check_source(self, task: Any, uid: str) -> Message:
         """Check the freshness of a source the way `dbt source freshness` would."""
@@ -250,36 +321,25 @@ class Session:
             self.sources[uid] = answer["source"]
         return answer
 
-    def execute_sql(self, task: Any, pool: Any, message: Message) -> None:
-        """One attempt at a ``sql:`` step: compiled by dbt, run on a connection of its adapter."""
+    def execute_sql(self, task: Any, message: Message, log: AttemptLog) -> Message:
+        """Execute a ``sql:`` step: compiled by dbt, run on a connection of its adapter."""
         from dbt.adapters.factory import get_adapter
 
-        uid, number = message["node"], message["attempt"]
-        log = None
-        try:
-            log = AttemptLog(message["log"])
-            self.channel.send("started", node=uid, attempt=number)
-            adapter = get_adapter(task.config)
-            with adapter.connection_named(uid):
-                sql = compile_sql(task, uid, message["sql"], message["run"])
-                log.write(sql)
-                adapter.clear_transaction()
-                response, _ = adapter.execute(sql, auto_begin=True, fetch=False)
-                adapter.commit_if_has_connection()
-            answer = {
-                "status": "success",
-                "message": str(response),
-                "adapter_response": response.to_dict(omit_none=True),
-            }
-        except BaseException as error:
-            answer = {"status": "error", **failure(error)}
-            if log is not None:
-                log.write(in_full(error))
-        finally:
-            self.running.pop(uid, None)
-        if log is not None:
-            log.close()
-        self.channel.send("finished", node=uid, attempt=number, **answer)
+        uid = message["node"]
+        adapter = get_adapter(task.config)
+        with adapter.connection_named(uid):
+            sql = compile_sql(task, uid, message["sql"], message["run"])
+            log.write(sql)
+            if is_nothing(sql):
+                raise NothingToExecute(RENDERED_TO_NOTHING)
+            adapter.clear_transaction()
+            response, _ = adapter.execute(sql, auto_begin=True, fetch=False)
+            adapter.commit_if_has_connection()
+        return {
+            "status": "success",
+            "message": str(response),
+            "adapter_response": response.to_dict(omit_none=True),
+        }
 
     def ask(self, task: Any, message: Message) -> None:
         """Look something up in the warehouse."""
@@ -287,23 +347,12 @@ class Session:
 
     def skip(self, task: Any, message: Message) -> None:
         """Let dbt note that a node does not run, and why."""
-        if not message["node"].startswith(
-            (
-                "model.",
-                "seed.",
-                "snapshot.",
-                "test.",
-                "unit_test.",
-                "saved_query.",
-                "exposure.",
-                "function.",
-            )
-        ):
-            return
         try:
             node = task.manifest.expect(message["node"])
         except Exception:
-            return  # the resource was removed since
+            return  # the resource was removed since, or is none of dbt's
+        if node.resource_type not in _EXECUTED:
+            return
         runner = task.get_runner(node)
         if message.get("cause"):
             self.adopt(task, message["cause"])
@@ -334,7 +383,7 @@ class Session:
 
     def cancel_phase(self, message: Message) -> bool:
         """Cancel the hooks and whatever else opening or closing does; nodes are not under way."""
-        if message["type"] != "cancel" or not message["node"].startswith("session."):
+        if message["type"] != "cancel" or message["node"] not in _PHASES:
             return False
         threading.Thread(target=self.cancel_all, args=(message["node"],), daemon=True).start()
         return True
@@ -396,18 +445,11 @@ class Session:
 
 
 def in_full(error: BaseException) -> str:
-    """What a log says about an exception: dbt's are written for people."""
+    """What a log says about an exception: dbt's and ours are written for people."""
     from dbt_common.exceptions import DbtBaseException
 
-    return str(error) if isinstance(error, DbtBaseException) else traceback.format_exc()
-
-
-def close_database_file(adapter: Any) -> None:
-    """Close the file that dbt-duckdb keeps open (`keep_open`); the next connection opens it."""
-    environment = getattr(adapter.connections, "_ENV", None)
-    if adapter.type() == "duckdb" and environment is not None:
-        with environment.lock:
-            environment.close()
+    for_people = (DbtBaseException, NothingToExecute)
+    return str(error) if isinstance(error, for_people) else traceback.format_exc()
 
 
 def forget_compilation(node: Any) -> None:

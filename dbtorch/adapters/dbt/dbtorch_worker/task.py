@@ -7,16 +7,31 @@ import sys
 from typing import Any
 
 from .attempt_log import AttemptLog, route_events
+from .microbatches import follow_batches
+from .patches import apply_patches
+from .reported_args import correct
 from .rows import keep_rows_of_batches
-from .savings import make_macros_quickly, match_relations_quickly
+from .run_start import keep_the_beginning
 from .session import Session
 
 
 def install(session: Session) -> None:
     """Put the session into dbt's place for this invocation."""
     import dbt.task.build
-    from dbt.task.base import BaseRunner
-    from dbt.task.run import MicrobatchBatchRunner
+
+    dbt.task.build.BuildTask = _task_of(session)
+    AttemptLog.flush_all_the_time()
+    _keep_exceptions(session.errors)
+    follow_batches(session.plan_batches, session.batch_built)
+    if session.request["patches"]:
+        apply_patches()
+    route_events(session.logs, session.warned)
+    keep_the_beginning()
+    keep_rows_of_batches()
+
+
+def _task_of(session: Session) -> type[Any]:
+    import dbt.task.build
 
     class SessionTask(dbt.task.build.BuildTask):  # type: ignore[misc]
         """A build whose nodes are executed on demand."""
@@ -43,13 +58,26 @@ def install(session: Session) -> None:
             session.report_hooks(self)  # those before this one
             return super().get_hook_sql(*args, **kwargs)
 
+        def get_result(self, *args: Any, **kwargs: Any) -> Any:
+            result = super().get_result(*args, **kwargs)
+            correct(result.args, session.request["ours"])
+            return result
+
         def execute_nodes(self) -> Any:
             return session.execute_nodes(self)
+
+    return SessionTask
+
+
+def _keep_exceptions(errors: dict[str, BaseException]) -> None:
+    """Let the exception of each node be known, which dbt makes a text of."""
+    from dbt.task.base import BaseRunner
+    from dbt.task.run import MicrobatchBatchRunner
 
     handle_exception = BaseRunner.handle_exception
 
     def keep_exception(runner: Any, e: Any, ctx: Any) -> Any:
-        session.errors[runner.node.unique_id] = e
+        errors[runner.node.unique_id] = e
         return handle_exception(runner, e, ctx)
 
     build_failed = MicrobatchBatchRunner._build_failed_run_batch_result
@@ -57,14 +85,8 @@ def install(session: Session) -> None:
     def keep_batch_exception(runner: Any, *args: Any, **kwargs: Any) -> Any:
         error = sys.exc_info()[1]
         if error is not None:
-            session.errors[runner.node.unique_id] = error
+            errors[runner.node.unique_id] = error
         return build_failed(runner, *args, **kwargs)
 
-    dbt.task.build.BuildTask = SessionTask
-    AttemptLog.flush_all_the_time()
     BaseRunner.handle_exception = keep_exception
     MicrobatchBatchRunner._build_failed_run_batch_result = keep_batch_exception
-    route_events(session.logs)
-    keep_rows_of_batches()
-    make_macros_quickly()
-    match_relations_quickly()

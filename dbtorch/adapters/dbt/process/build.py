@@ -9,21 +9,48 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from dbtorch.adapters.dbt.answers import outcome_of
-from dbtorch.adapters.dbt.process.executable import Executable, how, interrupt, stop, uncoded
-from dbtorch.adapters.dbt.process.gulps import gulps
-from dbtorch.adapters.dbt.process.lines import Began, Done, Lines, Said
-from dbtorch.adapters.dbt.process.results import read_results
-from dbtorch.adapters.dbt.process.written import Written
-from dbtorch.core.events import Attempt, Batch, Ended, Finished, Outcome, Started
-from dbtorch.core.evidence import Rule
-from dbtorch.core.failure import classify
-from dbtorch.core.graph import Graph, Kind
-from dbtorch.core.state import FailureClass, State
-from dbtorch.ports import Emit, EngineError
+from dbtorch.adapters.dbt.process.dbt_cli.event_lines import (
+    Began,
+    Built,
+    Done,
+    Line,
+    Lines,
+    LogMessage,
+    Planned,
+)
+from dbtorch.adapters.dbt.process.dbt_cli.executable import (
+    Executable,
+    how,
+    interrupt,
+    stop,
+    uncoded,
+)
+from dbtorch.adapters.dbt.process.dbt_cli.line_batches import line_batches
+from dbtorch.adapters.dbt.process.dbt_cli.run_results import read_results
+from dbtorch.adapters.dbt.session.answers import outcome_of
+from dbtorch.core.errors import EngineError
+from dbtorch.core.failures.classify import classify
+from dbtorch.core.failures.evidence import Rule
+from dbtorch.core.model.dbt_warnings import DbtWarning
+from dbtorch.core.model.events import (
+    NOTHING_EXECUTED,
+    Attempt,
+    Batch,
+    Ended,
+    Finished,
+    MicrobatchBuilt,
+    MicrobatchesPlanned,
+    Outcome,
+    Progress,
+    Started,
+)
+from dbtorch.core.model.graph import Graph, Kind
+from dbtorch.core.model.state import FailureClass, State
+from dbtorch.ports import Emit
 
 #: Statuses of a node that ended well.
 _GOOD = frozenset({"success", "pass", "warn", "no-op", "reused"})
@@ -37,12 +64,15 @@ _CANCELLED = "dbt1404"
 #: What some dbts do not execute; it comes to nothing in those that do.
 _NOTHING_TO_DO = (Kind.EXPOSURE, Kind.SAVED_QUERY)
 
+#: Warnings of how a batch is chosen, which are about no words of the user's.
+_OF_OUR_WORDS = frozenset({"NoNodesForSelectionCriteria", "WarnStateTargetEqual"})
+
 #: Seconds after which who waits to start looks whether it has been cancelled.
 _LOOK = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class BatchContext:
     """What a batch has to do with."""
 
     executable: Executable
@@ -56,7 +86,8 @@ class Surroundings:
     grace: float
     fail_fast: bool  # a failure makes dbt call off what it does
     starting: threading.Lock  # held from a dbt's start to its first word of a node
-    read_early: Callable[[Callable[[], bool]], None] = lambda _: None  # given whether dbt is gone
+    warned: Callable[[DbtWarning], None]
+    tells_microbatches: bool = False  # whether dbt says, of each model, which it is about to build
 
 
 class Build:
@@ -66,10 +97,13 @@ class Build:
         self,
         batch: Batch,
         start: Callable[[], subprocess.Popen[bytes]],
-        around: Surroundings,
+        around: BatchContext,
         before_the_end: Callable[[Build], None],
+        left_out: Mapping[str, Outcome] | None = None,
     ) -> None:
         """``start`` starts dbt with the batch. It raises `EngineError`, `OSError`.
+
+        ``left_out`` is what dbt is not given of it, and what that comes to.
 
         ``before_the_end`` is called when everything is known, and before it is told.
         """
@@ -77,13 +111,16 @@ class Build:
         self.results: dict[str, Outcome] = {}
         self.lost: dict[str, str] = {}  # what it had begun and said no more of, and why
         self.contradictions: list[str] = []
+        self.doubted: list[str] = []  # nodes whose success is contradicted
         self.ended_by_itself = False
         self.written: Mapping[str, Mapping[str, Any]] = {}  # by dbt, of each node
+        self.about: tuple[Mapping[str, Any], Mapping[str, Any]] | None = None  # of the whole
         self._start = start
         self._around = around
         self._before_the_end = before_the_end
+        self._left_out = left_out or {}
         self._attempts = {attempt.node_id: attempt for attempt in batch.attempts}
-        self._begun: set[str] = set()
+        self.begun: set[str] = set()
         self._said: list[str] = []  # errors that are about no node
         self._others: dict[str, str] = {}  # what dbt executed unasked, and what it came to
         self._asked: set[str] = set()  # nodes that are to be cancelled
@@ -94,10 +131,10 @@ class Build:
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
         self._texts: dict[str, list[str]] = {}  # for the logs of nodes
+        self._for_console: list[str] = []
         self._paths: dict[str, Path] = {}
-        self._events: list[Started | Finished] = []  # not yet told
-        self._results = Written(read_results)
-        self._reads_early = False
+        self._events: list[Started | Finished | Progress] = []  # not yet told
+        self._planned: set[str] = set()  # models whose microbatches are known
 
     # ---------------------------------------------------------------- from outside
 
@@ -114,18 +151,18 @@ class Build:
             interrupt(self._process, self._around.grace)
 
     def kill(self, why: str) -> None:
-        """End dbt at once."""
-        with self._lock:
-            self._killed_for = self._killed_for or why
-            self._interrupted = True
-            if self._process is not None:
-                stop(self._process, signal.SIGKILL)
+        """End dbt at once. Takes no lock, for signal handlers."""
+        self._killed_for = self._killed_for or why
+        self._interrupted = True
+        if (process := self._process) is not None:
+            stop(process, signal.SIGKILL)
 
     # ---------------------------------------------------------------- the thread
 
     def follow(self) -> None:
         """Start dbt and tell what it does, until it is over. Raises `EngineError`, `OSError`."""
-        if all(self._is_nothing(id) for id in self._attempts):
+        self._leave_out()
+        if all(self._is_nothing(id) or id in self.results for id in self._attempts):
             self._tell_of_nothings()
             self._before_the_end(self)
             self._over("", FailureClass.UNKNOWN)
@@ -146,9 +183,17 @@ class Build:
         self._compare(code)
         self._tell_of_nothings()
         why, failure_class = self._why(code)
-        self.lost = dict.fromkeys(self._begun - self.results.keys(), why)
+        self.lost = dict.fromkeys(self.begun - self.results.keys(), why)
         self._before_the_end(self)
         self._over(why, failure_class)
+
+    def _leave_out(self) -> None:
+        """Tell at once of what dbt is not given."""
+        for id, outcome in self._left_out.items():
+            if outcome.state is State.FAILED:
+                self._begin(id)
+            self._finish(id, outcome)
+        self._pass_on()
 
     def _wait_to_start(self) -> None:
         """Let another dbt start first, which makes the schemas: two at once would clash there."""
@@ -162,38 +207,23 @@ class Build:
 
     def _listen(self, process: subprocess.Popen[bytes]) -> int:
         """Take what dbt says until it is over; answers its exit code."""
-        reader = Lines()
-        with self._around.console.open("a", encoding="utf-8", buffering=1) as console:
-            for lines in gulps(process, self._left):
+        reader = Lines(self._around.executable.hide)
+        if self._killed_for:  # while it was being started
+            stop(process, signal.SIGKILL)
+        with self._around.executable.following(process) as followed:
+            for lines in line_batches(process):
                 for line in lines:
-                    self._take(reader.read(line), console)
+                    self._take(reader.read(line))
                 self._pass_on()
-                if not self._left():
-                    self._read_early(process)
-        return self._around.executable.ended(process)
-
-    def _left(self) -> int:
-        return len(self._attempts) - len(self.results)
-
-    def _read_early(self, process: subprocess.Popen[bytes]) -> None:
-        """All is said: read what dbt writes while it takes its leave."""
-
-        def look() -> None:
-            self._around.read_early(lambda: process.poll() is not None)
-            with contextlib.suppress(EngineError):
-                self._results.of(self._around.results_path)
-
-        if not self._reads_early:
-            self._reads_early = True
-            threading.Thread(target=look, name="dbtorch-read-early", daemon=True).start()
+        return followed.code
 
     def _pass_on(self) -> None:
-        """Write what a gulp had for the logs, then tell what happened in it."""
+        """Write what a batch of lines had for the logs, then tell what happened in it."""
         for id, texts in self._texts.items():
-            # a log that cannot be written stops nothing
-            with contextlib.suppress(OSError), self._log_of(id).open("ab", buffering=0) as log:
-                log.write("".join(f"{text}\n" for text in texts).encode(errors="replace"))
+            _append(partial(self._log_of, id), texts)
+        _append(lambda: self._around.console, self._for_console)
         self._texts.clear()
+        self._for_console.clear()
         events, self._events = self._events, []
         for event in events:
             self._around.emit(event)
@@ -207,11 +237,14 @@ class Build:
         self._pass_on()
         self._around.emit(Ended(self.batch, reason, failure_class))
 
-    def _take(self, one: Began | Done | Said | None, console: IO[str]) -> None:
+    def _take(self, one: Line | None) -> None:
         if one is None:
             return
-        if isinstance(one, Said):
-            self._note(one, console)
+        if isinstance(one, LogMessage):
+            self._note(one)
+            return
+        if isinstance(one, Planned | Built):
+            self._progress(one)
             return
         self._has_started()
         if one.unique_id not in self._attempts:
@@ -221,9 +254,19 @@ class Build:
         else:
             self._end(one)
 
+    def _progress(self, one: Planned | Built) -> None:
+        attempt = self._attempts.get(one.unique_id)
+        if attempt is None or attempt.node_id in self.results:
+            return
+        if isinstance(one, Planned):
+            self._planned.add(attempt.node_id)
+            self._events.append(MicrobatchesPlanned(attempt, one.windows))
+        else:
+            self._events.append(MicrobatchBuilt(attempt, one.window))
+
     def _begin(self, id: str, at: datetime | None = None) -> None:
-        if id not in self._begun and id not in self.results:
-            self._begun.add(id)
+        if id not in self.begun and id not in self.results:
+            self.begun.add(id)
             self._events.append(Started(self._attempts[id], at))
 
     def _end(self, done: Done) -> None:
@@ -239,6 +282,8 @@ class Build:
             outcome = replace(outcome, state=State.FAILED, message=_DOUBTFUL, details={})
             called_off = True
         failed = not outcome.state.ok and not skipped
+        if failed and self._is_untouched(done):
+            outcome = replace(outcome, details={**outcome.details, NOTHING_EXECUTED: True})
         if failed and called_off:
             outcome = replace(
                 outcome, failure_class=FailureClass.UNKNOWN, innocent=id not in self._asked
@@ -246,6 +291,12 @@ class Build:
         elif failed and self._around.fail_fast and self._calling_off is None:
             self._calling_off = done.ended_at or datetime.now(UTC)
         self._finish(id, outcome, done.ended_at)
+
+    def _is_untouched(self, done: Done) -> bool:
+        """Whether a microbatch model failed before any of its batches was begun."""
+        splits = self._around.graph.nodes[done.unique_id].splits
+        unplanned = done.unique_id not in self._planned
+        return splits and unplanned and (self._around.tells_microbatches or done.unrendered)
 
     def _is_doubtful(self, outcome: Outcome, done: Done) -> bool:
         """Whether dbt calls a node a success that it may never have executed.
@@ -263,13 +314,16 @@ class Build:
         self.results[id] = outcome
         self._events.append(Finished(self._attempts[id], outcome, at))
 
-    def _note(self, said: Said, console: IO[str]) -> None:
+    def _note(self, said: LogMessage) -> None:
         id = said.unique_id or ""
+        warning = said.warning()
+        if warning is not None and warning.name not in _OF_OUR_WORDS:
+            self._around.warned(warning)
         if said.level == "error" and not id:
             self._said.append(uncoded(said.text))
         if id not in self._attempts:
             if said.level in ("error", "warn"):
-                console.write(f"{said.text}\n")
+                self._for_console.append(said.text)
             return
         self._texts.setdefault(id, []).append(said.text)
 
@@ -279,23 +333,56 @@ class Build:
         """What dbt wrote must not contradict what it said; both are checked by node."""
         for id, status in self._others.items():
             if self._around.materialized.get(id) != "ephemeral" and status != "skipped":
-                self.contradictions.append(f"dbt executed {id}, which it was not asked for")
+                self._contradict(f"dbt executed {id}, which it was not asked for")
         if self._interrupted or code < 0:
             return
         self.ended_by_itself = True
+        if code != 0 and not self._ended_badly():
+            said = "; ".join(dict.fromkeys(self._said)) or "it does not say why"
+            self._contradict(f"{how(code)}, though every node it executed ended well: {said}")
+        self._compare_order()
         try:
-            written = self._results.of(self._around.results_path)
+            written = read_results(self._around.results_path)
         except EngineError:
             return  # it has failed before there were any
+        self.about = written.metadata, written.args
         found = {id: one for id, one in written.nodes.items() if not one.invented}
         self.written = {id: one.written for id, one in found.items()}
         for id, outcome in self.results.items():
             if self._around.materialized.get(id) == "ephemeral" or id not in found:
                 continue  # dbt 2 says no-op of it, and writes skipped
             if outcome.state.ok and found[id].status not in _GOOD:
-                self.contradictions.append(
-                    f"dbt said that {id} ended with {outcome.state}, and wrote {found[id].status}"
+                self._contradict(
+                    f"dbt said that {id} ended with {outcome.state}, and wrote {found[id].status}",
+                    [id],
                 )
+
+    def _compare_order(self) -> None:
+        """Nothing can have been built on what this dbt was to build before, and did not."""
+        for id, outcome in self.results.items():
+            missing = [one for one in self._around.graph.parents(id) if self._was_left(one)]
+            if outcome.state.ok and missing:
+                self._contradict(f"dbt executed {id}, and not {missing[0]} before it", [id])
+
+    def _contradict(self, sentence: str, nodes: Sequence[str] = ()) -> None:
+        """Dbt did otherwise than it said, of these nodes; where it names none, of all it built.
+
+        What is in doubt runs again in a retry, so that dbt does once more what it failed to end.
+        """
+        self.contradictions.append(sentence)
+        self.doubted += nodes or [id for id, found in self.results.items() if found.state.ok]
+
+    def _was_left(self, id: str) -> bool:
+        """Whether dbt said nothing of a node that it was given, and that is something to do."""
+        around = self._around
+        given = id in self._attempts and id not in self._left_out and not self._is_nothing(id)
+        return given and id not in self.results and around.materialized.get(id) != "ephemeral"
+
+    def _ended_badly(self) -> bool:
+        """Whether some node says why dbt itself ends with an error."""
+        given = [id for id in self._attempts if id not in self._left_out]
+        seen = [self.results.get(id) for id in given if not self._is_nothing(id)]
+        return any(outcome is None or not outcome.state.ok for outcome in seen)
 
     def _is_nothing(self, id: str) -> bool:
         return self._around.graph.nodes[id].kind in _NOTHING_TO_DO
@@ -325,6 +412,13 @@ class Build:
         if code != 0 and text:
             return text, classify((), text, self._around.rules)
         return f"{how(code)}, and has not executed it", FailureClass.UNKNOWN
+
+
+def _append(log: Callable[[], Path], texts: Sequence[str]) -> None:
+    """Put texts into a log. One that cannot be written stops nothing."""
+    if texts:
+        with contextlib.suppress(OSError), log().open("ab", buffering=0) as file:
+            file.write("".join(f"{text}\n" for text in texts).encode(errors="replace"))
 
 
 def _result(done: Done) -> dict[str, Any]:

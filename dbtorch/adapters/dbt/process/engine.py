@@ -5,106 +5,126 @@ from __future__ import annotations
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from dbtorch.adapters.dbt.answers import lost
-from dbtorch.adapters.dbt.process.ahead import Ahead
-from dbtorch.adapters.dbt.process.artifacts import Artifacts, choose
-from dbtorch.adapters.dbt.process.aside import Aside
-from dbtorch.adapters.dbt.process.build import Build, Surroundings
-from dbtorch.adapters.dbt.process.ends import Ends
-from dbtorch.adapters.dbt.process.entry import Entry
-from dbtorch.adapters.dbt.process.executable import Executable
+from dbtorch.adapters.dbt.process.build import BatchContext, Build
+from dbtorch.adapters.dbt.process.dbt_cli.args import DbtArgs
+from dbtorch.adapters.dbt.process.dbt_cli.artifacts import Artifacts, choose
+from dbtorch.adapters.dbt.process.dbt_cli.executable import Executable
+from dbtorch.adapters.dbt.process.dbt_cli.invocation import Invocation
+from dbtorch.adapters.dbt.process.dbt_cli.launcher import Launcher
 from dbtorch.adapters.dbt.process.freshness import FreshnessCheck
-from dbtorch.adapters.dbt.process.places import Place, Places
-from dbtorch.adapters.dbt.process.reading import Reading
+from dbtorch.adapters.dbt.process.generation import DBT_1, DBT_2, generation_of
+from dbtorch.adapters.dbt.process.microbatch_builds import MicrobatchBuilds
+from dbtorch.adapters.dbt.process.no_warehouse import NoWarehouse
+from dbtorch.adapters.dbt.process.operations.beside_nodes import BesideNodes
+from dbtorch.adapters.dbt.process.prestart import ColdStart, Prestart
+from dbtorch.adapters.dbt.process.prestart.standby import Standby
+from dbtorch.adapters.dbt.process.project.read import Reading
+from dbtorch.adapters.dbt.process.project.target import read_project
+from dbtorch.adapters.dbt.process.session_ends import SessionEnds
 from dbtorch.adapters.dbt.process.sources import Sources
-from dbtorch.adapters.dbt.process.words import Words
-from dbtorch.adapters.dbt.sql_step import SqlStep
-from dbtorch.adapters.steps.guard import Guard
+from dbtorch.adapters.dbt.process.target_directories import TargetDirectories, TargetDirectory
+from dbtorch.adapters.dbt.session.answers import lost
+from dbtorch.adapters.dbt.sql_step_kind import SqlStep
+from dbtorch.adapters.dbt.warning_counts import DbtWarnings
+from dbtorch.adapters.processes.orphan_reaper import Guard
 from dbtorch.core.config import GRACE
-from dbtorch.core.events import (
+from dbtorch.core.errors import EngineError
+from dbtorch.core.failures.evidence import Rule
+from dbtorch.core.failures.scrub import Scrubber
+from dbtorch.core.model.events import (
     Attempt,
     Batch,
     Changed,
     Ended,
-    Event,
     Finished,
     Outcome,
     Outdated,
+    Report,
     Started,
+    Window,
 )
-from dbtorch.core.evidence import Rule
-from dbtorch.core.graph import Graph, Kind
+from dbtorch.core.model.graph import Graph, Kind
+from dbtorch.core.model.state import FailureClass
 from dbtorch.core.plan import SESSION_CLOSE, SESSION_OPEN
-from dbtorch.core.state import FailureClass
-from dbtorch.ports import Emit, EngineError, Selected
+from dbtorch.ports import Emit, Selected
 
 if TYPE_CHECKING:
-    from dbtorch.adapters.dbt.process.apart import HooksApart
-    from dbtorch.adapters.dbt.process.early import Early
-    from dbtorch.adapters.dbt.process.looks import Looks
-    from dbtorch.adapters.dbt.process.sql import StepRun
-    from dbtorch.core.checks import Watch
+    from dbtorch.adapters.dbt.process.operations.isolated_hooks import IsolatedHooks
+    from dbtorch.adapters.dbt.process.operations.relation_checks import RelationCheckBatch
+    from dbtorch.adapters.dbt.process.operations.sql_step import StepRun
+    from dbtorch.core.checks.relation_checks import RelationChecks
 
 #: What has a batch in its hands.
-Work: TypeAlias = "Build | Sources | StepRun | Looks"
+Work: TypeAlias = "Build | Sources | StepRun | RelationCheckBatch"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessRequest:
     """How to call dbt."""
 
-    entry: Entry
+    entry: Launcher
     args: tuple[str, ...]  # options of `dbt build`
+    asked: tuple[str, ...] = ()  # those that somebody typed
     project_dir: Path
     cwd: Path
     environ: Mapping[str, str]
     log_path: Callable[[Attempt], Path]
     console: Path  # what dbt says of no node
     scratch: Path  # folder for files of this run
+    prestart: bool = True  # whether dbt may be started before it is known what it builds
     batches: int = 1  # that may be at work at once, where the warehouse allows it
     grace: float = GRACE  # seconds from interrupting dbt to killing it
     failure_classes: tuple[Rule, ...] = ()  # the user's, before the built-in table
-    early: Early | None = None  # what may have been started before everything else
+    hide: Scrubber = field(default_factory=Scrubber)  # knows the secrets of the run
     sql: Mapping[str, SqlStep] = field(default_factory=dict)  # by node id
     run: Mapping[str, Any] = field(default_factory=dict)  # `run` in a sql step's templates
 
 
-class ProcessEngine:
+class ProcessEngine(NoWarehouse):
     """Implements `Engine` with a dbt process for each batch."""
 
     def __init__(self, request: ProcessRequest, emit: Emit) -> None:
         self._request = request
         self._emit = emit
-        self._words = Words.of(request.args)
+        self._words = DbtArgs.of(request.args)
         self._folder = (request.scratch / "dbt").absolute()
         # a dbt that is interrupted cancels its queries; terminated, it leaves them to the warehouse
-        early, grace = request.early, request.grace
-        known = None if early is None else early.guard(grace=grace)
-        self._guard = known or Guard(grace=grace, ask=signal.SIGINT)
+        grace = request.grace
+        self._guard = Guard(grace=grace, ask=signal.SIGINT)
         self._executable = Executable(
-            request.entry, request.cwd, request.environ, self._guard, early=early
+            request.entry,
+            request.cwd,
+            request.environ,
+            self._guard,
+            hide=request.hide,
         )
         self._lock = threading.RLock()
         self._selected: Selected | None = None
         self._graph = Graph([], [])
+        self._generation = request.entry.generation or DBT_2  # until a manifest says it
         self._accepted = False
         self._backlog: list[Batch] = []
         self._works: dict[int, Work] = {}  # by batch
         self._threads: list[threading.Thread] = []
-        self._artifacts = Artifacts()
-        self._ends = Ends(self._artifacts, self._executable, request.failure_classes, emit)
+        self._artifacts = Artifacts(Invocation(request.asked, request.environ))
+        self._ends = SessionEnds(self._artifacts, self._executable, request.failure_classes, emit)
         self._broken: tuple[str, FailureClass] | None = None
         self._closed = False
         self._build_words = self._words  # of everything that executes nodes
-        self._own_place = Place(request.project_dir / "target")  # where that writes its artifacts
-        self._places = Places(self._own_place, self._folder / "beside")
+        self._own_place = TargetDirectory(
+            request.project_dir / "target"
+        )  # where that writes its artifacts
+        self._places = TargetDirectories(self._own_place, self._folder / "beside")
         self._starting = threading.Lock()  # of one dbt at a time
+        self._prestart: Prestart = ColdStart()
+        if request.prestart and request.entry.waits:
+            self._prestart = Standby(self._executable, self._words, self._folder / "held")
         self._reading = Reading(
             self._executable,
             self._words,
@@ -113,13 +133,15 @@ class ProcessEngine:
             cwd=request.cwd,
             environ=request.environ,
             batches=request.batches,
+            speculates=self._prestart.is_ahead,
         )
-        self._ahead = Ahead(self._executable, self._words, self._folder / "held", grace=grace)
         self._to_come: set[str] = set()  # nodes that no build has been given
-        self._aside = Aside(
+        self._microbatches = MicrobatchBuilds(self._words, request.environ)
+        self._aside = BesideNodes(
             executable=self._executable,
             words=self._words,
-            folder=(request.scratch / "dbt").absolute(),
+            folder=self._folder,
+            environ=request.environ,
             sql=request.sql,
             run=request.run,
             emit=emit,
@@ -128,31 +150,32 @@ class ProcessEngine:
             grace=request.grace,
         )
         self.warnings: list[str] = []
+        self.dbt_warnings = DbtWarnings()
 
     # ---------------------------------------------------------------- opening
 
     @property
-    def plans_ahead(self) -> bool:
+    def plans_from_cache(self) -> bool:
         """Whether planning would be what a run waits for: a dbt that is held gets on that fast."""
-        return self._request.entry.waits
+        return self._prestart.is_ahead
 
     def launch(self) -> None:
         """Let dbt read the project while we look at everything else. Raises `EngineError`."""
-        if self._request.entry.waits:
+        if self._prestart.is_ahead:
             self._reading.prepare()
-            self._ahead.launch()
+            self._prestart.launch()
         else:
             self._reading.ask()
 
-    def expect(self, kept: Selected | None) -> bool:
+    def start_speculatively(self, cached: Selected | None) -> bool:
         """Go on from what dbt answered last time, if nothing says that it answers otherwise now.
 
         What the first build writes of the project is compared with it. Where that is not
         enough, dbt is asked: the answer is False, and `open` has its answer. It is not where
         relations are checked, so who knows of checks expects None. Raises `EngineError`.
         """
-        if kept is not None and self._reading.expect(kept):
-            self._know(kept)
+        if cached is not None and self._reading.expect(cached):
+            self._know(cached)
             return True
         self._reading.ask()
         return False
@@ -162,26 +185,36 @@ class ProcessEngine:
         project = self._reading.open(texts)
         hooks = None
         if project.hooks:
-            from dbtorch.adapters.dbt.process.apart import HooksApart
+            from dbtorch.adapters.dbt.process.operations.isolated_hooks import IsolatedHooks
 
-            self._ahead.close()
-            hooks = HooksApart(project, self._words, self._folder)
+            self._prestart.close()
+            hooks = IsolatedHooks(project, self._words, self._folder, self._request.environ)
             self._build_words = hooks.words
         self._aside.manifest = project.manifest
         self._know(project.selected, hooks)
         return project.selected
 
-    def _know(self, selected: Selected, hooks: HooksApart | None = None) -> None:
+    def _know(self, selected: Selected, hooks: IsolatedHooks | None = None) -> None:
         """Take over what dbt has answered."""
+        for warning in selected.warnings:
+            self.dbt_warnings.add(warning, "list")
         self._aside.selected, self._aside.hooks = selected, hooks
         self._ends.know(selected.target_path, hooks, builds=bool(selected.selected))
-        self._own_place = Place(selected.target_path if hooks is None else hooks.target_path)
-        self._places = Places(self._own_place, self._folder / "beside")
+        self._own_place = TargetDirectory(
+            selected.target_path if hooks is None else hooks.target_path
+        )
+        self._places = TargetDirectories(self._own_place, self._folder / "beside")
         nodes = [node for node in selected.nodes if node.id in selected.selected]
         self._graph = Graph(nodes, selected.selected_edges)
         self._to_come = {node.id for node in nodes}
         self._artifacts.dbt_version = selected.dbt_version
-        if selected.dbt_version.startswith("1."):  # dbt 2 writes of ephemeral models, too
+        self._generation = generation_of(selected.dbt_version)
+        self._microbatches.know(
+            self._graph,
+            self._build_words,
+            ends_windows_now=self._generation.ends_windows_now,
+        )
+        if not self._generation.writes_ephemeral:
             inlined = (node.id for node in nodes if node.materialized == "ephemeral")
             self._artifacts.without = frozenset(inlined)
         self._selected = selected
@@ -194,26 +227,36 @@ class ProcessEngine:
         for batch in backlog:
             self.start(batch)
 
-    def refuse(self, why: str) -> None:
+    def refuse(self, why: str, failure_class: FailureClass = FailureClass.CODE) -> None:
         """Do not go on: what waits, and what is still started, fails for this reason."""
-        self._give_up(why, FailureClass.CODE)
+        self._give_up(why, failure_class)
 
-    def forget(self) -> None:
+    def invalidate(self) -> None:
         """Hand back, as lost, what waits for `accept`: another plan is to go on."""
         with self._lock:
             backlog, self._backlog = self._backlog, []
         self._artifacts.forget_skipped()
         for batch in backlog:
-            self._hand_back(batch, "planned anew", FailureClass.TRANSIENT)
+            self._hand_back(batch, "planned again", FailureClass.TRANSIENT)
 
     # ---------------------------------------------------------------- what the loop asks
 
-    def adopt(self, results: Mapping[str, Mapping[str, Any]]) -> None:
-        """Results of an earlier stretch of the same run, for complete artifacts."""
+    def adopt(
+        self,
+        results: Mapping[str, Mapping[str, Any]],
+        microbatches: Mapping[str, Mapping[Window, bool]],
+        unsettled: Collection[str] = (),
+    ) -> None:
+        """Take over what earlier executions of the same run knew.
+
+        Results are for complete artifacts; ``microbatches`` are those that were planned of each
+        model, and whether they are built. Of what is ``unsettled`` more may have been.
+        """
         self._to_come.difference_update(results)
         self._artifacts.adopt(results)
+        self._microbatches.adopt(microbatches, unsettled)
 
-    def watch(self, checks: Mapping[str, Watch]) -> None:
+    def watch(self, checks: Mapping[str, RelationChecks]) -> None:
         """What nodes look at that check a relation."""
         self._aside.watches = checks
 
@@ -239,11 +282,11 @@ class ProcessEngine:
                 self._works[batch.id] = work
             self._in_a_thread(batch, lambda _: self._follow(work))
 
-    def foresee(self) -> None:
+    def prewarm(self) -> None:
         """Let a dbt read the project for a batch to come."""
         alone = self._opened().batches == 1  # others are told how many threads they may use
-        if alone and self._request.entry.waits:
-            self._ahead.foresee()
+        if alone:
+            self._prestart.prewarm()
 
     def skip(self, changes: Sequence[Changed]) -> None:
         """Note nodes that do not run, or are called off as they do, for the artifacts."""
@@ -268,7 +311,7 @@ class ProcessEngine:
     def release(self) -> None:
         """Between two batches dbt has no file open."""
 
-    def check(self, sources: Sequence[str]) -> list[Outcome]:
+    def check_sources(self, sources: Sequence[str]) -> list[Outcome]:
         """Check the freshness of sources, before anything of a run has begun, by their unique ids.
 
         Writes sources.json. Raises `EngineError` when dbt cannot check anything.
@@ -278,6 +321,10 @@ class ProcessEngine:
             self._artifacts.checked(id, found[id][1])
         self._artifacts.write_sources(self._opened().target_path)
         return [found[id][0] for id in sources]
+
+    def gone(self, nodes: Sequence[str]) -> frozenset[str]:
+        """Ask a dbt of its own, which also says so where the warehouse cannot be looked at."""
+        return self._aside.gone(nodes) if nodes else frozenset()
 
     def abandon(self, why: str) -> None:
         """End at once: what is under way, and what is still started, fails for this reason."""
@@ -302,7 +349,8 @@ class ProcessEngine:
             if self._closed:
                 return
             self._closed = True
-        self._ahead.close()
+        self._give_up("the engine was closed", FailureClass.UNKNOWN)
+        self._prestart.close()
         self.kill()
         for thread in self._threads:
             thread.join()
@@ -337,7 +385,7 @@ class ProcessEngine:
     def _build(self, batch: Batch) -> Build:
         selected, request = self._opened(), self._request
         place = self._places.take(batch.id)
-        around = Surroundings(
+        around = BatchContext(
             executable=self._executable,
             graph=self._graph,
             materialized={node.id: node.materialized for node in selected.nodes},
@@ -349,29 +397,38 @@ class ProcessEngine:
             rules=request.failure_classes,
             grace=request.grace,
             fail_fast=selected.fail_fast,
-            read_early=partial(self._reading.read_early, place.target_path),
+            warned=partial(self.dbt_warnings.add, source=f"build {batch.id}"),
+            tells_microbatches=request.entry.generation is DBT_1,
         )
         kinds = {self._graph.nodes[attempt.node_id].kind for attempt in batch.attempts}
-        # dbt 1 builds no unit test without its model, and tests it; dbt 2 does
-        tests = kinds <= {Kind.TEST, Kind.UNIT_TEST} and not self._request.entry.reads_first
+        tests = (
+            kinds <= {Kind.TEST, Kind.UNIT_TEST} and not self._generation.builds_unit_tests_alone
+        )
         command = "test" if tests else "build"
         alone = place is self._own_place and batch.threads is None
-        held = self._ahead.take() if alone and not tests else None
+
+        given = [attempt.node_id for attempt in batch.attempts]
+        goes_on = self._microbatches.left(given)
+        left_out = {} if goes_on else self._microbatches.not_again(given, self._artifacts.results)
+        ids = [id for id in given if id not in left_out]
+        new = self._microbatches.begin(ids)
 
         def start() -> subprocess.Popen[bytes]:
-            ids = [attempt.node_id for attempt in batch.attempts]
             folder = choose(self._folder / f"batch-{batch.id}", ids)
-            process = None if held is None else held.go_on(folder)
-            if process is not None:
-                return process
-            words = place.words(self._build_words)
+            window = goes_on or self._microbatches.window(ids)
+            # taken by who starts: nobody else would end it
+            if alone and not tests and not window:
+                process = self._prestart.build(folder)
+                if process is not None:
+                    return process
+            words = place.words(self._build_words).with_values(window)
             if batch.threads is not None:
                 words = words.with_values({"--threads": str(batch.threads)})
             return self._executable.start((command, *words.batch(str(folder), command=command)))
 
-        return Build(batch, start, around, self._keep)
+        return Build(batch, start, around, partial(self._keep, new=new), left_out)
 
-    def _keep(self, build: Build) -> None:
+    def _keep(self, build: Build, new: Collection[str]) -> None:
         """Take what a batch came to into the artifacts, before anybody knows that it is over."""
         with self._lock:
             if build.ended_by_itself:
@@ -382,7 +439,11 @@ class ProcessEngine:
             for id, why in build.lost.items():
                 self._artifacts.ended(id, {"message": why})
             self._artifacts.dbt_wrote(build.written)
+            self._microbatches.settle(build, new)
+            if build.about is not None:
+                self._artifacts.called.saw(*build.about)
             self._ends.contradictions += build.contradictions
+            self._ends.doubted += build.doubted
         self._places.leave(build.batch.id)
 
     def _confirm(self, found: bool | None) -> bool:
@@ -396,11 +457,15 @@ class ProcessEngine:
         asks = self._reading.is_unconfirmed and self._ends.end_hooks
         path = self._own_place.target_path
         if not asks or self._confirm(self._reading.confirm_by_asking(path)):
+            flags = read_project(self._request.project_dir).get("flags")
+            self._artifacts.called.flags = flags if isinstance(flags, Mapping) else {}
             self._report(batch, self._ends.close)
         else:
-            self._hand_back(batch, "planned anew", FailureClass.TRANSIENT)
+            self._hand_back(batch, "planned again", FailureClass.TRANSIENT)
 
-    def _freshness(self, dbt: Executable, place: Place, threads: int | None) -> FreshnessCheck:
+    def _freshness(
+        self, dbt: Executable, place: TargetDirectory, threads: int | None
+    ) -> FreshnessCheck:
         selected = self._opened()
         limit = () if threads is None else ("--threads", str(threads))
         names = {
@@ -425,16 +490,16 @@ class ProcessEngine:
 
     # ---------------------------------------------------------------- small things
 
-    def _hear(self, event: Event | Outdated) -> None:
+    def _hear(self, event: Report) -> None:
         """Tell what a build does; once it executes nodes, others may be thought of."""
+        with self._lock:
+            self._microbatches.note(event)
         self._emit(event)
         if isinstance(event, Started) and self._to_come:
-            self.foresee()
+            self.prewarm()
 
     def _kill(self, why: str) -> None:
-        with self._lock:
-            works = list(self._works.values())
-        for work in works:
+        for work in list(self._works.values()):  # no lock: signal handlers come here
             work.kill(why)
         self._executable.kill()
 

@@ -8,11 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dbtorch.adapters.dbt.answers import freshness_of
-from dbtorch.adapters.dbt.process.executable import Answer, Executable
-from dbtorch.core.events import Outcome
-from dbtorch.core.evidence import Rule
-from dbtorch.core.failure import classify
+from dbtorch.adapters.dbt.process.dbt_cli.executable import Answer, Executable
+from dbtorch.adapters.dbt.session.answers import freshness_of
+from dbtorch.core.failures.classify import classify
+from dbtorch.core.failures.evidence import Rule
+from dbtorch.core.model.events import Outcome
+from dbtorch.core.model.state import FailureClass
 
 _RAISED = "runtime error"
 
@@ -68,11 +69,14 @@ class FreshnessCheck:
 
     def _raised(self, id: str, answer: Answer) -> tuple[Outcome, Mapping[str, Any]]:
         about = [one.text for one in answer.lines if one.level == "error" and one.unique_id == id]
-        return self._failed(id, "\n".join(dict.fromkeys(about)) or answer.errors())
+        lost = FailureClass.TRANSIENT if answer.code < 0 else None  # somebody has killed dbt
+        return self._failed(id, "\n".join(dict.fromkeys(about)) or answer.errors(), lost)
 
-    def _failed(self, id: str, why: str) -> tuple[Outcome, Mapping[str, Any]]:
+    def _failed(
+        self, id: str, why: str, failure_class: FailureClass | None = None
+    ) -> tuple[Outcome, Mapping[str, Any]]:
         written = {"unique_id": id, "error": why, "status": _RAISED}
         message = {"status": "error", "message": why, "source": written}
         outcome = freshness_of(id, message, self._rules)
-        found = outcome.failure_class or classify((), why, self._rules)
+        found = failure_class or outcome.failure_class or classify((), why, self._rules)
         return replace(outcome, failure_class=found), written

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dbtorch.adapters.dbt.process.artifacts import Artifacts
-from dbtorch.adapters.dbt.process.executable import Executable
+from dbtorch.adapters.dbt.process.dbt_cli.artifacts import Artifacts
+from dbtorch.adapters.dbt.process.dbt_cli.executable import Executable
 from dbtorch.adapters.dbt.process.freshness import FreshnessCheck
-from dbtorch.core.events import Attempt, Batch, Ended, Finished, Started
+from dbtorch.core.model.events import Attempt, Batch, Ended, Finished, Started
 from dbtorch.ports import Emit
 
 

@@ -1,0 +1,328 @@
+"""Kinds of single values: what each accepts, and what is said about all else."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from dbtorch.adapters.config import environment
+from dbtorch.adapters.config.problems import Path, Report, shown, suggestion
+from dbtorch.core.errors import Refused
+from dbtorch.core.model.deadline import DeadlineRule
+from dbtorch.core.text import deadlines, durations
+
+
+class Kind(Protocol):
+    """Reads one value."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in the documentation."""
+
+    def read(self, value: Any, at: Path, report: Report) -> Any:
+        """The value as the code wants it; for a wrong one whatever, and a problem."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """A value without keys of its own.
+
+    ``convert`` raises `Refused`.
+    """
+
+    name: str
+    convert: Callable[[Any], Any]
+
+    def read(self, value: Any, at: Path, report: Report) -> Any:
+        """Convert, or note what is accepted."""
+        if value is None:
+            report.wrong(at, f"has no value; expected {self.name}, or remove the key")
+            return None
+        try:
+            return self.convert(value)
+        except Refused as error:
+            report.wrong(at, str(error) if error.complete else f"is {shown(value)}; {error}")
+            return None
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        hint = "" if isinstance(value, list | tuple | Mapping) else ", so put it in quotes"
+        raise Refused(f"expected text{hint}")
+    if not value.strip():
+        raise Refused("expected some text")
+    return plain(value)
+
+
+def plain(text: str) -> str:
+    """The text; `Refused` for what no file, argument or database takes."""
+    if "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise Refused("holds a NUL character or half a character; remove it", complete=True)
+    return text
+
+
+def whole(minimum: int, maximum: int) -> Scalar:
+    """A whole number within bounds."""
+
+    def convert(value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise Refused("expected a whole number")
+        if not minimum <= value <= maximum:
+            raise Refused(f"expected a whole number from {minimum} to {maximum}")
+        return int(value)
+
+    return Scalar("whole number", convert)
+
+
+def one_of(words: Iterable[str]) -> Scalar:
+    """One of some words; as the word of the enumeration that they are of."""
+    known = {str(word): word for word in words}
+
+    def convert(value: Any) -> str:
+        if not isinstance(value, str) or value not in known:
+            near = suggestion(value, known) if isinstance(value, str) else ""
+            raise Refused(near or f"expected one of {', '.join(known)}")
+        return known[value]
+
+    return Scalar(" or ".join(known), convert)
+
+
+def _version(value: Any) -> int:
+    if value != 1 or isinstance(value, bool):
+        raise Refused("expected 1, the only version there is")
+    return 1
+
+
+def _boolean(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise Refused("expected true or false")
+    return value
+
+
+def _longer_than_nothing(value: Any) -> float:
+    if (found := durations.seconds(value)) == 0:
+        raise Refused("expected more than 0 seconds; leave the key out for no limit")
+    return found
+
+
+def _condition(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else _text(value)
+
+
+def _json(value: Any) -> Any:
+    """A value that JSON can hold."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise Refused("holds a number that JSON cannot express", complete=True)
+    if isinstance(value, str):
+        plain(value)
+    elif isinstance(value, Mapping):
+        for key, part in value.items():
+            plain(str(key))
+            _json(part)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            _json(part)
+    return value
+
+
+def _module(value: Any) -> str:
+    if not isinstance(value, str) or not all(part.isidentifier() for part in value.split(".")):
+        raise Refused('expected the name of a Python module, such as "ingestion.steps"')
+    return value
+
+
+def _cron(value: Any) -> str:
+    """Five fields or an alias, that name some moment."""
+    from croniter import CroniterBadDateError, croniter
+
+    accepted = 'expected five cron fields such as "0 6 * * *", or @hourly, @daily, @weekly, …'
+    written = " ".join(_text(value).split())
+    alias = written in {"@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly"}
+    fields = re.fullmatch(r"[0-9a-zA-Z*?,/#-]+( [0-9a-zA-Z*?,/#-]+){4}", written)
+    random = re.search(r"(?<![a-zA-Z])[rRhH](?![a-zA-Z])", written)  # Jenkins' words
+    if len(written) > 200 or random or not (alias or fields):
+        raise Refused(accepted)
+    if not alias:
+        _refuse_two_readings(written.split(" "))
+    try:
+        croniter(written, 0.0).get_next()
+    except Exception as error:  # croniter has its own, and lets others through
+        never = isinstance(error, CroniterBadDateError)
+        reason = "that day never comes" if never else _wrong_field(written.split(" "))
+        raise Refused(f"{reason}; {accepted}") from None
+    return written
+
+
+def _refuse_two_readings(fields: Sequence[str]) -> None:
+    """Refuse a step from a field's last value: croniter 7 takes the value, earlier ones all."""
+    last = ({"59"}, {"23"}, {"31"}, {"12", "dec"}, {"6", "7", "sat"})
+    for text, highest, (name, least, most) in zip(fields, last, _FIELDS, strict=True):
+        for part in text.lower().split(","):
+            start, slash, step = part.partition("/")
+            if slash and start.lstrip("0") in highest:
+                raise Refused(
+                    f'the {name} "{part}" is read in two ways, as "{start}" alone and as'
+                    f' "{least}-{min(most, 6) if name == "weekday" else most}/{step}"; write the'
+                    " one that is meant"
+                )
+
+
+#: The fields of a cron expression, and what their numbers may be.
+_FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day", 1, 31), ("month", 1, 12), ("weekday", 0, 7))
+
+
+def _wrong_field(fields: Sequence[str]) -> str:
+    """Which field of a cron expression means nothing."""
+    for text, (name, least, most) in zip(fields, _FIELDS, strict=True):
+        for number in re.findall(r"\d+", re.sub(r"/\d+", "", text)):
+            if not least <= int(number) <= most:
+                return f"{name} {number} is none, {least} to {most} are"
+    for text, (name, *_) in zip(fields, _FIELDS, strict=True):
+        if re.search(r"/0*(?!\d)|/$|^[,/-]|[,-]$|[a-zA-Z]{4}", text):
+            return f'the {name} "{text}" means nothing'
+    return "it means nothing as a cron expression"
+
+
+def _timezone(value: Any) -> str:
+    from zoneinfo import ZoneInfo
+
+    name = _text(value)
+    if name == "UTC":
+        return name  # needs no database of zones
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        from zoneinfo import available_timezones
+
+        near = suggestion(name.title(), sorted(available_timezones()))
+        hint = near or 'expected a name such as "UTC" or "Europe/Berlin"'
+        raise Refused(f"there is no such time zone; {hint}") from None
+    return name
+
+
+def _sqlstate(value: Any) -> str:
+    """Five characters, or the two of a class; YAML takes some of them for numbers."""
+    text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    if not re.fullmatch(r"[0-9A-Z]{5}|[0-9A-Z]{2}", text):
+        raise Refused('expected five characters, or the first two of them, such as "40001" or "08"')
+    return text
+
+
+def _errno(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int) or not str(value).strip():
+        raise Refused("expected the driver's number or name of an error")
+    return str(value).strip()
+
+
+def _exception(value: Any) -> str:
+    if not isinstance(value, str) or not all(part.isidentifier() for part in value.split(".")):
+        raise Refused('expected the name of a Python class or package, such as "OperationalError"')
+    return value
+
+
+def _http_status(value: Any) -> str:
+    text = str(value) if isinstance(value, str | int) else ""
+    if not re.fullmatch(r"[1-5](?:[0-9][0-9]|xx)", text):
+        raise Refused("expected a status such as 503 or 5xx")
+    return text
+
+
+def _regex(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise Refused("expected a regular expression")
+    from dbtorch.core.failures.pattern import PatternError, check_pattern
+
+    try:
+        check_pattern(value)
+    except PatternError as error:
+        raise Refused(f"which is no regular expression for this: {error}") from None
+    return value
+
+
+def _percentage(value: Any) -> float:
+    """``50`` or ``"50%"``: 50."""
+    text = value.strip() if isinstance(value, str) else value
+    if isinstance(text, str) and re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?\s*%", text):
+        text = float(text.rstrip("%"))
+    if isinstance(text, bool) or not isinstance(text, int | float) or not math.isfinite(text):
+        raise Refused('expected a percentage such as 50 or "50%"')
+    if not 0 < text <= 1_000_000:
+        raise Refused("expected a percentage above 0")
+    return float(text)
+
+
+def _share(value: Any) -> float:
+    """``0.05`` or ``"5%"``: 0.05."""
+    accepted = 'expected a share of the rows such as 0.05 or "5%"'
+    if isinstance(value, str) and re.fullmatch(r"\s*[0-9]{1,3}(\.[0-9]{1,9})?\s*%\s*", value):
+        value = float(value.strip().rstrip("%")) / 100
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise Refused(accepted)
+    return float(value)
+
+
+class _EnvText:
+    """Text with ``env_var``, which is filled in at once: it must be known before anything runs."""
+
+    name = "text"
+
+    def read(self, value: Any, at: Path, report: Report) -> Any:
+        """The text with its environment variables."""
+        text = TEXT.read(value, at, report)
+        try:
+            return text and environment.render(text, report.environ)
+        except Refused as error:
+            report.wrong(at, str(error))
+            return None
+
+
+class _PoolName:
+    """A pool; one that nobody defined would limit nothing."""
+
+    name = "text"
+
+    def read(self, value: Any, at: Path, report: Report) -> Any:
+        """The name, where there is such a pool."""
+        pool, known = TEXT.read(value, at, report), report.pools
+        if pool is not None and known is not None and pool not in known:
+            hint = suggestion(pool, known) or "define it, such as `pools: {name: 4}` in dbtorch.yml"
+            report.wrong(at, f'names the pool "{pool}", which is not defined; {hint}')
+        return pool
+
+
+TEXT = Scalar("text", _text)
+FREE_TEXT = Scalar("text", lambda value: plain(value) if value == "" else _text(value))
+DURATION = Scalar("duration", durations.seconds)
+ANYTHING = Scalar("anything", _json)
+
+#: By the type of a field, or what its annotation says besides.
+SCALARS: Mapping[Any, Kind] = {
+    str: TEXT,
+    bool: Scalar("true or false", _boolean),
+    DeadlineRule: Scalar("duration or time of day", deadlines.rule),
+    "env_var": _EnvText(),
+    "free text": FREE_TEXT,
+    "pool": _PoolName(),
+    "duration": DURATION,
+    "limit": Scalar("duration", _longer_than_nothing),
+    "condition": Scalar("text", _condition),
+    "version": Scalar("1", _version),
+    "module": Scalar("module", _module),
+    "cron": Scalar("cron", _cron),
+    "time zone": Scalar("time zone", _timezone),
+    "SQLSTATE": Scalar("SQLSTATE", _sqlstate),
+    "class": Scalar("class", _exception),
+    "number or name": Scalar("number or name", _errno),
+    "status": Scalar("status", _http_status),
+    "regular expression": Scalar("regular expression", _regex),
+    "percentage": Scalar("percentage", _percentage),
+    "share": Scalar("share", _share),
+}
+
+
+def checked_later(name: str) -> Scalar:
+    """Something that JSON can hold; the rest is checked where it is used."""
+    return Scalar(name, _json)

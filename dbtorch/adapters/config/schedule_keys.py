@@ -1,0 +1,75 @@
+"""The keys of a schedule that have a form of their own: moments, days that are left out, windows.
+
+Nothing is fetched or read here: whoever asks for ticks reads files and calendars.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from dbtorch.adapters.config.field_types import Several
+from dbtorch.adapters.config.problems import Path, Report
+from dbtorch.adapters.config.scalars import TEXT, Scalar
+from dbtorch.core.config import Schedule
+from dbtorch.core.errors import Refused
+from dbtorch.core.schedule.blackout import Blackout, blackout
+from dbtorch.core.text.limits import EARLIEST, LATEST
+
+
+def _moment(value: Any) -> datetime:
+    try:
+        found = datetime.fromisoformat(str(value))
+    except ValueError:
+        raise Refused('expected a date or time such as "2026-11-21T06:00"') from None
+    if not EARLIEST.year <= found.year <= LATEST.year:
+        raise Refused(f"expected a date between the years {EARLIEST.year} and {LATEST.year}")
+    return found
+
+
+def _blackout(value: Any) -> Blackout:
+    return blackout(str(value))
+
+
+@dataclass(frozen=True, slots=True)
+class _Except:
+    """A date, or where dates are: a URL, or a file of the project by its full path."""
+
+    name: str = "date, file or URL"
+
+    def read(self, value: Any, at: Path, report: Report) -> date | str | None:
+        """The date, or where they are."""
+        text = TEXT.read(value, at, report)
+        if text is None or "://" in text:
+            return text
+        if text[:4].isdigit() and not text.endswith((".txt", ".ics")):
+            try:
+                return date.fromisoformat(text)
+            except ValueError:
+                report.wrong(at, f'is "{text}"; expected a date such as 2026-12-25')
+                return None
+        if not (report.folder / text).is_file():
+            report.wrong(at, f'is "{text}", and there is no such file; expected {self.name}')
+        return str((report.folder / text).absolute())
+
+
+MOMENT = Scalar("date or time", _moment)
+EXCEPT = Several(_Except())
+BLACKOUTS = Several(Scalar("window", _blackout))
+
+
+def schedule(said: dict[str, Any], at: Path, report: Report) -> Schedule:
+    """The schedule, with its moments in its zone."""
+    zone = ZoneInfo(said.get("timezone", "UTC"))
+    for name in ("start_date", "end_date"):
+        found = said.get(name)
+        if found is not None and found.tzinfo is None:
+            said[name] = found.replace(tzinfo=zone)
+    spec = Schedule(**said)
+    if spec.every is not None and spec.every < 1:
+        report.wrong((*at, "every"), "is shorter than a second; give it one at least")
+    if spec.start_date and spec.end_date and spec.end_date <= spec.start_date:
+        report.wrong((*at, "end_date"), "is not after start_date; move one of them")
+    return spec

@@ -1,0 +1,158 @@
+"""Every section of ``dbtorch.yml``: what the values of ``core`` say of their fields, and the rest.
+
+Validation, hints about the nearest key and ``docs/configuration.md`` all come from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from dbtorch.adapters.config.field_types import (
+    Later,
+    Listed,
+    Named,
+    Switch,
+    Unread,
+    section,
+)
+from dbtorch.adapters.config.problems import Path, Report
+from dbtorch.adapters.config.scalars import ANYTHING, Kind, whole
+from dbtorch.adapters.config.setting_keys import (
+    DEFAULTS,
+    FRESHNESS,
+    RETRY,
+    settings,
+)
+from dbtorch.adapters.config.step_keys import STEP
+from dbtorch.core import plan
+from dbtorch.core.config import Config, EngineSpec, Origin, PipelineSpec, Schedule
+from dbtorch.core.failures.evidence import Rule
+from dbtorch.core.model.policy import Breaker
+
+#: A word that is safe in file names, selections and dotted paths.
+_WORD = r"[A-Za-z_][A-Za-z0-9_-]{0,99}"
+_WORD_RULE = "is no name; use letters, digits, _ and -, a letter or _ first, 100 of them at most"
+
+ENGINE = section(EngineSpec, title="engine")
+
+
+def _one_rhythm(written: Mapping[str, Any], at: Path, report: Report) -> None:
+    if "every" in written and "cron" in written:
+        report.wrong((*at, "every"), "replaces cron; keep one of them")
+    if "every" not in written and written.get("cron", ()) in ((), []):
+        report.wrong(at, "has no cron, and no every; give it one of them")
+
+
+def _schedule(said: dict[str, Any], at: Path, report: Report) -> Schedule:
+    from dbtorch.adapters.config.schedule_keys import schedule
+
+    return schedule(said, at, report)
+
+
+def _schedule_key(name: str, doc: str) -> Kind:
+    def find() -> Kind:
+        from dbtorch.adapters.config import schedule_keys
+
+        found: Kind = getattr(schedule_keys, name)
+        return found
+
+    return Later(doc, find)
+
+
+SCHEDULE = section(
+    Schedule,
+    title="schedule",
+    short="cron",
+    check=_one_rhythm,
+    build=_schedule,
+    kinds={
+        "except_": _schedule_key("EXCEPT", "date, file or URL or list of date, file or URL"),
+        "blackouts": _schedule_key("BLACKOUTS", "window or list of window"),
+        "start_date": _schedule_key("MOMENT", "date or time"),
+        "end_date": _schedule_key("MOMENT", "date or time"),
+    },
+)
+
+
+def _one_choice(written: Mapping[str, Any], at: Path, report: Report) -> None:
+    others = [key for key in ("select", "exclude") if key in written]
+    if "selector" in written and others:
+        report.wrong((*at, "selector"), f"replaces {' and '.join(others)}; keep one way to choose")
+
+
+def _pipeline(said: dict[str, Any], at: Path, report: Report) -> PipelineSpec:
+    return PipelineSpec(name=str(at[-1]), **said, origin=report.where(at))
+
+
+PIPELINE = section(
+    PipelineSpec,
+    title="pipelines.<name>",
+    check=_one_choice,
+    build=_pipeline,
+    kinds={
+        "schedule": SCHEDULE,
+        "vars": Unread(Named(of=ANYTHING, pattern=r"[^\0]+", rule="is no name"), "mapping"),
+        "settings": replace(RETRY, build=settings),
+    },
+)
+
+
+def _names_evidence(written: Mapping[str, Any], at: Path, report: Report) -> None:
+    if not set(written) - {"class"}:
+        names = ", ".join(key.name for key in RULE.keys if key.name != "class")
+        report.wrong(at, f"names no evidence; give it one of {names}")
+
+
+RULE = section(Rule, title="failure_classes", check=_names_evidence)
+
+BREAKER = section(Breaker, title="circuit_breaker")
+
+_POOLS = Named(
+    of=whole(1, 1_000_000),
+    pattern=_WORD,
+    rule=_WORD_RULE,
+    reserved={
+        plan.THREADS: "is a pool of dbtorch's own; its size is dbt's --threads",
+        plan.BATCHES: "is a pool of dbtorch's own; its size is engine.batches",
+        plan.STEPS: "is a pool of dbtorch's own; its size is max_steps",
+    },
+)
+
+STEPS = Named(of=STEP, pattern=_WORD, rule=_WORD_RULE)
+
+
+def _checks() -> Kind:
+    from dbtorch.adapters.config.check_keys import PATTERNS
+
+    return PATTERNS
+
+
+def _alerts() -> Kind:
+    from dbtorch.adapters.config.alert_keys import ALERTS
+
+    return ALERTS
+
+
+def _config(said: dict[str, Any], at: Path, report: Report) -> Config:
+    return Config(**said, origin=Origin(file=report.where(at).file))
+
+
+ROOT = section(
+    Config,
+    title="dbtorch.yml",
+    build=_config,
+    kinds={
+        "engine": ENGINE,
+        "defaults": DEFAULTS,
+        "pools": _POOLS,
+        "failure_classes": Listed(RULE),
+        "circuit_breaker": Switch(BREAKER),
+        "freshness": Switch(FRESHNESS),
+        "checks": Later("mapping", _checks),
+        "alerts": Later("mapping", _alerts),
+        "steps": STEPS,
+        "pipelines": Named(of=PIPELINE, pattern=_WORD, rule=_WORD_RULE),
+    },
+)

@@ -1,0 +1,275 @@
+"""Ticks of schedules in a database, each started once."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from dbtorch.adapters.store import leases, rows
+from dbtorch.adapters.store.database import Database, Row, Transaction
+from dbtorch.adapters.store.scope import Scope
+from dbtorch.core.model.interval import Interval
+from dbtorch.core.model.state import RunState
+from dbtorch.core.schedule.ledger import (
+    LedgerView,
+    Pause,
+    ScheduleChange,
+    ScheduleKey,
+    ScheduleRecord,
+    SkipReason,
+    TickRecord,
+    TickState,
+)
+from dbtorch.ports.ledger import TickLost
+
+_KEY = "project_id = :project_id AND place = :place AND pipeline = :pipeline"
+
+_TICK_COLUMNS = (
+    "project_id", "place", "pipeline", "scheduled_for", "interval_start", "interval_end", "due_at",
+    "backlog", "state", "reason", "note", "run_id", "token", "server", "claims", "claimed_at",
+    "started_at", "ended_at",
+)  # fmt: skip
+
+_SCHEDULES = "SELECT * FROM dbtorch_schedules WHERE project_id = :project_id"
+
+_OPEN_TICKS = """
+    SELECT * FROM dbtorch_ticks
+    WHERE project_id = :project_id AND state IN ('queued', 'started') ORDER BY scheduled_for
+"""
+
+_LEASES = "SELECT * FROM dbtorch_leases"
+
+_FIRST_DECISION = """
+    INSERT INTO dbtorch_schedules (project_id, place, pipeline, version, watermark)
+    VALUES (:project_id, :place, :pipeline, 1, :watermark)
+    ON CONFLICT (project_id, place, pipeline) DO NOTHING
+"""
+
+_NEXT_DECISION = f"""
+    UPDATE dbtorch_schedules SET version = version + 1, watermark = :watermark
+    WHERE {_KEY} AND version = :version
+"""
+
+_PUT_TICK = f"""
+    INSERT INTO dbtorch_ticks ({", ".join(_TICK_COLUMNS)})
+    VALUES ({", ".join(f":{column}" for column in _TICK_COLUMNS)})
+    ON CONFLICT (project_id, place, pipeline, scheduled_for) DO UPDATE SET
+    {", ".join(f"{column} = excluded.{column}" for column in _TICK_COLUMNS[6:])}
+"""
+
+_IS_PAUSED = f"SELECT * FROM dbtorch_schedules WHERE {_KEY}"
+
+_PAUSE = """
+    INSERT INTO dbtorch_schedules
+        (project_id, place, pipeline, version, paused_at, paused_by, paused_reason)
+    VALUES (:project_id, :place, :pipeline, 1, :at, :by, :reason)
+    ON CONFLICT (project_id, place, pipeline) DO UPDATE SET
+        version = dbtorch_schedules.version + 1, paused_at = excluded.paused_at,
+        paused_by = excluded.paused_by, paused_reason = excluded.paused_reason
+"""
+
+# Whoever has looked at the pipeline before this looks again.
+_TOUCH = """
+    UPDATE dbtorch_schedules SET version = version + 1
+    WHERE EXISTS (
+        SELECT 1 FROM dbtorch_ticks t
+        WHERE t.{by} = :{by} AND t.project_id = dbtorch_schedules.project_id
+            AND t.place = dbtorch_schedules.place AND t.pipeline = dbtorch_schedules.pipeline
+    )
+"""
+
+# A run that was planned again begins twice.
+_START = """
+    UPDATE dbtorch_ticks SET state = 'started', run_id = :run_id, started_at = :at
+    WHERE project_id = :project_id AND token = :token
+        AND (state = 'queued' OR (state = 'started' AND run_id = :run_id))
+"""
+
+# A tick that was given back is gone on with, unless its run has ended by itself meanwhile.
+_END = """
+    UPDATE dbtorch_ticks SET state = 'done', ended_at = :at
+    WHERE run_id = :run_id AND (state = 'started' OR (state = 'queued' AND :state <> 'cancelled'))
+"""
+
+_SKIPPED = """
+    SELECT pipeline, reason, count(*) AS ticks FROM dbtorch_ticks
+    WHERE project_id = :project_id AND state = 'skipped' GROUP BY pipeline, reason
+"""
+
+_MOST = 2**31
+
+
+class SqlLedger:
+    """Implements `Ledger` over SQLite and Postgres alike."""
+
+    _database: Database
+    _scope: Scope
+
+    def ledger(self) -> LedgerView:
+        """How all schedules stand, and who holds which lease."""
+        return self._database.read(lambda transaction: _view(transaction, self._scope.mine))
+
+    def decide(self, changes: Sequence[ScheduleChange]) -> frozenset[ScheduleKey]:
+        """Write what was decided; answers for which pipelines nobody else came first."""
+        in_order = sorted(changes, key=lambda change: change.key)  # so that nobody waits in a ring
+        mine = self._scope.mine
+
+        def write(transaction: Transaction) -> frozenset[ScheduleKey]:
+            done = [change for change in in_order if _is_first(transaction, mine, change)]
+            values = [
+                {**mine, **_key_values(change.key), **_tick_values(tick)}
+                for change in done
+                for tick in change.ticks
+            ]
+            transaction.many(_PUT_TICK, values)
+            return frozenset(change.key for change in done)
+
+        return self._database.write(write)
+
+    def pause(self, key: ScheduleKey, pause: Pause | None) -> Pause | None:
+        """Pause a pipeline, or resume it with None; answers the pause that there was."""
+        name = {**self._scope.mine, **_key_values(key)}
+        values = {
+            **name,
+            "at": rows.moment(pause.at) if pause else None,
+            "by": pause.by if pause else "",
+            "reason": rows.clean(pause.reason) if pause else "",
+        }
+
+        def write(transaction: Transaction) -> Pause | None:
+            found = transaction.one(_IS_PAUSED, name)
+            transaction.run(_PAUSE, values)
+            return _pause(found) if found is not None else None
+
+        return self._database.write(write)
+
+    def ticks(
+        self, pipeline: str | None = None, *, limit: int = 20, since: datetime | None = None
+    ) -> list[tuple[ScheduleKey, TickRecord]]:
+        """Ticks with what became of them, the newest first."""
+        values = {**self._scope.mine, "limit": min(limit, _MOST)}
+        where = ["project_id = :project_id"]
+        if pipeline is not None:
+            where.append("pipeline = :pipeline")
+            values["pipeline"] = pipeline
+        if since is not None:
+            where.append("scheduled_for >= :since")
+            values["since"] = rows.moment(since)
+        query = f"""
+            SELECT * FROM dbtorch_ticks WHERE {" AND ".join(where)}
+            ORDER BY scheduled_for DESC, pipeline, place LIMIT :limit
+        """
+        return self._database.read(
+            lambda transaction: [(_key(row), _tick(row)) for row in transaction.all(query, values)]
+        )
+
+    def skipped(self) -> dict[tuple[str, str], int]:
+        """How many ticks were skipped, by pipeline and reason."""
+        found = self._database.read(lambda transaction: transaction.all(_SKIPPED, self._scope.mine))
+        return {(row["pipeline"], row["reason"]): int(row["ticks"]) for row in found}
+
+
+def start_tick(transaction: Transaction, mine: dict[str, Any], token: str, run_id: str) -> None:
+    """Let a tick be started by the run that begins. Raises `TickLost`."""
+    values = {**mine, "token": token, "run_id": run_id, "at": rows.moment(transaction.now())}
+    transaction.run(_TOUCH.format(by="token"), values)
+    if transaction.run(_START, values) == 0:
+        raise TickLost
+
+
+def end_tick(transaction: Transaction, run_id: str, state: RunState, at: datetime) -> None:
+    """Let the tick of a run that ends be done, if it has one."""
+    values = {"run_id": run_id, "state": state.value, "at": rows.moment(at)}
+    if transaction.run(_TOUCH.format(by="run_id"), values):
+        transaction.run(_END, values)
+
+
+def _view(transaction: Transaction, mine: dict[str, Any]) -> LedgerView:
+    now = transaction.now()
+    ticks: defaultdict[ScheduleKey, list[TickRecord]] = defaultdict(list)
+    for row in transaction.all(_OPEN_TICKS, mine):
+        ticks[_key(row)].append(_tick(row))
+    found = [_schedule(row, ticks) for row in transaction.all(_SCHEDULES, mine)]
+    held = (rows.lease(row) for row in transaction.all(_LEASES))
+    return LedgerView(
+        now=now,
+        schedules={schedule.key: schedule for schedule in found},
+        leases={lease.name: lease for lease in held if leases.is_held(lease, now)},
+    )
+
+
+def _is_first(transaction: Transaction, mine: dict[str, Any], change: ScheduleChange) -> bool:
+    values = {
+        **mine,
+        **_key_values(change.key),
+        "version": change.version,
+        "watermark": rows.moment(change.watermark),
+    }
+    return transaction.run(_NEXT_DECISION if change.version else _FIRST_DECISION, values) == 1
+
+
+def _key(row: Row) -> ScheduleKey:
+    return ScheduleKey(row["pipeline"], row["place"])
+
+
+def _key_values(key: ScheduleKey) -> dict[str, Any]:
+    return {"pipeline": key.pipeline, "place": key.place}
+
+
+@rows.table("dbtorch_schedules")
+def _schedule(row: Row, ticks: dict[ScheduleKey, list[TickRecord]]) -> ScheduleRecord:
+    key = _key(row)
+    return ScheduleRecord(
+        key=key,
+        version=row["version"],
+        watermark=rows.maybe(row["watermark"]),
+        pause=_pause(row),
+        ticks=tuple(ticks.get(key, ())),
+    )
+
+
+def _pause(row: Row) -> Pause | None:
+    at = rows.maybe(row["paused_at"])
+    return Pause(at=at, by=row["paused_by"], reason=row["paused_reason"]) if at else None
+
+
+@rows.table("dbtorch_ticks")
+def _tick(row: Row) -> TickRecord:
+    return TickRecord(
+        scheduled_for=rows.time(row["scheduled_for"]),
+        interval=Interval(rows.maybe(row["interval_start"]), rows.time(row["interval_end"])),
+        due_at=rows.time(row["due_at"]),
+        state=TickState(row["state"]),
+        backlog=bool(row["backlog"]),
+        reason=SkipReason(row["reason"]) if row["reason"] else None,
+        note=row["note"],
+        run_id=row["run_id"],
+        token=row["token"],
+        server=row["server"],
+        claims=row["claims"],
+        claimed_at=rows.maybe(row["claimed_at"]),
+        started_at=rows.maybe(row["started_at"]),
+        ended_at=rows.maybe(row["ended_at"]),
+    )
+
+
+def _tick_values(tick: TickRecord) -> dict[str, Any]:
+    return {
+        "scheduled_for": rows.moment(tick.scheduled_for),
+        "interval_start": rows.moment(tick.interval.start),
+        "interval_end": rows.moment(tick.interval.end),
+        "due_at": rows.moment(tick.due_at),
+        "backlog": int(tick.backlog),
+        "state": tick.state.value,
+        "reason": tick.reason.value if tick.reason else "",
+        "note": rows.clean(tick.note),
+        "run_id": tick.run_id,
+        "token": tick.token,
+        "server": tick.server,
+        "claims": tick.claims,
+        "claimed_at": rows.moment(tick.claimed_at),
+        "started_at": rows.moment(tick.started_at),
+        "ended_at": rows.moment(tick.ended_at),
+    }

@@ -1,0 +1,54 @@
+"""`dbtorch run`."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import click
+
+from dbtorch.cli.common_options import (
+    CHECKS,
+    DOWNSTREAM,
+    FRESHNESS,
+    PIPELINE,
+    PROJECT,
+    STEPS,
+    STORE,
+    options_of,
+    output,
+    overrides,
+    shown,
+    timing,
+)
+from dbtorch.cli.options import DbtCommand, dbt_options
+from dbtorch.cli.param_types import Moment
+
+_EXAMPLES = (
+    ("dbtorch run", "everything"),
+    ("dbtorch run -s +orders -t prod", "a model and all before it, on a target"),
+    ("dbtorch run -p daily -q", "a pipeline of dbtorch.yml, in a cron job"),
+)
+
+
+@click.command(cls=DbtCommand, examples=_EXAMPLES, page="recover")
+@PROJECT
+@PIPELINE
+@STEPS
+@DOWNSTREAM
+@FRESHNESS
+@CHECKS
+@overrides
+@timing
+@click.option("--logical-date", type=Moment(), help="What the run stands for; now by default.")
+@click.option("--run-id", help="Name the run; given again, the same run goes on.")
+@click.option("--fail-on-empty", is_flag=True, help="Exit with 2 when the selection is empty.")
+@output
+@STORE
+@dbt_options
+def run(**given: Any) -> int:
+    """Run the project, or a part of it, node by node."""
+    from dbtorch.cli.executed import executed
+    from dbtorch.service.run.run import run
+
+    return executed(partial(run, options_of(given)), **shown(given))

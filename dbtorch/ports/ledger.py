@@ -1,0 +1,54 @@
+"""What keeps which ticks of schedules were started, so that each is started once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
+
+from dbtorch.core.errors import StoreError
+
+if TYPE_CHECKING:
+    from dbtorch.core.schedule.ledger import (
+        LedgerView,
+        Pause,
+        ScheduleChange,
+        ScheduleKey,
+        TickRecord,
+    )
+
+
+class TickLost(StoreError):
+    """A run was to begin for a tick that is another scheduler's by now, or over."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the scheduled run is another scheduler's to start by now, or was started already;"
+            " nothing was run"
+        )
+
+
+class Ledger(Protocol):
+    """Ticks of one project. Every write is committed when the call returns.
+
+    The database sees to it that a tick is started once: what a scheduler has decided is written
+    only if the pipeline is still as it was looked at, and a run begins in the same commit in which
+    its tick is started, only while the claim that it was started with still holds.
+    """
+
+    def ledger(self) -> LedgerView:
+        """How all schedules stand, and who holds which lease."""
+
+    def decide(self, changes: Sequence[ScheduleChange]) -> frozenset[ScheduleKey]:
+        """Write what was decided; answers for which pipelines nobody else came first."""
+
+    def pause(self, key: ScheduleKey, pause: Pause | None) -> Pause | None:
+        """Pause a pipeline, or resume it with None; answers the pause that there was."""
+
+    def ticks(
+        self, pipeline: str | None = None, *, limit: int = 20, since: datetime | None = None
+    ) -> list[tuple[ScheduleKey, TickRecord]]:
+        """Ticks with what became of them, the newest first."""
+
+    def skipped(self) -> dict[tuple[str, str], int]:
+        """How many ticks were skipped, by pipeline and reason."""

@@ -1,0 +1,107 @@
+"""What `serve` answers over HTTP: whether it is well, and numbers for Prometheus."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from dbtorch.core.errors import UsageError
+from dbtorch.schedule.metrics import CONTENT_TYPE, Metrics
+from dbtorch.schedule.state import ServeState
+
+#: Seconds without a turn after which the scheduler is stuck, and after which it is not ready.
+_STUCK, _NOT_READY = 120.0, 30.0
+
+#: Names by which a server on loopback may be called: another one is a page of somebody else's that
+#: had its name lead here.
+_LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+
+
+def application(state: ServeState, metrics: Metrics, hosts: list[str]) -> Starlette:
+    """The answers; all of them read only. ``hosts`` are the names that it may be called by."""
+
+    def healthz(_: Request) -> Response:
+        stuck = time.monotonic() - state.beat > _STUCK
+        return PlainTextResponse("stuck\n" if stuck else "ok\n", 503 if stuck else 200)
+
+    def readyz(_: Request) -> Response:
+        why = not_ready(state)
+        return PlainTextResponse(f"{why or 'ready'}\n", 503 if why else 200)
+
+    def numbers(_: Request) -> Response:
+        return Response(metrics.text(), media_type=CONTENT_TYPE)
+
+    return Starlette(
+        routes=[
+            Route("/healthz", healthz, methods=["GET"]),
+            Route("/readyz", readyz, methods=["GET"]),
+            Route("/metrics", numbers, methods=["GET"]),
+        ],
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=hosts)],
+    )
+
+
+def not_ready(state: ServeState) -> str:
+    """Why no run would start now; nothing if one would."""
+    with state.lock:
+        if state.problem:
+            return "the history does not answer"
+        if state.turned_at is None or time.time() - state.turned_at > _NOT_READY:
+            return "no turn of the scheduler has ended for a while"
+        return "" if state.config_ok else "dbtorch.yml is broken"
+
+
+def hosts_of(host: str, more: tuple[str, ...]) -> list[str]:
+    """Names by which it may be called: those that were said, and on loopback its own."""
+    own = [host] if host not in ("0.0.0.0", "::") else []  # noqa: S104
+    return [*_LOOPBACK, *own, *more]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether nobody but this machine reaches it."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+@contextmanager
+def answering(app: Starlette, host: str, port: int) -> Iterator[int]:
+    """Answer in a thread while it is open; yields the port. Raises `UsageError`."""
+    listener = _listener(host, port)
+    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(
+        target=server.run, args=([listener],), name="dbtorch-http", daemon=True
+    )
+    thread.start()
+    try:
+        yield int(listener.getsockname()[1])
+    finally:
+        server.should_exit = True
+        thread.join(5)
+        listener.close()
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server(
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET
+        )
+    except OSError as error:
+        raise UsageError(
+            f"nothing can be answered on {host}, port {port} ({error.strerror or error}): choose"
+            " another --port, or --no-http"
+        ) from error

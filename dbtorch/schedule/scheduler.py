@@ -1,0 +1,310 @@
+"""The scheduler: looks how schedules stand, decides, claims what is ready, and starts it.
+
+It keeps nothing that the database does not have but its own children, so that one that is started
+again, or another one, goes on where it was.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+from uuid import uuid4
+
+from dbtorch.adapters.processes.liveness import this_host, this_process
+from dbtorch.core.errors import DbtorchError
+from dbtorch.core.history.records import Lease
+from dbtorch.core.schedule.decide import claimed, ended, given_back
+from dbtorch.core.schedule.ledger import (
+    LedgerView,
+    ScheduleChange,
+    ScheduleKey,
+    SkipReason,
+    TickRecord,
+    TickState,
+)
+from dbtorch.ports import Store
+from dbtorch.schedule.children import Child, Starter
+from dbtorch.schedule.log import Log
+from dbtorch.service.schedule.timetable import Decided, TimedPipeline, next_tick
+
+#: Renewals in the lifetime of a scheduler's lease.
+_RENEWALS = 4
+
+#: How often the launch of a run that has not begun is tried, and seconds between, times the tries.
+_LAUNCHES, _PAUSE = 3, 10
+
+
+#: What becomes of a tick, at a time; None leaves it as it is.
+Change = Callable[[TickRecord, datetime], TickRecord | None]
+
+
+class Observer(Protocol):
+    """Counts what happens."""
+
+    def started(self, key: ScheduleKey, late: float) -> None:
+        """A run was started, so many seconds after it was due."""
+
+    def skipped(self, key: ScheduleKey, reason: SkipReason) -> None:
+        """A tick was skipped."""
+
+    def turned(self, view: LedgerView) -> None:
+        """How things stand, after each turn."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Scheduler:
+    """One of those that share a ledger. All of it happens in one thread."""
+
+    store: Store
+    starter: Starter
+    log: Log
+    observer: Observer
+    max_runs: int
+    lifetime: timedelta
+    timetable: dict[ScheduleKey, TimedPipeline] = field(default_factory=dict)
+    children: dict[str, Child] = field(default_factory=dict)  # by their token
+    stopping: bool = False
+    held: bool = False  # nothing starts, and what is due waits
+    _lease: Lease | None = field(default=None, init=False)
+    _renewed: float = field(default=0.0, init=False)
+    _looked: tuple[datetime, float] | None = field(default=None, init=False)
+    _broken: set[ScheduleKey] = field(default_factory=set, init=False)
+    _cancelled: set[str] = field(default_factory=set, init=False)  # runs
+
+    @property
+    def name(self) -> str:
+        """The name of its lease, by which others know that it lives."""
+        assert self._lease is not None
+        return self._lease.name
+
+    def use(self, timetable: dict[ScheduleKey, TimedPipeline]) -> None:
+        """From now on these are the schedules."""
+        self.timetable = timetable
+        self.held = False
+        self._broken.clear()
+
+    def turn(self) -> float:
+        """Do what is to be done now; answers for how many seconds that is nothing, at most.
+
+        Raises `StoreError`.
+        """
+        self._live()
+        view = self._look()
+        decided = self._decided(view)
+        starts = self._chosen(decided)
+        done = self.store.decide([_change(one, starts.get(one.timed.key, ())) for one in decided])
+        for one in decided:
+            if one.timed.key in done:
+                self._tell(one)
+                for tick in starts.get(one.timed.key, ()):
+                    self._start(one.timed.key, tick)
+        self.observer.turned(view)
+        return self._rest(view)
+
+    def ended(self, child: Child) -> None:
+        """A child has ended: what it has not done is left to be done. Raises `StoreError`."""
+        self.children.pop(child.token, None)
+        code = child.process.returncode
+        common = {"pipeline": child.key.pipeline, "run_id": child.run_id or None}
+        level = "info" if code == 0 else "warning"
+        self.log.write("run_process_ended", level=level, exit_code=code, **common)
+        if self.stopping:
+            return  # everything was given back
+        self._rewrite([child], lambda tick, now: _unbegun(tick, child, now))
+
+    def give_back(self) -> None:
+        """Leave all that is under way to whoever comes next. Raises `StoreError`."""
+        self.stopping = True
+        self._rewrite(list(self.children.values()), lambda tick, _: given_back(tick))
+
+    def leave(self) -> None:
+        """Say that nothing of this scheduler lives any more. Raises `StoreError`."""
+        if self._lease is not None:
+            self.store.release(self._lease)
+
+    # ---------------------------------------------------------------- one turn
+
+    def _live(self) -> None:
+        """Let others know that this scheduler lives; who was taken for dead has another name."""
+        now = time.monotonic()
+        if self._lease is not None and now - self._renewed < self._patience:
+            return
+        if self._lease is None or not self.store.renew(self._lease):
+            self._lease, _ = self.store.acquire(_own_lease(self.store, self.lifetime))
+        self._renewed = now
+
+    def _look(self) -> LedgerView:
+        view = self.store.ledger()
+        self._looked = (view.now, time.monotonic())
+        return view
+
+    def _now(self) -> datetime:
+        """By the clock of the database, whatever this machine's says."""
+        assert self._looked is not None
+        at, then = self._looked
+        return at + timedelta(seconds=time.monotonic() - then)
+
+    @property
+    def _patience(self) -> float:
+        return self.lifetime.total_seconds() / _RENEWALS
+
+    def _decided(self, view: LedgerView) -> list[Decided]:
+        found = []
+        for key, timed in self.timetable.items():
+            if key in self._broken:
+                continue
+            try:
+                one = timed.turn(view)
+            except Exception as error:
+                self._broken.add(key)
+                what = f"nothing of this pipeline starts until dbtorch.yml changes: {error}"
+                self.log.write(
+                    "pipeline_broken", level="error", pipeline=key.pipeline, message=what
+                )
+                continue
+            if one is not None and (one.changes or one.decision.ready or one.decision.cancel):
+                found.append(one)
+        return found
+
+    def _chosen(self, decided: Sequence[Decided]) -> dict[ScheduleKey, list[TickRecord]]:
+        """What is claimed now: what has been due for longest, as far as there is room."""
+        room = 0 if self.stopping or self.held else self.max_runs - len(self.children)
+        ready = [(one.timed.key, tick) for one in decided for tick in one.decision.ready]
+        ready.sort(key=lambda one: (not one[1].run_id, one[1].due_at))
+        found: dict[ScheduleKey, list[TickRecord]] = {}
+        for key, tick in ready[: max(0, room)]:
+            found.setdefault(key, []).append(tick)
+        return {key: [self._claimed(tick) for tick in ticks] for key, ticks in found.items()}
+
+    def _claimed(self, tick: TickRecord) -> TickRecord:
+        return claimed(tick, token=uuid4().hex, server=self.name, now=self._now())
+
+    def _start(self, key: ScheduleKey, tick: TickRecord) -> None:
+        late = max(0.0, (self._now() - tick.due_at).total_seconds())
+        try:
+            child = self.starter.start(key, tick)
+        except OSError as error:  # no process is left, or no memory
+            self.log.write(
+                "run_not_started", level="error", pipeline=key.pipeline, message=str(error)
+            )
+            again = self._now() + timedelta(seconds=_PAUSE)
+            self._rewrite_ticks({key: {tick.token}}, lambda tick, _: given_back(tick, due_at=again))
+            return
+        self.children[child.token] = child
+        self.observer.started(key, late)
+        self.log.write(
+            "run_process_started",
+            pipeline=key.pipeline,
+            run_id=tick.run_id or None,
+            scheduled_for=tick.scheduled_for.isoformat(),
+            late_seconds=round(late, 3),
+            pid=child.process.pid,
+        )
+
+    def _tell(self, one: Decided) -> None:
+        key = one.timed.key
+        for tick in one.decision.ticks:
+            at = tick.scheduled_for.isoformat()
+            if tick.state is TickState.SKIPPED and tick.reason is not None:
+                self.observer.skipped(key, tick.reason)
+                self.log.write(
+                    "tick_skipped", pipeline=key.pipeline, scheduled_for=at, reason=tick.reason
+                )
+        for run_id in set(one.decision.cancel) - self._cancelled:
+            self._cancelled.add(run_id)
+            self._cancel(key, run_id)
+
+    def _cancel(self, key: ScheduleKey, run_id: str) -> None:
+        from dbtorch.service.run.cancel import cancel
+
+        reason = "its pipeline's next run is due (overlap: cancel_running)"
+        try:
+            cancel(self.store, run_id, reason=reason, wait=False)
+        except DbtorchError as error:  # it has just ended
+            self.log.write(
+                "run_not_cancelled", pipeline=key.pipeline, run_id=run_id, message=str(error)
+            )
+
+    def _rest(self, view: LedgerView) -> float:
+        following = self._next(view)
+        if following is None:
+            return self._patience
+        return max(0.0, min((following - self._now()).total_seconds(), self._patience))
+
+    def _next(self, view: LedgerView) -> datetime | None:
+        sound = {key: one for key, one in self.timetable.items() if key not in self._broken}
+        return next_tick(sound, view)
+
+    # ---------------------------------------------------------------- what is left
+
+    def _rewrite(self, children: Iterable[Child], change: Change) -> None:
+        tokens: dict[ScheduleKey, set[str]] = {}
+        for child in children:
+            tokens.setdefault(child.key, set()).add(child.token)
+        self._rewrite_ticks(tokens, change)
+
+    def _rewrite_ticks(self, tokens: Mapping[ScheduleKey, set[str]], change: Change) -> None:
+        """Change ticks that are still claimed with these tokens, whoever writes meanwhile."""
+        while tokens:
+            view = self._look()
+            changes = []
+            for key, mine in tokens.items():
+                record = view.schedules.get(key)
+                ticks = record.ticks if record is not None else ()
+                changed = [change(tick, view.now) for tick in ticks if tick.token in mine]
+                if record is not None and record.watermark is not None and any(changed):
+                    changes.append(
+                        ScheduleChange(
+                            key=key,
+                            version=record.version,
+                            watermark=record.watermark,
+                            ticks=tuple(tick for tick in changed if tick is not None),
+                        )
+                    )
+            done = self.store.decide(changes) if changes else frozenset()
+            tokens = {
+                change.key: tokens[change.key] for change in changes if change.key not in done
+            }
+
+
+def _change(one: Decided, claims: Sequence[TickRecord]) -> ScheduleChange:
+    ticks = {tick.scheduled_for: tick for tick in (*one.decision.ticks, *claims)}
+    return ScheduleChange(
+        key=one.timed.key,
+        version=one.record.version,
+        watermark=one.decision.watermark,
+        ticks=tuple(ticks.values()),
+    )
+
+
+def _unbegun(tick: TickRecord, child: Child, now: datetime) -> TickRecord | None:
+    """What becomes of a tick whose child has ended without having begun; None: it had begun.
+
+    What may pass is tried again. Of one that had begun the next turn sees whether it goes on.
+    """
+    code = child.process.returncode
+    if tick.state is not TickState.QUEUED:
+        return None
+    passes = code < 0 or code > 128 or code == 1  # a signal, or what dbtorch calls transient
+    if passes and tick.claims < _LAUNCHES:
+        return given_back(tick, due_at=now + timedelta(seconds=_PAUSE * tick.claims))
+    said = f"exit code {code}" + (f": {child.last_words}" if child.last_words else "")
+    return ended(tick, now, "" if code == 0 else f"the run could not begin ({said})")
+
+
+def _own_lease(store: Store, lifetime: timedelta) -> Lease:
+    """The store says when it begins."""
+    me, now = uuid4().hex[:12], datetime.now(UTC)
+    return Lease(
+        name=f"serve/{store.identity.project_id}/{me}",
+        run_id=f"serve-{me}",
+        host=this_host(),
+        pid=os.getpid(),
+        process=this_process(),
+        acquired_at=now,
+        expires_at=now + lifetime,
+    )

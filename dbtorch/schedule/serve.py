@@ -1,0 +1,247 @@
+"""`dbtorch serve`: the scheduler with its signals, its configuration, and its HTTP side."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any, TextIO
+
+from dbtorch.adapters.config.loading import NAMES
+from dbtorch.core.errors import DbtorchError, StoreError, UsageError
+from dbtorch.ports import Store
+from dbtorch.schedule.children import DBTORCH, Child, Starter
+from dbtorch.schedule.log import Log
+from dbtorch.schedule.scheduler import Scheduler
+from dbtorch.schedule.state import ServeState
+from dbtorch.service.history.store import history_of
+from dbtorch.service.project.options import RunOptions
+from dbtorch.service.project.project import Project, open_project
+from dbtorch.service.run.lease import lease_lifetime
+from dbtorch.service.schedule.timetable import timetable
+
+#: Seconds between two looks at what others may have changed: pauses, ticks, dbtorch.yml.
+_LOOK_EVERY = 1.0
+
+#: Seconds after which a database that does not answer is asked again.
+_ASK_AGAIN = 5.0
+
+#: Seconds between the grace of runs and the end of what does not listen: what a run that gets
+#: SIGTERM takes at most, and a little for the rest.
+_AFTER_GRACE = 7.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeOptions:
+    """What the command line says."""
+
+    project_dir: str | None = None
+    database_url: str | None = None
+    host: str = "127.0.0.1"
+    port: int | None = 8484  # None: no HTTP; 0: any that is free
+    hosts: tuple[str, ...] = ()  # further names that it may be called by
+    max_runs: int = 16
+    grace: float | None = None  # seconds
+    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
+    program: tuple[str, ...] = DBTORCH
+
+
+def serve(options: ServeOptions, stream: TextIO | None = None) -> int:
+    """Run due pipelines until a signal says to end. Answers the exit code.
+
+    Raises `DbtorchError` where it cannot begin.
+    """
+    log = Log(stream or sys.stdout)
+    project = open_project(options.project_dir, options.environ)
+    run_options = RunOptions(
+        project_dir=str(project.dir), database_url=options.database_url, environ=options.environ
+    )
+    with ExitStack() as stack:
+        store = stack.enter_context(closing(history_of(project, run_options, create=True)))
+        served = _Served(options, project, store, log)
+        stack.enter_context(served.listening())
+        return served.go()
+
+
+class _Served:
+    """A scheduler, and what it hears of."""
+
+    def __init__(self, options: ServeOptions, project: Project, store: Store, log: Log) -> None:
+        self._options = options
+        self._project = project
+        self._store = store
+        self._log = log
+        self._events: queue.SimpleQueue[Child | int] = queue.SimpleQueue()
+        self._read = _stamp(project.dir)
+        self._looked = 0.0
+        self._grace = project.config.grace if options.grace is None else options.grace
+        self.state = ServeState()
+        environ = dict(options.environ)
+        if options.database_url:
+            environ["DBTORCH_DATABASE_URL"] = options.database_url
+        self._scheduler = Scheduler(
+            store=store,
+            starter=Starter(
+                program=options.program,
+                project_dir=project.dir,
+                environ=environ,
+                grace=options.grace,
+                log=log,
+                on_line=lambda child, said: self.state.heard(child.key, said),
+                on_end=self._events.put,
+            ),
+            log=log,
+            observer=self.state,
+            max_runs=options.max_runs,
+            lifetime=lease_lifetime(options.environ),
+        )
+        self._scheduler.use(timetable(project.config, store.identity))
+
+    def listening(self) -> ExitStack:
+        """Hear signals, and answer HTTP, while the answer is open. Raises `UsageError`."""
+        stack = ExitStack()
+        if self._options.port is not None:
+            stack.enter_context(self._answering(self._options.host, self._options.port))
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            before = signal.signal(number, self._on_signal)
+            stack.callback(signal.signal, number, before)
+        return stack
+
+    @contextmanager
+    def _answering(self, host: str, port: int) -> Iterator[None]:
+        from dbtorch.schedule.http import answering, application, hosts_of
+        from dbtorch.schedule.metrics import Metrics
+
+        metrics = Metrics(self.state, self._store.apart())
+        app = application(self.state, metrics, hosts_of(host, self._options.hosts))
+        with answering(app, host, port) as bound:
+            self._log.write("http_answers", host=host, port=bound)
+            yield
+
+    def go(self) -> int:
+        """Turn until a signal says to end."""
+        self._log.write(
+            "serve_started",
+            pid=os.getpid(),
+            project=self._project.name,
+            pipelines=len(self._scheduler.timetable),
+        )
+        received: int | None = None
+        while received is None:
+            received = self._wait(self._turn())
+        self._log.write("serve_ending", signal=signal.Signals(received).name)
+        self._end()
+        self._log.write("serve_ended")
+        return 0
+
+    def _turn(self) -> float:
+        self._reload_if_changed()
+        try:
+            rest = self._scheduler.turn()
+        except StoreError as error:
+            self.state.failed(str(error))
+            self._log.write("store_failed", level="error", message=str(error))
+            return _ASK_AGAIN
+        return min(rest, _LOOK_EVERY)
+
+    def _wait(self, seconds: float) -> int | None:
+        """Hear of what has happened, for so long at most; answers a signal that ends all."""
+        until = time.monotonic() + seconds
+        while True:
+            try:
+                event = self._events.get(timeout=max(0.0, until - time.monotonic()))
+            except queue.Empty:
+                return None
+            if isinstance(event, Child):
+                self._ended(event)
+            elif event == signal.SIGHUP:
+                self._reload()
+            else:
+                return event
+            until = time.monotonic()  # and whatever else has happened by now
+
+    def _ended(self, child: Child) -> None:
+        try:
+            self._scheduler.ended(child)
+        except StoreError as error:  # its tick is found again when its lease is over
+            self._log.write("store_failed", level="error", message=str(error))
+
+    # ---------------------------------------------------------------- dbtorch.yml
+
+    def _reload_if_changed(self) -> None:
+        now = time.monotonic()
+        if now - self._looked < _LOOK_EVERY:
+            return
+        self._looked = now
+        if _stamp(self._project.dir) != self._read:
+            self._reload()
+
+    def _reload(self) -> None:
+        """Read dbtorch.yml again; what is due waits while it is broken, as no run could read it."""
+        self._read = _stamp(self._project.dir)
+        try:
+            project = open_project(str(self._project.dir), self._options.environ)
+            found = timetable(project.config, self._store.identity)
+            if self._scheduler.timetable and not self._read:  # a mount that failed, an editor
+                raise UsageError("dbtorch.yml is gone; put it back")
+        except DbtorchError as error:
+            what = f"the schedules stay as they were, and what is due waits: {error}"
+            self._scheduler.held = True
+            self.state.reloaded(ok=False)
+            self._log.write("reload_failed", level="error", message=what)
+            return
+        self._project = project
+        self._scheduler.use(found)
+        self.state.reloaded(ok=True)
+        self._log.write("reloaded", pipelines=len(found))
+
+    # ---------------------------------------------------------------- the end
+
+    def _on_signal(self, number: int, _: FrameType | None) -> None:
+        self._events.put(number)
+
+    def _end(self) -> None:
+        """Start nothing more, let what runs end within its grace, and leave it to others."""
+        try:
+            self._scheduler.give_back()
+        except StoreError as error:
+            self._log.write("store_failed", level="error", message=str(error))
+        for child in list(self._scheduler.children.values()):
+            child.ask_to_end()
+        self._await_children(self._grace + _AFTER_GRACE)
+        for child in list(self._scheduler.children.values()):
+            child.kill()
+        self._await_children(_AFTER_GRACE)
+        try:
+            self._scheduler.leave()
+        except StoreError as error:
+            self._log.write("store_failed", level="error", message=str(error))
+
+    def _await_children(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while self._scheduler.children and time.monotonic() < until:
+            try:
+                event = self._events.get(timeout=max(0.0, until - time.monotonic()))
+            except queue.Empty:
+                return
+            if isinstance(event, Child):
+                self._ended(event)
+
+
+def _stamp(folder: Path) -> list[Any]:
+    """What says whether dbtorch.yml is another one."""
+    found: list[Any] = []
+    for name in NAMES:
+        try:
+            stat = (folder / name).stat()
+        except OSError:
+            continue
+        found.append((name, stat.st_mtime_ns, stat.st_size, stat.st_ino))
+    return found

@@ -1,0 +1,117 @@
+"""What would run: a dbt session that touches nothing, and the plan of what it selects."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from dbtorch.adapters.clock import SystemClock
+from dbtorch.adapters.run_files import RunFiles
+from dbtorch.app.inbox import Inbox
+from dbtorch.app.planning import texts_to_resolve
+from dbtorch.core.errors import ConfigError, PlanError, StoreError
+from dbtorch.ports import Engine, Selected, Store
+from dbtorch.service.history.store import history_of
+from dbtorch.service.planning.planned import OpenedPlan
+from dbtorch.service.project.options import RunOptions, pipeline_of
+from dbtorch.service.project.project import Project, open_project
+from dbtorch.service.run.context import RunContext
+from dbtorch.service.run.pipeline_args import pipeline_args
+from dbtorch.service.tell import Tell, nobody
+from dbtorch.service.wiring.engines import Engines
+
+
+@contextmanager
+def open_session(
+    options: RunOptions, args: tuple[str, ...] | None = None, *, warn: Tell = nobody
+) -> Iterator[tuple[Project, Engine, Selected]]:
+    """A session that touches nothing yet, with what dbt selects.
+
+    ``args`` are options for dbt, by default those of a run. ``warn`` is told what nobody has to
+    mend now. Raises `UsageError`, `ConfigError`, `EngineError`.
+    """
+    project = open_project(options.project_dir, options.environ)
+    pipeline = pipeline_of(project.config, options)
+    run_context = RunContext.of(pipeline, None, SystemClock().now(), run_id="plan")
+    options = replace(options, pipeline_args=pipeline_args(pipeline, options, run_context))
+    with ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dbtorch-")))
+        files = RunFiles(scratch, run_context.run_id)
+        args = options.dbt_args_for(project.config) if args is None else args
+        engine = Engines(
+            project=project,
+            args=args,
+            files=files,
+            run_context=run_context,
+            cwd=options.cwd,
+            environ=options.environ,
+        ).chosen(Inbox().put)
+        stack.callback(engine.close)
+        selected = engine.open(texts_to_resolve(project.config))
+        for warning in (*engine.warnings, *(f"dbt: {found}" for found in selected.warnings)):
+            warn(warning)
+        yield project, engine, selected
+
+
+@contextmanager
+def open_plan(
+    options: RunOptions, *, warn: Tell = nobody, note: Tell = nobody
+) -> Iterator[OpenedPlan]:
+    """The plan of what a run with these options would do; ``note`` is told what is left out.
+
+    Raises `PlanError` as well as what `open_session` raises.
+    """
+    with open_session(options, warn=warn) as (project, _, selected):
+        store = known_history(project, options)
+        try:
+            opening = OpenedPlan.of(project, selected, options, store)
+            if opening.held_back:
+                note(opening.held_back)
+            yield opening
+        finally:
+            if store is not None:
+                store.close()
+
+
+def known_history(project: Project, options: RunOptions) -> Store | None:
+    """The history, for estimates; a project without one is planned all the same."""
+    try:
+        return history_of(project, options, options.dbt_args_for(project.config))
+    except StoreError:
+        return None
+
+
+@contextmanager
+def open_valid(
+    options: RunOptions, *, warn: Tell = nobody, note: Tell = nobody
+) -> Iterator[OpenedPlan]:
+    """The plan of a project in which all fits together.
+
+    Raises `ConfigError` with everything that does not: functions, files and names that steps
+    mention and nobody has, wrong settings, and how steps, gates and checks name things.
+    """
+    from dbtorch.adapters.steps.promises import broken_promises
+
+    project = open_project(options.project_dir)
+    wrong = broken_promises(project.config, python=project.python, project_dir=project.dir)
+    with ExitStack() as stack:
+        try:
+            opening = stack.enter_context(open_plan(options, warn=warn, note=note))
+        except (ConfigError, PlanError) as error:
+            raise ConfigError([*wrong, *error.problems]) from error
+        if wrong:
+            raise ConfigError(wrong)
+        yield opening
+
+
+def notifiers_off(project: Project) -> dict[str, str]:
+    """Notifiers that could tell nobody, and why."""
+    spec = project.config.alerts
+    if spec is None or not spec.notifiers:
+        return {}
+    from dbtorch.service.alerts.notifiers import build_notifiers
+
+    return dict(build_notifiers(spec).off)

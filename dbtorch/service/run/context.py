@@ -1,0 +1,110 @@
+"""What a run is about in time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from dbtorch.adapters.template import run_values
+from dbtorch.core.config import PipelineSpec
+from dbtorch.core.errors import UsageError
+from dbtorch.core.history.records import RunRecord
+from dbtorch.core.model.interval import Interval, NoInterval, covered_until, until_now
+from dbtorch.ports import Store
+
+#: Among the options of a run: nothing of it was ever executed, and its target is what files said.
+NOT_BEGUN = "not_begun"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunContext:
+    """What a run is about in time: its id, its pipeline and the interval it stands for."""
+
+    run_id: str
+    pipeline: str
+    interval: Interval
+    now: datetime  # when the run began, in its very first execution
+    goes_on: bool = False  # the interval begins where that of the last successful run ends
+    previous_success_end: datetime | None = None
+    planned_at: datetime | None = None  # when a schedule wanted it to start; None by hand
+    outputs: dict[str, Any] = field(default_factory=dict)  # of steps, by name
+    run: dict[str, Any] = field(default_factory=dict)  # `run` in templates, the same for everybody
+
+    def __post_init__(self) -> None:
+        self.run.clear()
+        self.run.update(
+            run_values(
+                id=self.run_id,
+                pipeline=self.pipeline,
+                logical_date=self.interval.logical_date,
+                data_interval_start=self.interval.start,
+                data_interval_end=self.interval.end,
+                previous_success_end=self.previous_success_end,
+            )
+        )
+
+    @classmethod
+    def of(
+        cls, pipeline: PipelineSpec, logical_date: datetime | None, now: datetime, *, run_id: str
+    ) -> RunContext:
+        """What a run of a pipeline stands for that begins now. Raises `UsageError`."""
+        try:
+            if pipeline.schedule is not None:
+                from dbtorch.adapters.cron import interval
+
+                stands_for = interval(pipeline.schedule, logical_date, now)
+            else:
+                stands_for = until_now(logical_date, now)
+        except NoInterval as error:
+            raise UsageError(f"{error}; give another --logical-date") from error
+        return cls(
+            run_id=run_id,
+            pipeline=pipeline.name,
+            interval=stands_for,
+            now=now,
+            goes_on=pipeline.schedule is None and logical_date is None,
+        )
+
+    @classmethod
+    def recorded(cls, record: RunRecord, outputs: dict[str, Any]) -> RunContext:
+        """What a run stands for that goes on: the same as before."""
+        return cls(
+            run_id=record.run_id,
+            pipeline=record.pipeline,
+            interval=Interval(record.data_interval_start, record.data_interval_end),
+            now=record.started_at,
+            goes_on=bool(record.options.get("up_to_now")),
+            previous_success_end=previous_success_end(record),
+            outputs=outputs,
+        )
+
+    def settled(self, store: Store, target: str) -> RunContext:
+        """The same with what earlier runs on this target have done. Raises `UsageError`."""
+        if self.goes_on:
+            done = store.successful_intervals(target, self.pipeline)
+            last = max((interval.end for interval in done), default=None)
+            try:
+                stands_for = until_now(covered_until(done), self.now)
+            except NoInterval as error:
+                raise UsageError(
+                    f"{error}, up to where successful runs on target {target} have been; "
+                    "say with --logical-date where it begins"
+                ) from error
+            return replace(self, interval=stands_for, previous_success_end=last)
+        last = store.last_success_end(target, self.pipeline, before=self.interval.end)
+        return replace(self, previous_success_end=last)
+
+    def record(self) -> dict[str, Any]:
+        """What the history keeps of it among a run's options."""
+        end = self.previous_success_end
+        return {
+            "previous_success_end": end.isoformat() if end is not None else None,
+            "up_to_now": self.goes_on,
+        }
+
+
+def previous_success_end(record: RunRecord) -> datetime | None:
+    """Where the interval of the last successful run before this one ends."""
+    kept = record.options.get("previous_success_end")
+    return datetime.fromisoformat(kept) if kept else None

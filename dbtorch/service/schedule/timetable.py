@@ -1,0 +1,164 @@
+"""The pipelines of a project that have a schedule, and what is due of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from dbtorch.adapters.cron import NoTick, Ticks
+from dbtorch.core.config import Config, PipelineSpec, Schedule
+from dbtorch.core.model.identity import Identity
+from dbtorch.core.model.interval import Interval
+from dbtorch.core.schedule.decide import Decision, decide
+from dbtorch.core.schedule.jitter import delay
+from dbtorch.core.schedule.ledger import LedgerView, ScheduleKey, ScheduleRecord
+from dbtorch.core.schedule.rules import Catchup, DueTick, Rules
+
+#: Ticks that are looked at after an outage, the newest; those before them leave no row.
+MOST_MISSED = 1000
+
+#: Later than any tick.
+NEVER = datetime.max.replace(tzinfo=UTC)
+
+_LEAST = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """What a pipeline's turn came to."""
+
+    timed: TimedPipeline
+    record: ScheduleRecord  # that was looked at
+    decision: Decision
+    first: bool  # whether nobody has ever looked at this pipeline before
+
+    @property
+    def changes(self) -> bool:
+        """Whether there is anything to write, apart from what is claimed."""
+        return bool(self.decision.ticks) or self.decision.watermark != self.record.watermark
+
+
+@dataclass(slots=True, kw_only=True)
+class TimedPipeline:
+    """A pipeline with a schedule, where its target builds."""
+
+    pipeline: PipelineSpec
+    key: ScheduleKey
+    lease: str  # what a run of it holds
+    rules: Rules
+    ticks: Ticks
+    schedule: Schedule
+    _next: tuple[datetime, datetime] | None = field(default=None, init=False)
+    _last: datetime | None = field(default=None, init=False)  # tick that was found
+
+    def next_after(self, at: datetime) -> datetime:
+        """The first tick after a moment; `NEVER` where there is none."""
+        if self._next is None or self._next[0] != at:
+            try:
+                self._next = (at, self.ticks.after(at))
+            except NoTick:
+                self._next = (at, NEVER)
+        return self._next[1]
+
+    def turn(self, view: LedgerView) -> Decided | None:
+        """What is to be done now; None where nothing is."""
+        record = view.schedules.get(self.key, ScheduleRecord(key=self.key))
+        watermark = record.watermark or self._beginning(view.now)
+        if record.watermark and not record.ticks and self.next_after(watermark) > view.now:
+            return None
+        due = self._due(watermark, view.now)
+        decision = decide(
+            self.rules,
+            record,
+            due,
+            view,
+            watermark=due[-1].scheduled_for if due else watermark,
+            lease=self.lease,
+            blackout=self.ticks.blacked_out(view.now),
+        )
+        return Decided(timed=self, record=record, decision=decision, first=record.watermark is None)
+
+    def _beginning(self, now: datetime) -> datetime:
+        """From when on ticks count of a pipeline that nobody has looked at: it has missed none."""
+        start = self.schedule.start_date
+        if start is not None and self.schedule.catchup is Catchup.ALL:
+            return min(now, start)
+        return now
+
+    def _due(self, watermark: datetime, now: datetime) -> list[DueTick]:
+        """Ticks after the watermark, the oldest first; of too many the newest."""
+        found: list[datetime] = []
+        at = watermark
+        while len(found) <= MOST_MISSED and (at := self.next_after(at)) <= now:
+            found.append(at)
+        if len(found) > MOST_MISSED:
+            found = sorted(self._newest(now))
+        if not found:
+            return []
+        last, self._last = self._last, found[-1]
+        before = [watermark if last == watermark else self._before(found[0]), *found]
+        return [self._tick(*one) for one in zip(before, found, strict=False)]
+
+    def _newest(self, now: datetime) -> Iterator[datetime]:
+        at = self.ticks.at_or_before(now)
+        for _ in range(MOST_MISSED):
+            yield at
+            at = self._before(at)
+
+    def _before(self, at: datetime) -> datetime:
+        return self.ticks.at_or_before(at - _LEAST)
+
+    def _tick(self, before: datetime, at: datetime) -> DueTick:
+        late = delay(self.pipeline.name, at, self.schedule.jitter)
+        return DueTick(scheduled_for=at, interval=Interval(before, at), due_at=at + late)
+
+
+def timetable(config: Config, identity: Identity) -> dict[ScheduleKey, TimedPipeline]:
+    """Every pipeline that has a schedule."""
+    found = (
+        _timed(pipeline, pipeline.schedule, identity)
+        for pipeline in config.pipelines.values()
+        if pipeline.schedule is not None
+    )
+    return {timed.key: timed for timed in found}
+
+
+def key_of(pipeline: PipelineSpec, identity: Identity) -> ScheduleKey:
+    """What a pipeline is called in the ledger."""
+    return ScheduleKey(pipeline.name, identity.place(pipeline.target or identity.target))
+
+
+def next_tick(timed: Mapping[ScheduleKey, TimedPipeline], view: LedgerView) -> datetime | None:
+    """When something is due next by the clock of the database; None when nothing ever is."""
+    found = []
+    for key, one in timed.items():
+        record = view.schedules.get(key)
+        if record is not None and record.watermark is not None:
+            found.append(one.next_after(record.watermark))
+            found += [tick.due_at for tick in record.ticks if tick.due_at > view.now]
+    return min((at for at in found if at != NEVER), default=None)
+
+
+def _timed(pipeline: PipelineSpec, schedule: Schedule, identity: Identity) -> TimedPipeline:
+    key = key_of(pipeline, identity)
+    return TimedPipeline(
+        pipeline=pipeline,
+        key=key,
+        lease=identity.lease(pipeline.name, key.place),
+        rules=_rules(schedule),
+        ticks=Ticks(schedule),
+        schedule=schedule,
+    )
+
+
+def _rules(schedule: Schedule) -> Rules:
+    window = schedule.catchup_window
+    return Rules(
+        catchup=schedule.catchup,
+        catchup_window=timedelta(seconds=window) if window is not None else None,
+        max_catchup=schedule.max_catchup,
+        overlap=schedule.overlap,
+        max_active_runs=schedule.max_active_runs,
+        paused=schedule.paused,
+    )

@@ -1,0 +1,62 @@
+"""The `sql:` steps of a project, which an engine executes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from dbtorch.adapters.dbt.sql_step_kind import SqlStep
+from dbtorch.adapters.template import render
+from dbtorch.core.config import StepSpec
+from dbtorch.service.project.project import Project
+from dbtorch.service.run.context import RunContext
+
+
+def sql_steps(
+    project: Project, run_context: RunContext, environ: Mapping[str, str]
+) -> dict[str, SqlStep]:
+    """Every SQL step by its node's id. Raises `UsageError` for one that cannot be read."""
+    return {
+        spec.id: SqlStep(
+            text=_sql_text(spec, project.dir), skip=partial(_skip, spec, run_context, environ)
+        )
+        for spec in project.config.steps.values()
+        if spec.on_engine
+    }
+
+
+def _sql_text(spec: StepSpec, project_dir: Path) -> str:
+    """The SQL of a step: written in place, or in a file of the project."""
+    from dbtorch.core.errors import UsageError
+
+    text = spec.action
+    if not isinstance(text, str):
+        raise UsageError(f"{spec.origin}: sql of step {spec.name} must be text")
+    if not text.strip().endswith(".sql") or len(text.split()) > 1:
+        return text
+    try:
+        return (project_dir / text.strip()).read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"{spec.origin}: step {spec.name} cannot read {text.strip()}: {error.strerror}"
+        ) from error
+
+
+def _skip(
+    spec: StepSpec, run_context: RunContext, environ: Mapping[str, str], known: Mapping[str, Any]
+) -> str:
+    """Why a sql step is left out: its ``when`` comes to nothing."""
+    if spec.when is None:
+        return ""
+    value = render(
+        spec.when,
+        env=environ,
+        vars=known["vars"],
+        run=run_context.run,
+        outputs=run_context.outputs,
+        extra={"target": known["target"]},
+    )
+    nothing = str(value).strip().lower() in ("", "false", "none", "0")
+    return f"when: {spec.when} comes to nothing" if nothing else ""

@@ -1,0 +1,69 @@
+"""The place that builds the runner of steps; `engines.py` builds engines."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from functools import partial
+
+from dbtorch.adapters.run_files import RunFiles
+from dbtorch.core.config import GRACE
+from dbtorch.core.failures.scrub import Scrubber
+from dbtorch.core.model.events import Attempt, Batch
+from dbtorch.ports import Emit, StepContext, Steps
+from dbtorch.service.project.project import Project
+from dbtorch.service.run.context import RunContext
+
+
+def build_steps(
+    project: Project,
+    context: StepContext,
+    files: RunFiles,
+    run_context: RunContext,
+    emit: Emit,
+    *,
+    environ: Mapping[str, str] = os.environ,
+    grace: float = GRACE,
+    hide: Scrubber | None = None,
+) -> Steps:
+    """The runner of all steps that are no SQL; ``hide`` knows the secrets of the run."""
+    work_dir = files.root / "steps"
+    shutil.rmtree(work_dir, ignore_errors=True)  # an earlier supervisor and its guard were killed
+    work_dir /= os.urandom(4).hex()  # if that guard is still at work, it removes its own
+    if not project.config.steps:
+        return _NoSteps()
+    from dbtorch.adapters.steps.runner import StepRunner
+    from dbtorch.service.run.private_context import keep_output
+
+    runner = StepRunner(
+        emit,
+        project.config.steps,
+        context,
+        log_path=files.log,
+        work_dir=work_dir,
+        python=project.python,
+        failure_classes=project.config.failure_classes,
+        environ=environ,
+        grace=grace,
+        hide=hide,
+        keep=partial(keep_output, files),
+    )
+    runner.outputs = run_context.outputs  # one mapping, so that sql steps see the others' outputs
+    return runner
+
+
+class _NoSteps:
+    """Implements `Steps` for a project without any."""
+
+    def start(self, batch: Batch) -> None:
+        raise AssertionError(f"{batch.attempts[0].node_id} is no step of this project")
+
+    def cancel(self, attempt: Attempt) -> None:
+        """Nothing runs."""
+
+    def kill(self) -> None:
+        """Nothing runs."""
+
+    def close(self) -> None:
+        """Nothing is open."""

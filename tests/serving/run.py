@@ -1,0 +1,76 @@
+"""What `dbtorch run` and `retry` do for a tick, without a dbt: lease, begin, a while, end."""
+
+import json
+import os
+import sys
+import time
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+from dbtorch.adapters.processes.liveness import this_host, this_process
+from dbtorch.adapters.run_files import new_run_id
+from dbtorch.adapters.store import open_store
+from dbtorch.core.history.records import Lease, RunRecord
+from dbtorch.core.model.state import RunState
+from dbtorch.ports import LeaseHeld, TickLost
+from dbtorch.service.project.project import open_project
+from dbtorch.service.project.store_scope import identity_of
+
+#: Seconds that a run takes.
+TAKES = float(os.environ.get("TAKES", "0.2"))
+
+
+def main():
+    words = sys.argv[1:]
+    options = dict(pairwise(words))
+    project = open_project(options["--project-dir"])
+    url = os.environ["DBTORCH_DATABASE_URL"]
+    with closing(open_store(url, project.dir, identity=identity_of(project, url))) as store:
+        earlier = store.run(words[1]) if words[0] == "retry" else None
+        now = datetime.now(UTC)
+        record = earlier or RunRecord(
+            run_id=new_run_id(),
+            pipeline=options["--pipeline"],
+            project="shop",
+            target="dev",
+            logical_date=datetime.fromisoformat(options["--logical-date"]),
+            data_interval_start=datetime.fromisoformat(options["--logical-date"]),
+            data_interval_end=now,
+            state=RunState.RUNNING,
+            started_at=now,
+        )
+        lease = take(store, record)
+        try:
+            store.begin(record, [], lease=lease, tick=os.environ["DBTORCH_TICK"])
+            print(json.dumps({"event": "run_started", "run_id": record.run_id}), flush=True)
+            time.sleep(TAKES)
+            store.end(record.run_id, RunState.SUCCESS, datetime.now(UTC), lease=lease)
+        except TickLost as error:
+            sys.exit(f"Error: {error}")
+        finally:
+            store.release(lease)
+    done = {"event": "run_finished", "run_id": record.run_id, "state": "success"}
+    print(json.dumps(done), flush=True)
+
+
+def take(store, record):
+    now = datetime.now(UTC)
+    lease = Lease(
+        name=store.identity.lease(record.pipeline, store.identity.place("dev")),
+        run_id=record.run_id,
+        host=this_host(),
+        pid=os.getpid(),
+        process=this_process(),
+        acquired_at=now,
+        expires_at=now + timedelta(seconds=60),
+    )
+    while True:
+        try:
+            return store.acquire(lease)[0]
+        except LeaseHeld:
+            time.sleep(0.05)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""What deploy/ has, read by the tools that its systems are checked with."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from dbtorch.cli import errors
+from dbtorch.cli.main import cli
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
+BIN = Path(sys.executable).parent
+
+
+def ok(*words: str | Path) -> None:
+    done = subprocess.run(words, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def documents(name: str) -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all((DEPLOY / name).read_text()))
+
+
+@pytest.mark.parametrize("name", ["Dockerfile", "project.Dockerfile"])
+def test_hadolint_has_nothing_to_say(name):
+    ok(BIN / "hadolint", DEPLOY / name)
+
+
+@pytest.mark.parametrize(
+    "path", sorted(DEPLOY.glob("kubernetes/*.yaml")), ids=lambda path: path.name
+)
+def test_kubernetes_knows_every_field(path):
+    ok(BIN / "kubernetes-validate", "--strict", path)
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze here")
+def test_systemd_reads_the_units(tmp_path):
+    for unit in DEPLOY.glob("systemd/*"):
+        text = unit.read_text().replace("/opt/dbtorch/bin/dbtorch", "/bin/true")
+        (tmp_path / unit.name).write_text(text)
+    ok("systemd-analyze", "verify", *sorted(tmp_path.iterdir()))
+
+
+def test_another_pod_is_tried_only_where_it_may_help():
+    (job,) = documents("kubernetes/cronjob.yaml")
+    rules = job["spec"]["jobTemplate"]["spec"]["podFailurePolicy"]["rules"]
+    codes = {rule["action"]: rule["onExitCodes"] for rule in rules if "onExitCodes" in rule}
+    final = [errors.NODE_FAILED, errors.USAGE, errors.GATED]
+    assert codes["FailJob"]["values"] == final
+    assert codes["Count"] == {
+        "containerName": "dbtorch",
+        "operator": "NotIn",
+        "values": [errors.OK, *final],
+    }
+    assert {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]} in rules
+
+
+def test_commands_of_containers_are_ours():
+    """Each argument list is one that the command line takes."""
+    (job,) = documents("kubernetes/cronjob.yaml")
+    server, _ = documents("kubernetes/serve.yaml")
+    pods = (job["spec"]["jobTemplate"]["spec"]["template"], server["spec"]["template"])
+    commands = [pod["spec"]["containers"][0]["args"] for pod in pods]
+    commands.append(documents("docker-compose.yml")[0]["services"]["serve"]["command"])
+    for words in commands:
+        shown = CliRunner().invoke(cli, [words[0], "--help"]).output
+        assert [word for word in words if word.startswith("--") and word not in shown] == []
+
+
+def test_a_probe_calls_serve_by_a_name_that_it_knows():
+    """kubelet asks by the pod's address, which `serve` does not know."""
+    server, _ = documents("kubernetes/serve.yaml")
+    (container,) = server["spec"]["template"]["spec"]["containers"]
+    for probe in ("livenessProbe", "readinessProbe"):
+        asked = container[probe]["httpGet"]
+        assert asked["httpHeaders"] == [{"name": "Host", "value": "localhost"}]
+        assert asked["path"] in ("/healthz", "/readyz")

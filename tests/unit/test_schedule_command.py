@@ -1,0 +1,174 @@
+"""`dbtorch schedule`: what is to come, and what has become of what was."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from click.testing import CliRunner
+
+from dbtorch import Project
+from dbtorch.adapters.store import open_store
+from dbtorch.cli.main import cli
+from dbtorch.core.model.interval import Interval
+from dbtorch.core.schedule.ledger import (
+    ScheduleChange,
+    ScheduleKey,
+    SkipReason,
+    TickRecord,
+    TickState,
+)
+
+YML = """
+pipelines:
+  daily:
+    schedule: {cron: "30 2 * * *", timezone: Europe/Berlin}
+  often:
+    schedule: {every: 90m, jitter: 5m, start_date: 2026-03-28, end_date: 2026-03-29, paused: true}
+  by_hand: {select: tag:daily}
+"""
+
+
+@pytest.fixture
+def shop(tmp_path):
+    (tmp_path / "dbt_project.yml").write_text("name: shop\nprofile: shop\n")
+    (tmp_path / "dbtorch.yml").write_text(YML)
+    return tmp_path
+
+
+def schedule(shop, *words):
+    done = CliRunner().invoke(cli, ["schedule", "--project-dir", str(shop), *words])
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        return str(done.exception)
+    return done.output
+
+
+def test_the_gap_of_spring_in_words_and_offsets(shop):
+    """02:30 does not exist on the 29th: that run is at the first instant after the gap."""
+    said = schedule(shop, "daily", "--from", "2026-03-28", "--count", "3")
+    assert [line.split()[1:5] for line in said.splitlines()[1:]] == [
+        ["Sat", "2026-03-28", "02:30:00", "CET"],
+        ["Sun", "2026-03-29", "03:00:00", "CEST"],
+        ["Mon", "2026-03-30", "02:30:00", "CEST"],
+    ]
+    words = ("daily", "--from", "2026-03-28T12:00", "--count", "2", "--format", "json")
+    assert json.loads(schedule(shop, *words)) == [
+        {
+            "pipeline": "daily",
+            "timezone": "Europe/Berlin",
+            "next": [
+                {
+                    "run_at": "2026-03-29T03:00:00+02:00",
+                    "data_interval_start": "2026-03-28T02:30:00+01:00",
+                    "data_interval_end": "2026-03-29T03:00:00+02:00",
+                },
+                {
+                    "run_at": "2026-03-30T02:30:00+02:00",
+                    "data_interval_start": "2026-03-29T03:00:00+02:00",
+                    "data_interval_end": "2026-03-30T02:30:00+02:00",
+                },
+            ],
+        }
+    ]
+
+
+def test_jitter_and_an_end(shop):
+    (often,) = Project(shop).schedule("often", since=datetime(2026, 3, 28, tzinfo=UTC), count=99)
+    assert (often.paused, len(often.next)) == (True, 16)
+    late = [run.run_at - run.interval.end for run in often.next]
+    assert all(timedelta(0) <= one <= timedelta(minutes=5) for one in late)
+    assert len(set(late)) > 1
+    said = schedule(shop, "often", "--from", "2026-04-01")
+    assert said.splitlines()[1].split() == ["often", "(paused)", "never", "again"]
+
+
+def test_every_pipeline_with_a_schedule_and_none(shop):
+    said = schedule(shop, "--count", "1", "--from", "2026-03-28", "--format", "json")
+    assert [one["pipeline"] for one in json.loads(said)] == ["daily", "often"]
+    assert schedule(shop, "by_hand").startswith("pipeline by_hand has no schedule; ")
+    assert schedule(shop, "by_hand", "--format", "json").strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("dayly",), "dbtorch.yml has no pipeline 'dayly'"),
+        (("--past", "dayly"), "dbtorch.yml has no pipeline 'dayly'"),
+        (("--from", "soon"), "'soon' is no date"),
+        (("--count", "0"), "0 is not in the range"),
+    ],
+)
+def test_bad_input(shop, words, said):
+    open_store(None, shop).close()
+    assert said in schedule(shop, *words)
+
+
+def test_what_became_of_times(shop):
+    assert schedule(shop, "--past").startswith("there is no run history yet in ")
+    first = datetime(2026, 3, 1, 6, tzinfo=UTC)
+    hour = timedelta(hours=1)
+    ticks = [
+        TickRecord(
+            scheduled_for=first + number * hour,
+            interval=Interval(first + (number - 1) * hour, first + number * hour),
+            due_at=first + number * hour,
+            state=TickState.SKIPPED,
+            reason=reason,
+        )
+        for number, reason in enumerate(SkipReason)
+    ]
+    queued = replace(ticks[-1], scheduled_for=first + 9 * hour, reason=None, state=TickState.QUEUED)
+    begun = first + 8 * hour
+    ran = replace(
+        queued,
+        scheduled_for=begun,
+        due_at=begun,
+        state=TickState.DONE,
+        run_id="r1",
+        started_at=begun + timedelta(minutes=3),
+    )
+    store = open_store(None, shop)
+    key = ScheduleKey("daily", "")
+    store.decide([ScheduleChange(key=key, version=0, watermark=begun, ticks=(*ticks, ran, queued))])
+    store.close()
+    assert schedule(shop, "--past", "often").startswith("`dbtorch serve` has not decided")
+    lines = schedule(shop, "--past", "--count", "20").splitlines()[1:]
+    assert ["queued" in lines[0], lines[1].split()[4:]] == [
+        True,
+        ["ran", "r1", "started", "3m", "00s", "late"],
+    ]
+    assert [line.rsplit("  ", 1)[-1].strip() for line in lines[2:]] == [
+        "a newer time took its place in the queue",
+        "nothing starts in that window",
+        "the pipeline was paused",
+        "missed, and not caught up with",
+        "the run before was still going on",
+    ]
+    told = json.loads(schedule(shop, "--past", "--count", "2", "--format", "json"))
+    assert told[1] == {
+        "pipeline": "daily",
+        "scheduled_for": "2026-03-01T14:00:00+00:00",
+        "data_interval_start": "2026-03-01T09:00:00+00:00",
+        "data_interval_end": "2026-03-01T10:00:00+00:00",
+        "state": "done",
+        "reason": None,
+        "run_id": "r1",
+        "started_at": "2026-03-01T14:03:00+00:00",
+        "late_seconds": 180.0,
+        "note": None,
+    }
+
+
+def test_no_dbt_and_no_history_is_needed(shop):
+    code = (
+        "import sys; from dbtorch.cli.main import cli;"
+        f"cli(['schedule', '--project-dir', {str(shop)!r}], standalone_mode=False);"
+        "print([m for m in ('dbt', 'sqlite3', 'duckdb') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert not (shop / ".dbtorch").exists()

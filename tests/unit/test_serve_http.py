@@ -1,0 +1,119 @@
+"""What `serve` answers over HTTP, and whom."""
+
+import http.client
+from datetime import UTC, datetime
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from dbtorch.core.errors import StoreError, UsageError
+from dbtorch.core.model.state import RunState
+from dbtorch.core.schedule.ledger import LedgerView, ScheduleKey, SkipReason
+from dbtorch.schedule.http import answering, application, hosts_of
+from dbtorch.schedule.metrics import Metrics
+from dbtorch.schedule.state import ServeState
+from dbtorch.testing.store import MemoryStore
+from tests.stores import NOON, a_run
+
+DAILY = ScheduleKey("daily", "dev")
+
+
+def get(port, path, host="localhost", method="GET"):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request(method, path, headers={"Host": host})
+    answer = connection.getresponse()
+    body = answer.read().decode()
+    connection.close()
+    return answer.status, body
+
+
+@pytest.fixture
+def state():
+    return ServeState()
+
+
+@pytest.fixture
+def store():
+    return MemoryStore()
+
+
+@pytest.fixture
+def port(state, store):
+    app = application(state, Metrics(state, store), hosts_of("127.0.0.1", ("serve.shop",)))
+    with answering(app, "127.0.0.1", 0) as bound:
+        yield bound
+
+
+def numbers(port):
+    status, text = get(port, "/metrics")
+    assert status == 200
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_it_is_ready_when_a_turn_has_ended_and_dbtorch_yml_can_be_read(state, port):
+    assert get(port, "/healthz") == (200, "ok\n")
+    assert get(port, "/readyz")[0] == 503
+    state.turned(LedgerView(now=NOON))
+    assert get(port, "/readyz") == (200, "ready\n")
+    state.reloaded(ok=False)
+    assert get(port, "/readyz") == (503, "dbtorch.yml is broken\n")
+    state.reloaded(ok=True)
+    state.failed("cannot connect to postgresql://user@db")
+    assert get(port, "/readyz") == (503, "the history does not answer\n")  # and no address
+    state.beat -= 1000
+    assert get(port, "/healthz")[0] == 503
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("127.0.0.1", 200), ("localhost:8484", 200), ("serve.shop", 200), ("evil.example", 400)],
+)
+def test_only_who_calls_it_by_a_name_of_its_own_is_answered(port, host, status):
+    assert get(port, "/healthz", host)[0] == status
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+def test_nothing_can_be_written(port, method):
+    assert get(port, "/metrics", method=method)[0] == 405
+
+
+def test_numbers_say_what_happened_and_how_things_stand(state, store, port):
+    store.begin(a_run("r1", pipeline="daily"), [])
+    store.end("r1", RunState.SUCCESS, datetime(2026, 3, 29, 12, 5, tzinfo=UTC))
+    state.started(DAILY, 0.3)
+    state.skipped(DAILY, SkipReason.OVERLAP)
+    state.heard(DAILY, {"event": "node", "state": "failed", "failure_class": "data"})
+    state.heard(
+        DAILY, {"event": "run_finished", "state": "failed", "counts": {"success": 4, "failed": 1}}
+    )
+    found = numbers(port)
+    assert found["dbtorch_run_last_success_timestamp_seconds", "daily"] == 1774785900
+    assert found["dbtorch_run_duration_seconds", "daily"] == 300
+    assert found["dbtorch_runs_total", "daily", "failed"] == 1
+    assert found["dbtorch_nodes", "daily", "success"] == 4
+    assert found["dbtorch_attempts_total", "data"] == 1
+    assert found["dbtorch_ticks_skipped_total", "daily", "overlap"] == 1
+    assert found["dbtorch_run_start_lateness_seconds_bucket", "0.25"] == 0
+    assert found["dbtorch_run_start_lateness_seconds_bucket", "0.5"] == 1
+    assert found["dbtorch_alerts_undelivered",] == 0
+
+
+def test_a_history_that_does_not_answer_leaves_what_the_server_counts(state, store, port):
+    def refuse(_=""):
+        raise StoreError("gone")
+
+    store.standing = refuse
+    state.started(DAILY, 0.3)
+    found = numbers(port)
+    assert found["dbtorch_store_up",] == 0
+    assert found["dbtorch_run_start_lateness_seconds_count",] == 1
+
+
+def test_a_port_that_is_taken_is_refused_in_one_sentence(port, state, store):
+    again = answering(application(state, Metrics(state, store), []), "127.0.0.1", port)
+    with pytest.raises(UsageError, match=f"port {port} .*choose another --port"), again:
+        pass

@@ -1,0 +1,16 @@
+"""dbt that tests need not import again: processes that start as copies of one that has it.
+
+Importing dbt takes 1.4 s of the 2.5 s of a small run, and tests start hundreds. On Linux the process
+that pytest is starts one zygote (`server`), which imports dbt. Where a test, or a dbtorch that a test
+has started, starts dbt with pytest's own interpreter, the zygote makes that process (`client`):
+`clone(2)` with ``CLONE_PARENT``, so that it is a child of who wanted it, with the id that is answered,
+and takes the place that `execve(2)` would have made: session, files, folder, environment, signals,
+command line, also in ``/proc``. Signals, kills, exit statuses, groups and orphans are real.
+
+A dbtorch is no copy: it is executed as ever. It has a zygote of its own beside it, a child as young
+as itself, and is run by `supervisor`, so that it asks that one. Nothing in dbtorch knows of it.
+
+Anything that a copy might do otherwise starts as ever: another interpreter, options or variables that
+count while Python starts or dbt is imported, a folder with modules that could be in the way, what a
+shell starts. So does everything with ``DBTORCH_TEST_ZYGOTE=0``, where this is in doubt.
+"""

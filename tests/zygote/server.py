@@ -1,0 +1,241 @@
+"""The zygote: ``python server.py SOCKET`` imports dbt and becomes, by and by, who needs it."""
+
+from __future__ import annotations
+
+import array
+import atexit
+import builtins
+import ctypes
+import gc
+import marshal
+import os
+import platform
+import runpy
+import signal
+import socket
+import sys
+import time
+import types
+from pathlib import Path
+from typing import Any
+
+#: `prctl(2)`
+_PR_GET_TID_ADDRESS, _PR_SET_MM, _PR_SET_MM_MAP = 40, 35, 14
+
+#: `clone(2)`
+_CLONE_PARENT, _CLONE_CHILD_CLEARTID, _CLONE_CHILD_SETTID = 0x8000, 0x200000, 0x1000000
+
+#: Number of the call, and where it takes the address of the thread's id.
+_CLONE = {"x86_64": (56, 3), "aarch64": (220, 4)}
+
+_MAX_BYTES, _MAX_FILES = 200_000, 253
+
+_libc = ctypes.PyDLL(None)  # which keeps the interpreter's lock: there is one thread, and will be
+
+Job = dict[str, Any]
+
+
+class _Map(ctypes.Structure):
+    """``struct prctl_mm_map``."""
+
+    _fields_ = [
+        *((name, ctypes.c_uint64) for name in ("start_code", "end_code", "start_data", "end_data")),
+        *((name, ctypes.c_uint64) for name in ("start_brk", "brk", "start_stack")),
+        *((name, ctypes.c_uint64) for name in ("arg_start", "arg_end", "env_start", "env_end")),
+        ("auxv", ctypes.c_uint64),
+        ("auxv_size", ctypes.c_uint32),
+        ("exe_fd", ctypes.c_uint32),
+    ]
+
+
+#: What `/proc/PID/cmdline` and `environ` are read from; must live as long as the process.
+_shown: list[Any] = []
+
+
+def main() -> None:
+    number = int(sys.argv[1])
+    for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(one, signal.SIG_IGN)
+    os.chdir("/")
+    gc.disable()
+    import dbt.adapters.duckdb
+    import dbt.adapters.postgres
+    import dbt.cli.main
+    import dbt.task.build  # noqa: F401
+
+    gc.collect()
+    gc.freeze()
+    if len(os.listdir("/proc/self/task")) != 1:
+        sys.exit("a thread runs once dbt is imported: copies would not have it")
+    _show(sys.argv, os.environ)  # or say that this system cannot
+    job = serve(number)
+    while job["kind"] == "dbtorch":
+        job = _execute(job)
+    become(job)
+
+
+def serve(number: int) -> Job:
+    """Make processes until nobody wants any more; returns in each of them with what it is to be."""
+    asked = socket.socket(fileno=number)
+    os.set_inheritable(number, False)
+    while True:
+        content, rights, _, _ = asked.recvmsg(_MAX_BYTES, socket.CMSG_SPACE(4 * _MAX_FILES))
+        if not content:
+            os._exit(0)
+        files = array.array("i")
+        for _, _, data in rights:
+            files.frombytes(data)
+        pid = _sibling()
+        if pid == 0:
+            asked.close()
+            job: Job = marshal.loads(content)
+            _take(job, list(files))
+            return job
+        for file in files:
+            os.close(file)
+        asked.send(b"%d" % pid)
+
+
+def _sibling() -> int:
+    """As `os.fork`; the new process is a child of this one's parent."""
+    call, where = _CLONE[platform.machine()]
+    address = ctypes.c_long()
+    _check(_libc.prctl(_PR_GET_TID_ADDRESS, ctypes.byref(address), 0, 0, 0))
+    flags = _CLONE_PARENT | _CLONE_CHILD_SETTID | _CLONE_CHILD_CLEARTID
+    given = [flags, 0, 0, 0, 0]
+    given[where] = address.value
+    ctypes.pythonapi.PyOS_BeforeFork()
+    pid = _libc.syscall(ctypes.c_long(call), *map(ctypes.c_long, given))
+    if pid == 0:
+        ctypes.pythonapi.PyOS_AfterFork_Child()
+    else:
+        ctypes.pythonapi.PyOS_AfterFork_Parent()
+    return _check(pid)
+
+
+def _check(answer: int) -> int:
+    if answer < 0:
+        raise OSError(ctypes.get_errno(), "a call of the system failed")
+    return answer
+
+
+def _take(job: Job, files: list[int]) -> None:
+    """Make this process what `execve(2)` would have found: session, folder and open files."""
+    if job["session"]:
+        os.setsid()
+    if job["group"] >= 0:
+        os.setpgid(0, job["group"])
+    high = 1000
+    moved = {}
+    for target, file in zip(job["files"], files, strict=True):
+        moved[target] = high + target
+        os.dup2(file, moved[target], inheritable=False)
+    for target, file in moved.items():
+        os.dup2(file, target)
+    _close_all_but(set(moved))
+    os.chdir(job["cwd"])
+
+
+def _close_all_but(kept: set[int]) -> None:
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) not in kept:
+            try:
+                os.close(int(name))
+            except OSError:  # what listed them
+                continue
+
+
+def _execute(job: Job) -> Job:
+    """Be a dbtorch, and in a child of it the zygote that it asks; returns in what that one makes."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    if os.fork() == 0:
+        number = ours.detach()
+        _close_all_but({number})
+        for _ in range(3):
+            os.open(os.devnull, os.O_RDWR)  # 0, 1, 2
+        os.chdir("/")
+        return serve(number)
+    _signals()
+    number = theirs.detach()
+    os.set_inheritable(number, True)
+    script = str(Path(__file__).with_name("supervisor.py"))
+    words = [job["words"][0], script, str(number), *job["words"][3:]]
+    return os.execve(sys.executable, words, job["environ"])
+
+
+def _signals() -> None:
+    for one in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(one, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def become(job: Job) -> None:
+    """Be an interpreter that has just been started with these words."""
+    _signals()
+    environ, words = job["environ"], job["words"]
+    os.environ.clear()
+    os.environ.update(environ)
+    time.tzset()
+    sys.dont_write_bytecode = bool(environ.get("PYTHONDONTWRITEBYTECODE"))
+    _show(words, environ)
+    atexit.register(gc.unfreeze)
+    gc.enable()
+    module = types.ModuleType("__main__")
+    vars(module).update(__builtins__=builtins, __annotations__={})
+    sys.modules["__main__"] = module
+    match words[1:]:
+        case ["-c", code, *more]:
+            sys.argv[:] = ["-c", *more]
+            sys.path[0] = ""
+            exec(compile(code, "<string>", "exec"), vars(module))
+        case ["-m", name, *more]:
+            sys.argv[:] = [name, *more]
+            sys.path[0] = os.getcwd()
+            runpy.run_module(name, run_name="__main__", alter_sys=True)
+        case more:
+            sys.argv[:] = [words[0], *more]
+            sys.path[0] = os.path.dirname(words[0])
+            runpy.run_path(words[0], run_name="__main__")
+
+
+def _show(words: list[str], environ: Any) -> None:
+    """Let the system show this command line and this environment as those of the process."""
+    line = b"".join(os.fsencode(word) + b"\0" for word in words)
+    pairs = b"".join(os.fsencode(f"{name}={value}") + b"\0" for name, value in environ.items())
+    memory = ctypes.create_string_buffer(line + pairs, len(line) + len(pairs))
+    start = ctypes.addressof(memory)
+    stat = Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()
+    at = {name: int(stat[number - 3]) for name, number in _STAT.items()}
+    found = _Map(
+        **at,
+        brk=_brk(),
+        arg_start=start,
+        arg_end=start + len(line),
+        env_start=start + len(line),
+        env_end=start + len(line) + len(pairs),
+        exe_fd=0xFFFFFFFF,
+    )
+    size = ctypes.c_ulong(ctypes.sizeof(found))
+    _check(_libc.prctl(_PR_SET_MM, _PR_SET_MM_MAP, ctypes.byref(found), size, 0))
+    _shown[:] = [memory]
+
+
+#: Fields of `/proc/PID/stat`, by their numbers in `proc(5)`.
+_STAT = {
+    "start_code": 26,
+    "end_code": 27,
+    "start_stack": 28,
+    "start_data": 45,
+    "end_data": 46,
+    "start_brk": 47,
+}
+
+
+def _brk() -> int:
+    sbrk = _libc.sbrk
+    sbrk.restype = ctypes.c_void_p
+    return int(sbrk(ctypes.c_long(0)))
+
+
+if __name__ == "__main__":
+    main()

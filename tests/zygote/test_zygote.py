@@ -1,0 +1,187 @@
+"""A copy of the zygote is what the same command would have been, as far as anybody can see."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.zygote import plugin
+from tests.zygote.client import WANTED, Zygote
+
+#: Tells everything of itself that it could have from who started it; imports dbt.cli.main.
+PROBE = """
+import json, os, resource, signal, sys, threading
+with open("/proc/self/stat") as file:
+    stat = file.read().rpartition(")")[2].split()
+def read(name):
+    with open(f"/proc/self/{name}", "rb") as file:
+        return os.fsdecode(file.read())
+files = {}
+for number in os.listdir("/proc/self/fd"):
+    try:
+        files[number] = os.readlink(f"/proc/self/fd/{number}")
+    except OSError:
+        pass
+import dbt.cli.main
+print(json.dumps({
+    "argv": sys.argv, "path": sys.path, "main": sorted(vars(sys.modules["__main__"])),
+    "environ": dict(os.environ), "shown environ": read("environ"), "cmdline": read("cmdline"),
+    "comm": read("comm"), "cwd": os.getcwd(), "parent": os.getppid(), "exe": os.readlink("/proc/self/exe"),
+    "own session": os.getsid(0) == os.getpid(), "own group": os.getpgrp() == os.getpid(),
+    "signals": {one.name: str(signal.getsignal(one)) for one in signal.valid_signals() - {32, 33} if one < 32},
+    "mask": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ())), "umask": os.umask(0),
+    "limits": [resource.getrlimit(i) for i in range(10)], "threads": threading.active_count(),
+    "tasks": len(os.listdir("/proc/self/task")), "files": files, "writes": sys.dont_write_bytecode,
+    "encodings": [sys.stdout.encoding, sys.stderr.errors, sys.getfilesystemencoding()],
+    "buffered": [sys.stdout.line_buffering, sys.stderr.line_buffering],
+    "hash": hash("word") if os.environ.get("PYTHONHASHSEED") else 0,
+    "policy": os.sched_getscheduler(0), "nice": os.nice(0), "executable": sys.executable,
+    "flags": [flag for i, flag in enumerate(sys.flags) if i != 4],  # 4: "writes"
+    "warnings": str(__import__("warnings").filters[-3:]),
+}))
+"""
+
+Start = Callable[..., "subprocess.Popen[bytes]"]
+
+pytestmark = pytest.mark.skipif(
+    not plugin.CAN or os.environ.get(WANTED) == "0", reason="there is no zygote here"
+)
+
+
+@pytest.fixture
+def both(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], tuple[Any, Any]]:
+    """Does the same with a process as ever and with a copy."""
+
+    def do(act: Callable[[], Any]) -> tuple[Any, Any]:
+        made: list[int | None] = []
+        real = Zygote.start
+
+        def counted(self: Zygote, *args: Any, **more: Any) -> int | None:
+            made.append(real(self, *args, **more))
+            return made[-1]
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Zygote, "start", lambda *_, **__: None)
+            as_ever = act()
+        with monkeypatch.context() as patched:
+            patched.setattr(Zygote, "start", counted)
+            copy = act()
+        assert made, "nobody has asked the zygote"
+        assert all(made), "the zygote has not made it"
+        return as_ever, copy
+
+    return do
+
+
+def probed(folder: Path, *, session: bool, seed: str | None) -> Any:
+    """What the probe tells."""
+    seeded = {} if seed is None else {"PYTHONHASHSEED": seed}
+    kept = os.open(os.devnull, os.O_RDONLY)
+    ours, theirs = os.pipe()
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-c", PROBE, "word", "--option", "ü"],
+            stdin=subprocess.DEVNULL,
+            stdout=theirs,
+            stderr=subprocess.DEVNULL,
+            cwd=folder,
+            env=os.environ | {"SOME": "öne", "PYTHONDONTWRITEBYTECODE": "1"} | seeded,
+            start_new_session=session,
+            pass_fds=(kept,),
+        )
+        os.close(theirs)
+        with os.fdopen(ours, "rb") as file:
+            said = json.loads(file.read())
+        assert process.wait() == 0
+    finally:
+        os.close(kept)
+    said["files"]["1"] = said["files"]["1"].partition(":")[0]  # each has a pipe of its own
+    return said
+
+
+@pytest.mark.parametrize(("session", "seed"), [(True, "0"), (False, None)])
+def test_a_copy_cannot_be_told_from_a_process_that_was_executed(
+    both: Any, tmp_path: Path, session: bool, seed: str | None
+) -> None:
+    as_ever, copy = both(lambda: probed(tmp_path, session=session, seed=seed))
+
+    assert copy == as_ever
+    assert copy["parent"] == os.getpid()
+    assert copy["own session"] == session
+
+
+ENDS = [
+    ("pass", 0),
+    ("sys.exit(3)", 3),
+    ("sys.exit('a sentence')", 1),
+    ("raise ValueError('a value')", 1),
+    ("os._exit(7)", 7),
+    ("os.kill(os.getpid(), signal.SIGKILL)", -signal.SIGKILL),
+    ("os.kill(os.getpid(), signal.SIGTERM)", -signal.SIGTERM),
+    ("os.kill(os.getpid(), signal.SIGINT)", -signal.SIGINT),
+    ("threading.Thread(target=lambda: print('later')).start()", 0),
+    ("atexit.register(print, 'at last')", 0),
+]
+
+
+@pytest.mark.parametrize(("code", "status"), ENDS)
+def test_a_copy_ends_as_the_code_in_it_does(both: Any, code: str, status: int) -> None:
+    program = f"import atexit, os, signal, sys, threading\nprint(1)\n{code}  # dbt.cli.main"
+
+    def act() -> tuple[int, bytes, bytes]:
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+        return done.returncode, done.stdout, done.stderr.splitlines()[-1:]
+
+    as_ever, copy = both(act)
+
+    assert copy == as_ever
+    assert copy[0] == status
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_copy_gets_the_signals_of_its_id_and_of_its_group(both: Any, sent: int) -> None:
+    program = "import sys, time; print(1, flush=True); sys.stdin.read()  # dbt.cli.main"
+
+    def act() -> int:
+        process = subprocess.Popen(
+            [sys.executable, "-c", program],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        with process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            os.killpg(process.pid, sent)
+            return process.wait()
+
+    as_ever, copy = both(act)
+
+    assert copy == as_ever == -sent
+
+
+def test_what_may_be_otherwise_in_a_copy_starts_as_ever(tmp_path: Path) -> None:
+    started = Zygote.start
+    zygote = plugin.zygote()
+    assert zygote is not None
+
+    def pid(*words: str, **more: Any) -> int | None:
+        given = {"executable": sys.executable, "cwd": None, "environ": os.environ, "files": {}}
+        return started(zygote, [sys.executable, *words], **{**given, **more})
+
+    (tmp_path / "yaml.py").write_text("")
+    dbt = ("-c", "import dbt.cli.main")
+    assert pid(*dbt, environ={**os.environ, "PYTHONPATH": "/elsewhere"}) is None
+    assert pid(*dbt, cwd=str(tmp_path)) is None
+    assert pid(*dbt, executable="/usr/bin/python3") is None
+    assert pid("-c", "pass") is None
+    assert pid("-X", "dev", *dbt) is None
