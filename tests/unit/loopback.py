@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import parse_headers
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -87,6 +88,13 @@ def trickling(head: bytes) -> Iterator[tuple[str, int]]:
             thread.join()
 
 
+def take_request(connection: socket.socket) -> None:
+    """Read a whole request: who closes over what nobody has read resets the connection."""
+    with connection.makefile("rb") as file:
+        file.readline()
+        file.read(int(parse_headers(file).get("Content-Length") or 0))
+
+
 @contextmanager
 def answering(*parts: bytes) -> Iterator[str]:
     """A server that says these bytes to whoever comes, as fast as they are taken."""
@@ -97,7 +105,7 @@ def answering(*parts: bytes) -> Iterator[str]:
             with contextlib.suppress(OSError):
                 connection, _ = listener.accept()
                 with connection:
-                    connection.recv(65536)
+                    take_request(connection)
                     for part in parts:
                         connection.sendall(part)
 

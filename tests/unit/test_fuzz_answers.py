@@ -18,6 +18,7 @@ from dbtorch.ports import NotDelivered
 from dbtorch.step import Fail, Retry
 from tests.alerts import a_delivery, a_failure
 from tests.unit.evil import TEXTS
+from tests.unit.loopback import take_request
 
 STATUSES = ("200 OK", "204 No", "302 Found", "307 X", "401 No", "404 No", "429 Slow", "503 Busy")
 ODD_STATUSES = ("", "abc", "-1 X", "99999999999 X", "100 Continue", "199 X", "999 \xff")
@@ -63,7 +64,7 @@ class RawServer:
             while True:
                 connection, _ = self._socket.accept()
                 with connection, suppress(OSError):
-                    connection.recv(1 << 16)
+                    take_request(connection)
                     connection.sendall(self.says)
 
 

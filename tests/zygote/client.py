@@ -88,13 +88,22 @@ class Zygote:
         return self._ask(asked, list(files.values()))
 
     def _ask(self, asked: bytes, files: list[int]) -> int | None:
-        rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array.array("i", files))
+        placed, place = os.pipe()  # as `subprocess` waits for `execve(2)`
+        rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array.array("i", [*files, place]))
         try:
             with self._lock:
                 self._socket.sendmsg([asked], [rights])
+                os.close(place)
+                place = -1
                 answer = self._socket.recv(_MAX_BYTES)
+            if answer:
+                os.read(placed, 1)  # it leads its session and its group, or has ended
         except OSError:
             return None
+        finally:
+            os.close(placed)
+            if place >= 0:
+                os.close(place)
         return int(answer) if answer else None
 
 

@@ -54,8 +54,7 @@ _shown: list[Any] = []
 
 def main() -> None:
     number = int(sys.argv[1])
-    for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(one, signal.SIG_IGN)
+    _deaf()
     os.chdir("/")
     gc.disable()
     import dbt.adapters.duckdb
@@ -120,20 +119,24 @@ def _check(answer: int) -> int:
 
 
 def _take(job: Job, files: list[int]) -> None:
-    """Make this process what `execve(2)` would have found: session, folder and open files."""
+    """Make this process what `execve(2)` would have found: session, folder and open files.
+
+    The last file is closed with all others that nobody named, and so says that this is done.
+    """
+    _signals()
     if job["session"]:
         os.setsid()
     if job["group"] >= 0:
         os.setpgid(0, job["group"])
     high = 1000
     moved = {}
-    for target, file in zip(job["files"], files, strict=True):
+    os.chdir(job["cwd"])
+    for target, file in zip(job["files"], files[:-1], strict=True):
         moved[target] = high + target
         os.dup2(file, moved[target], inheritable=False)
     for target, file in moved.items():
         os.dup2(file, target)
     _close_all_but(set(moved))
-    os.chdir(job["cwd"])
 
 
 def _close_all_but(kept: set[int]) -> None:
@@ -150,17 +153,22 @@ def _execute(job: Job) -> Job:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     if os.fork() == 0:
         number = ours.detach()
+        _deaf()
         _close_all_but({number})
         for _ in range(3):
             os.open(os.devnull, os.O_RDWR)  # 0, 1, 2
         os.chdir("/")
         return serve(number)
-    _signals()
     number = theirs.detach()
     os.set_inheritable(number, True)
     script = str(Path(__file__).with_name("supervisor.py"))
     words = [job["words"][0], script, str(number), *job["words"][3:]]
     return os.execve(sys.executable, words, job["environ"])
+
+
+def _deaf() -> None:
+    for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(one, signal.SIG_IGN)
 
 
 def _signals() -> None:
@@ -171,7 +179,6 @@ def _signals() -> None:
 
 def become(job: Job) -> None:
     """Be an interpreter that has just been started with these words."""
-    _signals()
     environ, words = job["environ"], job["words"]
     os.environ.clear()
     os.environ.update(environ)

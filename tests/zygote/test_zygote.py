@@ -169,6 +169,24 @@ def test_a_copy_gets_the_signals_of_its_id_and_of_its_group(both: Any, sent: int
     assert copy == as_ever == -sent
 
 
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])
+def test_a_copy_leads_its_group_as_soon_as_it_has_a_number(both: Any, sent: int) -> None:
+    program = "import sys; sys.stdin.read()  # dbt.cli.main"
+
+    def act() -> set[int]:
+        ends = set()
+        for _ in range(20):
+            process = subprocess.Popen(
+                [sys.executable, "-c", program], stdin=subprocess.PIPE, start_new_session=True
+            )
+            with process:
+                os.killpg(process.pid, sent)
+                ends.add(process.wait())
+        return ends
+
+    assert both(act) == ({-sent}, {-sent})
+
+
 def test_what_may_be_otherwise_in_a_copy_starts_as_ever(tmp_path: Path) -> None:
     started = Zygote.start
     zygote = plugin.zygote()
