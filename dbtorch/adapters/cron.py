@@ -14,8 +14,8 @@ from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
-from dbtorch.core.config import Schedule
 from dbtorch.core.model.interval import Interval, NoInterval
+from dbtorch.core.schedule.schedule import Schedule
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo

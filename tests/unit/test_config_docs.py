@@ -16,11 +16,12 @@ from dbtorch.adapters.config.sections import SECTIONS
 from dbtorch.adapters.config.setting_keys import META, RETRY
 from dbtorch.core.alerts.routing import AlertRule, AlertsSpec, OwnerRoute
 from dbtorch.core.checks.relation_checks import NullRate
-from dbtorch.core.config import Config, EngineSpec, PipelineSpec, Schedule, StepSpec
+from dbtorch.core.config import Config, EngineSpec, PipelineSpec, StepSpec
 from dbtorch.core.failures.evidence import Rule
 from dbtorch.core.model.freshness import GateSettings
 from dbtorch.core.model.policy import Breaker, Retry
 from dbtorch.core.model.state import FailureClass
+from dbtorch.core.schedule.schedule import Schedule
 from dbtorch.core.settings import Settings
 
 ROOT_DIR = Path(__file__).parents[2]

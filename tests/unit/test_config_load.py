@@ -9,8 +9,9 @@ import yaml
 
 from dbtorch.adapters.config import load, step_keys, step_of
 from dbtorch.adapters.config.yaml_errors import meant
-from dbtorch.core.config import Config, Origin, Schedule
+from dbtorch.core.config import Config, Origin
 from dbtorch.core.errors import ConfigError
+from dbtorch.core.schedule.schedule import Schedule
 from dbtorch.core.settings import Settings
 
 SAMPLE = Path(__file__).parents[2] / "sample_project"

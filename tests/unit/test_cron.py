@@ -10,8 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dbtorch.adapters.cron import Ticks, interval
-from dbtorch.core.config import Schedule
 from dbtorch.core.model.interval import Interval, NoInterval, covered_until, until_now
+from dbtorch.core.schedule.schedule import Schedule
 
 CASES = json.loads(Path(__file__).with_name("intervals.json").read_text())
 

@@ -7,12 +7,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from dbtorch.adapters.cron import Ticks
-from dbtorch.core.config import Config, PipelineSpec, Schedule
+from dbtorch.core.config import Config, PipelineSpec
 from dbtorch.core.history.records import Lease
 from dbtorch.core.model.identity import Identity
 from dbtorch.core.model.state import RunState
 from dbtorch.core.schedule.decide import claimed
 from dbtorch.core.schedule.ledger import ScheduleChange, SkipReason, TickState
+from dbtorch.core.schedule.schedule import Schedule
 from dbtorch.service.schedule.timetable import next_tick, timetable
 from dbtorch.testing.store import MemoryStore
 from tests.stores import a_run

@@ -9,12 +9,12 @@ import pytest
 from dbtorch.adapters.config import load
 from dbtorch.adapters.cron import NoTick, Ticks, interval
 from dbtorch.adapters.except_dates import dates_in
-from dbtorch.core.config import Schedule
 from dbtorch.core.errors import ConfigError, ProjectError
 from dbtorch.core.model.interval import Interval, NoInterval
 from dbtorch.core.schedule.blackout import blackout
 from dbtorch.core.schedule.jitter import delay
 from dbtorch.core.schedule.rules import Catchup, Overlap
+from dbtorch.core.schedule.schedule import Schedule
 
 CALENDAR = """BEGIN:VCALENDAR
 BEGIN:VEVENT

@@ -5,12 +5,13 @@ from datetime import UTC, datetime, time, timedelta
 
 import pytest
 
-from dbtorch.core.config import PipelineSpec, Schedule
+from dbtorch.core.config import PipelineSpec
 from dbtorch.core.history.records import Action, Verb
 from dbtorch.core.model.deadline import Deadline, DeadlineAction, DeadlineRule, Late, node_deadlines
 from dbtorch.core.model.graph import Graph, Kind, Node
 from dbtorch.core.model.policy import Policy
 from dbtorch.core.plan import Plan
+from dbtorch.core.schedule.schedule import Schedule
 from dbtorch.service.project.options import RunOptions
 from dbtorch.service.run.deadlines import deadline_of, deadlines_of, found_earlier, late_sentence
 from tests.stores import a_run

@@ -13,9 +13,9 @@ from zoneinfo import ZoneInfo
 from dbtorch.adapters.config.field_types import Several
 from dbtorch.adapters.config.problems import Path, Report
 from dbtorch.adapters.config.scalars import TEXT, Scalar
-from dbtorch.core.config import Schedule
 from dbtorch.core.errors import Refused
 from dbtorch.core.schedule.blackout import Blackout, blackout
+from dbtorch.core.schedule.schedule import Schedule
 from dbtorch.core.text.limits import EARLIEST, LATEST
 
 

@@ -27,9 +27,10 @@ from dbtorch.adapters.config.setting_keys import (
 )
 from dbtorch.adapters.config.step_keys import STEP
 from dbtorch.core import plan
-from dbtorch.core.config import Config, EngineSpec, Origin, PipelineSpec, Schedule
+from dbtorch.core.config import Config, EngineSpec, Origin, PipelineSpec
 from dbtorch.core.failures.evidence import Rule
 from dbtorch.core.model.policy import Breaker
+from dbtorch.core.schedule.schedule import Schedule
 
 #: A word that is safe in file names, selections and dotted paths.
 _WORD = r"[A-Za-z_][A-Za-z0-9_-]{0,99}"

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from dbtorch.adapters.cron import NoTick, Ticks
-from dbtorch.core.config import Config, PipelineSpec, Schedule
+from dbtorch.core.config import Config, PipelineSpec
 from dbtorch.core.model.identity import Identity
 from dbtorch.core.model.interval import Interval
 from dbtorch.core.schedule.decide import Decision, decide
 from dbtorch.core.schedule.jitter import delay
 from dbtorch.core.schedule.ledger import LedgerView, ScheduleKey, ScheduleRecord
 from dbtorch.core.schedule.rules import Catchup, DueTick, Rules
+from dbtorch.core.schedule.schedule import Schedule
 
 #: Ticks that are looked at after an outage, the newest; those before them leave no row.
 MOST_MISSED = 1000

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from dbtorch.adapters.cron import NoTick, Ticks
-from dbtorch.core.config import Config, PipelineSpec, Schedule
+from dbtorch.core.config import Config, PipelineSpec
 from dbtorch.core.model.interval import Interval
 from dbtorch.core.schedule.jitter import delay
 from dbtorch.core.schedule.ledger import ScheduleKey, TickRecord
+from dbtorch.core.schedule.schedule import Schedule
 from dbtorch.ports import Store
 from dbtorch.service.project.options import RunOptions, pipeline_of
 from dbtorch.service.project.project import open_project
