@@ -4,13 +4,15 @@ croniter finds wall-clock times; which instants these are is decided here, as cr
 fixed time comes once a day, at its first pass where a clock is set back and right after the gap
 where it is set forward. With a wildcard minute or hour the clock is followed through both passes.
 
-A tick on a day or in a window that is left out is none: the next one's interval covers it.
+A time on a day that is left out is no tick, one in a blackout is a tick that does not run; the
+interval of the next one that runs covers both.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime, timedelta
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,6 +25,12 @@ if TYPE_CHECKING:
 _DAY = timedelta(days=1)
 _SECOND = timedelta(seconds=1)
 _LEAST = timedelta(microseconds=1)
+
+#: Days and windows in a row that leave out every time of a schedule; then it never ticks.
+_MOST_HOLES = 5000
+
+#: How far a hole is looked over at once on a day on which a clock is set.
+_STRIDE = timedelta(minutes=15)
 
 #: Aliases whose minute or hour is a wildcard.
 _WILD = frozenset({"@hourly"})
@@ -59,7 +67,8 @@ def interval(schedule: Schedule, logical_date: datetime | None, now: datetime) -
 class Ticks:
     """The instants at which a schedule ticks, in UTC; the start of its first interval is no tick.
 
-    Raises `ProjectError` where days that it leaves out cannot be read.
+    Those in a blackout are left out, unless they are asked for. Raises `ProjectError` where days
+    that it leaves out cannot be read.
     """
 
     def __init__(self, schedule: Schedule) -> None:
@@ -73,31 +82,47 @@ class Ticks:
             epoch = datetime(1970, 1, 1, tzinfo=self._zone).astimezone(UTC)
             self._rhythms.append(_Every(schedule.every, self._start or epoch))
 
-    def at_or_before(self, at: datetime) -> datetime:
+    def at_or_before(self, at: datetime, *, blackouts: bool = False) -> datetime:
         """The last tick that is not later, or the start of the first interval.
 
-        Raises `NoTick` before that.
+        With ``blackouts`` it may be one that does not run. Raises `NoTick` before that.
         """
         at = at if self._end is None else min(at, self._end)
-        while True:
+        with _calendar(at):
+            return self._at_or_before(at, blackouts)
+
+    def _at_or_before(self, at: datetime, blackouts: bool) -> datetime:
+        for _ in range(_MOST_HOLES):
             found = max(_found(one.at_or_before, at) for one in self._rhythms)
             if self._start is not None and found <= self._start <= at:
                 return self._start
             if self._start is not None and at < self._start:
                 raise NoTick(f"the schedule starts at {self._start.isoformat()}")
-            if self._counts(found):
+            hole = self._hole(found, blackouts)
+            if hole is None:
                 return found
-            at = found - _LEAST
+            at = found - self._reach(found, -1, hole[0]) - _LEAST
+        raise NoTick(f"every time of the schedule before {at.isoformat()} is left out")
 
-    def after(self, at: datetime) -> datetime:
-        """The first tick that is later. Raises `NoTick` where there is none."""
+    def after(self, at: datetime, *, blackouts: bool = False) -> datetime:
+        """The first tick that is later; with ``blackouts`` it may be one that does not run.
+
+        Raises `NoTick` where there is none.
+        """
         at = at if self._start is None else max(at, self._start)
-        while True:
-            at = min(_found(one.after, at) for one in self._rhythms)
-            if self._end is not None and at > self._end:
+        with _calendar(at):
+            return self._after(at, blackouts)
+
+    def _after(self, at: datetime, blackouts: bool) -> datetime:
+        for _ in range(_MOST_HOLES):
+            found = min(_found(one.after, at) for one in self._rhythms)
+            if self._end is not None and found > self._end:
                 raise NoTick(f"the schedule ends at {self._end.isoformat()}")
-            if self._counts(at):
-                return at
+            hole = self._hole(found, blackouts)
+            if hole is None:
+                return found
+            at = found + max(timedelta(), self._reach(found, 1, hole[1]) - _LEAST)
+        raise NoTick(f"every time of the schedule after {at.isoformat()} is left out")
 
     def between(self, start: datetime, end: datetime) -> Iterator[datetime]:
         """The ticks after ``start`` and not after ``end``, the oldest first."""
@@ -114,13 +139,30 @@ class Ticks:
 
     def blacked_out(self, at: datetime) -> bool:
         """Whether a moment lies in a window in which nothing starts."""
-        wall = at.astimezone(self._zone).replace(tzinfo=None)
-        return any(window.covers(wall) for window in self._schedule.blackouts)
+        wall = self._wall(at)
+        return any(window.around(wall) for window in self._schedule.blackouts)
 
-    def _counts(self, tick: datetime) -> bool:
-        if self._schedule.except_ and tick.astimezone(self._zone).date() in self._except:
-            return False
-        return not self._schedule.blackouts or not self.blacked_out(tick)
+    def _hole(self, at: datetime, blackouts: bool) -> tuple[datetime, datetime] | None:
+        """Since and until when, as clocks show it, what lies there is left out; None: it is not."""
+        windows = () if blackouts else self._schedule.blackouts
+        if not windows and not self._schedule.except_:
+            return None
+        wall = self._wall(at)
+        if self._schedule.except_ and wall.date() in self._except:
+            today = datetime.combine(wall.date(), time.min)
+            return today, today + _DAY
+        return next((hole for one in windows if (hole := one.around(wall))), None)
+
+    def _wall(self, at: datetime) -> datetime:
+        return at.astimezone(self._zone).replace(tzinfo=None)
+
+    def _reach(self, at: datetime, way: int, edge: datetime) -> timedelta:
+        """How far it is to the edge of a hole, or so far as no clock is set meanwhile."""
+        whole = abs(edge - self._wall(at))
+        for reach in (whole, min(whole, _STRIDE)):
+            if _offset(at + way * reach, self._zone) == _offset(at, self._zone):
+                return reach
+        return timedelta()
 
     @cached_property
     def _except(self) -> frozenset[date]:
@@ -133,6 +175,14 @@ class Ticks:
 
 def _utc(at: datetime | None) -> datetime | None:
     return None if at is None else at.astimezone(UTC)
+
+
+@contextmanager
+def _calendar(at: datetime) -> Iterator[None]:
+    try:
+        yield
+    except OverflowError as error:
+        raise NoTick(f"the calendar ends near {at.isoformat()}") from error
 
 
 def _found(find: Callable[[datetime], datetime], at: datetime) -> datetime:

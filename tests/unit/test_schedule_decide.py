@@ -129,12 +129,6 @@ def test_what_waits_starts_when_the_run_before_has_ended():
     assert hours(decided(Rules(), old=[tick(1)], now=NOON + HOUR)[0].ready) == [1]
 
 
-def test_more_runs_at_once_where_they_may():
-    rules = Rules(max_active_runs=2, overlap=Overlap.QUEUE_ALL)
-    found, _ = decided(rules, old=[started(0), tick(1), tick(2)], now=NOON + 2 * HOUR)
-    assert hours(found.ready) == [1]
-
-
 def test_a_run_by_hand_counts_as_one():
     record = ScheduleRecord(key=KEY, version=1, watermark=NOON, ticks=(tick(0),))
     view = LedgerView(now=NOON, leases={"x/daily/dev": lease("x/daily/dev", "by hand")})

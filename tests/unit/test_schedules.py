@@ -1,5 +1,6 @@
 """What dbtorch.yml says of a schedule, and when such schedules tick."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice, pairwise
 from zoneinfo import ZoneInfo
@@ -31,6 +32,9 @@ END:VCALENDAR
 """
 
 
+MINUTE = timedelta(minutes=1)
+
+
 def utc(text):
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
@@ -55,7 +59,7 @@ def test_every_key_of_a_schedule_is_read(tmp_path):
         '{cron: ["0 6 * * *", "0 18 * * *"], timezone: Europe/Berlin, except: [2026-12-31, days.txt],'
         ' blackout: ["22:00-06:00", "sat,sun"], start_date: 2026-11-01, end_date: "2027-06-30T06:00Z",'
         " jitter: 5m, catchup: all, catchup_window: 2d, max_catchup: 30, overlap: skip,"
-        " max_active_runs: 2, paused: true}",
+        " max_active_runs: 1, paused: true}",
     )
     assert found == Schedule(
         crons=("0 6 * * *", "0 18 * * *"),
@@ -69,7 +73,7 @@ def test_every_key_of_a_schedule_is_read(tmp_path):
         catchup_window=2 * 86_400,
         max_catchup=30,
         overlap=Overlap.SKIP,
-        max_active_runs=2,
+        max_active_runs=1,
         paused=True,
     )
 
@@ -89,6 +93,7 @@ def test_every_key_of_a_schedule_is_read(tmp_path):
         ('{cron: "@daily", start_date: soon}', '.schedule.start_date is "soon"; expected a date or time'),
         ('{cron: "@daily", start_date: 2026-02-01, end_date: 2026-01-01}', ".schedule.end_date is not after start_date"),
         ('{cron: "@daily", overlap: alow}', '.schedule.overlap is "alow"; expected one of skip'),
+        ('{cron: "@daily", max_active_runs: 2}', ".schedule.max_active_runs is 2, and two runs of one pipeline would write the same tables"),
         ('{cron: "@daily", max_catchup: 0}', ".schedule.max_catchup is 0; expected a whole number from 1"),
     ],
 )  # fmt: skip
@@ -141,6 +146,40 @@ def test_in_a_blackout_nothing_ticks_and_the_next_run_covers_it():
 
 
 @pytest.mark.parametrize(
+    ("zone", "window", "at", "ticks"),
+    [
+        # 02:30 comes twice, and what lies before its second pass is outside
+        ("Europe/Berlin", "02:30-03:30", "2026-10-25T00:15", ["00:15", "01:15", "02:30"]),
+        # 02:00 does not exist, nor does the window but for its end
+        ("Europe/Berlin", "02:00-03:15", "2026-03-29T00:45", ["00:45", "01:15", "01:30"]),
+    ],
+)
+def test_a_blackout_when_the_clocks_change(zone, window, at, ticks):
+    schedule = Schedule(crons=("*/15 * * * *",), timezone=zone, blackouts=(blackout(window),))
+    found = some(schedule, utc(at) - MINUTE, 12)
+    free = some(replace(schedule, blackouts=()), utc(at) - MINUTE, 20)
+    assert found == [one for one in free if not Ticks(schedule).blacked_out(one)][:12]
+    assert {f"{one:%H:%M}" for one in found} >= set(ticks)
+    back = [Ticks(schedule).at_or_before(one - MINUTE) for one in found[1:]]
+    assert back == found[:-1]
+
+
+def test_a_schedule_whose_times_are_all_left_out_never_ticks():
+    schedule = Schedule(crons=("0 3 * * *",), blackouts=(blackout("02:00-04:00"),))
+    with pytest.raises(NoTick, match="is left out"):
+        Ticks(schedule).after(utc("2026-11-01T00:00"))
+    with pytest.raises(NoInterval, match="has no interval at"):
+        interval(schedule, None, utc("2026-11-01T00:00"))
+    assert Ticks(schedule).after(utc("2026-11-01T00:00"), blackouts=True) == utc("2026-11-01T03:00")
+
+
+def test_windows_are_left_out_up_to_where_the_calendar_ends():
+    schedule = Schedule(crons=("0 3 * * *",), blackouts=(blackout("9999-12-30/9999-12-31"),))
+    with pytest.raises(NoTick, match="the calendar ends"):
+        Ticks(schedule).after(utc("9999-12-29T03:00"))
+
+
+@pytest.mark.parametrize(
     ("window", "inside", "outside"),
     [
         ("22:00-06:00", ["2026-11-01T22:00", "2026-11-02T05:59"], ["2026-11-02T06:00"]),
@@ -152,8 +191,8 @@ def test_in_a_blackout_nothing_ticks_and_the_next_run_covers_it():
 )
 def test_windows(window, inside, outside):
     found = blackout(window)
-    assert all(found.covers(datetime.fromisoformat(at)) for at in inside)
-    assert not any(found.covers(datetime.fromisoformat(at)) for at in outside)
+    assert all(found.around(datetime.fromisoformat(at)) for at in inside)
+    assert not any(found.around(datetime.fromisoformat(at)) for at in outside)
 
 
 def test_a_schedule_ticks_after_its_start_up_to_its_end():

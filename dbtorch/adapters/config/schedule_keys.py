@@ -70,6 +70,13 @@ def schedule(said: dict[str, Any], at: Path, report: Report) -> Schedule:
     spec = Schedule(**said)
     if spec.every is not None and spec.every < 1:
         report.wrong((*at, "every"), "is shorter than a second; give it one at least")
+    if spec.max_active_runs > 1:
+        report.wrong(
+            (*at, "max_active_runs"),
+            f"is {spec.max_active_runs}, and two runs of one pipeline would write the same tables"
+            " at the same time; leave it at 1 (`overlap` says what waits, pipelines of other names"
+            " or on other targets run side by side)",
+        )
     if spec.start_date and spec.end_date and spec.end_date <= spec.start_date:
         report.wrong((*at, "end_date"), "is not after start_date; move one of them")
     return spec

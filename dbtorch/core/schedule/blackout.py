@@ -32,14 +32,14 @@ class Blackout:
     start: time = time.min
     end: time = time.min  # not included; not after the start: on the next day
 
-    def covers(self, wall: datetime) -> bool:
-        """Whether a time that a clock shows lies in it."""
+    def around(self, wall: datetime) -> tuple[datetime, datetime] | None:
+        """Since and until when it lasts at a time that a clock shows; None: it does not."""
         at, today = wall.time(), wall.date()
-        if self.end > self.start:
-            return self.start <= at < self.end and self._on(today)
-        if at >= self.start:
-            return self._on(today)
-        return at < self.end and today > date.min and self._on(today - _DAY)
+        over_midnight = self.end <= self.start
+        first = today - _DAY if over_midnight and at < self.start and today > date.min else today
+        start = datetime.combine(first, self.start)
+        end = datetime.combine(first + over_midnight * _DAY, self.end)
+        return (start, end) if start <= wall < end and self._on(first) else None
 
     def _on(self, day: date) -> bool:
         return self.first <= day <= self.last and day.weekday() in self.days

@@ -48,8 +48,9 @@ def decide(
 ) -> Decision:
     """Decide the ticks that are ``due``, the oldest first, and what was left open.
 
-    ``watermark`` is until when there are no others, ``lease`` the name of what a run of the
-    pipeline holds, ``blackout`` whether nothing may start now.
+    One run of a pipeline goes on at a time, as two would write the same tables. ``watermark`` is
+    until when there are no others, ``lease`` the name of what a run of the pipeline holds,
+    ``blackout`` whether nothing may start now.
     """
     kept = [_settled(tick, view) for tick in record.ticks]
     active = [tick for tick in kept if _is_active(tick, view)]
@@ -57,8 +58,7 @@ def decide(
     paused = rules.paused or record.pause is not None
     new = _classified(rules, due, view.now, paused=paused)
     queued, dropped = _overlapped(rules, active, waiting, new, view.now)
-    busy = max(len(active), int(lease in view.leases))
-    free = 0 if paused or blackout else max(0, rules.max_active_runs - busy)
+    free = not (paused or blackout or active or lease in view.leases)
     ready = [tick for tick in _in_order(queued) if tick.due_at <= view.now][:free]
     changed = {tick.scheduled_for: tick for tick in (*kept, *new, *dropped)}
     before = {tick.scheduled_for: tick for tick in record.ticks}
@@ -169,16 +169,14 @@ def _overlapped(
     for at, tick in enumerate(new):
         if tick.state is not TickState.QUEUED:
             continue
-        busy = len(active) + len(queue) >= rules.max_active_runs
-        if rules.overlap is Overlap.SKIP and busy and not tick.backlog:
+        if rules.overlap is Overlap.SKIP and (active or queue) and not tick.backlog:
             new[at] = _skipped(tick, SkipReason.OVERLAP, now)
             continue
         queue.append(tick)
     if rules.overlap in (Overlap.QUEUE_ONE, Overlap.CANCEL_RUNNING):
         plain = [tick for tick in queue if not (tick.backlog or tick.run_id)]
-        free = max(1, rules.max_active_runs - len(active))
         plain.sort(key=lambda tick: tick.scheduled_for)
-        dropped = [_skipped(tick, SkipReason.SUPERSEDED, now) for tick in plain[:-free]]
+        dropped = [_skipped(tick, SkipReason.SUPERSEDED, now) for tick in plain[:-1]]
         gone = {tick.scheduled_for for tick in dropped}
         queue = [tick for tick in queue if tick.scheduled_for not in gone]
     return queue, dropped

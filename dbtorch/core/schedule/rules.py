@@ -34,7 +34,6 @@ class Rules:
     catchup_window: timedelta | None = None  # older than that is not caught up with
     max_catchup: int = 100  # newest missed ticks that `all` runs
     overlap: Overlap = Overlap.QUEUE_ONE
-    max_active_runs: int = 1
     paused: bool = False  # as dbtorch.yml says it
 
 

@@ -51,8 +51,8 @@ class Schedule:
     blackouts: "tuple[Blackout, ...]" = field(
         default=(),
         metadata=key(
-            "Windows in the zone in which it does not tick: days, times, or both. The next run"
-            " covers what they leave out.",
+            "Windows in the zone in which no run starts: days, times, or both. A tick in one is"
+            " skipped, and the next run covers it.",
             name="blackout",
             example='["22:00-06:00", "sat,sun"]',
         ),
@@ -99,7 +99,12 @@ class Schedule:
         ),
     )
     max_active_runs: Annotated[int, Between(1, 100)] = field(
-        default=1, metadata=key("How many runs of it go on at once.", example="2")
+        default=1,
+        metadata=key(
+            "How many runs of it go on at once on a target. More than 1 is refused: they would"
+            " write the same tables at the same time.",
+            example="1",
+        ),
     )
     paused: bool = field(
         default=False, metadata=key("Nothing of it starts by the schedule.", example="true")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 
 from dbtorch.adapters.cron import NoTick, Ticks
 from dbtorch.core.config import Config, PipelineSpec
@@ -51,13 +52,13 @@ class TimedPipeline:
     ticks: Ticks
     schedule: Schedule
     _next: tuple[datetime, datetime] | None = field(default=None, init=False)
-    _last: datetime | None = field(default=None, init=False)  # tick that was found
+    _last: tuple[datetime, datetime | None] | None = field(default=None, init=False)  # see _due
 
     def next_after(self, at: datetime) -> datetime:
-        """The first tick after a moment; `NEVER` where there is none."""
+        """The first tick after a moment, one in a blackout included; `NEVER`: there is none."""
         if self._next is None or self._next[0] != at:
             try:
-                self._next = (at, self.ticks.after(at))
+                self._next = (at, self.ticks.after(at, blackouts=True))
             except NoTick:
                 self._next = (at, NEVER)
         return self._next[1]
@@ -89,30 +90,54 @@ class TimedPipeline:
 
     def _due(self, watermark: datetime, now: datetime) -> list[DueTick]:
         """Ticks after the watermark, the oldest first; of too many the newest."""
-        found: list[datetime] = []
-        at = watermark
-        while len(found) <= MOST_MISSED and (at := self.next_after(at)) <= now:
-            found.append(at)
-        if len(found) > MOST_MISSED:
-            found = sorted(self._newest(now))
+        found = list(islice(self._after(watermark, now), MOST_MISSED + 1))
         if not found:
             return []
-        last, self._last = self._last, found[-1]
-        before = [watermark if last == watermark else self._before(found[0]), *found]
-        return [self._tick(*one) for one in zip(before, found, strict=False)]
+        if len(found) > MOST_MISSED:
+            found = sorted({*self._newest(watermark, now), *self._newest(watermark, now, True)})
+        due, start = [], self._start_of(found[0], watermark)
+        for at in found:
+            due.append(self._tick(start, at))
+            start = start if due[-1].blackout else at
+        self._last = (found[-1], start)
+        return due
 
-    def _newest(self, now: datetime) -> Iterator[datetime]:
-        at = self.ticks.at_or_before(now)
-        for _ in range(MOST_MISSED):
+    def _after(self, watermark: datetime, now: datetime) -> Iterator[datetime]:
+        at = watermark
+        while (at := self.next_after(at)) <= now:
             yield at
-            at = self._before(at)
 
-    def _before(self, at: datetime) -> datetime:
-        return self.ticks.at_or_before(at - _LEAST)
+    def _newest(
+        self, watermark: datetime, now: datetime, blackouts: bool = False
+    ) -> Iterator[datetime]:
+        since = max(watermark, self.schedule.start_date or watermark)
+        at = now
+        for _ in range(MOST_MISSED):
+            try:
+                at = self.ticks.at_or_before(at, blackouts=blackouts)
+            except NoTick:
+                return
+            if at <= since:
+                return
+            yield at
+            at -= _LEAST
 
-    def _tick(self, before: datetime, at: datetime) -> DueTick:
-        late = delay(self.pipeline.name, at, self.schedule.jitter)
-        return DueTick(scheduled_for=at, interval=Interval(before, at), due_at=at + late)
+    def _start_of(self, first: datetime, watermark: datetime) -> datetime | None:
+        """Where the interval of a tick begins: at the last one that is not in a blackout."""
+        if self._last is not None and self._last[0] == watermark:
+            return self._last[1]
+        try:
+            return self.ticks.at_or_before(first - _LEAST)
+        except NoTick:
+            return None
+
+    def _tick(self, start: datetime | None, at: datetime) -> DueTick:
+        return DueTick(
+            scheduled_for=at,
+            interval=Interval(start, at),
+            due_at=at + delay(self.pipeline.name, at, self.schedule.jitter),
+            blackout=self.ticks.blacked_out(at),
+        )
 
 
 def timetable(config: Config, identity: Identity) -> dict[ScheduleKey, TimedPipeline]:
@@ -160,6 +185,5 @@ def _rules(schedule: Schedule) -> Rules:
         catchup_window=timedelta(seconds=window) if window is not None else None,
         max_catchup=schedule.max_catchup,
         overlap=schedule.overlap,
-        max_active_runs=schedule.max_active_runs,
         paused=schedule.paused,
     )
