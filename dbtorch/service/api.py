@@ -277,7 +277,7 @@ class Project:
     ) -> list[PipelineSchedule]:
         """When pipelines with a schedule run next, after a moment: now by default.
 
-        Raises `ConfigError`, `NotFound`.
+        Raises `ConfigError`, `NotFound`, `StoreError`.
         """
         from dbtorch.service.schedule.upcoming import next_runs
 
@@ -286,6 +286,7 @@ class Project:
             pipeline,
             since=since or datetime.now(UTC),
             count=count,
+            database_url=self._store,
             environ=self._environ,
         )
 

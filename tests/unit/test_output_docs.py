@@ -31,14 +31,14 @@ from dbtorch.core.model.freshness import Thresholds
 from dbtorch.core.model.interval import Interval
 from dbtorch.core.model.reason import Reason, ReasonKind
 from dbtorch.core.model.state import State
-from dbtorch.core.schedule.ledger import ScheduleKey, TickRecord
+from dbtorch.core.schedule.ledger import Pause, TickRecord
 from dbtorch.service.doctor.finding import Finding
 from dbtorch.service.health.freshness import Check
 from dbtorch.service.health.health import ProjectHealth
 from dbtorch.service.history.logs import find_log
 from dbtorch.service.idempotency.check import Checked
 from dbtorch.service.idempotency.two_runs import Compared, Verdict
-from dbtorch.service.schedule.upcoming import NextRun, PipelineSchedule
+from dbtorch.service.schedule.upcoming import NextRun, PastTick, PipelineSchedule
 from dbtorch.testing import FixedClock
 from tests.alerts import a_card, a_delivery
 from tests.unit.printed import runs, show
@@ -58,12 +58,18 @@ def schedules():
         pipeline="daily",
         timezone="UTC",
         paused=False,
+        pause=Pause(at=NOON, by="ana@laptop"),
         next=(NextRun(run_at=NOON, interval=covers),),
     )
     (one,) = json.loads(schedule_json([upcoming]))
     tick = TickRecord(scheduled_for=NOON, interval=covers, due_at=NOON)
-    (past,) = json.loads(past_json([(ScheduleKey("daily", ""), tick)]))
-    return {"schedule": one, "schedule run": one["next"][0], "schedule past": past}
+    (past,) = json.loads(past_json([PastTick(pipeline="daily", timezone="UTC", tick=tick)]))
+    return {
+        "schedule": one,
+        "schedule pause": one["pause"],
+        "schedule run": one["next"][0],
+        "schedule past": past,
+    }
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from click.testing import CliRunner
@@ -60,6 +61,8 @@ def test_the_gap_of_spring_in_words_and_offsets(shop):
         {
             "pipeline": "daily",
             "timezone": "Europe/Berlin",
+            "paused": False,
+            "pause": None,
             "next": [
                 {
                     "run_at": "2026-03-29T03:00:00+02:00",
@@ -148,26 +151,61 @@ def test_what_became_of_times(shop):
         "missed, and not caught up with",
         "the run before was still going on",
     ]
+    assert lines[1].split()[1:4] == ["2026-03-01", "15:00:00", "CET"]  # the schedule's own zone
+    (shop / "dbtorch.yml").write_text(YML.replace("Europe/Berlin", "America/New_York"))
+    assert schedule(shop, "--past").splitlines()[2].split()[2:4] == ["09:00:00", "EST"]
+    (shop / "dbtorch.yml").write_text("pipelines: {daily: {select: tag:daily}}\n")
+    assert schedule(shop, "--past").splitlines()[2].split()[2:4] == ["14:00:00", "UTC"]
+    (shop / "dbtorch.yml").write_text(YML)
     told = json.loads(schedule(shop, "--past", "--count", "2", "--format", "json"))
     assert told[1] == {
         "pipeline": "daily",
-        "scheduled_for": "2026-03-01T14:00:00+00:00",
-        "data_interval_start": "2026-03-01T09:00:00+00:00",
-        "data_interval_end": "2026-03-01T10:00:00+00:00",
+        "timezone": "Europe/Berlin",
+        "scheduled_for": "2026-03-01T15:00:00+01:00",
+        "data_interval_start": "2026-03-01T10:00:00+01:00",
+        "data_interval_end": "2026-03-01T11:00:00+01:00",
         "state": "done",
         "reason": None,
         "run_id": "r1",
-        "started_at": "2026-03-01T14:03:00+00:00",
+        "started_at": "2026-03-01T15:03:00+01:00",
         "late_seconds": 180.0,
         "note": None,
     }
+
+
+def test_who_has_paused_what_since_when_and_why(shop):
+    Project(shop).pause("daily", reason="the warehouse moves")
+    (daily, often) = Project(shop).schedule(count=1)
+    (pause,) = [one.pause for one in (daily, often) if one.pause is not None]
+    assert (daily.pause, daily.paused, often.pause, often.paused) == (pause, False, None, True)
+    said = schedule(shop, "--count", "1", "--from", "2026-03-28")
+    since = f"{pause.at.astimezone(ZoneInfo('Europe/Berlin')):%Y-%m-%d %H:%M:%S %Z}"
+    assert said.splitlines()[1].startswith("daily (paused)  Sat 2026-03-28 02:30:00 CET")
+    assert said.splitlines()[3:] == [
+        "",
+        f"pipeline daily is paused by {pause.by} since {since}: the warehouse moves",
+        "pipeline often is paused by `paused: true` in dbtorch.yml",
+    ]
+    told = json.loads(schedule(shop, "daily", "--format", "json"))[0]
+    assert datetime.fromisoformat(told["pause"].pop("since")) == pause.at
+    assert told["pause"] == {"by": pause.by, "reason": "the warehouse moves"}
+    assert told["paused"] is True
+    Project(shop).resume("daily")
+    assert schedule(shop, "daily").count("paused") == 0
+
+
+def test_a_history_that_does_not_answer_is_no_pause_and_no_resumption(shop):
+    said = schedule(shop, "--database-url", "sqlite:///nowhere/there.db")
+    assert said.startswith("PIPELINE")  # there is none yet: nobody can have paused anything
+    (shop / "broken.db").write_text("no database at all, but long enough to be looked into")
+    assert "broken.db" in schedule(shop, "--database-url", "sqlite:///broken.db")
 
 
 def test_no_dbt_and_no_history_is_needed(shop):
     code = (
         "import sys; from dbtorch.cli.main import cli;"
         f"cli(['schedule', '--project-dir', {str(shop)!r}], standalone_mode=False);"
-        "print([m for m in ('dbt', 'sqlite3', 'duckdb') if m in sys.modules])"
+        "print([m for m in ('dbt', 'duckdb') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"

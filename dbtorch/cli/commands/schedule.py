@@ -38,7 +38,7 @@ def schedule(
 ) -> int:
     """Show when pipelines run next, or what became of the times before.
 
-    Times to come are in the zone of each schedule, past ones in this machine's.
+    Times are in the zone of each schedule.
     """
     from dbtorch.cli.text import schedule as text
 
@@ -55,7 +55,13 @@ def schedule(
     from dbtorch.service.schedule.upcoming import next_runs
 
     now = datetime.now(UTC)
-    found = next_runs(given["project_dir"], pipeline, since=since or now, count=count)
+    found = next_runs(
+        given["project_dir"],
+        pipeline,
+        since=since or now,
+        count=count,
+        database_url=given["database_url"],
+    )
     echo(
         text.schedule_json(found) if format == "json" else text.schedule_text(found, now, pipeline)
     )

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from dbtorch.cli.text.pauses import paused_by
 from dbtorch.cli.text.table import table
 from dbtorch.cli.text.terminal import to_json
 from dbtorch.core.model.interval import Interval
-from dbtorch.core.schedule.ledger import ScheduleKey, SkipReason, TickRecord, TickState
+from dbtorch.core.schedule.ledger import Pause, SkipReason, TickRecord, TickState
 from dbtorch.core.text.moments import shown
 from dbtorch.core.text.phrases import took
-from dbtorch.service.schedule.upcoming import PipelineSchedule
+from dbtorch.service.schedule.upcoming import PastTick, PipelineSchedule
 
 #: Seconds after which a run is said to have started late.
 _LATE = 60.0
@@ -39,7 +40,7 @@ def schedule_text(
     rows = []
     for one in found:
         zone = ZoneInfo(one.timezone)
-        name = f"{one.pipeline} (paused)" if one.paused else one.pipeline
+        name = f"{one.pipeline} (paused)" if one.paused or one.pause else one.pipeline
         rows += [
             [
                 name,
@@ -49,7 +50,20 @@ def schedule_text(
             ]
             for next_run in one.next
         ] or [[name, "never again", "", ""]]
-    return "\n".join(table(("PIPELINE", "RUNS AT", "", "COVERS"), rows))
+    pauses = [_paused(one) for one in found if one.paused or one.pause]
+    lines = [
+        *table(("PIPELINE", "RUNS AT", "", "COVERS"), rows),
+        *([""] if pauses else []),
+        *pauses,
+    ]
+    return "\n".join(lines)
+
+
+def _paused(one: PipelineSchedule) -> str:
+    """Who has paused it, since when and why."""
+    by = [] if one.pause is None else [paused_by(one.pause, ZoneInfo(one.timezone))]
+    by += ["by `paused: true` in dbtorch.yml"] if one.paused else []
+    return f"pipeline {one.pipeline} is paused {', and '.join(by)}"
 
 
 def schedule_json(found: Sequence[PipelineSchedule]) -> str:
@@ -62,6 +76,8 @@ def _pipeline(one: PipelineSchedule) -> dict[str, object]:
     return {
         "pipeline": one.pipeline,
         "timezone": one.timezone,
+        "paused": one.paused or one.pause is not None,
+        "pause": _pause(one.pause, zone),
         "next": [
             {
                 "run_at": next_run.run_at.astimezone(zone).isoformat(),
@@ -73,32 +89,42 @@ def _pipeline(one: PipelineSchedule) -> dict[str, object]:
     }
 
 
-def past_text(found: Sequence[tuple[ScheduleKey, TickRecord]]) -> str:
-    """A table of what became of times that are over, the newest first."""
+def _pause(pause: Pause | None, zone: ZoneInfo) -> dict[str, object] | None:
+    if pause is None:
+        return None
+    return {"by": pause.by, "since": _iso(pause.at, zone), "reason": pause.reason or None}
+
+
+def past_text(found: Sequence[PastTick]) -> str:
+    """A table of what became of times that are over, the newest first, each in its zone."""
     if not found:
         return NEVER
-    rows = [
-        [key.pipeline, shown(tick.scheduled_for), _state(tick), tick.run_id, _remark(tick)]
-        for key, tick in found
-    ]
+    rows = [_row(one) for one in found]
     return "\n".join(table(("PIPELINE", "SCHEDULED FOR", "STATE", "RUN", "REMARK"), rows))
 
 
-def past_json(found: Sequence[tuple[ScheduleKey, TickRecord]]) -> str:
-    """The same for programs, in UTC."""
-    return to_json([_tick(key, tick) for key, tick in found], indent=2)
+def _row(one: PastTick) -> list[str]:
+    at = shown(one.tick.scheduled_for, ZoneInfo(one.timezone))
+    return [one.pipeline, at, _state(one.tick), one.tick.run_id, _remark(one.tick)]
 
 
-def _tick(key: ScheduleKey, tick: TickRecord) -> dict[str, object]:
+def past_json(found: Sequence[PastTick]) -> str:
+    """The same for programs, with the offsets of the zone."""
+    return to_json([_tick(one) for one in found], indent=2)
+
+
+def _tick(one: PastTick) -> dict[str, object]:
+    tick, zone = one.tick, ZoneInfo(one.timezone)
     return {
-        "pipeline": key.pipeline,
-        "scheduled_for": tick.scheduled_for.isoformat(),
-        "data_interval_start": _iso(tick.interval.start),
-        "data_interval_end": _iso(tick.interval.end),
+        "pipeline": one.pipeline,
+        "timezone": one.timezone,
+        "scheduled_for": _iso(tick.scheduled_for, zone),
+        "data_interval_start": _iso(tick.interval.start, zone),
+        "data_interval_end": _iso(tick.interval.end, zone),
         "state": str(tick.state),
         "reason": str(tick.reason) if tick.reason is not None else None,
         "run_id": tick.run_id or None,
-        "started_at": _iso(tick.started_at),
+        "started_at": _iso(tick.started_at, zone),
         "late_seconds": _late(tick),
         "note": tick.note or None,
     }
@@ -106,7 +132,9 @@ def _tick(key: ScheduleKey, tick: TickRecord) -> dict[str, object]:
 
 def _state(tick: TickRecord) -> str:
     """What has become of it; of a run that has ended, `dbtorch runs` says how."""
-    return "ran" if tick.state is TickState.DONE else str(tick.state)
+    if tick.state is TickState.DONE:
+        return "ran" if tick.run_id else "not begun"
+    return str(tick.state)
 
 
 def _remark(tick: TickRecord) -> str:
@@ -135,7 +163,5 @@ def _covers(interval: Interval, zone: ZoneInfo) -> str:
     return f"{start.astimezone(zone):{form}} to {shown(interval.end, zone, seconds=seconds)}"
 
 
-def _iso(at: datetime | None, zone: ZoneInfo | None = None) -> str | None:
-    if at is None:
-        return None
-    return (at.astimezone(zone) if zone is not None else at).isoformat()
+def _iso(at: datetime | None, zone: ZoneInfo) -> str | None:
+    return at.astimezone(zone).isoformat() if at is not None else None

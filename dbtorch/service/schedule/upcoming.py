@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 
 from dbtorch.adapters.cron import NoTick, Ticks
 from dbtorch.core.config import Config, PipelineSpec
+from dbtorch.core.errors import NoHistory
 from dbtorch.core.model.interval import Interval
 from dbtorch.core.schedule.jitter import delay
-from dbtorch.core.schedule.ledger import ScheduleKey, TickRecord
+from dbtorch.core.schedule.ledger import Pause, TickRecord
 from dbtorch.core.schedule.schedule import Schedule
 from dbtorch.ports import Store
+from dbtorch.service.history.store import history_of
 from dbtorch.service.project.options import RunOptions, pipeline_of
-from dbtorch.service.project.project import open_project
+from dbtorch.service.project.project import Project, open_project
+from dbtorch.service.schedule.timetable import key_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +37,17 @@ class PipelineSchedule:
     pipeline: str
     timezone: str  # name of the zone that its schedule speaks of
     paused: bool  # as dbtorch.yml says it
+    pause: Pause | None = None  # by `dbtorch pause`
     next: tuple[NextRun, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastTick:
+    """What became of a time of a pipeline's schedule."""
+
+    pipeline: str
+    timezone: str  # name of the zone that its schedule speaks of; UTC where it has none any more
+    tick: TickRecord
 
 
 def next_runs(
@@ -42,14 +56,28 @@ def next_runs(
     *,
     since: datetime,
     count: int,
+    database_url: str | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> list[PipelineSchedule]:
     """The first ``count`` runs after a moment, of each pipeline with a schedule or of one.
 
-    Starts no dbt and reads no history. Raises `ConfigError`, `NotFound`, `ProjectError`.
+    Who has paused them is in the history, where there is one. Starts no dbt. Raises `ConfigError`,
+    `NotFound`, `ProjectError`, `StoreError`.
     """
-    config = open_project(project_dir, environ).config
-    return [_schedule(one, schedule, since, count) for one, schedule in scheduled(config, pipeline)]
+    project = open_project(project_dir, environ)
+    found = scheduled(project.config, pipeline)
+    options = RunOptions(database_url=database_url, environ=dict(environ))
+    pauses = _pauses(project, options, [one for one, _ in found])
+    return [
+        PipelineSchedule(
+            pipeline=one.name,
+            timezone=schedule.timezone,
+            paused=schedule.paused,
+            pause=pauses.get(one.name),
+            next=tuple(_next(one, schedule, since, count)),
+        )
+        for one, schedule in found
+    ]
 
 
 def scheduled(config: Config, pipeline: str | None) -> list[tuple[PipelineSpec, Schedule]]:
@@ -59,24 +87,29 @@ def scheduled(config: Config, pipeline: str | None) -> list[tuple[PipelineSpec, 
     return [(one, one.schedule) for one in pipelines if one.schedule is not None]
 
 
-def past_ticks(
-    store: Store, config: Config, pipeline: str | None, *, count: int
-) -> list[tuple[ScheduleKey, TickRecord]]:
+def past_ticks(store: Store, config: Config, pipeline: str | None, *, count: int) -> list[PastTick]:
     """Times of schedules that `dbtorch serve` has decided, the newest first. Raises `NotFound`."""
     if pipeline is not None:
         pipeline_of(config, RunOptions(pipeline=pipeline))
-    return store.ticks(pipeline, limit=count)
+    zones = {one.name: schedule.timezone for one, schedule in scheduled(config, None)}
+    return [
+        PastTick(pipeline=key.pipeline, timezone=zones.get(key.pipeline, "UTC"), tick=tick)
+        for key, tick in store.ticks(pipeline, limit=count)
+    ]
 
 
-def _schedule(
-    pipeline: PipelineSpec, schedule: Schedule, since: datetime, count: int
-) -> PipelineSchedule:
-    return PipelineSchedule(
-        pipeline=pipeline.name,
-        timezone=schedule.timezone,
-        paused=schedule.paused,
-        next=tuple(_next(pipeline, schedule, since, count)),
-    )
+def _pauses(
+    project: Project, options: RunOptions, pipelines: Sequence[PipelineSpec]
+) -> dict[str, Pause]:
+    """Who has paused which of the pipelines; nobody has where there is no history yet."""
+    try:
+        opened = history_of(project, options)
+    except NoHistory:
+        return {}
+    with closing(opened) as store:
+        known = store.ledger().schedules
+        found = {one.name: known.get(key_of(one, store.identity)) for one in pipelines}
+    return {name: one.pause for name, one in found.items() if one is not None and one.pause}
 
 
 def _next(pipeline: PipelineSpec, schedule: Schedule, since: datetime, count: int) -> list[NextRun]:
