@@ -12,6 +12,7 @@ pytest_plugins = [
     "tests.dbt2",
     "tests.engines",
     "tests.postgres",
+    "tests.s3_server",
     "tests.shown",
     "tests.stores",
     "tests.zygote.plugin",

@@ -45,11 +45,11 @@ class RunFiles:
 
     def private(self, name: str) -> Path:
         """What the history must not have as it is; nobody but the owner may read it."""
-        return self.root / "private" / f"{_file_safe(name)}.json"
+        return self.root / "private" / f"{file_safe(name)}.json"
 
     def path(self, node_id: str, number: int) -> Path:
         """The log of one attempt, whether or not it exists."""
-        return self._nodes / f"{_file_safe(node_id)}.{number}.log"
+        return self._nodes / f"{file_safe(node_id)}.{number}.log"
 
     def log(self, attempt: Attempt) -> Path:
         """The log of one attempt, to be written; its folder exists."""
@@ -59,7 +59,7 @@ class RunFiles:
         return self.path(attempt.node_id, attempt.number)
 
 
-def _file_safe(node_id: str) -> str:
+def file_safe(node_id: str) -> str:
     """A name that every file system takes; one that was changed is kept apart by a digest."""
     name = _UNSAFE.sub("_", node_id)
     if name == node_id and len(name) <= _LONGEST and name.strip("."):

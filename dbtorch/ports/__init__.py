@@ -1,5 +1,6 @@
 """What the use cases need from the outside: one Protocol per need, one module per thing."""
 
+from dbtorch.ports.artifacts import ArtifactMissing, Artifacts, ArtifactsError
 from dbtorch.ports.engine import (
     DbtWarningFeed,
     Engine,
@@ -17,6 +18,9 @@ from dbtorch.ports.steps import StepContext, Steps
 from dbtorch.ports.store import LeaseHeld, LeaseLost, Outbox, Store
 
 __all__ = [
+    "ArtifactMissing",
+    "Artifacts",
+    "ArtifactsError",
     "Clock",
     "DbtWarningFeed",
     "Emit",

@@ -1,5 +1,6 @@
 """In-memory doubles of every port, for dbtorch's own tests and for yours."""
 
+from dbtorch.testing.artifacts import MemoryArtifacts
 from dbtorch.testing.doubles import (
     SUCCEEDS,
     FixedClock,
@@ -13,6 +14,7 @@ from dbtorch.testing.doubles import (
 __all__ = [
     "SUCCEEDS",
     "FixedClock",
+    "MemoryArtifacts",
     "MemoryEngine",
     "MemorySteps",
     "Script",
