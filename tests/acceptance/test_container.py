@@ -12,7 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from textwrap import dedent
@@ -48,7 +48,8 @@ _FILES = {
         shop:
           target: dev
           outputs:
-            dev: {type: duckdb, path: /tmp/shop.duckdb, threads: 2}
+            dev: &dev {type: duckdb, path: /tmp/shop.duckdb, threads: 2}
+            other: *dev
     """,
     "models/orders.sql": "select 1 as id",
     "models/totals.sql": "select count(*) as n from {{ ref('orders') }}",
@@ -59,6 +60,7 @@ _FILES = {
             command: [sh, -c, "touch /tmp/begun; test -e /tmp/go || exec sleep 600"]
             after: [totals]
         defaults: {retry: {retries: 0}}
+        pipelines: {orders: {select: orders}}
     """,
 }
 
@@ -92,26 +94,31 @@ class Image:
         assert said["USER"] == "10001:10001"
         assert said["WORKDIR"] == "/srv/project"
 
-    def _command(self, words: tuple[str, ...]) -> list[str]:
+    def _command(self, words: tuple[str, ...], environ: Mapping[str, str]) -> list[str]:
+        environ = {**self.environ, **environ}
         kept = dict.fromkeys((str(ROOT), sys.prefix, sys.base_prefix))
         return [
             *("unshare", "--mount", "--net", "--pid", "--fork", "--kill-child"),
             *("sh", str(CONTAINER), str(self.tmp), str(self.project), sys.prefix, *kept, "--"),
-            *("env", "-i", *(f"{name}={value}" for name, value in self.environ.items())),
+            *("env", "-i", *(f"{name}={value}" for name, value in environ.items())),
             *(*self.entrypoint, *words),
         ]
 
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
         """Start a container and wait for its end."""
         return subprocess.run(
-            self._command(words), check=False, capture_output=True, text=True, timeout=PATIENCE
+            self._command(words, environ),
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
         )
 
     @contextmanager
     def started(self, *words: str) -> Iterator[subprocess.Popen[str]]:
         """Start a container that is killed when it does not end."""
         with subprocess.Popen(
-            self._command(words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            self._command(words, {}), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         ) as process:
             try:
                 yield process
@@ -151,9 +158,16 @@ def test_a_container_is_stopped_and_another_one_goes_on(tmp_path: Path) -> None:
     assert (done.returncode, "nothing to retry" in done.stdout) == (0, True)
     other = image.run("run", "--run-id", "job-1", "--select", "orders")
     assert (other.returncode, "goes on as it was started" in other.stderr) == (2, True)
-    for words in (("--logical-date", "2020-01-01"), ("--no-steps",)):
+    for words in (
+        ("--logical-date", "2020-01-01"),
+        ("--no-steps",),
+        ("--pipeline", "orders"),
+        ("--target", "other"),
+    ):
         other = image.run("run", "--run-id", "job-1", *words)
         assert (other.returncode, "goes on as it was started" in other.stderr) == (2, True)
+    other = image.run("run", "--run-id", "job-1", DBT_TARGET="other")
+    assert (other.returncode, "goes on as it was started" in other.stderr) == (2, True)
     assert image.run("run", "--run-id", "").returncode == 2
     bad = image.run("run", "--run-id", "../job")
     assert (bad.returncode, "is no run id" in bad.stderr) == (2, True)

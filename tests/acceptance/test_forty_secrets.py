@@ -70,6 +70,7 @@ class Secrets:
             "TOKEN_OF_STEP",
             "SIGNED",
             "MAIL",
+            "VAR_OF_PIPELINE",
         )
         self.given = {name: planted(name.lower()) for name in (*names, "HOOK")}
         self.profile = planted("profile")
@@ -178,6 +179,8 @@ CONFIG = """
       shell: {{command: "echo \\"$DBT_ENV_SECRET_PEM_1\\" >&2; printf %s \\"$DBT_ENV_SECRET_LONG_1\\"; exit 3"}}
       no_program: {{command: ["/nowhere/{{{{ env_var('DBT_ENV_SECRET_URL_1') }}}}"]}}
 {raising}
+    pipelines:
+      default: {{vars: {{DBT_ENV_SECRET_VAR_3: "{{{{ env_var('VAR_OF_PIPELINE') }}}}"}}}}
     alerts:
       targets: "*"
       slack: {{token: "{{{{ env_var('SLACK_TOKEN') }}}}", channel: C0000DATA, api_url: "{slack}"}}
@@ -318,6 +321,8 @@ def test_no_secret_is_in_any_sink(
             "models/leaks.py": PYTHON_MODEL,
             "models/wrong.sql": "{{ log(var('DBT_ENV_SECRET_VAR_2'), info=true) }}"
             "select '{{ var('DBT_ENV_SECRET_VAR_2') }}' as x, nosuch",
+            "models/of_pipeline.sql": "{{ log(var('DBT_ENV_SECRET_VAR_3'), info=true) }}"
+            "select '{{ var('DBT_ENV_SECRET_VAR_3') }}' as x, nosuch",
         }
     )
     own = {path for path in workspace.dir.rglob("*") if path.is_file()}
@@ -336,7 +341,17 @@ def test_no_secret_is_in_any_sink(
 
     shown = Shown(json.loads(says(workspace, "show", "--format", "json", env=env)))
     assert {"prints", "returns", "reads"} <= shown.names("success")  # handed on as they were
-    failed = {"own", "echoed", "polled", "template", "shell", "no_program", "leaks", "wrong"}
+    failed = {
+        "own",
+        "echoed",
+        "polled",
+        "template",
+        "shell",
+        "no_program",
+        "leaks",
+        "wrong",
+        "of_pipeline",
+    }
     assert shown.names("failed") >= failed | {f"raises_{n}" for n in numbers}
     assert shown.nodes["returns"]["attempts"][0]["output"]["table"] == "*****.orders"
 
@@ -347,7 +362,7 @@ def test_no_secret_is_in_any_sink(
         ("status",),
         ("plan", *vars),
         ("alerts", "list", "--all", "--format", "json"),
-        *(("logs", "latest", name) for name in ("prints", "own", "echoed", "leaks", "wrong")),
+        *(("logs", "latest", name) for name in ("prints", "own", "echoed", "leaks", "of_pipeline")),
     )
     said += [says(workspace, *command, env=env) for command in looks]
 
@@ -368,12 +383,19 @@ def test_no_secret_is_in_any_sink(
 
     assert stat.S_IMODE((workspace.dir / ".dbtorch").stat().st_mode) == 0o700
     private = [*(workspace.dir / ".dbtorch").rglob("private/*")]
-    assert {path.name for path in private} == {"dbt_args.json", "output.returns.json"}
+    assert {path.name for path in private} == {
+        "dbt_args.json",
+        "output.returns.json",
+        "pipeline_args.json",
+    }
     assert {stat.S_IMODE(path.stat().st_mode) for path in private} == {0o600}
 
     # without the private folder a retry says so, and hands no stars on
-    for path in private:
+    (of_pipeline,) = (path for path in private if path.name == "pipeline_args.json")
+    for path in set(private) - {of_pipeline}:
         path.unlink()
     assert "give the retry the same --vars again" in workspace.refused("retry", env=env)
     refused = workspace.refused("retry", *vars, env=env)
     assert "the output of step returns held a secret" in refused
+    of_pipeline.unlink()
+    assert "secrets in the vars of its pipeline" in workspace.refused("retry", *vars, env=env)

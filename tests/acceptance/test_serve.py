@@ -57,5 +57,7 @@ def test_a_broken_dbtorch_yml_leaves_schedules_alone_and_a_mended_one_is_used(tm
         wait_for(lambda: any(key.pipeline == "p1" for key, _ in farm.store.ticks(limit=1000)))
         server.send_signal(signal.SIGHUP)
         wait_for(lambda: farm.logs().count('"reloaded"') == 2)
+        (tmp_path / "dbtorch.yml").unlink()  # says as little as one that is broken
+        wait_for(lambda: farm.logs().count('"reload_failed"') == 2)
         farm.end()
         check(farm, 1.0)
