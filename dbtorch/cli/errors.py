@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import errno
 
-#: Exit codes, dbt's where dbt has one.
-OK = 0  # all good, warnings included
-NODE_FAILED = 1  # at least one node failed, or the run was cancelled
-USAGE = 2  # usage, configuration, or something outside that has to be mended first
-GATED = 3  # nothing failed, but a gate kept nodes from running
-INTERNAL = 4  # a mistake of dbtorch's own, told with a traceback
+from dbtorch.core.exit_codes import Exit
 
+OK, NODE_FAILED, USAGE, GATED, INTERNAL = (int(code) for code in Exit)
 
 #: What to do about a disk, by what the system says of it.
 _DISK = {

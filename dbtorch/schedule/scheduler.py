@@ -9,19 +9,21 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 from uuid import uuid4
 
 from dbtorch.adapters.processes.liveness import this_host, this_process
 from dbtorch.core.errors import DbtorchError
+from dbtorch.core.exit_codes import Again, again
 from dbtorch.core.history.records import Lease
-from dbtorch.core.schedule.decide import claimed, ended, given_back
+from dbtorch.core.schedule.decide import claimed, ended, given_back, removed
 from dbtorch.core.schedule.ledger import (
     LedgerView,
     ScheduleChange,
     ScheduleKey,
+    ScheduleRecord,
     SkipReason,
     TickRecord,
     TickState,
@@ -34,8 +36,11 @@ from dbtorch.service.schedule.timetable import Decided, TimedPipeline, next_tick
 #: Renewals in the lifetime of a scheduler's lease.
 _RENEWALS = 4
 
-#: How often the launch of a run that has not begun is tried, and seconds between, times the tries.
-_LAUNCHES, _PAUSE = 3, 10
+#: How often the launch of a run that has not begun is tried, by what its exit code says.
+_LAUNCHES = {Again.ONCE: 2, Again.YES: 3}
+
+#: Seconds between, times the tries.
+_PAUSE = 10
 
 
 #: What becomes of a tick, at a time; None leaves it as it is.
@@ -72,6 +77,7 @@ class Scheduler:
     _lease: Lease | None = field(default=None, init=False)
     _renewed: float = field(default=0.0, init=False)
     _looked: tuple[datetime, float] | None = field(default=None, init=False)
+    _places: set[str] = field(default_factory=set, init=False)  # where it serves, or has served
     _broken: set[ScheduleKey] = field(default_factory=set, init=False)
     _cancelled: set[str] = field(default_factory=set, init=False)  # runs
 
@@ -83,6 +89,8 @@ class Scheduler:
 
     def use(self, timetable: dict[ScheduleKey, TimedPipeline]) -> None:
         """From now on these are the schedules."""
+        mine = self.store.identity
+        self._places |= {mine.place(mine.target), *(key.place for key in timetable)}
         self.timetable = timetable
         self.held = False
         self._broken.clear()
@@ -93,13 +101,19 @@ class Scheduler:
         Raises `StoreError`.
         """
         self._live()
-        view = self._look()
+        view = self._free(self._look())
         decided = self._decided(view)
         starts = self._chosen(decided)
-        done = self.store.decide([_change(one, starts.get(one.timed.key, ())) for one in decided])
+        gone = self._removed(view)
+        changes = [_change(one, starts.get(one.timed.key, ())) for one in decided]
+        done = self.store.decide([*changes, *gone])
+        for change in gone:
+            if change.key in done:
+                self._tell(change.key, change.ticks)
         for one in decided:
             if one.timed.key in done:
-                self._tell(one)
+                self._tell(one.timed.key, one.decision.ticks)
+                self._end_runs(one)
                 for tick in starts.get(one.timed.key, ()):
                     self._start(one.timed.key, tick)
         self.observer.turned(view)
@@ -141,6 +155,19 @@ class Scheduler:
         view = self.store.ledger()
         self._looked = (view.now, time.monotonic())
         return view
+
+    def _free(self, view: LedgerView) -> LedgerView:
+        """What this scheduler has claimed, and then could neither start nor write, is free."""
+
+        def freed(tick: TickRecord) -> TickRecord:
+            mine = tick.server == self.name and tick.state is TickState.QUEUED and tick.token
+            return given_back(tick) if mine and tick.token not in self.children else tick
+
+        schedules = {
+            key: replace(one, ticks=tuple(freed(tick) for tick in one.ticks)) if one.ticks else one
+            for key, one in view.schedules.items()
+        }
+        return replace(view, schedules=schedules)
 
     def _now(self) -> datetime:
         """By the clock of the database, whatever this machine's says."""
@@ -205,18 +232,37 @@ class Scheduler:
             pid=child.process.pid,
         )
 
-    def _tell(self, one: Decided) -> None:
-        key = one.timed.key
-        for tick in one.decision.ticks:
-            at = tick.scheduled_for.isoformat()
+    def _removed(self, view: LedgerView) -> list[ScheduleChange]:
+        """What is left of pipelines that are not in dbtorch.yml any more, where this one runs."""
+        serving = f"serve/{self.store.identity.project_id}/"
+        alone = not any(name.startswith(serving) and name != self.name for name in view.leases)
+        found = []
+        for key, record in view.schedules.items():
+            if not record.ticks or key in self.timetable or record.watermark is None:
+                continue
+            if key.place not in self._places:
+                continue
+            ticks = removed(record, view, alone=alone)
+            if ticks:
+                found.append(_written(record, record.watermark, ticks))
+        return found
+
+    def _tell(self, key: ScheduleKey, ticks: Iterable[TickRecord]) -> None:
+        for tick in ticks:
+            about = {"pipeline": key.pipeline, "scheduled_for": tick.scheduled_for.isoformat()}
             if tick.state is TickState.SKIPPED and tick.reason is not None:
                 self.observer.skipped(key, tick.reason)
+                self.log.write("tick_skipped", reason=tick.reason, **about)
+            elif tick.state is TickState.DONE:
+                run_id = tick.run_id or None
                 self.log.write(
-                    "tick_skipped", pipeline=key.pipeline, scheduled_for=at, reason=tick.reason
+                    "tick_given_up", level="error", run_id=run_id, message=tick.note, **about
                 )
+
+    def _end_runs(self, one: Decided) -> None:
         for run_id in set(one.decision.cancel) - self._cancelled:
             self._cancelled.add(run_id)
-            self._cancel(key, run_id)
+            self._cancel(one.timed.key, run_id)
 
     def _cancel(self, key: ScheduleKey, run_id: str) -> None:
         from dbtorch.service.run.cancel import cancel
@@ -257,14 +303,8 @@ class Scheduler:
                 ticks = record.ticks if record is not None else ()
                 changed = [change(tick, view.now) for tick in ticks if tick.token in mine]
                 if record is not None and record.watermark is not None and any(changed):
-                    changes.append(
-                        ScheduleChange(
-                            key=key,
-                            version=record.version,
-                            watermark=record.watermark,
-                            ticks=tuple(tick for tick in changed if tick is not None),
-                        )
-                    )
+                    rewritten = [tick for tick in changed if tick is not None]
+                    changes.append(_written(record, record.watermark, rewritten))
             done = self.store.decide(changes) if changes else frozenset()
             tokens = {
                 change.key: tokens[change.key] for change in changes if change.key not in done
@@ -273,24 +313,27 @@ class Scheduler:
 
 def _change(one: Decided, claims: Sequence[TickRecord]) -> ScheduleChange:
     ticks = {tick.scheduled_for: tick for tick in (*one.decision.ticks, *claims)}
+    return _written(one.record, one.decision.watermark, ticks.values())
+
+
+def _written(
+    record: ScheduleRecord, watermark: datetime, ticks: Iterable[TickRecord]
+) -> ScheduleChange:
     return ScheduleChange(
-        key=one.timed.key,
-        version=one.record.version,
-        watermark=one.decision.watermark,
-        ticks=tuple(ticks.values()),
+        key=record.key, version=record.version, watermark=watermark, ticks=tuple(ticks)
     )
 
 
 def _unbegun(tick: TickRecord, child: Child, now: datetime) -> TickRecord | None:
     """What becomes of a tick whose child has ended without having begun; None: it had begun.
 
-    What may pass is tried again. Of one that had begun the next turn sees whether it goes on.
+    It is tried again as the table of exit codes says. Of one that had begun the next turn sees
+    whether it goes on.
     """
     code = child.process.returncode
     if tick.state is not TickState.QUEUED:
         return None
-    passes = code < 0 or code > 128 or code == 1  # a signal, or what dbtorch calls transient
-    if passes and tick.claims < _LAUNCHES:
+    if tick.claims < _LAUNCHES.get(again(code), 1):
         return given_back(tick, due_at=now + timedelta(seconds=_PAUSE * tick.claims))
     said = f"exit code {code}" + (f": {child.last_words}" if child.last_words else "")
     return ended(tick, now, "" if code == 0 else f"the run could not begin ({said})")

@@ -12,8 +12,8 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from dbtorch.cli import errors
 from dbtorch.cli.main import cli
+from dbtorch.core.exit_codes import Again, Exit, again
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -53,12 +53,12 @@ def test_another_pod_is_tried_only_where_it_may_help():
     (job,) = documents("kubernetes/cronjob.yaml")
     rules = job["spec"]["jobTemplate"]["spec"]["podFailurePolicy"]["rules"]
     codes = {rule["action"]: rule["onExitCodes"] for rule in rules if "onExitCodes" in rule}
-    final = [errors.NODE_FAILED, errors.USAGE, errors.GATED]
+    final = [code.value for code in Exit if again(code) in (Again.NO, Again.LATER)]
     assert codes["FailJob"]["values"] == final
     assert codes["Count"] == {
         "containerName": "dbtorch",
         "operator": "NotIn",
-        "values": [errors.OK, *final],
+        "values": [Exit.OK, *final],
     }
     assert {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]} in rules
 

@@ -1,8 +1,10 @@
 """What each end of a command is for whoever started it: one boundary, one code for each."""
 
+import importlib.util
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -12,6 +14,7 @@ from dbtorch.cli import main as command_line
 from dbtorch.cli.errors import Stopped
 from dbtorch.cli.executed import executed
 from dbtorch.core.errors import EngineError, NothingToDo, StoreError, UsageError
+from dbtorch.core.exit_codes import KILLED, STOPPED, TABLE, Again, Exit, again
 from dbtorch.core.model.state import RunState
 from dbtorch.service.run.listener import Executed
 
@@ -85,3 +88,36 @@ def test_what_breaks_before_the_command_line_is_there_is_a_mistake_of_ours(tmp_p
         [sys.executable, "-c", broken], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert (ended.returncode, "Traceback" in ended.stderr) == (4, True)
+
+
+@pytest.mark.parametrize(
+    ("code", "started"),
+    [
+        (0, Again.DONE),
+        (1, Again.NO),
+        (2, Again.NO),
+        (3, Again.LATER),
+        (4, Again.ONCE),
+        (120, Again.ONCE),  # Python's, where it cannot write its last words
+        (130, Again.YES),
+        (137, Again.YES),
+        (-9, Again.YES),  # as a parent sees it
+    ],
+)
+def test_who_starts_runs_knows_by_the_code_what_to_do(code, started):
+    assert again(code) is started
+
+
+def test_the_page_has_the_table_of_the_code():
+    root = Path(__file__).parents[2]
+    spec = importlib.util.spec_from_file_location(
+        "exit_codes_docs", root / ".ci" / "exit_codes_docs.py"
+    )
+    docs = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(docs)
+    page = docs.PAGE.read_text(encoding="utf-8")
+    assert docs.updated(page) == page, "run .ci/exit_codes_docs.py"
+    assert TABLE.keys() == set(Exit)
+    assert STOPPED.again is KILLED.again
+    with pytest.raises(ValueError, match="0 places"):
+        docs.updated(page.replace("<!-- exit codes -->", ""))

@@ -145,6 +145,7 @@ def test_what_became_of_times(shop):
         ["ran", "r1", "started", "3m", "00s", "late"],
     ]
     assert [line.rsplit("  ", 1)[-1].strip() for line in lines[2:]] == [
+        "the pipeline was removed, or lost its schedule",
         "a newer time took its place in the queue",
         "nothing starts in that window",
         "the pipeline was paused",

@@ -24,6 +24,7 @@ _WHY = {
     SkipReason.PAUSED: "the pipeline was paused",
     SkipReason.BLACKOUT: "nothing starts in that window",
     SkipReason.SUPERSEDED: "a newer time took its place in the queue",
+    SkipReason.REMOVED: "the pipeline was removed, or lost its schedule",
 }
 
 HOW = "`schedule:` of a pipeline in dbtorch.yml says when it runs"

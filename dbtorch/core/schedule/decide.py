@@ -22,6 +22,9 @@ from dbtorch.core.schedule.rules import Catchup, DueTick, Overlap, Rules
 #: A tick that starts so much later than it should was missed; of short intervals half of one.
 ON_TIME = timedelta(minutes=1)
 
+#: How long what a scheduler does not know is another one's that has read a newer dbtorch.yml.
+ROLLOUT = timedelta(hours=1)
+
 #: How often a tick is claimed at most: what kills its supervisor each time is not tried for ever.
 MOST_CLAIMS = 10
 
@@ -68,6 +71,24 @@ def decide(
         ready=tuple(ready),
         cancel=_cancelled(rules, active, queued, paused=paused),
     )
+
+
+def removed(record: ScheduleRecord, view: LedgerView, *, alone: bool) -> tuple[TickRecord, ...]:
+    """What becomes of open ticks of a pipeline that is gone, or has no schedule any more.
+
+    A run that goes on may end. While a scheduler is not ``alone`` another one may have read a newer
+    dbtorch.yml, so those of the last hour are left to that.
+    """
+    found = []
+    for tick in (_settled(tick, view) for tick in record.ticks):
+        if _is_active(tick, view) or not (alone or view.now - tick.due_at >= ROLLOUT):
+            continue
+        if tick.run_id:
+            why = "its run was not gone on with: the pipeline was removed, or lost its schedule"
+            found.append(ended(tick, view.now, tick.note or why))
+        else:
+            found.append(_skipped(tick, SkipReason.REMOVED, view.now))
+    return tuple(found)
 
 
 def claimed(tick: TickRecord, *, token: str, server: str, now: datetime) -> TickRecord:

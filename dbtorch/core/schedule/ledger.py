@@ -28,6 +28,7 @@ class SkipReason(StrEnum):
     PAUSED = "paused"
     BLACKOUT = "blackout"
     SUPERSEDED = "superseded"  # a newer one took its place in the queue
+    REMOVED = "removed"  # its pipeline is gone, or has no schedule any more
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -1,0 +1,254 @@
+"""A scheduler's turns over a store, with children that are real processes."""
+
+import io
+import json
+import queue
+import signal
+from datetime import timedelta
+
+import pytest
+
+from dbtorch.core.config import Config, PipelineSpec
+from dbtorch.core.errors import StoreError
+from dbtorch.core.history.records import Lease
+from dbtorch.core.model.identity import Identity
+from dbtorch.core.schedule.ledger import ScheduleChange, ScheduleKey, SkipReason, TickState
+from dbtorch.core.schedule.rules import Catchup, Overlap
+from dbtorch.core.schedule.schedule import Schedule
+from dbtorch.schedule.children import Starter
+from dbtorch.schedule.log import Log
+from dbtorch.schedule.scheduler import Scheduler
+from dbtorch.schedule.state import ServeState
+from dbtorch.service.schedule.timetable import timetable
+from dbtorch.testing.store import MemoryStore
+from tests.stores import NOON, a_run
+
+SHOP = Identity(project_id="acme/shop", name="shop", places={"dev": "dev (x)"}, target="dev")
+HOURLY = Schedule(crons=("0 * * * *",), catchup=Catchup.ALL, overlap=Overlap.QUEUE_ALL)
+HOUR = timedelta(hours=1)
+KEY = ScheduleKey("p0", "dev (x)")
+
+
+class Serving:
+    """A scheduler on a clock that is set, and what it hears."""
+
+    def __init__(self, tmp_path, script="exec sleep 3600", store=None, pipelines=1):
+        self.now = NOON + HOUR / 2
+        self.store = store or MemoryStore(SHOP, clock=lambda: self.now)
+        self.said = io.StringIO()
+        self.ends = queue.SimpleQueue()
+        self.pipelines = pipelines
+        log = Log(self.said)
+        starter = Starter(
+            program=("/bin/sh", "-c", script),
+            project_dir=tmp_path,
+            environ={},
+            grace=None,
+            log=log,
+            on_line=lambda child, said: None,
+            on_end=self.ends.put,
+        )
+        self.scheduler = Scheduler(
+            store=self.store,
+            starter=starter,
+            log=log,
+            observer=ServeState(),
+            max_runs=4,
+            lifetime=timedelta(days=365),
+        )
+        self.serve(pipelines)
+
+    def serve(self, count):
+        pipelines = {
+            f"p{n}": PipelineSpec(name=f"p{n}", target="dev", schedule=HOURLY) for n in range(count)
+        }
+        self.scheduler.use(timetable(Config(pipelines=pipelines), SHOP))
+
+    def turn(self, passes=timedelta()):
+        self.now += passes
+        self.scheduler.turn()
+
+    def end(self):
+        """Hear of a child that has ended."""
+        child = self.ends.get(timeout=60)
+        self.scheduler.ended(child)
+        return child
+
+    def ticks(self):
+        return [tick for _, tick in self.store.ticks()]
+
+    def events(self, name):
+        lines = map(json.loads, self.said.getvalue().splitlines())
+        return [line for line in lines if line["event"] == name]
+
+
+@pytest.fixture
+def serving(tmp_path):
+    made = []
+
+    def make(*args, **kwargs):
+        made.append(Serving(tmp_path, *args, **kwargs))
+        made[-1].turn()  # it has never seen these pipelines: nothing is due
+        return made[-1]
+
+    yield make
+    for one in made:
+        for child in one.scheduler.children.values():
+            child.kill()
+            child.thread.join(60)
+
+
+@pytest.mark.parametrize(
+    ("script", "launches"),
+    [
+        ("exit 1", 1),
+        ("echo no such model >&2; exit 2", 1),
+        ("exit 3", 1),
+        ("exit 4", 2),  # our own fault: once more
+        ("exit 137", 3),
+        ("kill -9 $$", 3),
+    ],
+)
+def test_a_run_that_does_not_begin_is_launched_again_as_the_table_of_exit_codes_says(
+    serving, script, launches
+):
+    one = serving(script)
+    one.turn(HOUR)
+    for number in range(1, launches + 1):
+        one.end()
+        (tick,) = one.ticks()
+        assert tick.claims == number
+        one.turn(HOUR / 100)  # no other tick is due
+    assert one.ticks() == [tick]
+    assert tick.state is TickState.DONE
+    assert tick.note.startswith("the run could not begin (exit code ")
+    assert ("no such model" in tick.note) is ("model" in script)
+    assert one.scheduler.children == {}
+
+
+def test_what_waits_of_a_pipeline_that_was_removed_is_closed_and_the_log_says_so(serving):
+    one = serving(pipelines=2)
+    one.turn(HOUR)  # a run of each is under way, and does not begin
+    one.turn(HOUR)
+    one.serve(1)
+    one.turn()
+    removed = {tick.reason for key, tick in one.store.ticks() if key.pipeline == "p1"}
+    assert removed == {SkipReason.REMOVED, None}  # the other may still begin
+    (line,) = one.events("tick_skipped")
+    assert (line["pipeline"], line["reason"]) == ("p1", "removed")
+    assert line["scheduled_for"].startswith("2026-03-29T14:00")
+    assert one.store.skipped() == {("p1", "removed"): 1}
+    gone = next(child for child in one.scheduler.children.values() if child.key.pipeline == "p1")
+    gone.kill()
+    assert one.end() is gone
+    one.turn()
+    assert {tick.state for key, tick in one.store.ticks("p1")} == {TickState.SKIPPED}
+    assert {tick.state for key, tick in one.store.ticks("p0")} == {TickState.QUEUED}
+
+
+def test_a_run_of_a_removed_pipeline_may_end_but_is_not_gone_on_with(serving):
+    one = serving()
+    one.turn(HOUR)
+    (child,) = one.scheduler.children.values()
+    lease = Lease(
+        name="a run", run_id="r1", host="h", pid=1, acquired_at=one.now, expires_at=one.now + HOUR
+    )
+    held, _ = one.store.acquire(lease)
+    one.store.begin(a_run("r1"), [], tick=child.token)
+    one.serve(0)
+    one.turn()
+    assert [tick.state for tick in one.ticks()] == [TickState.STARTED]
+    one.store.release(held)  # its supervisor was killed
+    one.turn()
+    assert [tick.state for tick in one.ticks()] == [TickState.DONE]
+    (line,) = one.events("tick_given_up")
+    assert (line["run_id"], line["pipeline"]) == ("r1", "p0")
+    assert "the pipeline was removed, or lost its schedule" in line["message"]
+
+
+def test_what_another_scheduler_knows_of_is_left_to_it_while_a_deployment_goes_on(serving):
+    """One has read a newer dbtorch.yml: the other does not take its new pipelines for removed."""
+    new = serving(pipelines=2)
+    new.turn(HOUR)
+    new.turn(HOUR)
+    waits = new.store.ticks("p1", limit=1)[0][1]
+    assert (waits.state, waits.token) == (TickState.QUEUED, "")
+    old = serving(store=new.store)
+    old.now = new.now
+    old.turn()
+    assert new.store.ticks("p1", limit=1)[0][1] == waits
+    new.now += HOUR  # by then it is an old one for everybody
+    old.turn()
+    assert new.store.ticks("p1", limit=1)[0][1].reason is SkipReason.REMOVED
+
+
+def test_places_of_other_targets_are_nobody_else_s_business(serving):
+    one = serving()
+    prod = ScheduleKey("p9", "prod (y)")
+    one.turn(HOUR)
+    (tick,) = one.ticks()
+    change = ScheduleChange(key=prod, version=0, watermark=one.now, ticks=(tick,))
+    one.store.decide([change])
+    one.turn()
+    assert one.store.ticks("p9") == [(prod, tick)]
+
+
+def test_what_was_claimed_and_then_not_written_down_is_free_at_the_next_turn(serving, monkeypatch):
+    """The database is away for a moment, when the end of a child is to be written."""
+    one = serving("exit 137")
+    one.turn(HOUR)
+    decide = one.store.decide
+
+    def gone(changes):
+        raise StoreError("the database does not answer")
+
+    monkeypatch.setattr(one.store, "decide", gone)
+    with pytest.raises(StoreError):
+        one.end()
+    monkeypatch.setattr(one.store, "decide", decide)
+    one.turn()
+    (tick,) = one.ticks()
+    assert (tick.claims, len(one.scheduler.children)) == (2, 1)
+    one.end()
+
+
+def test_a_commit_of_which_no_answer_came_is_taken_back(serving, monkeypatch):
+    one = serving()
+    decide = one.store.decide
+
+    def written(changes):
+        decide(changes)
+        raise StoreError("the connection was lost after the commit")
+
+    monkeypatch.setattr(one.store, "decide", written)
+    with pytest.raises(StoreError):
+        one.turn(HOUR)
+    monkeypatch.setattr(one.store, "decide", decide)
+    assert one.scheduler.children == {}
+    one.turn()
+    ((_, tick),) = one.store.ticks()
+    assert [child.token for child in one.scheduler.children.values()] == [tick.token]
+
+
+def test_a_run_is_given_up_aloud_that_never_ends(serving):
+    one = serving("kill -9 $$")
+    one.turn(HOUR)
+    for number in range(1, 11):
+        child = one.ends.get(timeout=60)
+        assert child.process.returncode == -signal.SIGKILL
+        lease = Lease(
+            name=f"run {number}",
+            run_id="r1",
+            host="h",
+            pid=1,
+            acquired_at=one.now,
+            expires_at=one.now + HOUR,
+        )
+        held, _ = one.store.acquire(lease)
+        one.store.begin(a_run("r1"), [], tick=child.token)
+        one.store.release(held)
+        one.scheduler.ended(child)
+        one.turn()
+    assert [tick.state for tick in one.ticks()] == [TickState.DONE]
+    (line,) = one.events("tick_given_up")
+    assert "it was begun 10 times" in line["message"]
