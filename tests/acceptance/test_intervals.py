@@ -59,7 +59,7 @@ def test_with_a_schedule_a_run_stands_for_a_whole_interval(workspace):
         "2026-03-04T06:00:00+00:00", "2026-03-05T06:00:00+00:00", first[1],
     ]  # fmt: skip
     assert (
-        "stands for 2026-03-04 06:00:00 UTC to 2026-03-05 06:00:00 UTC"
+        "covers     2026-03-04 06:00:00 UTC to 2026-03-05 06:00:00 UTC"
         in workspace.dbtorch("show").out
     )
 

@@ -123,7 +123,7 @@ def test_a_failure_ends_its_own_descendants_and_nothing_else(story: Story) -> No
         "owner    Ann",
         "runbook  docs/totals.md",
         "log      .dbtorch/runs/",
-        "behind   3 nodes upstream failed: board, push, report",
+        "behind   4 nodes upstream failed: board, push, report, not_null_totals_total",
         "1 failed, 4 upstream failed, 3 success",
         "dbtorch retry  ",  # what to do next
     ],

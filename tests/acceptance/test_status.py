@@ -65,7 +65,7 @@ def test_a_project_over_a_gated_run_and_a_good_one(workspace: Workspace) -> None
         stale = {"daily": "stale", "raw.orders": "stale", "fct_orders": "stale", "fct_visits": "ok"}
         assert health(workspace, code=3) == stale
         text = workspace.dbtorch("status", code=3).out
-        assert "3 of 4 things not well" in text
+        assert ": 3 stale, 1 ok" in text
         (line,) = [line for line in text.splitlines() if line.startswith("source raw.orders")]
         assert "source raw.orders is stale: 31 h, allowed 24 h" in line
         assert "no run of it succeeded yet; run" in text
@@ -75,8 +75,8 @@ def test_a_project_over_a_gated_run_and_a_good_one(workspace: Workspace) -> None
         assert "source raw.orders is stale" in reply["text"]
 
         told = workspace.dbtorch("status", "--alert", code=3)
-        assert "told of 2 things" in told.err
-        assert "told of 0 things" in workspace.dbtorch("status", "--alert", code=3).err
+        assert "alerts sent about 2 items" in told.err
+        assert "alerts sent about 0 items" in workspace.dbtorch("status", "--alert", code=3).err
         (_, pipeline, note) = server.top_level()
         assert "pipeline daily is stale" in pipeline["text"]
         assert "model fct_orders is stale" in note["text"]
@@ -92,7 +92,7 @@ def test_a_project_over_a_gated_run_and_a_good_one(workspace: Workspace) -> None
         assert "model fct_orders works again" in last["text"]
         assert "<@" not in last["text"]
         assert "source raw.orders works again" in server.thread(card["ts"])[-1]["text"]
-        assert "all is well" in workspace.dbtorch("status").out
+        assert "all ok" in workspace.dbtorch("status").out
 
         configure(workspace, server, every="max_age: 0.01s")
         # every model may be so old, one says better for itself
@@ -127,13 +127,13 @@ def test_each_target_stands_for_itself_and_a_part_for_no_pipeline(workspace: Wor
     )
     workspace.dbtorch("run", "-t", "prod", code=1)
     workspace.dbtorch("run", "-t", "dev")
-    assert "on target dev: all is well" in workspace.dbtorch("status").out
+    assert "on target dev: all ok" in workspace.dbtorch("status").out
     failed = {"default": "failed", "bad": "failed", "good": "ok"}
     assert health(workspace, "--target", "prod", code=3) == failed
 
     nobody = workspace.dbtorch("status", "--target", "nowhere", code=3).out
     assert "Nothing has been run on target nowhere yet" in nobody
-    assert "all is well" not in nobody
+    assert "all ok" not in nobody
 
     done = workspace.dbtorch("run", "-t", "prod", "-s", "good", "--log-format", "json")
     assert [event["partial"] for event in done.events("run_finished")] == [True]

@@ -516,7 +516,7 @@ def test_nobody_is_told_of_a_target_for_trying(spec, target, heard):
 
 def test_why_nobody_is_told_and_what_to_do():
     assert AlertsSpec().silence("dev") == (
-        "alerts are off on target dev, by its name nobody's production; write `targets: [dev]`"
+        "alerts are off on target dev, whose name says that it is not production; write `targets: [dev]`"
         " under `alerts` in dbtorch.yml to get its alerts, or `targets: [prod]` to say which ones"
         " count"
     )

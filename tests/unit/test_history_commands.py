@@ -119,7 +119,8 @@ def test_show_tells_header_nodes_and_attempts(history):
     assert "  command    dbtorch run --project-dir 'my shop'" in text
     assert "  nodes      1 failed, 3 upstream failed, 1 warn, 4 success" in text
     assert (
-        'model fct_orders      failed               1  2.50s        Binder Error: column "' in text
+        'model fct_orders      failed                  1  2.50s        Binder Error: column "'
+        in text
     )
     assert (
         "attempt 1  failed  2026-03-01 11:00:00 UTC  1.00s  transient\n      connection lost"

@@ -77,12 +77,15 @@ def test_each_example_works_alone(project):
         assert load(project) != Config()
 
 
-def test_an_empty_project_gets_examples_too(tmp_path):
+def test_a_project_without_sources_gets_no_step_for_one(tmp_path):
     (tmp_path / "dbt_project.yml").write_text("name: tiny\n")
     write_draft(tmp_path, force=False)
     file = tmp_path / "dbtorch.yml"
+    assert "declares no source" in file.read_text()
     file.write_text(uncommented(file.read_text()))
-    assert set(load(tmp_path).steps) == {"ingest_raw", "notify"}
+    steps = load(tmp_path).steps
+    assert set(steps) == {"notify"}
+    assert not any(step.produces for step in steps.values())
 
 
 def test_the_sample_project(tmp_path):

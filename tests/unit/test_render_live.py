@@ -89,7 +89,7 @@ def test_the_area_shows_progress_counts_and_what_runs():
     terminal.view.tick(until)
     start, heading, bar, counts, running = screen(terminal)
     assert start == (
-        "12:00:00  START  9 nodes on target dev, pipeline daily, times in UTC, run"
+        "12:00:00  START     9 nodes on target dev, pipeline daily, times in UTC, run"
         f" {told.record.run_id}"
     )
     assert heading == "daily on dev  5s"
@@ -107,7 +107,7 @@ def test_failures_and_retries_scroll_above_the_area():
         terminal.view.tick(now)
     lines = screen(terminal)
     assert [line.split()[1] for line in lines[:4]] == ["START", "RETRY", "WARN", "FAIL"]
-    assert "attempt 1 of 3, next at once: connection lost" in lines[1]
+    assert "attempt 1 of 3, retry now: connection lost" in lines[1]
     assert lines[4].startswith("daily on dev")
     assert len(lines) == 7
 

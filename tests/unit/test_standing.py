@@ -37,7 +37,7 @@ FAILED, RUNNING, CANCELLED = RunState.FAILED, RunState.RUNNING, RunState.CANCELL
 @pytest.mark.parametrize(
     ("runs", "max_age", "alive", "health", "why"),
     [
-        ([], None, False, "unknown", "it never ran here"),
+        ([], None, False, "unknown", "never run on this target"),
         ([], 26, False, "stale", "no run of it succeeded yet"),
         ([a_run(25)], None, False, "ok", ""),
         ([a_run(25)], 26, False, "ok", ""),
@@ -71,7 +71,7 @@ FAILED, RUNNING, CANCELLED = RunState.FAILED, RunState.RUNNING, RunState.CANCELL
         ([a_run(27), a_run(1, partial=True)], 26, False, "stale",
          "27 h old, allowed 26 h; run run1 was of a part only"),
         ([a_run(1, partial=True)], None, False, "unknown",
-         "it never ran here; run run1 was of a part only"),
+         "never run on this target; run run1 was of a part only"),
     ],
 )  # fmt: skip
 def test_a_pipeline_is_as_well_as_its_last_runs(runs, max_age, alive, health, why):
@@ -91,8 +91,8 @@ def an_end(state, reason=""):
     [
         (1, None, None, "ok", ""),
         (999, None, None, "ok", ""),  # nobody said how old it may be
-        (None, None, None, "unknown", "never built here"),
-        (None, 24, None, "stale", "never built here"),
+        (None, None, None, "unknown", "never built on this target"),
+        (None, 24, None, "stale", "never built on this target"),
         (24, 24, None, "ok", ""),
         (31, 24, None, "stale", "31 h old, allowed 24 h"),
         (1, 24, an_end(State.SUCCESS), "ok", ""),
@@ -131,7 +131,7 @@ LIMITS = Thresholds(warn_after=12 * HOUR, error_after=24 * HOUR)
 @pytest.mark.parametrize(
     ("check", "limits", "health", "why"),
     [
-        (None, LIMITS, "unknown", "never checked here"),
+        (None, LIMITS, "unknown", "never checked on this target"),
         (a_check("pass", 1), LIMITS, "ok", ""),
         (a_check("warn", 13), LIMITS, "late", "said by dbt"),
         (a_check("error", 31), LIMITS, "stale", "said by dbt"),

@@ -5,21 +5,23 @@ from datetime import UTC, datetime
 
 import pytest
 
-from dbtorch.cli.text.status import status_json
+from dbtorch.cli.text.status import status_json, status_text
 from dbtorch.core.history.health import Health, HealthFacts, Item
 from dbtorch.service.health.health import ProjectHealth
 
 
 @pytest.mark.parametrize(
-    ("healths", "healthy"),
+    ("healths", "healthy", "counts"),
     [
-        ([], True),
-        ([Health.OK, Health.LATE], True),
-        ([Health.OK, Health.UNKNOWN], None),
-        ([Health.UNKNOWN, Health.STALE, Health.OK], False),
+        ([], True, "all ok"),
+        ([Health.OK, Health.OK], True, "all ok"),
+        ([Health.OK, Health.LATE], True, "1 late, 1 ok"),
+        ([Health.OK, Health.UNKNOWN], None, "1 unknown, 1 ok"),
+        ([Health.UNKNOWN, Health.STALE, Health.OK], False, "1 stale, 1 unknown, 1 ok"),
+        ([*Health], False, "1 failed, 1 stale, 1 gated, 1 late, 1 unknown, 1 ok"),
     ],
 )
-def test_what_nobody_knows_is_not_called_well(healths, healthy):
+def test_what_nobody_knows_is_not_called_well(healths, healthy, counts):
     items = [
         Item(kind="model", id=f"model.shop.m{i}", name=f"m{i}", health=health)
         for i, health in enumerate(healths)
@@ -36,3 +38,4 @@ def test_what_nobody_knows_is_not_called_well(healths, healthy):
     said = json.loads(status_json(found))
     assert found.healthy is healthy
     assert said["healthy"] is healthy
+    assert next(status_text(found)) == f"Project shop: {counts}"

@@ -23,8 +23,8 @@ def test_a_failure_says_everything_needed_to_act_on_it():
     assert (failure.attempts, failure.failure_class) == (1, FailureClass.CODE)
     assert (failure.owner, failure.runbook, failure.group) == ("ana", "docs/fct.md", "finance")
     assert failure.log == "logs/model.shop.fct_orders/1.log"
-    assert failure.blocked == 2
-    assert failure.blocked_names == ("fct_kpis", "export_kpis")  # no tests, as in an alert
+    assert failure.blocked == 2  # no tests, as in an alert
+    assert (failure.behind, failure.behind_names) == (3, ("fct_kpis", "export_kpis", "unique_kpis"))
 
 
 def test_counts_leave_out_the_ends_of_the_session():

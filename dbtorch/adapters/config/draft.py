@@ -73,7 +73,13 @@ def _steps(found: Survey) -> str:
 
 def _ingestion(found: Survey) -> Iterator[str]:
     owners = [owner for owner in found.groups.values() if re.fullmatch(r"[\w .@+-]+", owner)]
-    sources = dict(list(found.sources.items())[:_MOST]) or {"raw": []}
+    owner = owners[0] if owners else "data-eng"
+    if not found.sources:
+        yield f"""\
+##   The YAML in {found.model_path} declares no source. Once it does, the step that loads one says
+##   `produces: ["source:NAME"]`, and the models that read it wait for the step.
+"""
+    sources = dict(list(found.sources.items())[:_MOST])
     for source, tables in sources.items():
         has = f" ({', '.join(tables[:3])}{', …' if len(tables) > 3 else ''})" if tables else ""
         module = source.replace("-", "_")
@@ -83,7 +89,7 @@ def _ingestion(found: Survey) -> Iterator[str]:
 #     python: ingestion.{module}:load
 #     produces: ["source:{source}"]
 #     retries: 3
-#     owner: "{owners[0] if owners else "data-eng"}"
+#     owner: "{owner}"
 #     runbook: docs/runbooks/ingest_{source}.md
 """
 

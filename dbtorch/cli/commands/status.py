@@ -23,15 +23,15 @@ _EXAMPLES = (
 @click.command(cls=DbtCommand, examples=_EXAMPLES, page="freshness")
 @PROJECT
 @click.option("--check", is_flag=True, help="Ask dbt how fresh the sources are now.")
-@click.option("--alert", is_flag=True, help="Tell the owners of what is stale, once.")
+@click.option("--alert", is_flag=True, help="Send an alert to the owners of what is stale, once.")
 @FORMAT
 @STORE
 @profile_options
 def status(check: bool, alert: bool, format: str, **given: Any) -> int:
     """Show how old pipelines, sources and models are, healthy or not, and why.
 
-    Reads the history and dbt's last manifest.json. Exits with 0 when all is well and with 3 when
-    something is older than it may be or the last run of a pipeline failed. Runs nothing.
+    Reads the history and dbt's last manifest.json. Exits with 0 when nothing is wrong, and with 3
+    when something is older than it may be or the last run of a pipeline failed. Runs nothing.
     """
     from dbtorch.cli.errors import GATED, OK
     from dbtorch.cli.signals import Signals

@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from dbtorch.cli.live.progress import Progress
-from dbtorch.cli.text.words import MARKS, in_the_middle
+from dbtorch.cli.text.words import MARK, MARKS, in_the_middle
 from dbtorch.core.failures.message import gist, one_line
 from dbtorch.core.model.events import Changed
 from dbtorch.core.model.naming import label
@@ -107,8 +107,8 @@ class Lines:
                 wait = ((change.retry_at or change.at) - change.at).total_seconds()
                 if self._progress.is_source(change.node_id):
                     return f"checked again in {calm(wait)}: {message}"
-                soon = "at once" if wait < 0.5 else f"in {calm(wait)}"
-                return f"{tried}, next {soon}: {message}"
+                soon = "now" if wait < 0.5 else f"in {calm(wait)}"
+                return f"{tried}, retry {soon}: {message}"
             case State.FAILED:
                 return f"{tried}: {message}"
             case _:
@@ -117,10 +117,9 @@ class Lines:
     def _line(self, at: datetime, state: State, name: str, seconds: str, remark: str) -> Line:
         progress = self._progress
         done = f"[{progress.done:>{self._digits}}/{progress.total}]"
-        head = f"{at.astimezone(self._zone):%H:%M:%S}  {MARKS[state]:<5}"
-        width = self._width - max(0, len(MARKS[state]) - 5)
-        name = in_the_middle(name, width)
-        text = one_line(f"{head}  {name:<{width}}  {seconds:>7}  {done}  {remark}")
+        head = f"{at.astimezone(self._zone):%H:%M:%S}  {MARKS[state]:<{MARK}}"
+        name = in_the_middle(name, self._width)
+        text = one_line(f"{head}  {name:<{self._width}}  {seconds:>7}  {done}  {remark}")
         return Line(state, text.rstrip())
 
 

@@ -17,6 +17,7 @@ from dbtorch.cli.live.progress import Progress
 from dbtorch.cli.text.colour import OF_STATE, Colours
 from dbtorch.cli.text.summary import summary_text
 from dbtorch.cli.text.terminal import shown
+from dbtorch.cli.text.words import MARK
 from dbtorch.core.failures.message import plain
 from dbtorch.core.history.records import RunRecord
 from dbtorch.core.model.events import Changed
@@ -77,7 +78,7 @@ class LiveView:
         self._estimate = Estimate(plan, self._progress)
         now = self._clock.now().astimezone(self._zone)
         text = begins(self._progress, run, dbt, zone_of(now))
-        self._above.append(((f"{now:%H:%M:%S}  START  {plain(text)}", ""),))
+        self._above.append(((f"{now:%H:%M:%S}  {'START':<{MARK}}  {plain(text)}", ""),))
 
     def changed(self, changes: Sequence[Changed]) -> None:
         """Count, and keep what is worth a line for the next redraw."""

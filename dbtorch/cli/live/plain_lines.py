@@ -10,6 +10,7 @@ from dbtorch.cli.live.lines import Lines, begins
 from dbtorch.cli.live.output import Output
 from dbtorch.cli.live.progress import Progress
 from dbtorch.cli.text.summary import summary_text
+from dbtorch.cli.text.words import MARK
 from dbtorch.core.failures.message import plain
 from dbtorch.core.history.records import RunRecord
 from dbtorch.core.model.events import Changed
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 _REMINDERS = (30, 60, 120, 240, 480)
 
 #: Whoever says more than a line starts none that could be taken for one of ours.
-_BREAK, _INDENTED = "\n", "\n" + " " * 17
+_BREAK, _INDENTED = "\n", "\n" + " " * (12 + MARK)
 
 _LEVELS = {"info": "NOTE", "warning": "WARN", "error": "ERROR"}
 
@@ -87,7 +88,9 @@ class PlainLines:
 
     def _say(self, mark: str, text: str) -> None:
         now = self._clock.now().astimezone(self._zone)
-        self._output.line(f"{now:%H:%M:%S}  {mark:<5}  {plain(text).replace(_BREAK, _INDENTED)}")
+        self._output.line(
+            f"{now:%H:%M:%S}  {mark:<{MARK}}  {plain(text).replace(_BREAK, _INDENTED)}"
+        )
 
 
 def _reminder(told: int) -> float:

@@ -31,9 +31,9 @@ _LONG = 60
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
-_HEAD = ("NODE", "STATE", "TRIES", "TOOK", "ROWS", "REMARK")
+_HEAD = ("NODE", "STATE", "ATTEMPTS", "TOOK", "ROWS", "REMARK")
 _STATE = _HEAD.index("STATE")
-_RIGHT = frozenset({_HEAD.index("TRIES"), _HEAD.index("TOOK"), _HEAD.index("ROWS")})
+_RIGHT = frozenset({_HEAD.index("ATTEMPTS"), _HEAD.index("TOOK"), _HEAD.index("ROWS")})
 
 
 def run_json_text(report: RunReport) -> str:
@@ -95,7 +95,7 @@ def _header(report: RunReport, zone: tzinfo | None) -> Iterator[tuple[str, str]]
     yield "pipeline", f"{run.pipeline}{part}, {target}, {run.trigger}"
     for source, nodes in run.waits.items():
         yield "gated", f"{many(len(nodes), 'node')} for {_named(source, run)}"
-    yield "stands for", str(Interval(run.data_interval_start, run.data_interval_end))
+    yield "covers", str(Interval(run.data_interval_start, run.data_interval_end))
     yield "started", f"{local(run.started_at, zone)}, {ago(run.started_at, now)}"
     if run.finished_at is not None:
         seconds = run.seconds_at_work

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -67,17 +68,26 @@ def status_text(found: ProjectHealth) -> Iterator[str]:
         yield ""
         yield from table(_HEAD, rows, right=frozenset({2, 3}), paint=paint)
     if left_out:
-        yield f"\n{many(len(left_out), 'mart')} without max_age not shown; --format json has all"
+        yield f"\n{many(len(left_out), 'node')} without max_age not shown; --format json has all"
+
+
+#: The order in which health is counted: what needs a look comes first.
+_COUNTED = (
+    Health.FAILED,
+    Health.STALE,
+    Health.GATED,
+    Health.LATE,
+    Health.UNKNOWN,
+    Health.OK,
+)
 
 
 def _verdict(items: Sequence[Item]) -> str:
-    bad = sum(item.healthy is False for item in items)
-    unknown = sum(item.healthy is None for item in items)
-    nobody_knows = f", {unknown} unknown" if unknown else ""
-    if bad:
-        return f"{bad} of {many(len(items), 'thing')} not well{nobody_knows}"
-    good = many(len(items) - unknown, "thing")
-    return f"{good} well{nobody_knows}" if unknown else "all is well"
+    """In the words of the table: ``1 failed, 2 stale, 5 ok``."""
+    counts = Counter(item.health for item in items)
+    if counts.keys() <= {Health.OK}:
+        return "all ok"
+    return ", ".join(f"{counts[health]} {health}" for health in _COUNTED if counts[health])
 
 
 def status_json(found: ProjectHealth) -> str:
@@ -121,5 +131,5 @@ def notified_text(done: Notified) -> Iterator[str]:
         yield f"alerts.{name} is off: {why}"
     for place, why in done.refused:
         yield f"{place}: not sent, {why}"
-    waits = f", {many(done.waiting, 'message')} wait in the outbox" if done.waiting else ""
-    yield f"told of {many(done.things, 'thing')}{waits}"
+    waits = f", {many(done.waiting, 'message')} left in the outbox" if done.waiting else ""
+    yield f"alerts sent about {many(done.things, 'item')}{waits}"

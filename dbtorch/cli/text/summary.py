@@ -92,10 +92,10 @@ def _facts(failure: Failure) -> Iterator[tuple[str, str]]:
         yield "runbook", failure.runbook
     if failure.log:
         yield "log", shown_path(failure.log)
-    if failure.blocked:
-        listed = and_more(failure.blocked_names, failure.blocked)
+    if failure.behind:
+        listed = and_more(failure.behind_names, failure.behind)
         state = said(State.UPSTREAM_FAILED)
-        yield "behind", f"{many(failure.blocked, 'node')} {state}: {listed}"
+        yield "behind", f"{many(failure.behind, 'node')} {state}: {listed}"
 
 
 def _failures(summary: Summary, colours: Colours) -> list[str]:
@@ -131,7 +131,7 @@ def _dbt_warnings(summary: Summary, colours: Colours) -> list[str]:
 
 
 def _left_out(summary: Summary) -> list[str]:
-    groups = summary.left_out
+    groups = [group for group in summary.left_out if not group.behind_failures]
     lines = [f"  {_group(group)}" for group in groups[:_LISTED]]
     rest = sum(group.count for group in groups[_LISTED:])
     more = [f"  {many(rest, 'more node')} for other reasons: {show_run(summary)}"] if rest else []

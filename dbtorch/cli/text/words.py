@@ -9,7 +9,7 @@ from dbtorch.cli.text.colour import PLAIN, Colours
 from dbtorch.core.model.state import State
 from dbtorch.core.text.moments import shown
 
-#: What the end of a node is called on its line: five letters, or the name that follows is shorter.
+#: What the end of a node is called on its line; the longest makes the column.
 MARKS = {
     State.SUCCESS: "OK",
     State.WARN: "WARN",
@@ -22,6 +22,9 @@ MARKS = {
     State.UP_FOR_RETRY: "RETRY",
     State.RUNNING: "RUN",
 }
+
+#: Columns for a mark.
+MARK = max(map(len, MARKS.values()))
 
 #: States in the order in which counts are told: what needs a look comes first.
 TOLD = (

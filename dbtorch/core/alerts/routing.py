@@ -171,8 +171,8 @@ class AlertsSpec:
             return ""
         if not self.targets and is_for_trying(target):
             return (
-                f"alerts are off on target {target}, by its name nobody's production; write"
-                f" `targets: [{target}]` under `alerts` in dbtorch.yml to get its alerts, or"
+                f"alerts are off on target {target}, whose name says that it is not production;"
+                f" write `targets: [{target}]` under `alerts` in dbtorch.yml to get its alerts, or"
                 " `targets: [prod]` to say which ones count"
             )
         return f"alerts are off on target {target}, which `alerts` in dbtorch.yml does not name"

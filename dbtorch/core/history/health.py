@@ -123,7 +123,7 @@ def pipeline_item(
 def _health(mine: Sequence[RunSummary], *, alive: bool) -> tuple[Health, str]:
     """What the runs of everything say; one that goes on, or was cancelled, mends nothing yet."""
     if not mine:
-        return Health.UNKNOWN, "it never ran here"
+        return Health.UNKNOWN, "never run on this target"
     last = mine[-1]
     if last.state is RunState.RUNNING and not alive:
         return Health.FAILED, f"run {last.run_id} was interrupted"
@@ -160,7 +160,9 @@ def built_item(
 ) -> Item:
     """How a node stands that is built; ``last`` is what became of it in the last run."""
     age = (now - since).total_seconds() if since is not None else None
-    health, why = (Health.OK, "") if age is not None else (Health.UNKNOWN, "never built here")
+    health, why = (
+        (Health.OK, "") if age is not None else (Health.UNKNOWN, "never built on this target")
+    )
     if max_age is not None and (age is None or age > max_age):
         health, why = Health.STALE, _too_old(age, max_age, why)
     if max_age is None and last is not None and last.state is State.FAILED:
@@ -213,7 +215,7 @@ def source_item(
     at = check.finished_at if check is not None else None
     age = (now - since).total_seconds() if since is not None else None
     limit = limits.error_after if limits is not None else None
-    why = check.message if check is not None else "never checked here"
+    why = check.message if check is not None else "never checked on this target"
     if check is None:
         health = Health.UNKNOWN
     elif status in (_UNCHECKED, "error"):

@@ -37,7 +37,8 @@ class Failure:
     group: str
     log: str  # where the last attempt's log is; empty when there was none
     blocked: int  # nodes that did not run because of it; tests and checks are not counted
-    blocked_names: tuple[str, ...]  # the most important of them
+    behind: int  # the same, tests and checks counted
+    behind_names: tuple[str, ...]  # the most important of them
     called: str = ""  # what it is called where no other node of the run is meant
 
 
@@ -60,6 +61,7 @@ class LeftOut:
     reason: Reason
     count: int
     names: tuple[str, ...]
+    behind_failures: bool = False  # failures of the summary name all of them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,15 +184,18 @@ def failures_of(
     for node in failed:
         if node.id == SESSION_CLOSE and any(n.kind is Kind.OPERATION for n in failed):
             continue  # the hook that failed says it better
-        behind = graph.descendants(node.id)
-        blocked = [
+        behind = [
             id
-            for id in behind
-            if states[id] is State.UPSTREAM_FAILED and graph.nodes[id].kind not in LOOKERS
+            for id in graph.descendants(node.id)
+            if states[id] is State.UPSTREAM_FAILED and graph.nodes[id].kind is not Kind.SESSION
         ]
-        found = _failure(node, by_importance(blocked, graph), log_path)
-        called = node.id if node.kind is Kind.SESSION else names[node.id]
-        yield replace(found, called=called)
+        yield replace(
+            _failure(node, log_path),
+            called=node.id if node.kind is Kind.SESSION else names[node.id],
+            blocked=sum(graph.nodes[id].kind not in LOOKERS for id in behind),
+            behind=len(behind),
+            behind_names=tuple(by_importance(behind, graph)[:LISTED]),
+        )
 
 
 _LEFT_OUT = (State.SKIPPED, State.UPSTREAM_FAILED, State.CANCELLED, State.REMOVED)
@@ -209,6 +214,8 @@ def left_out(nodes: Iterable[NodeRecord], graph: Graph) -> list[LeftOut]:
     groups: dict[tuple[State, str], list[str]] = {}
     reasons: dict[tuple[State, str], Reason] = {}
     by_id = {node.id: node for node in nodes}
+    failed = [node.id for node in by_id.values() if node.state is State.FAILED]
+    behind = {id for one in failed for id in graph.descendants(one)}
     for node in by_id.values():
         shown = node.kind is not Kind.SESSION and not _is_gate(node, graph, by_id)
         if shown and node.state in _LEFT_OUT:
@@ -222,6 +229,7 @@ def left_out(nodes: Iterable[NodeRecord], graph: Graph) -> list[LeftOut]:
             reason=reasons[group],
             count=len(ids),
             names=tuple(by_importance(ids, graph)[:LISTED]),
+            behind_failures=group[0] is State.UPSTREAM_FAILED and behind.issuperset(ids),
         )
         for group, ids in groups.items()
     ]
@@ -253,9 +261,7 @@ def _run_wide(node: NodeRecord, nodes: Mapping[str, NodeRecord]) -> Reason:
     return through.reason if whole_run else node.reason
 
 
-def _failure(
-    node: NodeRecord, blocked: list[str], log_path: Callable[[str, int], object] | None
-) -> Failure:
+def _failure(node: NodeRecord, log_path: Callable[[str, int], object] | None) -> Failure:
     last = node.attempts[-1] if node.attempts else None
     message, more = tidy((last.message if last else "") or str(node.reason))
     return Failure(
@@ -271,8 +277,9 @@ def _failure(
         runbook=node.runbook,
         group=node.group,
         log=str(log_path(node.id, last.number)) if last and log_path else "",
-        blocked=len(blocked),
-        blocked_names=tuple(blocked[:LISTED]),
+        blocked=0,
+        behind=0,
+        behind_names=(),
     )
 
 

@@ -9,11 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from dbtorch.adapters.state_dir import state_dir
-from dbtorch.core.errors import DbtorchError
+from dbtorch.core.errors import DbtorchError, UsageError
 from dbtorch.core.failures.message import sentence
 from dbtorch.core.history.records import Lease
 from dbtorch.core.text.phrases import many
-from dbtorch.service.doctor.dbt import connect, find_dbt
+from dbtorch.service.doctor.dbt import FoundDbt, find_dbt
+from dbtorch.service.doctor.debug import asking
 from dbtorch.service.doctor.finding import Finding
 from dbtorch.service.project.options import RunOptions
 from dbtorch.service.project.project import Project, configured_store, open_project, top_level
@@ -45,15 +46,13 @@ def examine(options: RunOptions, *, warn: Tell = nobody) -> Iterator[Finding]:
     where = project.config.origin.file
     yield Finding("project", True, f"{project.name} in {project.dir}")
     yield Finding("dbtorch.yml", True, f"{where}, valid" if where else "none; defaults apply")
-    command = yield from find_dbt(project)
+    dbt = yield from find_dbt(project)
     packages = _packages(project.dir)
     if packages is not None:
         yield packages
-    if command:
-        connection = connect(project, options, command)
-        yield connection
-        if connection.ok and (packages is None or packages.ok):  # dbt would only say that again
-            yield _parses(options, warn)
+    if dbt is not None:
+        readable = packages is None or packages.ok  # dbt would only say that again
+        yield from _answers(project, options, dbt, warn, readable=readable)
     history = _store(project, options)
     yield history
     yield _writable("permissions", state_dir(project.dir))
@@ -61,6 +60,27 @@ def examine(options: RunOptions, *, warn: Tell = nobody) -> Iterator[Finding]:
     if logs.ok or history.ok:  # history and logs are in one folder: what is wrong is said once
         yield logs
     yield _writable("artifacts", project.dir / "target")
+
+
+def _answers(
+    project: Project, options: RunOptions, dbt: FoundDbt, warn: Tell, *, readable: bool
+) -> Iterator[Finding]:
+    """What dbt says: it connects and reads the project at the same time, as both take seconds."""
+    if dbt.python and not project.config.engine.patches:
+        yield Finding("patches", True, "none: engine.patches is false")
+    warnings: list[str] = []
+    try:
+        with asking(project, options, dbt) as question:
+            parsed = _parses(options, warnings.append) if readable else None
+            found = list(question.findings())
+    except UsageError as error:
+        yield Finding("connection", False, *str(error).split("; ", 1))
+        return
+    yield from found
+    if found[-1].ok and parsed is not None:  # or it would say what the connection says
+        for warning in warnings:
+            warn(warning)
+        yield parsed
 
 
 def _packages(folder: Path) -> Finding | None:
