@@ -4,6 +4,8 @@
 #   docker build -t analytics .
 FROM dbtorch:0.1.0
 USER 0:0
+# What DBTORCH_ARTIFACTS_URL needs: s3fs for s3://, gcsfs for gs://, adlfs for abfs://.
+RUN python -m pip install --no-cache-dir "s3fs>=2024.2"
 COPY . /srv/project
 # Packages are installed now: a container that starts needs no network but the warehouse.
 RUN if [ -f packages.yml ] || [ -f dependencies.yml ]; then dbt deps; fi

@@ -59,6 +59,11 @@ class RunFiles:
         return self.path(attempt.node_id, attempt.number)
 
 
+def log_name(path: Path) -> str:
+    """What the log of an attempt is called within the files of its run, by its path."""
+    return f"nodes/{path.name}"
+
+
 def file_safe(node_id: str) -> str:
     """A name that every file system takes; one that was changed is kept apart by a digest."""
     name = _UNSAFE.sub("_", node_id)

@@ -21,6 +21,10 @@ PROJECT = click.option("--project-dir", help="Folder of the dbt project.")
 PIPELINE = click.option("--pipeline", "-p", help="Pipeline of dbtorch.yml; everything without.")
 STORE = click.option("--database-url", help="Where the history is kept (DBTORCH_DATABASE_URL).")
 
+ARTIFACTS = click.option(
+    "--artifacts-url", help="Where logs and artifacts are uploaded to (DBTORCH_ARTIFACTS_URL)."
+)
+
 
 #: More than anybody has, and less than a database takes for a number.
 MOST = 1_000_000
@@ -157,6 +161,7 @@ def options_of(given: dict[str, Any]) -> RunOptions:
         freshness=given.get("freshness", True),
         checks=given.get("checks", True),
         database_url=given.get("database_url"),
+        artifacts_url=given.get("artifacts_url"),
         logical_date=given.get("logical_date"),
         run_id=given.get("run_id"),
         fail_on_empty=given.get("fail_on_empty", False),

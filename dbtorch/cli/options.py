@@ -24,7 +24,7 @@ _GROUPS = {
     " checks fail-on-empty from same-code",
     "How it runs": "full-refresh empty sample vars event-time-start event-time-end logical-date"
     " threads fail-fast store-failures warn-error warn-error-options",
-    "Where": "project-dir target profile profiles-dir target-path database-url",
+    "Where": "project-dir target profile profiles-dir target-path database-url artifacts-url",
     "Retries and time": "retries retry-delay retry-max-delay timeout deadline"
     " deadline-action grace wait",
     "What is printed": "log-format quiet format reason help",

@@ -315,6 +315,15 @@ class Config:
             example="\"{{ env_var('RUNS_URL', 'postgresql://localhost/runs') }}\"",
         ),
     )
+    artifacts_url: EnvText | None = field(
+        default=None,
+        metadata=key(
+            "Where logs and dbt's artifacts of runs are uploaded to, so that every machine reads"
+            " them: a URL that fsspec knows, or a folder. May use `env_var`.",
+            default="they stay in `.dbtorch`",
+            example="s3://acme-dbtorch/prod",
+        ),
+    )
     retention: Duration | None = field(
         default=None,
         metadata=key(

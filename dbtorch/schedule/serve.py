@@ -44,6 +44,7 @@ class ServeOptions:
 
     project_dir: str | None = None
     database_url: str | None = None
+    artifacts_url: str | None = None
     host: str = "127.0.0.1"
     port: int | None = 8484  # None: no HTTP; 0: any that is free
     hosts: tuple[str, ...] = ()  # further names that it may be called by
@@ -51,6 +52,14 @@ class ServeOptions:
     grace: float | None = None  # seconds
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
     program: tuple[str, ...] = DBTORCH
+
+    def environ_of_runs(self) -> dict[str, str]:
+        """What the runs that are started find in their environment: the URLs may hold passwords."""
+        said = {
+            "DBTORCH_DATABASE_URL": self.database_url,
+            "DBTORCH_ARTIFACTS_URL": self.artifacts_url,
+        }
+        return {**self.environ, **{name: url for name, url in said.items() if url}}
 
 
 def serve(options: ServeOptions, stream: TextIO | None = None) -> int:
@@ -83,15 +92,12 @@ class _Served:
         self._looked = 0.0
         self._grace = project.config.grace if options.grace is None else options.grace
         self.state = ServeState()
-        environ = dict(options.environ)
-        if options.database_url:
-            environ["DBTORCH_DATABASE_URL"] = options.database_url
         self._scheduler = Scheduler(
             store=store,
             starter=Starter(
                 program=options.program,
                 project_dir=project.dir,
-                environ=environ,
+                environ=options.environ_of_runs(),
                 grace=options.grace,
                 log=log,
                 on_line=lambda child, said: self.state.heard(child.key, said),

@@ -83,17 +83,19 @@ class Project:
         target: str | None = None,
         profiles_dir: str | os.PathLike[str] | None = None,
         store: str | None = None,
+        artifacts: str | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> None:
         """The project in a folder; by default the current one, or the first above it that has one.
 
-        ``store`` is the URL of the run history, by default what dbtorch.yml says. ``environ`` are
-        the variables that dbt and steps see, by default those of this process as they are now.
-        Raises `ProjectError`.
+        ``store`` is the URL of the run history, ``artifacts`` that of what keeps logs and artifacts
+        of runs, by default what dbtorch.yml says. ``environ`` are the variables that dbt and steps
+        see, by default those of this process as they are now. Raises `ProjectError`.
         """
         self._environ = dict(os.environ if environ is None else environ)
         self.dir: Path = find_project_dir(None if dir is None else os.fspath(dir), self._environ)
         self._store = store
+        self._artifacts = artifacts
         self._dbt_args: list[str] = ["--target", target] if target else []
         if profiles_dir is not None:
             self._dbt_args += ["--profiles-dir", str(Path(profiles_dir).resolve())]
@@ -336,9 +338,18 @@ class Project:
         Raises `NotFound`, `StoreError`.
         """
         from dbtorch.service.history.logs import find_log
+        from dbtorch.service.project.artifacts import artifacts_for_reading
 
         with self._history() as store:
-            return find_log(store, run, node, attempt=attempt, project_dir=self.dir)
+            return find_log(
+                store,
+                run,
+                node,
+                attempt=attempt,
+                project_dir=self.dir,
+                artifacts=lambda: artifacts_for_reading(self.dir, self._artifacts, self._environ),
+                environ=self._environ,
+            )
 
     def health(self, *, check: bool = False) -> ProjectHealth:
         """How old pipelines, sources and tables are, healthy or not, and why.
@@ -377,6 +388,7 @@ class Project:
             given,
             dbt_args=self._dbt_args,
             store=self._store,
+            artifacts=self._artifacts,
             environ=self._environ,
             called=called,
         )

@@ -25,6 +25,7 @@ from dbtorch.core.checks.idempotency import DIGEST, Content
 from dbtorch.core.history.health import Health, HealthFacts, Item
 from dbtorch.core.history.records import Action, Verb
 from dbtorch.core.history.summary import summarize
+from dbtorch.core.history.uploaded import Uploaded
 from dbtorch.core.model.dbt_warnings import DbtWarning
 from dbtorch.core.model.events import Outcome
 from dbtorch.core.model.freshness import Thresholds
@@ -99,6 +100,7 @@ def printed(tmp_path_factory):
     for event in events(told):
         found.setdefault(f"event {event['event']}", event)
     found["event failure"] = found["event run_finished"]["failures"][0]
+    found["event uploaded"] = found["event run_finished"]["uploaded"]
     found["event left_out"] = found["event run_finished"]["left_out"][0]
     assert found.pop("event session").keys() == found["event node"].keys()
     return found
@@ -151,7 +153,8 @@ def events(told):
     view.note("so it is", level="info")
     view.warned(DbtWarning(name="Deprecated", text="old"))
     view.changed(told.changes)
-    view.finish(summarize(told.kept()))
+    uploaded = Uploaded(url="s3://bucket/shop/r1", files=12, left=0)
+    view.finish(summarize(told.kept(), uploaded=uploaded))
     return map(json.loads, stream.getvalue().splitlines())
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from click.testing import CliRunner
 
+from dbtorch.adapters.artifacts import open_artifacts
 from dbtorch.adapters.store import open_store
 from dbtorch.cli.main import cli
 from dbtorch.core.model.state import RunState
@@ -51,6 +54,23 @@ def test_runs_and_their_files_go(shop):
     assert left(shop) == ["fresh", "three"]  # the newest run stays, and what no run has is young
     code, said = prune(shop, "--keep", "1h")
     assert (code, said.startswith("nothing ended before ")) == (0, True)
+
+
+def test_what_was_uploaded_goes_too(shop):
+    url = (shop / "kept").as_uri()
+    kept = open_artifacts(url, f"{shop}#shop", shop)
+    for name in ("one", "three", "forgotten", "fresh"):
+        kept.put(name, "nodes/a.log", [b"a"])
+        if name != "fresh":
+            path = Path(unquote(urlsplit(kept.url).path), name, "nodes", "a.log")
+            os.utime(path, (NOON.timestamp(), NOON.timestamp()))
+    code, said = prune(shop, "--keep", "1h", "--artifacts-url", url)
+    assert (code, said.rstrip().endswith(f" 0.0 MB; 2 folders at {kept.url})")) == (0, True)
+    assert kept.runs() == ["fresh", "three"]
+    done = CliRunner().invoke(
+        cli, ["prune", "--project-dir", str(shop), "--keep", "1h", "--artifacts-url", __file__]
+    )
+    assert str(done.exception).startswith("not everything that may go is gone: ")
 
 
 def test_dbtorch_yml_may_say_how_long(shop):

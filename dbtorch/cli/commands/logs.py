@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from dbtorch.cli.common_options import FORMAT, MOST, PROJECT, STORE
+from dbtorch.cli.common_options import ARTIFACTS, FORMAT, MOST, PROJECT, STORE
 from dbtorch.cli.options import Helped
 from dbtorch.cli.text.terminal import echo
 from dbtorch.core.errors import UsageError
@@ -24,6 +24,7 @@ _EXAMPLES = (
 @FORMAT
 @PROJECT
 @STORE
+@ARTIFACTS
 def logs(
     names: tuple[str, ...], attempt: int | None, follow: bool, format: str, **given: Any
 ) -> int:
@@ -32,6 +33,7 @@ def logs(
     from dbtorch.cli.text.log import log_json, log_text
     from dbtorch.service.history.logs import find_log
     from dbtorch.service.history.store import open_history
+    from dbtorch.service.project.artifacts import artifacts_for_reading
     from dbtorch.service.project.project import find_project_dir
 
     if len(names) > 2:
@@ -43,7 +45,15 @@ def logs(
             raise UsageError(
                 f"{node} is a run: name a node of it, too; `dbtorch show {node}` has them"
             )
-        found = find_log(store, run, node, attempt=attempt, project_dir=folder, follow=follow)
+        found = find_log(
+            store,
+            run,
+            node,
+            attempt=attempt,
+            project_dir=folder,
+            follow=follow,
+            artifacts=lambda: artifacts_for_reading(folder, given["artifacts_url"]),
+        )
         for text in [log_json(found)] if format == "json" else log_text(found):
             echo(text)
     return OK

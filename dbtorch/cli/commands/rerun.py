@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from dbtorch.cli.common_options import (
+    ARTIFACTS,
     PROJECT,
     STORE,
     options_of,
@@ -44,6 +45,7 @@ _EXAMPLES = (
 @timing
 @output
 @STORE
+@ARTIFACTS
 def rerun(**given: Any) -> int:
     """Run a part of RUN again, whatever its state: what is selected, and what depends on it."""
     from dbtorch.cli.executed import executed

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from dbtorch.cli.common_options import (
+    ARTIFACTS,
     PROJECT,
     STORE,
     options_of,
@@ -41,6 +42,7 @@ _EXAMPLES = (
 @timing
 @output
 @STORE
+@ARTIFACTS
 @resume_options
 def retry(**given: Any) -> int:
     """Go on with RUN: what did not succeed, and what depends on it.

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from dbtorch.cli.common_options import (
+    ARTIFACTS,
     CHECKS,
     DOWNSTREAM,
     FRESHNESS,
@@ -45,6 +46,7 @@ _EXAMPLES = (
 @click.option("--fail-on-empty", is_flag=True, help="Exit with 2 when the selection is empty.")
 @output
 @STORE
+@ARTIFACTS
 @dbt_options
 def run(**given: Any) -> int:
     """Run the project, or a part of it, node by node."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from dbtorch.cli.common_options import PROJECT, STORE
+from dbtorch.cli.common_options import ARTIFACTS, PROJECT, STORE
 from dbtorch.cli.options import Helped
 from dbtorch.cli.param_types import Duration
 
@@ -29,6 +29,7 @@ _EXAMPLES = (
 )
 @PROJECT
 @STORE
+@ARTIFACTS
 def serve(max_runs: int, grace: float | None, **given: Any) -> int:
     """Run pipelines when their schedules say so, until SIGTERM; several may share one Postgres.
 
@@ -39,6 +40,7 @@ def serve(max_runs: int, grace: float | None, **given: Any) -> int:
     options = ServeOptions(
         project_dir=given["project_dir"],
         database_url=given["database_url"],
+        artifacts_url=given["artifacts_url"],
         host=given["host"],
         port=given["port"] if given["http"] else None,
         hosts=given["hosts"],

@@ -18,6 +18,7 @@ from dbtorch.ports import Clock
 
 if TYPE_CHECKING:
     from dbtorch.core.history.summary import Failure, Summary, Timed
+    from dbtorch.core.history.uploaded import Uploaded
     from dbtorch.core.model.dbt_warnings import DbtWarning
     from dbtorch.core.model.used_dbt import UsedDbt
 
@@ -127,6 +128,19 @@ def summary_json(summary: Summary) -> dict[str, Any]:
         "slowest": [_timed(node) for node in summary.slowest],
         "critical_path": [_timed(node) for node in summary.critical_path],
         "critical_seconds": round(summary.critical_seconds, 6),
+        "uploaded": uploaded_json(summary.uploaded),
+    }
+
+
+def uploaded_json(uploaded: Uploaded | None) -> dict[str, Any] | None:
+    """What has become of a run's files; None where they stay on the machine."""
+    if uploaded is None:
+        return None
+    return {
+        "url": uploaded.url,
+        "files": uploaded.files,
+        "left": uploaded.left,
+        "error": uploaded.error or None,
     }
 
 

@@ -50,6 +50,7 @@ def summary_text(summary: Summary, colours: Colours = PLAIN) -> str:
         _left_out(summary),
         _retried(summary),
         _times(summary, colours),
+        _left_here(summary, colours),
         [_headline(summary, colours), f"  {counted(summary.counts, colours)}"],
         _next(summary, colours),
     ]
@@ -187,6 +188,16 @@ def path_text(path: Sequence[Timed], *, listed: int = 8) -> str:
 
 def _label(node: Timed | Retried) -> str:
     return f"{node.kind} {node.name}"
+
+
+def _left_here(summary: Summary, colours: Colours) -> list[str]:
+    """What is nowhere but on this machine, against somebody's will."""
+    uploaded = summary.uploaded
+    if uploaded is None or not uploaded.left:
+        return []
+    mark = colours.state("WARN", State.WARN)
+    total = many(uploaded.left + uploaded.files, "file")
+    return [f"  {mark}  {uploaded.left} of {total} not uploaded to {one_line(uploaded.url)}"]
 
 
 def _headline(summary: Summary, colours: Colours) -> str:

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from dbtorch.core.failures.message import tidy
 from dbtorch.core.history.records import AttemptRecord, NodeRecord, RunRecord
+from dbtorch.core.history.uploaded import Uploaded
 from dbtorch.core.model.dbt_warnings import DbtWarning
 from dbtorch.core.model.graph import LOOKERS, Graph, Kind, Node
 from dbtorch.core.model.naming import names_among, short_name
@@ -110,6 +111,7 @@ class Summary:
     critical_seconds: float
     critical_share: float | None  # of the wall time
     reload: tuple[str, ...] = ()  # steps that produce what a gate found stale
+    uploaded: Uploaded | None = None  # None where files stay on the machine
 
 
 def summarize(
@@ -120,6 +122,7 @@ def summarize(
     gone_since: datetime | None = None,
     command: Sequence[str] | None = None,
     latest: bool = True,
+    uploaded: Uploaded | None = None,
 ) -> Summary:
     """Sum up a run.
 
@@ -163,6 +166,7 @@ def summarize(
         critical_seconds=on_path,
         critical_share=min(1.0, on_path / wall) if wall else None,
         reload=_producers_of_stale(nodes, graph),
+        uploaded=uploaded,
     )
 
 

@@ -85,11 +85,13 @@ def build_alerting(
     clock: Clock,
     *,
     late: Sequence[Late] = (),
+    log_at: Callable[[str, int], str] | None = None,
     note: Callable[[str], None],
 ) -> Alerting:
     """What tells people about a run; ``note`` is told what cannot be. Never raises.
 
-    ``late`` is what an earlier execution found out about deadlines.
+    ``late`` is what an earlier execution found out about deadlines, ``log_at`` where the log of an
+    attempt is for who is told: by default its path.
     """
     spec, record = project.config.alerts or AlertsSpec(), subject.record
     notifiers = build_notifiers(spec)
@@ -110,7 +112,8 @@ def build_alerting(
         edges=subject.edges,
         pipeline_owner=subject.pipeline.owner,
         default_owner=project.config.defaults.owner or "",
-        log_path=lambda node, number: os.path.relpath(files.path(node, number), project.dir),
+        log_path=log_at
+        or (lambda node, number: os.path.relpath(files.path(node, number), project.dir)),
         scrub=notifiers.hide,
         rows=lambda node: str(store.rows(record.run_id, node).get(node, "")),
     )

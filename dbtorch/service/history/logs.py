@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from dbtorch.adapters.run_files import RunFiles
 from dbtorch.adapters.state_dir import state_dir
@@ -13,7 +15,7 @@ from dbtorch.core.errors import NotFound
 from dbtorch.core.history.records import AttemptRecord, NodeRecord, RunRecord
 from dbtorch.core.model.graph import Kind
 from dbtorch.core.text.phrases import blamed
-from dbtorch.ports import Store
+from dbtorch.ports import Artifacts, Store
 from dbtorch.service.history.log_text import LogText, end_of
 from dbtorch.service.history.lookup import IsAlive, find_node, holds_lease, read_run
 
@@ -30,17 +32,21 @@ class AttemptLog:
     attempt: AttemptRecord
     path: Path
     dbt_log: Path | None  # what dbt itself has printed, where that is a file and says more
+    url: str | None = None  # where it is, or will be, for machines that do not have the file
+    runs: bool = False  # on another machine, at this moment
     under_way: Callable[[], Iterator[None]] = lambda: iter(())
+    fetch: Callable[[AttemptLog], None] = lambda _: None
 
     def pieces(self) -> Iterator[str]:
         """The text, piece by piece, without the last line break.
 
         Of a log that is followed, until the attempt has ended. Raises `UsageError` for a file that
-        cannot be read.
+        cannot be read, or fetched.
         """
         text = LogText(self.path)
         for _ in self.under_way():
             yield from text.pieces()
+        self.fetch(self)
         yield from text.last()
 
     @property
@@ -50,6 +56,7 @@ class AttemptLog:
 
     def end(self) -> tuple[str, int]:
         """The last 10 MB of the text, and how many bytes there are before them."""
+        self.fetch(self)
         text, left_out = end_of(self.path)
         return text.removesuffix("\n"), left_out
 
@@ -64,12 +71,15 @@ def find_log(
     follow: bool = False,
     is_alive: IsAlive | None = None,
     pause: Callable[[float], None] = time.sleep,
+    artifacts: Callable[[], Artifacts | None] = lambda: None,
+    environ: Mapping[str, str] = os.environ,
 ) -> AttemptLog:
     """The log of an attempt of a node of a run, of the last attempt by default.
 
     With ``follow`` it waits for the first attempt, and the log's pieces come until the attempt has
-    ended or nobody drives the run any more; ``pause`` waits for some seconds. Raises `UsageError`
-    for a run, node or attempt that is not there.
+    ended or nobody drives the run any more; ``pause`` waits for some seconds. A log that is not in
+    the project's state folder is fetched into it from ``artifacts``, when it is read. Raises
+    `UsageError` for a run, node or attempt that is not there.
     """
     record = read_run(store, run)
     found = find_node(record, node)
@@ -77,13 +87,23 @@ def find_log(
     if follow:
         record, found = watch.started(record, found)
     tried = _attempt(record, found, attempt)
-    files = RunFiles(state_dir(project_dir), record.run_id)
+    files = RunFiles(state_dir(project_dir, environ), record.run_id)
+    path = files.path(found.id, tried.number)
+    remote = artifacts() if not path.exists() else None
+    fetched: dict[str, Any] = {}
+    if remote is not None:
+        from dbtorch.service.history.remote_log import RemoteLog
+
+        at = RemoteLog(remote, record.run_id, project_dir, environ, pause if follow else None)
+        runs = tried.finished_at is None and watch.is_alive(record)
+        fetched = {"url": at.url(path), "fetch": at.fetch, "runs": runs}
     log = AttemptLog(
         run=record,
         node=found,
         attempt=tried,
-        path=files.path(found.id, tried.number),
+        path=path,
         dbt_log=files.dbt_log if found.kind is not Kind.STEP and files.dbt_log.exists() else None,
+        **fetched,
     )
     return log if not follow else replace(log, under_way=lambda: watch.ends(log))
 
@@ -128,3 +148,15 @@ def _attempt(run: RunRecord, node: NodeRecord, number: int | None) -> AttemptRec
             return attempt
     known = ", ".join(str(attempt.number) for attempt in node.attempts)
     raise NotFound(f"{node.id} has no attempt {number} in run {run.run_id}; it has {known}")
+
+
+def missing(log: AttemptLog) -> str:
+    """Why a log cannot be read here, in a few words."""
+    if log.url is None:
+        return "the log is not on this machine"
+    if log.runs:
+        return f"the log is on {log.run.host} as long as the attempt runs, and will be at {log.url}"
+    return (
+        f"the log is not on this machine, and not at {log.url}: {log.run.host} may have been gone"
+        " before it was uploaded"
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from dbtorch.adapters.state_dir import state_dir
 from dbtorch.core.errors import UsageError
 from dbtorch.ports import Store
 from dbtorch.service.history.store import history_of
+from dbtorch.service.project.artifacts import artifacts_of
 from dbtorch.service.project.options import RunOptions
 from dbtorch.service.project.project import open_project
 
@@ -30,6 +31,9 @@ class Pruned:
     runs: tuple[str, ...] = ()
     folders: int = 0  # of logs, those of the runs included
     bytes: int = 0
+    url: str = ""  # of what keeps files for every machine; empty where nothing does
+    remote_folders: int = 0  # that were there
+    problem: str = ""  # why some of them still are
 
 
 def prune(options: RunOptions, keep: float | None, *, dry_run: bool = False) -> Pruned:
@@ -45,11 +49,21 @@ def prune(options: RunOptions, keep: float | None, *, dry_run: bool = False) -> 
             " `retention: 90d` in dbtorch.yml"
         )
     before = oldest_kept(keep)
+    artifacts = artifacts_of(project, options)
     store = history_of(project, options, writes=not dry_run)
     try:
         runs = store.outlived(before) if dry_run else list(_removed(store, before))
         root = state_dir(project.dir, options.environ) / RUNS
-        return _with_files(store, root, before, runs, dry_run=dry_run)
+        pruned = _with_files(store, root, before, runs, dry_run=dry_run)
+        if artifacts is None:
+            return pruned
+        from dbtorch.service.history.remote_files import RemoteRemoval
+
+        remote = RemoteRemoval(artifacts)
+        remote.of(store, before, frozenset(runs), dry_run=dry_run)
+        return replace(
+            pruned, url=remote.url, remote_folders=remote.folders, problem=remote.problem
+        )
     finally:
         store.close()
 

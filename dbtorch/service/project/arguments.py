@@ -85,6 +85,7 @@ def options_of(
     *,
     dbt_args: Sequence[str],
     store: str | None,
+    artifacts: str | None = None,
     environ: Mapping[str, str],
     called: str,
 ) -> RunOptions:
@@ -110,6 +111,7 @@ def options_of(
             timeout=_seconds(given, "timeout"),
         ),
         database_url=store,
+        artifacts_url=artifacts,
         logical_date=_moment(given.get("logical_date")),
         grace=_seconds(given, "grace"),
         wait=_seconds(given, "wait"),

@@ -27,21 +27,25 @@ if TYPE_CHECKING:
 
 def scrubber_of_environment(environ: Mapping[str, str] = os.environ) -> Scrubber:
     """Knows what the environment has: for what is said before, or without, a project."""
-    url = environ.get("DBTORCH_DATABASE_URL", "")
-    return Scrubber([*secrets_of(environ), *passwords_of(url)])
+    urls = [environ.get(f"DBTORCH_{name}_URL", "") for name in ("DATABASE", "ARTIFACTS")]
+    return Scrubber([*secrets_of(environ), *(one for url in urls for one in passwords_of(url))])
 
 
 def scrubber_of(
     project: Project,
     dbt_args: Sequence[str] = (),
     *,
-    database_url: str | None = None,
+    urls: Sequence[str | None] = (),
     cwd: Path | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> Scrubber:
-    """Knows what environment, command line, dbtorch.yml and profiles.yml say."""
+    """Knows what environment, command line, dbtorch.yml and profiles.yml say.
+
+    ``urls`` are those of the command line.
+    """
     config = project.config
-    more = [*passwords_of(database_url or ""), *passwords_of(config.database_url or "")]
+    said = (*urls, config.database_url, config.artifacts_url)
+    more = [one for url in said for one in passwords_of(url or "")]
     if config.alerts is not None:
         more += alert_secrets(config.alerts, environ)
     more += secrets_of(given_vars(dbt_args))

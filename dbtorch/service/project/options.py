@@ -85,6 +85,7 @@ class RunOptions:
     freshness: bool = True  # sources are checked
     checks: bool = True
     database_url: str | None = None
+    artifacts_url: str | None = None
     logical_date: datetime | None = None
     run_id: str | None = None  # of the caller's own: the same again goes on with that run
     fail_on_empty: bool = False
@@ -212,6 +213,7 @@ class RunOptions:
         mine: dict[str, Any] = {
             "project_dir": self.project_dir,
             "database_url": self.database_url,
+            "artifacts_url": self.artifacts_url,
             "command": self.command,
             "deadline": self.deadline,
             "deadline_action": self.deadline_action,

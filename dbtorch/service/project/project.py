@@ -92,14 +92,29 @@ def configured_store(
 ) -> str | None:
     """URL of the history: the option, the environment, or dbtorch.yml if it says one."""
     url = option or environ.get("DBTORCH_DATABASE_URL")
-    if url:
-        return url
-    files = [project_dir / name for name in ("dbtorch.yml", "dbtorch.yaml")]
-    if not any(b"database_url" in path.read_bytes() for path in files if path.is_file()):
-        return None  # reading the whole file takes longer than reading the history
+    if url or not _says(project_dir, b"database_url"):
+        return url or None
     from dbtorch.adapters.config import load
 
     return load(project_dir, environ=environ).database_url
+
+
+def configured_artifacts(
+    option: str | None, project_dir: Path, environ: Mapping[str, str] = os.environ
+) -> str | None:
+    """URL of what keeps files of runs, in the same way; most projects have none."""
+    url = option or environ.get("DBTORCH_ARTIFACTS_URL")
+    if url or not _says(project_dir, b"artifacts_url"):
+        return url or None
+    from dbtorch.adapters.config import load
+
+    return load(project_dir, environ=environ).artifacts_url
+
+
+def _says(project_dir: Path, key: bytes) -> bool:
+    """Whether dbtorch.yml may have a key: reading all of it takes longer than the history does."""
+    files = [project_dir / name for name in ("dbtorch.yml", "dbtorch.yaml")]
+    return any(key in path.read_bytes() for path in files if path.is_file())
 
 
 def _with_declared_steps(project: Project) -> Config:

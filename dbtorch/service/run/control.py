@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -26,6 +27,7 @@ class RunControl:
         self._inbox: Inbox | None = None
         self._kill: Callable[[], None] = lambda: None
         self._reason: Reason | None = None  # why it is to end
+        self._over_by: float | None = None  # by the monotonic clock, where somebody is in a hurry
         self._wakes = threading.Event()
 
     @property
@@ -33,12 +35,19 @@ class RunControl:
         """Whether the history may know of it."""
         return self._inbox is not None
 
+    @property
+    def left(self) -> float | None:
+        """Seconds until the process is to be gone; None where nobody has said so."""
+        return None if self._over_by is None else self._over_by - time.monotonic()
+
     def cancel(self, reason: Reason, *, within: float | None = None) -> None:
         """End the run: what is under way is cancelled and has ``within`` seconds to end.
 
         By default as long as dbt may need.
         """
         self._reason = reason
+        if within is not None:
+            self._over_by = time.monotonic() + within
         if self._inbox is None:
             self._wakes.set()
             self._kill()

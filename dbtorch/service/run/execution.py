@@ -32,6 +32,7 @@ from dbtorch.ports import Engine, Steps
 from dbtorch.service.history.store import history_of
 from dbtorch.service.planning.planned import OpenedPlan
 from dbtorch.service.planning.planner import Planner
+from dbtorch.service.project.artifacts import artifacts_of
 from dbtorch.service.project.environment import flags_of, kept_flags
 from dbtorch.service.project.options import pipeline_of
 from dbtorch.service.run.control import NOTHING_BEGAN
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from dbtorch.app.alerting import Alerting
     from dbtorch.core.run.timekeeper import Timekeeper
     from dbtorch.service.run.retry_request import RetryRequest
+    from dbtorch.service.run.uploading import RunUploads
 
 
 class Execution:
@@ -90,10 +92,16 @@ class Execution:
         self._planned_at: datetime | None = None  # when people were told how it does
         self._before = 0.0  # seconds that its executions took until then
         begins = self._begins if earlier is None else self._clock.now()
+        artifacts = artifacts_of(launched.project, launched.options)
         self._deadline = deadline_of(self._pipeline, launched.options, begins, earlier)
         self._store = history_of(self._project, self._options, launched.args, create=True)
         stack.callback(self._store.close)
         self._store.adopt(self._store.identity.target)
+        self._uploads: RunUploads | None = None
+        if artifacts is not None:
+            from dbtorch.service.run.uploading import begin_uploads  # few runs have any
+
+            self._uploads = begin_uploads(stack, artifacts, launched, self._clock.now())
         self._lease = hold_lease(
             stack,
             self._store,
@@ -105,6 +113,10 @@ class Execution:
             wait=self._options.wait,
             environ=self._options.environ,
         )
+
+    @property
+    def _uploading(self) -> list[RunUploads]:
+        return [] if self._uploads is None else [self._uploads]
 
     @property
     def _begins(self) -> datetime:
@@ -229,7 +241,7 @@ class Execution:
                 clock=self._clock,
                 recorder=recorder,
                 on_progress=recorder.note,
-                listeners=[self._listener.changed, *alerts],
+                listeners=[self._listener.changed, *alerts, *self._uploading],
                 on_pause=lambda pause: self._warn(_told_of(pause)),
                 timekeeper=timekeeper,
                 on_late=partial(self._late, alerts, timekeeper, planned.plan),
@@ -252,10 +264,14 @@ class Execution:
 
         if (keep := self._project.config.retention) is not None:
             self._tidy(keep)
+        uploads, uploaded = self._uploads, None
+        if uploads is not None:
+            uploaded = uploads.finish(opened.selected.target_path, self._control.left)
         self._listener.finish(
             summarize(
                 finished,
-                log_path=self._files.path,
+                log_path=self._files.path if uploads is None else uploads.log_at,
+                uploaded=uploaded,
                 since=self._since,
                 gone_since=self._planned_at,
                 command=record.command,
@@ -273,6 +289,8 @@ class Execution:
         except StoreError as error:
             self._warn(f"nothing of what is older than `retention` was removed: {error}")
             return
+        if pruned.runs and self._uploads is not None:
+            self._uploads.remove(pruned.runs)
         if pruned.runs:
             self._listener.note(
                 f"removed {many(len(pruned.runs), 'run')} that ended before"
@@ -311,6 +329,7 @@ class Execution:
             self._files,
             self._clock,
             late=found_earlier(self._earlier) if self._earlier is not None else (),
+            log_at=None if self._uploads is None else self._uploads.log_url,
             note=self._warn,
         )
         return (self._stack.enter_context(alerting),)

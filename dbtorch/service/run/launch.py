@@ -66,7 +66,7 @@ def launch(
     hide = scrubber_of(
         project,
         args,
-        database_url=options.database_url,
+        urls=(options.database_url, options.artifacts_url),
         cwd=options.cwd,
         environ=options.environ,
     )

@@ -12,6 +12,7 @@ from dbtorch.adapters.clock import SystemClock
 from dbtorch.adapters.git import checkout
 from dbtorch.adapters.processes.liveness import this_host
 from dbtorch.adapters.run_files import RunFiles
+from dbtorch.adapters.state_dir import state_dir
 from dbtorch.adapters.store import open_store
 from dbtorch.core.errors import DbtorchError, EngineError, UsageError
 from dbtorch.core.failures.classify import classify
@@ -65,11 +66,11 @@ class _NotBegun:
         self._clock = SystemClock()
         self._args = _args(project, options)
         self._pipeline = pipeline_of(project.config, options)
-        self._files = RunFiles(project.dir, run_context.run_id)
+        self._files = RunFiles(state_dir(project.dir, options.environ), run_context.run_id)
         self._hide = scrubber_of(
             project,
             self._args,
-            database_url=options.database_url,
+            urls=(options.database_url, options.artifacts_url),
             cwd=options.cwd,
             environ=options.environ,
         )
