@@ -17,12 +17,12 @@ COMMANDS = {
     "plan": "Show what would run, in which order and why.",
     "retry": "Run again what did not succeed, and what depends on it.",
     "rerun": "Run a part of a run again, whatever its state.",
-    "mark": "Say that a node of a run succeeded or failed.",
+    "mark": "Set the state of a node in a run by hand.",
     "cancel": "Cancel a run that is under way, or nodes of it.",
-    "serve": "Run pipelines when their schedules say so.",
+    "serve": "Start each pipeline by its schedule.",
     "schedule": "Show when pipelines run next.",
-    "pause": "Let a pipeline not start by itself for now.",
-    "resume": "Let a paused pipeline start by itself again.",
+    "pause": "Keep a pipeline from starting by its schedule.",
+    "resume": "Let a paused pipeline start by its schedule again.",
     "runs": "List runs.",
     "show": "Show one run.",
     "logs": "Show the log of a node.",
@@ -38,6 +38,31 @@ COMMANDS = {
     "prune": "Remove runs that ended long ago.",
     "db": "Show where the history is, and bring it up to date.",
 }
+
+
+#: Headings of `dbtorch --help`; a command that is in none of them is under the last one.
+_GROUPS = {
+    "Run": ("run", "plan", "retry", "rerun", "mark", "cancel"),
+    "Start by schedule": ("serve", "schedule", "pause", "resume"),
+    "Look": ("runs", "show", "logs", "status", "freshness", "graph"),
+    "Set up and maintain": (),
+}
+
+_EXAMPLES = (
+    ("dbtorch run", "build everything in the dbt project of this folder"),
+    ("dbtorch retry", "continue the last run after a failure"),
+    ("dbtorch init", "write a dbtorch.yml to start from"),
+)
+
+
+def grouped() -> dict[str, dict[str, str]]:
+    """Commands and their line of help, by heading."""
+    last = [*_GROUPS][-1]
+    heading = {name: group for group, names in _GROUPS.items() for name in names}
+    found: dict[str, dict[str, str]] = {group: {} for group in _GROUPS}
+    for name, said in COMMANDS.items():
+        found[heading.get(name, last)][name] = said
+    return found
 
 
 class _LazyGroup(click.Group):
@@ -62,8 +87,17 @@ class _LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([*COMMANDS.items()])
+        for heading, commands in grouped().items():
+            with formatter.section(heading):
+                formatter.write_dl([*commands.items()])
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Examples"):
+            formatter.write_dl([*_EXAMPLES])
+        with formatter.section("Documentation"):
+            formatter.write_dl(
+                [("dbtorch docs", "all pages"), ("dbtorch docs quickstart", "the tutorial")]
+            )
 
 
 #: dbt's verbs, and what dbtorch has for them.

@@ -21,7 +21,7 @@ from dbtorch.service.project.dbt_options import (
 _GROUPS = {
     "What runs": "pipeline select exclude selector resource-type exclude-resource-type"
     " indirect-selection state defer defer-state favor-state steps downstream-steps freshness"
-    " checks fail-on-empty from same-code",
+    " checks fail-on-empty fail-on from same-code run-id",
     "How it runs": "full-refresh empty sample vars event-time-start event-time-end logical-date"
     " threads fail-fast store-failures warn-error warn-error-options",
     "Where": "project-dir target profile profiles-dir target-path database-url artifacts-url",

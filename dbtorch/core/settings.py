@@ -157,7 +157,7 @@ class Settings:
         default=None,
         metadata=key(
             "Checks of a source, model, seed or snapshot; `false` for none. See"
-            " [Checks](checks.md).",
+            " [Checks](freshness.md#check-volume-and-columns).",
             default="those of `checks` in dbtorch.yml",
             example="{row_count: 1, schema: error}",
         ),

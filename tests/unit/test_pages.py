@@ -21,14 +21,16 @@ import dbtorch
 from dbtorch.adapters.config import load, settings_of
 from dbtorch.adapters.config.schema import ROOT as DBTORCH_YML
 from dbtorch.adapters.steps.catalog import check
-from dbtorch.cli.main import cli
+from dbtorch.cli.main import COMMANDS, cli, grouped
 from dbtorch.cli.options import Helped
 from dbtorch.core.errors import ConfigError
+from dbtorch.service.project.dbt_options import DBT_OPTIONS
 from tests.pages import PAGES, ROOT, Block, commands, every, prose
 
 #: A first line that says of what file a block is a part.
 NAMED = re.compile(r"# ([\w./-]+\.ya?ml)\b")
 OURS = {key.name for key in DBTORCH_YML.keys}
+OF_DBT = {name for option in DBT_OPTIONS for name in option.names}
 
 
 @pytest.mark.parametrize("block", every("yaml"), ids=str)
@@ -137,6 +139,47 @@ def test_help_has_a_sentence_examples_and_a_page(command: Helped) -> None:
     assert f"docs/{command.page}.md" in PAGES
     said = command.get_help(click.Context(command, info_name=command.name))
     assert said.endswith(f"Documentation:\n  dbtorch docs {command.page}")
+
+
+def test_the_help_of_all_has_groups_examples_and_a_page() -> None:
+    said = cli.get_help(click.Context(cli, info_name="dbtorch"))
+    listed = [name for names in grouped().values() for name in names]
+    assert sorted(listed) == sorted(COMMANDS)
+    assert [heading for heading in grouped() if f"\n{heading}:\n" not in said] == []
+    assert [name for name in COMMANDS if not re.search(rf"^  {name}  ", said, re.MULTILINE)] == []
+    examples = re.findall(r"^  (dbtorch \S.*?)(?:  |$)", said, re.MULTILINE)
+    assert len(examples) >= 4
+    assert [line for line in examples if missing(shlex.split(line)[1:])] == []
+    assert "dbtorch docs quickstart" in said
+
+
+def test_options_of_a_long_list_have_headings() -> None:
+    for command in helped():
+        said = command.get_help(click.Context(command, info_name=command.name))
+        count = len(re.findall(r"^  -", said, re.MULTILINE))
+        assert ("\nWhere:\n" in said) == (count >= 15), command.name
+        rest = said.partition("\nMore of dbt's options:\n")[2].partition("\n\n")[0]
+        names = set(re.findall(r"^  (?:-\w, )?(--[\w-]+)", rest, re.MULTILINE))
+        assert names <= OF_DBT, command.name
+
+
+def test_no_sentence_of_the_program_names_a_file_of_the_documentation() -> None:
+    said = [
+        f"{path.relative_to(ROOT)}: {node.value}"
+        for path in sorted((ROOT / "dbtorch").rglob("*.py"))
+        for node in ast.walk(without_docstrings(ast.parse(path.read_text(encoding="utf-8"))))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    named = re.compile(r"(?<!\]\()\b(?:docs/[\w-]+|README|CONTRIBUTING|CHANGELOG)\.md")
+    assert [text for text in said if named.search(text)] == []
+
+
+def without_docstrings(tree: ast.Module) -> ast.Module:
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
+            body[0] = ast.Pass()
+    return tree
 
 
 def test_a_page_that_a_sentence_of_the_program_names_is_there() -> None:

@@ -55,7 +55,7 @@ def test(dry_run: bool, pipeline: str | None, project_dir: str | None) -> int:
 @PROJECT
 @STORE
 def flush(**given: Any) -> int:
-    """Deliver at once what waits in the outbox."""
+    """Deliver now what waits in the outbox."""
     from dbtorch.cli.errors import NODE_FAILED, OK
     from dbtorch.cli.text.outbox import flushed_text, refused_text
     from dbtorch.service.alerts.outbox import flush

@@ -24,7 +24,7 @@ _EXAMPLES = (
 @PROJECT
 @STORE
 def mark(run: str, node: str, state: str, reason: str, **given: Any) -> int:
-    """Say that a NODE of a RUN that has ended succeeded or failed; a retry goes on from there."""
+    """Set the state of a NODE in a RUN that has ended; a retry goes on from there."""
     from dbtorch.core.model.state import State
     from dbtorch.service.history.store import open_history
     from dbtorch.service.run.mark import mark

@@ -22,7 +22,10 @@ _EXAMPLES = (
 @PROJECT
 @STORE
 def pause(pipeline: str, reason: str, **given: Any) -> int:
-    """Let no run of PIPELINE start by itself until `dbtorch resume`; what runs goes on."""
+    """Keep PIPELINE from starting by its schedule until `dbtorch resume`.
+
+    A run that is under way goes on.
+    """
     from dbtorch.cli.text.pauses import paused_text
     from dbtorch.service.schedule.pauses import pause
     from dbtorch.service.schedule.project import scheduled_project

@@ -19,7 +19,7 @@ _EXAMPLES = (("dbtorch resume daily", "from its next time on"),)
 @PROJECT
 @STORE
 def resume(pipeline: str, **given: Any) -> int:
-    """Let a PIPELINE that somebody has paused run by itself again, from its next time on."""
+    """Let a paused PIPELINE start by its schedule again, from its next time on."""
     from dbtorch.cli.text.pauses import paused_text
     from dbtorch.service.schedule.pauses import resume
     from dbtorch.service.schedule.project import scheduled_project

@@ -45,7 +45,7 @@ _EXAMPLES = (
 @ARTIFACTS
 @resume_options
 def retry(**given: Any) -> int:
-    """Go on with RUN: what did not succeed, and what depends on it.
+    """Continue RUN: run again what did not succeed, and what depends on it.
 
     A node whose code has changed since it succeeded runs again, too. Options that would make
     another run of it are refused unless they say what the run said.

@@ -32,7 +32,7 @@ _EXAMPLES = (
 )
 
 
-@click.command(cls=DbtCommand, examples=_EXAMPLES, page="recover")
+@click.command(cls=DbtCommand, examples=_EXAMPLES, page="production")
 @PROJECT
 @PIPELINE
 @STEPS
@@ -41,7 +41,7 @@ _EXAMPLES = (
 @CHECKS
 @overrides
 @timing
-@click.option("--logical-date", type=Moment(), help="What the run stands for; now by default.")
+@click.option("--logical-date", type=Moment(), help="Logical date of the run; now by default.")
 @click.option("--run-id", help="Name the run; given again, the same run goes on.")
 @click.option("--fail-on-empty", is_flag=True, help="Exit with 2 when the selection is empty.")
 @output

@@ -31,7 +31,7 @@ _EXAMPLES = (
 @STORE
 @ARTIFACTS
 def serve(max_runs: int, grace: float | None, **given: Any) -> int:
-    """Run pipelines when their schedules say so, until SIGTERM; several may share one Postgres.
+    """Start each pipeline by its schedule, until SIGTERM; several servers may share one Postgres.
 
     Prints one JSON object a line. SIGHUP, or a change of dbtorch.yml, reads that again.
     """
