@@ -8,13 +8,16 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TextIO
 
+from dbtorch.adapters.processes import subreaper
+from dbtorch.adapters.processes.adopted import AdoptedProcess
 from dbtorch.core.schedule.ledger import ScheduleKey, TickRecord
 from dbtorch.schedule.log import Log
+from dbtorch.schedule.warm import Warm
 from dbtorch.service.project.options import TICK
 
 #: What is started: this very dbtorch.
@@ -24,15 +27,37 @@ DBTORCH = (sys.executable, "-m", "dbtorch")
 _LONGEST = 2000
 
 
+class RunProcess(Protocol):
+    """A process of a run: one that was started, or one that a warm process has made."""
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+
+    @property
+    def returncode(self) -> Any:
+        """Its exit status, negative for a signal; None while nobody has seen its end."""
+
+    def poll(self) -> int | None:
+        """Its exit status; None while it runs."""
+
+    def wait(self) -> int:
+        """Its exit status, once it has ended."""
+
+    def send_signal(self, number: int, /) -> None:
+        """Send it a signal, if it has not ended."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Child:
     """A run of a tick under way."""
 
     key: ScheduleKey
     tick: TickRecord
-    process: subprocess.Popen[str]
+    process: RunProcess
     run_id: str = ""  # as soon as it has said so
     last_words: str = ""  # the last line that was no JSON: why it could not begin
+    warm: bool = False  # made with a dbt worker at hand
     thread: threading.Thread | None = field(default=None, repr=False)
 
     @property
@@ -64,26 +89,45 @@ class Starter:
     log: Log
     on_line: Callable[[Child, dict[str, Any]], None]
     on_end: Callable[[Child], None]  # in another thread
+    warm: Warm | None = None
 
     def start(self, key: ScheduleKey, tick: TickRecord) -> Child:
         """Start the run of a tick, or go on with it. Raises `OSError`."""
-        process = subprocess.Popen(
-            [*self.program, *self._words(key, tick)],
-            env={**self.environ, TICK: tick.token},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            start_new_session=True,  # Ctrl-C is for us; we tell it to end
-        )
-        child = Child(key=key, tick=tick, process=process, run_id=tick.run_id)
+        read, write = os.pipe()
+        lines = open(read, encoding="utf-8", errors="replace")  # noqa: SIM115  # the relay closes it
+        try:
+            process = self._process(self._words(key, tick), {TICK: tick.token}, write)
+        except BaseException:
+            lines.close()
+            raise
+        finally:
+            os.close(write)
+        warm = isinstance(process, AdoptedProcess)
+        child = Child(key=key, tick=tick, process=process, run_id=tick.run_id, warm=warm)
         child.thread = threading.Thread(
-            target=self._relay, args=(child,), name=f"dbtorch-child-{process.pid}", daemon=True
+            target=self._relay,
+            args=(child, lines),
+            name=f"dbtorch-child-{process.pid}",
+            daemon=True,
         )
         child.thread.start()
         return child
+
+    def _process(self, words: Sequence[str], more: Mapping[str, str], output: int) -> RunProcess:
+        """A run with a worker at hand, or one that starts its own."""
+        argv = [*self.program, *words]
+        if self.warm is not None:
+            process = self.warm.start(argv, more, output)
+            if process is not None:
+                return process
+        return subprocess.Popen(
+            argv,
+            env={**self.environ, **more},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C is for us; we tell it to end
+        )
 
     def _words(self, key: ScheduleKey, tick: TickRecord) -> list[str]:
         if tick.run_id:
@@ -94,11 +138,10 @@ class Starter:
         words += ["--project-dir", os.fspath(self.project_dir), "--log-format", "json", "--wait"]
         return words if self.grace is None else [*words, "--grace", f"{self.grace:g}s"]
 
-    def _relay(self, child: Child) -> None:
+    def _relay(self, child: Child, lines: TextIO) -> None:
         """Hand on what a child says, a line at a time, until it has ended."""
-        assert child.process.stdout is not None
         common = {"pipeline": child.key.pipeline}
-        with child.process.stdout as lines:
+        with lines:
             for line in lines:
                 said = _object(line)
                 if said is None:
@@ -109,6 +152,7 @@ class Starter:
                 self.on_line(child, said)
                 self.log.pass_on({**said, **common})
         child.process.wait()
+        subreaper.disown(child.process.pid)
         self.on_end(child)
 
 

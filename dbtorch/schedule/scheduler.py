@@ -230,6 +230,7 @@ class Scheduler:
             scheduled_for=tick.scheduled_for.isoformat(),
             late_seconds=round(late, 3),
             pid=child.process.pid,
+            warm=child.warm,
         )
 
     def _removed(self, view: LedgerView) -> list[ScheduleChange]:

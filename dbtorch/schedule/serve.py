@@ -21,11 +21,13 @@ from dbtorch.schedule.children import DBTORCH, Child, Starter
 from dbtorch.schedule.log import Log
 from dbtorch.schedule.scheduler import Scheduler
 from dbtorch.schedule.state import ServeState
+from dbtorch.schedule.warm import Warm
 from dbtorch.service.history.store import history_of
 from dbtorch.service.project.options import RunOptions
 from dbtorch.service.project.project import Project, open_project
 from dbtorch.service.run.lease import lease_lifetime
 from dbtorch.service.schedule.timetable import timetable
+from dbtorch.service.wiring.warm import warm_request
 
 #: Seconds between two looks at what others may have changed: pauses, ticks, dbtorch.yml.
 _LOOK_EVERY = 1.0
@@ -50,6 +52,7 @@ class ServeOptions:
     hosts: tuple[str, ...] = ()  # further names that it may be called by
     max_runs: int = 16
     grace: float | None = None  # seconds
+    warm: bool = True  # whether a process is kept that has dbt imported
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
     program: tuple[str, ...] = DBTORCH
 
@@ -90,6 +93,8 @@ class _Served:
         self._events: queue.SimpleQueue[Child | int] = queue.SimpleQueue()
         self._read = _stamp(project.dir)
         self._looked = 0.0
+        self._environ = options.environ_of_runs()
+        self._warm = Warm(log) if options.warm else None
         self._grace = project.config.grace if options.grace is None else options.grace
         self.state = ServeState()
         self._scheduler = Scheduler(
@@ -97,11 +102,12 @@ class _Served:
             starter=Starter(
                 program=options.program,
                 project_dir=project.dir,
-                environ=options.environ_of_runs(),
+                environ=self._environ,
                 grace=options.grace,
                 log=log,
                 on_line=lambda child, said: self.state.heard(child.key, said),
                 on_end=self._events.put,
+                warm=self._warm,
             ),
             log=log,
             observer=self.state,
@@ -139,6 +145,7 @@ class _Served:
             project=self._project.name,
             pipelines=len(self._scheduler.timetable),
         )
+        self._warm_up()
         received: int | None = None
         while received is None:
             received = self._wait(self._turn())
@@ -147,8 +154,15 @@ class _Served:
         self._log.write("serve_ended")
         return 0
 
+    def _warm_up(self) -> None:
+        """Have runs of the project, as it is now, start warm."""
+        if self._warm is not None and self._scheduler.timetable:
+            self._warm.use(warm_request(self._project, self._environ, Path.cwd()))
+
     def _turn(self) -> float:
         self._reload_if_changed()
+        if self._warm is not None:
+            self._warm.look()
         try:
             rest = self._scheduler.turn()
         except StoreError as error:
@@ -205,6 +219,7 @@ class _Served:
             return
         self._project = project
         self._scheduler.use(found)
+        self._warm_up()
         self.state.reloaded(ok=True)
         self._log.write("reloaded", pipelines=len(found))
 
@@ -215,6 +230,8 @@ class _Served:
 
     def _end(self) -> None:
         """Start nothing more, let what runs end within its grace, and leave it to others."""
+        if self._warm is not None:
+            self._warm.close()
         try:
             self._scheduler.give_back()
         except StoreError as error:

@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
-from typing import Any
+from typing import Any, Protocol
 
 
 def kill_group(pid: int) -> None:
@@ -27,7 +27,18 @@ def has_ended(process: subprocess.Popen[Any]) -> bool:
         return True
 
 
-def reap(process: subprocess.Popen[Any]) -> int:
+class Waited(Protocol):
+    """A child process that leads a group."""
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+
+    def wait(self) -> int:
+        """Its exit status, once it has ended."""
+
+
+def reap(process: Waited) -> int:
     """Wait for the end of a process, and end what is left in its group; answers its exit status.
 
     Where the system can tell of an end before it is reaped, the group's number is still its own.

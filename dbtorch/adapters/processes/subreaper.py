@@ -39,8 +39,33 @@ def take_over() -> None:
 def own(pid: int) -> None:
     """A process was started here: it is no orphan, and what it leaves behind is ours."""
     _Process.own.add(pid)
+    adopts()
+
+
+def disown(pid: int) -> None:
+    """A process that was started here has ended, and was waited for."""
+    _Process.own.discard(pid)
+
+
+def adopts() -> bool:
+    """Whether orphans below this process become its children."""
     if _Process.ours and not _Process.adopts:
         _Process.adopts = adopt_orphans()
+    return _Process.adopts
+
+
+def bury() -> None:
+    """Bury orphans that have ended; for a process that goes on for long, now and then."""
+    while _Process.adopts:
+        try:
+            found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return
+        if found is None or found.si_pid in _Process.own:
+            return  # who has started it waits for it
+        if session_of(found.si_pid) == os.getsid(0):
+            return
+        _bury(found.si_pid)
 
 
 def kill_below(pid: int) -> None:

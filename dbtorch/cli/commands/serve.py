@@ -27,6 +27,11 @@ _EXAMPLES = (
 @click.option(
     "--grace", type=Duration(), help="From asking steps and queries to end to killing them."
 )
+@click.option(
+    "--warm/--no-warm",
+    default=True,
+    help="Keep a process with dbt imported, for runs to start fast.",
+)
 @PROJECT
 @STORE
 @ARTIFACTS
@@ -46,5 +51,6 @@ def serve(max_runs: int, grace: float | None, **given: Any) -> int:
         hosts=given["hosts"],
         max_runs=max_runs,
         grace=grace,
+        warm=given["warm"],
     )
     return serve(options)

@@ -42,6 +42,9 @@ def _is_on(text: str) -> bool:
 #: Variable by which a scheduler tells a run which tick it is for: its token.
 TICK = "DBTORCH_TICK"
 
+#: Variable by which the warm process of a scheduler tells a run of the worker that it has at hand.
+STANDBY = "DBTORCH_STANDBY"
+
 #: The pipeline of a project that names none: everything.
 DEFAULT_PIPELINE = "default"
 
@@ -94,6 +97,7 @@ class RunOptions:
     deadline: DeadlineRule | None = None
     deadline_action: DeadlineAction | None = None
     tick: str = ""  # token of the tick that the run is started for; empty for one by hand
+    standby: str = ""  # what a warm process has told of a dbt worker at hand
     pipeline_args: tuple[str, ...] = ()  # for dbt, that the pipeline says of this run
     command: tuple[str, ...] = ()
     cwd: Path = field(default_factory=Path.cwd)  # what relative paths in dbt's options count from
@@ -219,6 +223,7 @@ class RunOptions:
             "deadline_action": self.deadline_action,
             "wait": self.wait,
             "tick": self.tick,
+            "standby": self.standby,
         }
         if self.grace is not None:
             mine["grace"] = self.grace

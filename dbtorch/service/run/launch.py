@@ -85,6 +85,7 @@ def launch(
         grace=grace,
         environ=options.environ,
         hide=hide,
+        standby=options.standby,
     ).chosen(inbox.put, choice)
     stack.callback(engine.close)
     control.kills(engine.kill)

@@ -36,6 +36,7 @@ class Engines:
     grace: float = GRACE
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     hide: Scrubber | None = None  # knows the secrets of a run; by default those of `environ`
+    standby: str = ""  # what a warm process has told of a worker at hand
 
     def chosen(self, emit: Emit, choice: Choice | None = None) -> Engine:
         """The ``choice``, by default the one that dbtorch.yml, or what is installed, asks for."""
@@ -48,6 +49,7 @@ class Engines:
         """The session engine."""
         from dbtorch.adapters.dbt.session.engine import SessionEngine
         from dbtorch.adapters.dbt.session.open_request import SessionRequest
+        from dbtorch.adapters.dbt.session.standby import Standby
 
         args, ours = self._args(), ["--no-use-colors"]
         if "--log-level-file" not in args and "DBT_LOG_LEVEL_FILE" not in self.environ:
@@ -70,6 +72,7 @@ class Engines:
             hide=self.hide or Scrubber(secrets_of(self.environ)),
             grace=self.grace,
             patches=self.project.config.engine.patches,
+            standby=Standby(self.standby),
         )
         return SessionEngine(request, emit)
 

@@ -9,13 +9,11 @@ import logging
 import queue
 import signal
 import socket
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dbtorch.adapters.dbt.bootstrap import bootstrap
 from dbtorch.adapters.dbt.session.messages import MAX_BYTES, Garbled, Message, read
 from dbtorch.adapters.processes import subreaper
 from dbtorch.adapters.processes.group import kill_group, reap
@@ -32,9 +30,6 @@ log = logging.getLogger(__name__)
 
 #: Seconds between the last word of a worker and its end.
 _PATIENCE = 5.0
-
-#: Words that start the worker, but for the number of its socket.
-_WORKER = bootstrap("main", "main(int(sys.argv[1]))")
 
 
 class Worker:
@@ -54,15 +49,12 @@ class Worker:
         ours, theirs = socket.socketpair()
         with theirs:
             try:
-                self._process = subprocess.Popen(
-                    [request.python, *_WORKER, str(theirs.fileno())],
-                    stdin=subprocess.DEVNULL,
-                    stdout=self._output.fd,
-                    stderr=subprocess.STDOUT,
+                self._process = request.standby.start(
+                    request.python,
                     cwd=request.cwd,
-                    env=dict(request.environ),
-                    pass_fds=(theirs.fileno(),),
-                    start_new_session=True,  # Ctrl-C is the supervisor's to answer
+                    environ=request.environ,
+                    output=self._output.fd,
+                    channel=theirs.fileno(),
                 )
             except OSError as error:
                 ours.close()
