@@ -49,6 +49,11 @@ def blocks(page: str, *languages: str) -> list[Block]:
     return [block for block in _blocks(page, text) if block.language in languages]
 
 
+def blocks_of(page: str) -> list[Block]:
+    """All of them, whatever their language."""
+    return list(_blocks(page, PAGES[page].read_text(encoding="utf-8")))
+
+
 def _blocks(page: str, text: str) -> Iterator[Block]:
     for match in _FENCE.finditer(text):
         line = text.count("\n", 0, match.start()) + 1

@@ -48,7 +48,7 @@ from tests.unit.story import NOON, broken_shop
 PAGE = (Path(__file__).parents[2] / "docs" / "output.md").read_text(encoding="utf-8")
 FIELDS = {
     name: text.split()
-    for name, text in re.findall(r"```fields ([\w -]+)\n(.*?)```", PAGE, re.DOTALL)
+    for name, text in re.findall(r"```text\n# ([\w -]+)\n(.*?)```", PAGE, re.DOTALL)
 }
 
 

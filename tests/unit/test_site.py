@@ -10,9 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from markdown.extensions.toc import slugify
 
-from tests.pages import PAGES, ROOT, prose
+from tests.pages import PAGES, ROOT, blocks_of, prose
 
 BESIDE_THE_SITE = [page for page in PAGES if not page.startswith("docs/")]
 
@@ -47,6 +48,30 @@ def test_the_site_is_built_without_a_warning_and_needs_no_other(tmp_path: Path) 
     )
     assert fetched
     assert [url for pair in fetched for url in pair if re.match(r"(\w+:)?//", url)] == []
+
+
+def test_the_site_knows_every_fence() -> None:
+    """A fence with two words is none to it, so that what comes after is taken for code."""
+    opened = {block.language for page in PAGES for block in blocks_of(page)}
+    assert [language for language in opened if re.search(r"\s", language)] == []
+
+
+#: What nobody reads from top to bottom: a script writes it, and a search finds it.
+WRITTEN_BY_SCRIPTS = {"command-line.md", "configuration.md", "failures.md"}
+
+
+def test_there_are_fifteen_pages_to_read_at_most() -> None:
+    """By the four kinds of the menu; pages for contributors are theirs."""
+    nav = yaml.safe_load(
+        (ROOT / "mkdocs.yml").read_text().partition("\nnav:")[2].partition("\n# All")[0]
+    )
+    kinds = {kind: pages for one in nav for kind, pages in one.items()}
+    assert [*kinds] == ["Tutorial", "How-to", "Reference", "Explanation", "Contributing"]
+    del kinds["Contributing"]
+    listed = [page for pages in kinds.values() for page in pages]
+    assert sorted(listed) == sorted(path.name for path in (ROOT / "docs").glob("*.md"))
+    assert set(kinds["Reference"]) > WRITTEN_BY_SCRIPTS
+    assert len(set(listed) - WRITTEN_BY_SCRIPTS) <= 15
 
 
 @pytest.mark.parametrize("link", ["nothing.md", "other.md#nowhere", "#nowhere", "/other.md"])
