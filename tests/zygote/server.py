@@ -48,12 +48,19 @@ class _Map(ctypes.Structure):
     ]
 
 
+#: The status that this process ends with, once its code has come to its end.
+_status: list[Any] = []
+
+#: File descriptors that it was started with.
+_given: set[int] = set()
+
 #: What `/proc/PID/cmdline` and `environ` are read from; must live as long as the process.
 _shown: list[Any] = []
 
 
 def main() -> None:
     number = int(sys.argv[1])
+    atexit.register(_leave)  # before anybody else: it is called last
     _deaf()
     os.chdir("/")
     gc.disable()
@@ -61,7 +68,10 @@ def main() -> None:
     import dbt.adapters.postgres
     import dbt.cli.main
     import dbt.task.build  # noqa: F401
+    from warm import warm
 
+    warm()
+    del sys.modules["warm"]
     gc.collect()
     gc.freeze()
     if len(os.listdir("/proc/self/task")) != 1:
@@ -185,11 +195,21 @@ def become(job: Job) -> None:
     time.tzset()
     sys.dont_write_bytecode = bool(environ.get("PYTHONDONTWRITEBYTECODE"))
     _show(words, environ)
-    atexit.register(gc.unfreeze)
     gc.enable()
     module = types.ModuleType("__main__")
     vars(module).update(__builtins__=builtins, __annotations__={})
     sys.modules["__main__"] = module
+    _given.update(job["files"])
+    try:
+        _run(words, module)
+    except SystemExit as left:
+        _status.append(0 if left.code is None else left.code)
+        raise
+    _status.append(0)
+
+
+def _run(words: list[str], module: types.ModuleType) -> None:
+    """What the words say, in this module."""
     match words[1:]:
         case ["-c", code, *more]:
             sys.argv[:] = ["-c", *more]
@@ -203,6 +223,34 @@ def become(job: Job) -> None:
             sys.argv[:] = [words[0], *more]
             sys.path[0] = os.path.dirname(words[0])
             runpy.run_path(words[0], run_name="__main__")
+
+
+def _leave() -> None:
+    """End without taking everything apart that this process has got from the zygote.
+
+    That takes as long as dbt takes to parse a small project, and nobody sees it: all there is to be
+    done at the end of a process has been done, but for what is closed by being forgotten.
+    """
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        if _status and _status[0] in range(256) and not _holds_anything():
+            os._exit(_status[0])
+    except (OSError, ValueError, AttributeError):  # it is none of ours to say so
+        pass
+    gc.unfreeze()
+
+
+def _holds_anything() -> bool:
+    """Whether there is a file or a connection open that this process has opened itself."""
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            what = os.readlink(f"/proc/self/fd/{name}")
+        except OSError:  # what lists them
+            continue
+        if int(name) not in _given and not what.startswith(("pipe:", "anon_inode:")):
+            return True
+    return False
 
 
 def _show(words: list[str], environ: Any) -> None:

@@ -122,6 +122,11 @@ ENDS = [
     ("pass", 0),
     ("sys.exit(3)", 3),
     ("sys.exit('a sentence')", 1),
+    ("sys.exit('')", 1),
+    ("sys.exit(True)", 1),
+    ("sys.exit(-1)", 255),
+    ("sys.exit(2**70)", 255),
+    ("os.close(1)", 0),
     ("raise ValueError('a value')", 1),
     ("os._exit(7)", 7),
     ("os.kill(os.getpid(), signal.SIGKILL)", -signal.SIGKILL),
@@ -144,6 +149,45 @@ def test_a_copy_ends_as_the_code_in_it_does(both: Any, code: str, status: int) -
 
     assert copy == as_ever
     assert copy[0] == status
+
+
+def test_what_a_copy_holds_at_its_end_is_closed_as_ever(both: Any, tmp_path: Path) -> None:
+    folders = iter((tmp_path / "as ever", tmp_path / "copy"))
+    program = (
+        "import duckdb; file = duckdb.connect('warehouse.duckdb')  # dbt.cli.main\n"
+        "file.execute('create table one as select 1')"
+    )
+
+    def act() -> list[str]:
+        folder = next(folders)
+        folder.mkdir()
+        subprocess.run([sys.executable, "-c", program], cwd=folder, check=True)
+        return [path.name for path in folder.iterdir()]
+
+    assert both(act) == (["warehouse.duckdb"], ["warehouse.duckdb"])  # and no log beside it
+
+
+def test_what_dbt_works_out_of_its_own_code_is_there_in_a_copy_and_the_same(both: Any) -> None:
+    program = """
+import json
+import dbt.cli.main
+from dbt.contracts.graph.nodes import ModelNode
+from dbt.contracts.project import Project
+from dbt_common.dataclass_schema import dbtClassMixin
+print(json.dumps([
+    dbtClassMixin.json_schema.cache_info().currsize, Project.json_schema(), ModelNode.json_schema(),
+]))
+"""
+
+    def act() -> list[Any]:
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+        found: list[Any] = json.loads(done.stdout)
+        return found
+
+    (none, *as_ever), (many, *copy) = both(act)
+
+    assert none == 0 < many
+    assert copy == as_ever
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

@@ -1,0 +1,78 @@
+"""What dbt works out anew in every process from nothing but its own code, before it does anything.
+
+Its dataclasses compile how they are read and written, and describe themselves as JSON schemas, when
+they are asked first: more than half of what a small command costs once dbt is imported. A zygote asks
+them, and a copy of it need not. Nothing of a project, an environment or a command is in it.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from contextlib import suppress
+
+#: What a parse consists of that dbt keeps: this is read and written as msgpack as well.
+_KEPT = (
+    "dbt.artifacts.resources.",
+    "dbt.contracts.files",
+    "dbt.contracts.graph.manifest",
+    "dbt.contracts.graph.nodes",
+    "dbt.artifacts.schemas.manifest.",
+)
+
+#: What is checked against its schema in most projects; a name that some dbt has not is no matter.
+_CHECKED = {
+    "Configuration",
+    "Contract",
+    "DuckDBCredentials",
+    "GenericTestNode",
+    "Hook",
+    "HookNode",
+    "ModelConfig",
+    "ModelNode",
+    "PackageConfig",
+    "PostgresCredentials",
+    "ProfileConfig",
+    "Project",
+    "ProjectFlags",
+    "SeedConfig",
+    "SeedNode",
+    "SelectorFile",
+    "SingularTestNode",
+    "SnapshotConfig",
+    "SnapshotNode",
+    "SourceConfig",
+    "SqlNode",
+    "TestConfig",
+    "TestResultData",
+    "UnparsedModelUpdate",
+    "UnparsedNodeUpdate",
+    "UnparsedSourceDefinition",
+}
+
+
+def warm() -> None:
+    """Have it worked out for what is imported by now."""
+    from dbt_common.dataclass_schema import dbtClassMixin
+
+    for cls in dict.fromkeys(_subclasses(dbtClassMixin)):
+        _compile(cls, "dict")
+        if cls.__module__.startswith(_KEPT):
+            _compile(cls, "msgpack")
+        if cls.__name__ in _CHECKED:
+            cls.json_schema()
+    inspect.getmodule(warm.__code__)  # it looks where every module has come from, and keeps that
+
+
+def _compile(cls: type, format: str) -> None:
+    """Ask for it with nothing in hand: what is compiled then fails, and has done no more."""
+    with suppress(Exception):
+        getattr(cls, f"__mashumaro_from_{format}__")(None)
+    with suppress(Exception):
+        getattr(object.__new__(cls), f"__mashumaro_to_{format}__")()
+
+
+def _subclasses(cls: type) -> Iterator[type]:
+    for one in cls.__subclasses__():
+        yield one
+        yield from _subclasses(one)
