@@ -34,7 +34,26 @@ def main() -> None:
         codes.append(_INTERNAL)
     finally:
         _end_orphans()
+    if _uploads_hang():
+        _leave(codes)
     sys.exit(codes[0])
+
+
+def _uploads_hang() -> bool:
+    """Whether an upload that nobody waits for any more hangs in a network.
+
+    Then our own threads are waited for here, and nobody else's: Python would wait for one of
+    fsspec's that asks a server of names, which may take minutes.
+    """
+    uploads = sys.modules.get("dbtorch.app.uploads")
+    if uploads is None or not uploads.any_hangs():
+        return False
+    import threading
+
+    for thread in threading.enumerate():
+        if thread.name.startswith("dbtorch-") and not thread.daemon:
+            thread.join()
+    return True
 
 
 def _end_orphans() -> None:

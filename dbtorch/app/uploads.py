@@ -36,6 +36,15 @@ class _File:
     unless_there: bool  # an earlier execution has made it, and may have uploaded it
 
 
+#: What threads are called that use a network.
+THREAD = "dbtorch-uploads"
+
+
+def any_hangs() -> bool:
+    """Whether a thread still uses the network after all uploads have been finished."""
+    return any(thread.name == THREAD for thread in threading.enumerate())
+
+
 class Uploads:
     """The files of one execution of a run on their way."""
 
@@ -118,7 +127,7 @@ class Uploads:
     # ---------------------------------------------------------------- in threads
 
     def _start(self) -> None:
-        thread = threading.Thread(target=self._work, name="dbtorch-uploads", daemon=True)
+        thread = threading.Thread(target=self._work, name=THREAD, daemon=True)
         self._threads.append(thread)
         thread.start()
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -36,6 +35,21 @@ FILES = {
         select count(*) as n from {{ source('raw', 'orders') }}
     """,
 }
+
+#: The server of names does not answer, which no thread can be got out of.
+NO_NAMES = """
+    import socket
+    import threading
+
+    found = socket.getaddrinfo
+
+    def getaddrinfo(host, *more, **given):
+        if host in ("store.example", b"store.example"):
+            threading.Event().wait()
+        return found(host, *more, **given)
+
+    socket.getaddrinfo = getaddrinfo
+"""
 
 Pod = Callable[[str], Workspace]
 
@@ -146,13 +160,6 @@ def test_what_a_pod_that_was_killed_had_uploaded_is_there_and_the_rest_is_said_t
     assert "begun" in second.dbtorch("logs", "job-1", "export", "--attempt", "2").out
 
 
-@pytest.fixture
-def silent() -> Iterator[str]:
-    """A server that takes connections and says nothing."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        yield f"http://127.0.0.1:{server.getsockname()[1]}"
-
-
 def test_a_place_that_is_down_changes_nothing_but_a_warning(workspace: Workspace, s3_server: S3):
     workspace.write(FILES)
     workspace.env |= {**s3_server.environ, "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
@@ -168,11 +175,15 @@ def test_a_place_that_is_down_changes_nothing_but_a_warning(workspace: Workspace
         assert Path(end["failures"][0]["log"]).is_file() if code else not end["failures"]
 
 
-def test_a_place_that_hangs_does_not_keep_a_run_that_is_to_end(
-    workspace: Workspace, s3_server: S3, silent: str
-):
+def test_a_place_that_hangs_does_not_keep_a_run_that_is_to_end(workspace: Workspace, s3_server: S3):
     workspace.write(FILES)
-    workspace.env |= {**s3_server.environ, "AWS_ENDPOINT_URL": silent, "EXPORT": "sleep 3600"}
+    workspace.write({"hang/sitecustomize.py": NO_NAMES})
+    workspace.env |= {
+        **s3_server.environ,
+        "AWS_ENDPOINT_URL": "http://store.example",
+        "EXPORT": "sleep 3600",
+        "PYTHONPATH": str(workspace.dir / "hang"),
+    }
     words = ("--artifacts-url", "s3://bucket/runs", "--log-format", "json", "--grace", "1s")
     with workspace.started("run", *words) as run:
         run.wait_for_node("step.export")

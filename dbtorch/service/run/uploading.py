@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from dbtorch.adapters.run_files import RunFiles, log_name
-from dbtorch.app.uploads import Uploads
+from dbtorch.app.uploads import THREAD, Uploads
 from dbtorch.core.failures.scrub import Scrubber
 from dbtorch.core.history.uploaded import Uploaded
 from dbtorch.core.model.events import Changed
@@ -89,7 +89,7 @@ class RunUploads:
         """
         removal = RemoteRemoval(self._artifacts)
         removes = partial(all, map(removal.remove, runs))  # the first that fails is the last
-        self._removes = threading.Thread(target=removes, name="dbtorch-removes", daemon=True)
+        self._removes = threading.Thread(target=removes, name=THREAD, daemon=True)
         self._removes.start()
 
     def finish(self, target_path: Path | None, within: float | None) -> Uploaded:
