@@ -23,6 +23,7 @@ from dbtorch.schedule.scheduler import Scheduler
 from dbtorch.schedule.state import ServeState
 from dbtorch.schedule.warm import Warm
 from dbtorch.service.history.store import history_of
+from dbtorch.service.project.artifacts import artifacts_of
 from dbtorch.service.project.options import RunOptions
 from dbtorch.service.project.project import Project, open_project
 from dbtorch.service.run.lease import lease_lifetime
@@ -73,8 +74,12 @@ def serve(options: ServeOptions, stream: TextIO | None = None) -> int:
     log = Log(stream or sys.stdout)
     project = open_project(options.project_dir, options.environ)
     run_options = RunOptions(
-        project_dir=str(project.dir), database_url=options.database_url, environ=options.environ
+        project_dir=str(project.dir),
+        database_url=options.database_url,
+        artifacts_url=options.artifacts_url,
+        environ=options.environ,
     )
+    artifacts_of(project, run_options)  # what no run could use is refused once, and not by each
     with ExitStack() as stack:
         store = stack.enter_context(closing(history_of(project, run_options, create=True)))
         served = _Served(options, project, store, log)

@@ -3,6 +3,8 @@
 import importlib.util
 import json
 import os
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,9 +22,12 @@ from dbtorch.core.history.uploaded import Uploaded
 from dbtorch.core.model.events import Changed, Outcome
 from dbtorch.core.model.state import State
 from dbtorch.schedule.serve import ServeOptions
+from dbtorch.service.doctor.examine import _uploads
 from dbtorch.service.history.logs import find_log
 from dbtorch.service.history.remote_files import RemoteRemoval
 from dbtorch.service.project.known_secrets import scrubber_of_environment
+from dbtorch.service.project.options import RunOptions
+from dbtorch.service.project.project import open_project
 from dbtorch.service.run.uploading import RunUploads
 from dbtorch.testing import MemoryArtifacts
 from tests.unit.story import NOON, Told, broken_shop
@@ -295,3 +300,27 @@ def test_serve_hands_it_on_to_the_runs_it_starts():
         "HOME": "/root",
         "DBTORCH_ARTIFACTS_URL": "s3://bucket/runs",
     }
+
+
+def test_doctor_tries_to_write_there(tmp_path):
+    def finding(url: str | None):
+        options = RunOptions(project_dir=str(tmp_path), artifacts_url=url, environ={})
+        return _uploads(open_project(str(tmp_path), {}), options)
+
+    (tmp_path / "dbt_project.yml").write_text("name: shop\nprofile: shop\n")
+    assert finding(None) is None
+    found = finding("runs")
+    assert (found.ok, found.check) == (True, "uploads")
+    assert found.found.startswith(f"{tmp_path.as_uri()}/runs/")
+    assert not [path for path in (tmp_path / "runs").rglob("*") if path.is_file()]
+    assert not finding("dbt_project.yml").ok
+    assert "which fsspec does not know" in finding("nosuch://x").found
+
+
+def test_without_a_url_a_run_imports_nothing_of_it():
+    code = "import sys, dbtorch.service.run.run, dbtorch.service.run.execution; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    imported = set(done.stdout.split())
+    assert "dbtorch.service.run.execution" in imported
+    unwanted = ("fsspec", "dbtorch.app.uploads", "dbtorch.service.run.uploading")
+    assert not imported & {*unwanted, "dbtorch.adapters.artifacts"}

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from dbtorch.cli.common_options import FORMAT, PROJECT, STORE, options_of
+from dbtorch.cli.common_options import ARTIFACTS, FORMAT, PROJECT, STORE, options_of
 from dbtorch.cli.options import Helped, profile_options
 from dbtorch.cli.text.terminal import echo, warn
 
@@ -20,6 +20,7 @@ _EXAMPLES = (
 @PROJECT
 @FORMAT
 @STORE
+@ARTIFACTS
 @profile_options
 def doctor(**given: Any) -> int:
     """Check interpreter, dbt, profile, connection, store and permissions."""

@@ -16,6 +16,7 @@ from dbtorch.core.text.phrases import many
 from dbtorch.service.doctor.dbt import FoundDbt, find_dbt
 from dbtorch.service.doctor.debug import asking
 from dbtorch.service.doctor.finding import Finding
+from dbtorch.service.project.artifacts import artifacts_of
 from dbtorch.service.project.options import RunOptions
 from dbtorch.service.project.project import Project, configured_store, open_project, top_level
 from dbtorch.service.project.store_scope import identity_of
@@ -31,9 +32,12 @@ _NO_LEASE = Lease(
     expires_at=datetime.min.replace(tzinfo=UTC),
 )
 
+#: In the place of a run's id, where it is tried whether files can be uploaded.
+_PROBE = "doctor"
+
 
 def examine(options: RunOptions, *, warn: Tell = nobody) -> Iterator[Finding]:
-    """Look at everything, one thing after the other; nothing is changed.
+    """Look at everything, one thing after the other; nothing is left changed.
 
     ``warn`` is told what dbt warns of.
     """
@@ -60,6 +64,9 @@ def examine(options: RunOptions, *, warn: Tell = nobody) -> Iterator[Finding]:
     if logs.ok or history.ok:  # history and logs are in one folder: what is wrong is said once
         yield logs
     yield _writable("artifacts", project.dir / "target")
+    uploads = _uploads(project, options)
+    if uploads is not None:
+        yield uploads
 
 
 def _answers(
@@ -140,6 +147,22 @@ def _store(project: Project, options: RunOptions) -> Finding:
     kind = "Postgres" if url and url.startswith("postgres") else url or str(default)
     runs = many(known, "run") if known < 1000 else "over 1000 runs"
     return Finding("history", True, f"{kind}, {runs}")
+
+
+def _uploads(project: Project, options: RunOptions) -> Finding | None:
+    """Whether files of runs can be kept where every machine reads them, if that is wanted."""
+    from dbtorch.ports import ArtifactsError
+
+    try:
+        artifacts = artifacts_of(project, options)
+        if artifacts is None:
+            return None
+        artifacts.put(_PROBE, "probe", [b"written by dbtorch doctor\n"])
+        artifacts.remove(_PROBE)
+    except (UsageError, ArtifactsError) as error:
+        advice = "fix that, or name another --artifacts-url"
+        return Finding("uploads", False, str(error), advice)
+    return Finding("uploads", True, f"{artifacts.url} can be written")
 
 
 def _writable(check: str, folder: Path) -> Finding:
