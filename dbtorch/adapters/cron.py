@@ -22,6 +22,8 @@ from dbtorch.core.schedule.schedule import Schedule
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
+    from croniter import croniter
+
 _DAY = timedelta(days=1)
 _SECOND = timedelta(seconds=1)
 _LEAST = timedelta(microseconds=1)
@@ -227,25 +229,37 @@ class _Cron:
         """The first tick that is later."""
         wall, shift = self._around(at)
         found: list[datetime] = []
-        for tick in self._walls(wall - shift - _SECOND, "get_next"):
+        for tick in self._walls(wall - shift, "get_next"):
             if found and tick > wall + shift:
                 break
             found += [one for one in self._instants(tick) if one > at]
+            if found and not shift:
+                break
         return min(found)
 
     def _around(self, at: datetime) -> tuple[datetime, timedelta]:
         """The wall-clock time, and how far from it the instants nearby may be out of order."""
-        offsets = [_offset(at + days * _DAY, self._zone) for days in (-1, 0, 1)]
-        wall = (at.astimezone(UTC) + offsets[1]).replace(tzinfo=None)
-        return wall, 2 * (max(offsets) - min(offsets))
+        wall = (at.astimezone(UTC) + _offset(at, self._zone)).replace(tzinfo=None)
+        shift = 2 * self._change_within(at, _DAY)
+        return wall, shift if shift and self._change_within(at, shift) else timedelta()
+
+    def _change_within(self, at: datetime, reach: timedelta) -> timedelta:
+        """By how much clocks are set near a moment, this long before it or after."""
+        offsets = [_offset(at + part * reach, self._zone) for part in (-1, 0, 1)]
+        return max(offsets) - min(offsets)
 
     def _walls(self, start: datetime, step: str) -> Iterator[datetime]:
         """Wall-clock times that the fields name, one after the other."""
-        from croniter import croniter
-
-        ticks: Any = getattr(croniter(self._cron, start), step)
+        self._walk.set_current(start, force=True)
+        ticks: Any = getattr(self._walk, step)
         while True:
             yield ticks(datetime)
+
+    @cached_property
+    def _walk(self) -> croniter:
+        from croniter import croniter
+
+        return croniter(self._cron)
 
     def _instants(self, wall: datetime) -> list[datetime]:
         """When a clock shows this; in a gap it never does, and a fixed time comes after that."""

@@ -78,6 +78,7 @@ class Scheduler:
     _renewed: float = field(default=0.0, init=False)
     _looked: tuple[datetime, float] | None = field(default=None, init=False)
     _places: set[str] = field(default_factory=set, init=False)  # where it serves, or has served
+    _freed: dict[ScheduleKey, datetime] = field(default_factory=dict, init=False)  # of a run
     _broken: set[ScheduleKey] = field(default_factory=set, init=False)
     _cancelled: set[str] = field(default_factory=set, init=False)  # runs
 
@@ -122,6 +123,7 @@ class Scheduler:
     def ended(self, child: Child) -> None:
         """A child has ended: what it has not done is left to be done. Raises `StoreError`."""
         self.children.pop(child.token, None)
+        self._freed[child.key] = self._now()
         code = child.process.returncode
         common = {"pipeline": child.key.pipeline, "run_id": child.run_id or None}
         level = "info" if code == 0 else "warning"
@@ -198,14 +200,20 @@ class Scheduler:
         return found
 
     def _chosen(self, decided: Sequence[Decided]) -> dict[ScheduleKey, list[TickRecord]]:
-        """What is claimed now: what has been due for longest, as far as there is room."""
+        """What is claimed now: what could have started for longest, as far as there is room.
+
+        A pipeline that catches up so takes turns with the others.
+        """
         room = 0 if self.stopping or self.held else self.max_runs - len(self.children)
         ready = [(one.timed.key, tick) for one in decided for tick in one.decision.ready]
-        ready.sort(key=lambda one: (not one[1].run_id, one[1].due_at))
+        ready.sort(key=lambda one: (not one[1].run_id, self._ready_since(*one)))
         found: dict[ScheduleKey, list[TickRecord]] = {}
         for key, tick in ready[: max(0, room)]:
             found.setdefault(key, []).append(tick)
         return {key: [self._claimed(tick) for tick in ticks] for key, ticks in found.items()}
+
+    def _ready_since(self, key: ScheduleKey, tick: TickRecord) -> datetime:
+        return max(tick.due_at, self._freed.get(key, tick.due_at))
 
     def _claimed(self, tick: TickRecord) -> TickRecord:
         return claimed(tick, token=uuid4().hex, server=self.name, now=self._now())
@@ -314,14 +322,19 @@ class Scheduler:
 
 def _change(one: Decided, claims: Sequence[TickRecord]) -> ScheduleChange:
     ticks = {tick.scheduled_for: tick for tick in (*one.decision.ticks, *claims)}
-    return _written(one.record, one.decision.watermark, ticks.values())
+    change = _written(one.record, one.decision.watermark, ticks.values())
+    return replace(change, checksum=one.checksum)
 
 
 def _written(
     record: ScheduleRecord, watermark: datetime, ticks: Iterable[TickRecord]
 ) -> ScheduleChange:
     return ScheduleChange(
-        key=record.key, version=record.version, watermark=watermark, ticks=tuple(ticks)
+        key=record.key,
+        version=record.version,
+        watermark=watermark,
+        checksum=record.checksum,
+        ticks=tuple(ticks),
     )
 
 

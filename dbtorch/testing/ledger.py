@@ -120,7 +120,10 @@ class MemoryLedger:
         if found.version != change.version:
             return False
         self._schedules[name] = replace(
-            found, version=found.version + 1, watermark=change.watermark
+            found,
+            version=found.version + 1,
+            watermark=change.watermark,
+            checksum=change.checksum,
         )
         for tick in change.ticks:
             self._keep_tick(name, tick)

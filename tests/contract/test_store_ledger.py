@@ -29,8 +29,10 @@ def a_tick(hours=0, **given):
     return TickRecord(scheduled_for=at, interval=interval, due_at=at, **given)
 
 
-def a_change(*ticks, key=DAILY, version=0, watermark=NOON):
-    return ScheduleChange(key=key, version=version, watermark=watermark, ticks=ticks)
+def a_change(*ticks, key=DAILY, version=0, watermark=NOON, checksum="a1"):
+    return ScheduleChange(
+        key=key, version=version, watermark=watermark, checksum=checksum, ticks=ticks
+    )
 
 
 def claimed(**given):
@@ -49,7 +51,7 @@ def test_nothing_is_known_of_a_new_project(store):
 def test_what_was_decided_is_kept_as_it_is(store):
     tick = claimed(backlog=True)
     assert store.decide([a_change(tick)]) == {DAILY}
-    assert the(store).watermark == NOON
+    assert (the(store).watermark, the(store).checksum) == (NOON, "a1")
     assert the(store).ticks == (tick,)
     assert store.ticks() == [(DAILY, tick)]
 
@@ -58,6 +60,9 @@ def test_of_two_that_have_looked_at_the_same_one_decides(store):
     assert store.decide([a_change(a_tick(1), version=0)]) == {DAILY}
     assert store.decide([a_change(a_tick(2), version=0)]) == frozenset()
     version = the(store).version
+    assert store.decide([a_change(version=version, checksum="b2")]) == {DAILY}
+    version = the(store).version
+    assert the(store).checksum == "b2"
     both = [a_change(a_tick(2), version=version), a_change(a_tick(3), key=HOURLY, version=7)]
     assert store.decide(both) == {DAILY}  # what else was decided is nobody's concern
     assert [tick.scheduled_for.hour for tick in the(store).ticks] == [13, 14]

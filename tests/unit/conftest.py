@@ -5,6 +5,7 @@ import re
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from tests.leaks import nothing_left_open
 
 #: With what a module of tests starts processes.
 _STARTS = re.compile(
-    r"\b(subprocess|StepBench|kept_process|Executable|SessionEngine|ProcessEngine|in_another_process)\b"
+    r"\b(subprocess|StepBench|kept_process|Executable|SessionEngine|ProcessEngine|in_another_process|serving)\b"
 )
 
 
@@ -36,6 +37,24 @@ def leaves_nothing_open() -> Iterator[None]:
     """No thread, no process and no file that a test opens is open when it is over."""
     with nothing_left_open():
         yield
+
+
+@pytest.fixture
+def serving(tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """Make schedulers; what they have started is ended with the test."""
+    from tests.unit.serving import Serving
+
+    made: list[Any] = []
+
+    def make(*args: Any, **given: Any) -> Any:
+        made.append(Serving(tmp_path, *args, **given))
+        return made[-1]
+
+    yield make
+    for one in made:
+        for child in one.scheduler.children.values():
+            child.kill()
+            child.thread.join(60)
 
 
 @pytest.fixture

@@ -1,101 +1,12 @@
 """A scheduler's turns over a store, with children that are real processes."""
 
-import io
-import json
-import queue
 import signal
-from datetime import timedelta
 
 import pytest
 
-from dbtorch.core.config import Config, PipelineSpec
 from dbtorch.core.errors import StoreError
-from dbtorch.core.history.records import Lease
-from dbtorch.core.model.identity import Identity
 from dbtorch.core.schedule.ledger import ScheduleChange, ScheduleKey, SkipReason, TickState
-from dbtorch.core.schedule.rules import Catchup, Overlap
-from dbtorch.core.schedule.schedule import Schedule
-from dbtorch.schedule.children import Starter
-from dbtorch.schedule.log import Log
-from dbtorch.schedule.scheduler import Scheduler
-from dbtorch.schedule.state import ServeState
-from dbtorch.service.schedule.timetable import timetable
-from dbtorch.testing.store import MemoryStore
-from tests.stores import NOON, a_run
-
-SHOP = Identity(project_id="acme/shop", name="shop", places={"dev": "dev (x)"}, target="dev")
-HOURLY = Schedule(crons=("0 * * * *",), catchup=Catchup.ALL, overlap=Overlap.QUEUE_ALL)
-HOUR = timedelta(hours=1)
-KEY = ScheduleKey("p0", "dev (x)")
-
-
-class Serving:
-    """A scheduler on a clock that is set, and what it hears."""
-
-    def __init__(self, tmp_path, script="exec sleep 3600", store=None, pipelines=1):
-        self.now = NOON + HOUR / 2
-        self.store = store or MemoryStore(SHOP, clock=lambda: self.now)
-        self.said = io.StringIO()
-        self.ends = queue.SimpleQueue()
-        self.pipelines = pipelines
-        log = Log(self.said)
-        starter = Starter(
-            program=("/bin/sh", "-c", script),
-            project_dir=tmp_path,
-            environ={},
-            grace=None,
-            log=log,
-            on_line=lambda child, said: None,
-            on_end=self.ends.put,
-        )
-        self.scheduler = Scheduler(
-            store=self.store,
-            starter=starter,
-            log=log,
-            observer=ServeState(),
-            max_runs=4,
-            lifetime=timedelta(days=365),
-        )
-        self.serve(pipelines)
-
-    def serve(self, count):
-        pipelines = {
-            f"p{n}": PipelineSpec(name=f"p{n}", target="dev", schedule=HOURLY) for n in range(count)
-        }
-        self.scheduler.use(timetable(Config(pipelines=pipelines), SHOP))
-
-    def turn(self, passes=timedelta()):
-        self.now += passes
-        self.scheduler.turn()
-
-    def end(self):
-        """Hear of a child that has ended."""
-        child = self.ends.get(timeout=60)
-        self.scheduler.ended(child)
-        return child
-
-    def ticks(self):
-        return [tick for _, tick in self.store.ticks()]
-
-    def events(self, name):
-        lines = map(json.loads, self.said.getvalue().splitlines())
-        return [line for line in lines if line["event"] == name]
-
-
-@pytest.fixture
-def serving(tmp_path):
-    made = []
-
-    def make(*args, **kwargs):
-        made.append(Serving(tmp_path, *args, **kwargs))
-        made[-1].turn()  # it has never seen these pipelines: nothing is due
-        return made[-1]
-
-    yield make
-    for one in made:
-        for child in one.scheduler.children.values():
-            child.kill()
-            child.thread.join(60)
+from tests.unit.serving import HOUR
 
 
 @pytest.mark.parametrize(
@@ -150,11 +61,7 @@ def test_a_run_of_a_removed_pipeline_may_end_but_is_not_gone_on_with(serving):
     one = serving()
     one.turn(HOUR)
     (child,) = one.scheduler.children.values()
-    lease = Lease(
-        name="a run", run_id="r1", host="h", pid=1, acquired_at=one.now, expires_at=one.now + HOUR
-    )
-    held, _ = one.store.acquire(lease)
-    one.store.begin(a_run("r1"), [], tick=child.token)
+    held = one.begin(child, "r1")
     one.serve(0)
     one.turn()
     assert [tick.state for tick in one.ticks()] == [TickState.STARTED]
@@ -233,19 +140,10 @@ def test_a_commit_of_which_no_answer_came_is_taken_back(serving, monkeypatch):
 def test_a_run_is_given_up_aloud_that_never_ends(serving):
     one = serving("kill -9 $$")
     one.turn(HOUR)
-    for number in range(1, 11):
+    for _ in range(10):
         child = one.ends.get(timeout=60)
         assert child.process.returncode == -signal.SIGKILL
-        lease = Lease(
-            name=f"run {number}",
-            run_id="r1",
-            host="h",
-            pid=1,
-            acquired_at=one.now,
-            expires_at=one.now + HOUR,
-        )
-        held, _ = one.store.acquire(lease)
-        one.store.begin(a_run("r1"), [], tick=child.token)
+        held = one.begin(child, "r1")
         one.store.release(held)
         one.scheduler.ended(child)
         one.turn()

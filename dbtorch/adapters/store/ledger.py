@@ -42,13 +42,14 @@ _OPEN_TICKS = """
 _LEASES = "SELECT * FROM dbtorch_leases"
 
 _FIRST_DECISION = """
-    INSERT INTO dbtorch_schedules (project_id, place, pipeline, version, watermark)
-    VALUES (:project_id, :place, :pipeline, 1, :watermark)
+    INSERT INTO dbtorch_schedules (project_id, place, pipeline, version, watermark, checksum)
+    VALUES (:project_id, :place, :pipeline, 1, :watermark, :checksum)
     ON CONFLICT (project_id, place, pipeline) DO NOTHING
 """
 
 _NEXT_DECISION = f"""
-    UPDATE dbtorch_schedules SET version = version + 1, watermark = :watermark
+    UPDATE dbtorch_schedules
+    SET version = version + 1, watermark = :watermark, checksum = :checksum
     WHERE {_KEY} AND version = :version
 """
 
@@ -206,6 +207,7 @@ def _is_first(transaction: Transaction, mine: dict[str, Any], change: ScheduleCh
         **_key_values(change.key),
         "version": change.version,
         "watermark": rows.moment(change.watermark),
+        "checksum": change.checksum,
     }
     return transaction.run(_NEXT_DECISION if change.version else _FIRST_DECISION, values) == 1
 
@@ -225,6 +227,7 @@ def _schedule(row: Row, ticks: dict[ScheduleKey, list[TickRecord]]) -> ScheduleR
         key=key,
         version=row["version"],
         watermark=rows.maybe(row["watermark"]),
+        checksum=row["checksum"],
         pause=_pause(row),
         ticks=tuple(ticks.get(key, ())),
     )

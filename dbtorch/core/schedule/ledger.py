@@ -80,6 +80,7 @@ class ScheduleRecord:
     key: ScheduleKey
     version: int = 0  # counts changes; 0: nothing is known yet
     watermark: datetime | None = None  # all ticks up to then are decided; None: never looked at
+    checksum: str = ""  # of the schedule that it is decided by; empty: nobody has said
     pause: Pause | None = None
     ticks: tuple[TickRecord, ...] = ()  # those that are open, the oldest first
 
@@ -91,6 +92,7 @@ class ScheduleChange:
     key: ScheduleKey
     version: int  # that was looked at
     watermark: datetime
+    checksum: str = ""
     ticks: tuple[TickRecord, ...] = ()  # new ones, and others as they are from now on
 
 

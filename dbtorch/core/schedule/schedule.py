@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from hashlib import sha256
 from typing import TYPE_CHECKING, Annotated
 
 from dbtorch.core.keys import Between, Duration, Limit, key
@@ -109,6 +110,15 @@ class Schedule:
     paused: bool = field(
         default=False, metadata=key("Nothing of it starts by the schedule.", example="true")
     )
+
+    @property
+    def checksum(self) -> str:
+        """Another one where it ticks at other times; blackouts and rules do not count."""
+        except_ = [
+            str(one).rpartition("/")[2] if "://" not in str(one) else one for one in self.except_
+        ]
+        ticks = (self.crons, self.every, self.timezone, except_, self.start_date, self.end_date)
+        return sha256(repr(ticks).encode()).hexdigest()[:16]
 
     def __str__(self) -> str:
         """As it was written."""

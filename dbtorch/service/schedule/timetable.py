@@ -11,7 +11,7 @@ from dbtorch.adapters.cron import NoTick, Ticks
 from dbtorch.core.config import Config, PipelineSpec
 from dbtorch.core.model.identity import Identity
 from dbtorch.core.model.interval import Interval
-from dbtorch.core.schedule.decide import Decision, decide
+from dbtorch.core.schedule.decide import ON_TIME, Decision, decide
 from dbtorch.core.schedule.jitter import delay
 from dbtorch.core.schedule.ledger import LedgerView, ScheduleKey, ScheduleRecord
 from dbtorch.core.schedule.rules import Catchup, DueTick, Rules
@@ -33,12 +33,17 @@ class Decided:
     timed: TimedPipeline
     record: ScheduleRecord  # that was looked at
     decision: Decision
+    checksum: str  # of the schedule that the watermark is about from now on
     first: bool  # whether nobody has ever looked at this pipeline before
 
     @property
     def changes(self) -> bool:
         """Whether there is anything to write, apart from what is claimed."""
-        return bool(self.decision.ticks) or self.decision.watermark != self.record.watermark
+        return (
+            bool(self.decision.ticks)
+            or self.decision.watermark != self.record.watermark
+            or self.checksum != self.record.checksum
+        )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,6 +56,8 @@ class TimedPipeline:
     rules: Rules
     ticks: Ticks
     schedule: Schedule
+    checksum: str
+    _greeted: bool = field(default=False, init=False)  # whether the ledger has known this one
     _next: tuple[datetime, datetime] | None = field(default=None, init=False)
     _last: tuple[datetime, datetime | None] | None = field(default=None, init=False)  # see _due
 
@@ -64,10 +71,22 @@ class TimedPipeline:
         return self._next[1]
 
     def turn(self, view: LedgerView) -> Decided | None:
-        """What is to be done now; None where nothing is."""
+        """What is to be done now; None where nothing is.
+
+        A schedule that was changed has missed nothing. That is seen once, when this one is met:
+        another scheduler may go on by the one before for a while.
+        """
         record = view.schedules.get(self.key, ScheduleRecord(key=self.key))
         watermark = record.watermark or self._beginning(view.now)
-        if record.watermark and not record.ticks and self.next_after(watermark) > view.now:
+        greeted = self._greeted = self._greeted or record.checksum == self.checksum
+        if not greeted and record.checksum:
+            watermark = max(watermark, view.now - ON_TIME)
+        if (
+            record.watermark
+            and greeted
+            and not record.ticks
+            and self.next_after(watermark) > view.now
+        ):
             return None
         due = self._due(watermark, view.now)
         decision = decide(
@@ -79,7 +98,13 @@ class TimedPipeline:
             lease=self.lease,
             blackout=self.ticks.blacked_out(view.now),
         )
-        return Decided(timed=self, record=record, decision=decision, first=record.watermark is None)
+        return Decided(
+            timed=self,
+            record=record,
+            decision=decision,
+            checksum=record.checksum if greeted else self.checksum,
+            first=record.watermark is None,
+        )
 
     def _beginning(self, now: datetime) -> datetime:
         """From when on ticks count of a pipeline that nobody has looked at: it has missed none."""
@@ -175,6 +200,7 @@ def _timed(pipeline: PipelineSpec, schedule: Schedule, identity: Identity) -> Ti
         rules=_rules(schedule),
         ticks=Ticks(schedule),
         schedule=schedule,
+        checksum=schedule.checksum,
     )
 
 
