@@ -79,7 +79,7 @@ class Warm:
             self._began = time.monotonic()
             self.close()
             self._request = None
-        elif request != self._request:
+        elif request != self._request or self._failures >= _TRIES:
             self.close()
             self._request, self._failures, self._again = request, 0, 0.0
             self.look()
@@ -199,7 +199,7 @@ class Warm:
         if not first:
             return
         took = round(time.monotonic() - self._began, 3)
-        why = {"message": f"the project could not be read: {said['why']}"} if said["why"] else {}
+        why = {"message": f"the project is not read yet: {said['why']}"} if said["why"] else {}
         self._log.write(
             "warm_worker_ready", pid=self.pid, seconds=took, megabytes=said["megabytes"], **why
         )

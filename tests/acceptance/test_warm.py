@@ -146,7 +146,7 @@ def test_a_warm_process_that_is_killed_is_replaced_and_runs_start_without_it_mea
     workspace: Workspace,
 ) -> None:
     workspace.write({**FILES, "models/broken.sql": "select 1 as id"})
-    with served(workspace) as server:
+    with workspace.started(*SERVE) as server:
         first = json.loads(server.wait_for("warm_worker_ready"))["pid"]
         wait_for(lambda: events(server, "run_process_started", warm=True))
         os.kill(first, signal.SIGKILL)
@@ -157,6 +157,8 @@ def test_a_warm_process_that_is_killed_is_replaced_and_runs_start_without_it_mea
         assert {event["state"] for event in events(server, "run_finished")} == {"success"}
         codes = {event["exit_code"] for event in events(server, "run_process_ended")}
         assert codes == {0}
+        server.signal(signal.SIGKILL)  # the warm process goes with it, a run ends by itself
+        assert workspace.is_quiet(), workspace.processes()
 
 
 def test_a_warm_run_is_cancelled_and_ended_as_any_other(workspace: Workspace) -> None:

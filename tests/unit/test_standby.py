@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import socket
@@ -12,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from dbtorch.adapters.dbt.dbtorch_worker.warm import Warm
+from dbtorch.adapters.dbt.dbtorch_worker.rehearsal import installed
+from dbtorch.adapters.dbt.dbtorch_worker.warm import Warm, installed_now
 from dbtorch.adapters.dbt.session.standby import Standby
 from dbtorch.adapters.processes.adopted import AdoptedProcess, is_child
 
@@ -164,3 +166,22 @@ def test_an_orphan_is_the_child_of_who_adopts_them_which_buries_what_is_nobodys(
         [sys.executable, "-c", ADOPTS], check=False, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_what_is_installed_or_changed_since_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    module = tmp_path / "some_module_of_a_test.py"
+    module.write_text("")
+    importlib.import_module(module.stem)
+    before = installed()
+    assert installed_now(before) == before
+
+    module.write_text("changed = True")
+    assert installed_now(before) != before
+
+    before = installed()
+    (tmp_path / "package-1.0.dist-info").mkdir()
+    assert installed_now(before) != before
+    del sys.modules[module.stem]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing.synchronize
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -27,7 +28,9 @@ def import_dbt() -> None:
     import dbt.cli.main
     import dbt.parser.manifest
     import dbt.task.build  # noqa: F401
-    import dbt_common.clients.agate_helper  # noqa: F401
+
+    with contextlib.suppress(ImportError):  # it is elsewhere
+        import dbt_common.clients.agate_helper  # noqa: F401
 
 
 class Rehearsal:
@@ -40,17 +43,14 @@ class Rehearsal:
         self._stamp: Stamp | None = None
         self._content = b""
         self._manifest: Any = None
-
-    @property
-    def done(self) -> bool:
-        """Whether the project could be read."""
-        return self._path is not None
+        self.done = False  # whether the project was read
 
     def read_project(self) -> str:
         """Read the project as a session does, and forget it; answers what kept dbt from it.
 
-        Decoders, templates and the adapter's modules are made by that. Nothing is written, and no
-        database is opened.
+        Decoders, templates and the adapter's modules are made by that. Nothing is written, no
+        database is opened, and nothing is parsed: what dbt parses with has threads, which a copy
+        would lack.
         """
         import dbt.adapters.factory
         import dbt.deprecations
@@ -61,28 +61,28 @@ class Rehearsal:
         paths = []
         kept_build = dbt.task.build.BuildTask
         kept_read = ManifestLoader.read_manifest_for_partial_parse
-        kept_write = ManifestLoader.write_manifest_for_partial_parse
+        kept_parse = ManifestLoader.load_and_parse_macros
 
         def read(loader: Any) -> Any:
             paths.append(_path_of(loader))
             return kept_read(loader)
 
         dbt.task.build.BuildTask = _no_more_than_reading(kept_build)
-        ManifestLoader.write_manifest_for_partial_parse = lambda _: None
+        ManifestLoader.load_and_parse_macros = _stop
         ManifestLoader.read_manifest_for_partial_parse = read
         try:
-            with _locks_of_this_process():
-                result = dbtRunner().invoke(["build", *self._args, *_QUIETLY])
+            with _locks_of_this_process(), tempfile.TemporaryDirectory() as logs:
+                words = ["build", *self._args, *_QUIETLY, "--log-path", logs]
+                result = dbtRunner().invoke(words)
                 dbt.adapters.factory.reset_adapters()
         finally:
             dbt.task.build.BuildTask = kept_build
-            ManifestLoader.write_manifest_for_partial_parse = kept_write
+            ManifestLoader.load_and_parse_macros = kept_parse
             ManifestLoader.read_manifest_for_partial_parse = kept_read
         getattr(dbt.deprecations, "reset_deprecations", lambda: None)()
-        if result.exception is not None or not paths:
-            return str(result.exception or "dbt has not read the project")
-        self._path = paths[0]
-        return ""
+        self._path = paths[0] if paths else None
+        self.done = bool(paths) and result.exception is None
+        return "" if self.done else str(result.exception or "dbt has not read the project")
 
     @property
     def is_behind(self) -> bool:
@@ -134,12 +134,22 @@ _QUIETLY = (
 )
 
 
+class _WouldParse(Exception):
+    """Nothing that dbt keeps is what there is."""
+
+
+def _stop(*_: Any) -> None:
+    raise _WouldParse("dbt keeps no parse of the project as it is, which the next run changes")
+
+
 def _no_more_than_reading(build: Any) -> Any:
     class Reading(build):  # type: ignore[misc]
         """A build that ends when it has read the project and selected."""
 
         def run(self) -> Any:
-            self._runtime_initialize()
+            with tempfile.TemporaryDirectory() as target:
+                self.config.target_path = target  # for the summary of the graph
+                self._runtime_initialize()
 
         def interpret_results(self, results: Any) -> bool:
             return True

@@ -23,6 +23,7 @@ import time
 from pathlib import Path
 from typing import Any, NoReturn
 
+from . import main as worker
 from .rehearsal import (
     Rehearsal,
     import_dbt,
@@ -30,6 +31,7 @@ from .rehearsal import (
     refuse_what_cannot_be_copied,
     stamp_of,
 )
+from .scrubbing import scrub
 
 #: Bytes of a request.
 MAX_BYTES = 150_000
@@ -66,9 +68,9 @@ def main(fd: int) -> None:
     try:
         why = warm.up()
     except Exception as error:
-        warm.say("cannot", why=f"{type(error).__name__}: {error}")
+        warm.say("cannot", why=scrub(f"{type(error).__name__}: {error}"))
         os._exit(1)
-    warm.say("ready", why=why, megabytes=_megabytes())
+    warm.say("ready", why=scrub(why), megabytes=_megabytes())
     request, files = warm.next_run()
     standby = run(request, files, warm.environ)  # returns in the worker of the run alone
     warm.stand_by(standby)
@@ -128,14 +130,13 @@ class Warm:
             self._served = True
 
     def _stay_warm(self) -> None:
-        """Have what dbt keeps now; and the project, which may be mended, if it was broken."""
-        mended = self._served and not self._rehearsal.done
-        if not mended and not self._rehearsal.is_behind:
+        """Have what dbt keeps now; and the project, if it could not be read, and may be now."""
+        if not self._rehearsal.is_behind and (self._rehearsal.done or not self._served):
             return
         self.say("busy")
-        why = self._rehearsal.read_project() if mended else ""
+        why = "" if self._rehearsal.done else self._rehearsal.read_project()
         self._settle()
-        self.say("ready", why=why, megabytes=_megabytes())
+        self.say("ready", why=scrub(why), megabytes=_megabytes())
 
     def _leave_if_stale(self) -> None:
         if installed_now(self._installed) != self._installed:
@@ -166,8 +167,6 @@ class Warm:
         self._rehearsal.hand_over()
         standby.send(b"{}")
         standby.close()
-        from . import main as worker
-
         worker.main(channel)
         os._exit(0)
 
