@@ -15,7 +15,7 @@ for text in ("one\\ntw", "o\\n", "\\nlast"):
     time.sleep(0.1)
 """
 
-MANY = "print(*range(200_000), sep=chr(10))"
+MANY = "print(*range(40_000), sep=chr(10))"
 
 
 def printed(script):
@@ -30,8 +30,8 @@ def test_lines_come_whole_and_the_last_one_needs_no_end():
 
 def test_many_lines_come_in_few_batches():
     found = printed(MANY)
-    assert [line for lines in found for line in lines] == [b"%d" % n for n in range(200_000)]
-    assert len(found) < 2_000
+    assert [line for lines in found for line in lines] == [b"%d" % n for n in range(40_000)]
+    assert len(found) < 400
 
 
 def test_what_somebody_else_holds_open_is_read_no_longer_than_it_lives():

@@ -96,7 +96,7 @@ def followed(tmp_path: Path) -> Followed:
             console=tmp_path / "console.log",
             results_path=tmp_path / "run_results.json",
             rules=(),
-            grace=5,
+            grace=PATIENCE,
             fail_fast=fail_fast,
             starting=threading.Lock(),
             tells_microbatches=tells_microbatches,

@@ -172,7 +172,7 @@ def test_an_operation_that_cannot_be_followed_is_ended(tmp_path: Path, guard: Gu
     def refuse(said: object) -> None:
         raise ValueError("nobody takes it")
 
-    operation = Operation(dbt(STAYS, tmp_path, guard), lambda: (), grace=5.0)
+    operation = Operation(dbt(STAYS, tmp_path, guard), lambda: (), grace=PATIENCE)
     with pytest.raises(ValueError, match="nobody takes it"):
         operation.run("dbtorch_sql", {}, refuse)
     assert is_gone(tmp_path)
@@ -192,7 +192,7 @@ def test_who_kills_waits_for_no_lock(tmp_path: Path, guard: Guard) -> None:
     executable = dbt(STAYS, tmp_path, guard)
     works = [
         build(executable, tmp_path, []),
-        Operation(executable, lambda: (), grace=5.0),
+        Operation(executable, lambda: (), grace=PATIENCE),
     ]
     for work in works:
         with work._lock:

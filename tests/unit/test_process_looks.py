@@ -27,7 +27,7 @@ from dbtorch.core.checks.relation_checks import (
 )
 from dbtorch.core.model.events import Attempt, Batch, Ended, Finished, Started
 from dbtorch.core.model.state import FailureClass, State
-from tests.acceptance.workspace import eventually
+from tests.waiting import PATIENCE, eventually
 
 #: Speaks as dbt does: a query that has "nope" in it fails, and every value is 3.
 DBT = r"""
@@ -82,7 +82,7 @@ class Stage:
         relations = {f"model.shop.{name}": named("", {"name": name}) for name in checks}
         self.looks = RelationCheckBatch(
             self.batch,
-            Operation(dbt, lambda: (), 5),
+            Operation(dbt, lambda: (), PATIENCE),
             self.watches,
             relations,
             emit=self.told.put,

@@ -217,14 +217,14 @@ def stop(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
 def interrupt(process: subprocess.Popen[bytes], grace: float) -> None:
     """Ask a process to end, and end it after so many seconds."""
 
-    def kill() -> None:
-        if process.poll() is None:
+    def see() -> None:
+        try:
+            process.wait(grace)  # and no longer than it takes
+        except subprocess.TimeoutExpired:
             stop(process, signal.SIGKILL)
 
     stop(process, signal.SIGINT)
-    timer = threading.Timer(grace, kill)
-    timer.daemon = True
-    timer.start()
+    threading.Thread(target=see, name="dbtorch-interrupt", daemon=True).start()
 
 
 def how(code: int) -> str:
