@@ -24,6 +24,10 @@ _HEAD = """\
 Every command and option, as `dbtorch COMMAND --help` has them. `RUN` is `latest`, the id of a run,
 or its beginning; `NODE` is a name as dbtorch prints it. [Output and compatibility](output.md) has
 exit codes, environment variables and JSON.
+
+Tab completes commands and options once your shell is told so:
+`eval "$(_DBTORCH_COMPLETE=bash_source dbtorch)"` in `~/.bashrc`, the same with `zsh_source` in
+`~/.zshrc`, or `_DBTORCH_COMPLETE=fish_source dbtorch | source` in `~/.config/fish/config.fish`.
 """
 _OF_DBT = {name for option in DBT_OPTIONS for name in option.names}
 _RUN = "dbtorch run"

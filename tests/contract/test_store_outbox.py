@@ -1,11 +1,15 @@
 """What every store promises about messages to people, and about failures that last."""
 
+import os
 import subprocess
 import sys
 import threading
 from datetime import timedelta
 
-from dbtorch.adapters.store import open_store
+import pytest
+
+from dbtorch.adapters.processes.liveness import this_process
+from dbtorch.adapters.store import open_store, outbox
 from dbtorch.core.alerts.incidents import Incident, Verdict
 from dbtorch.core.alerts.outbox import Entry, EntryKind
 from dbtorch.core.model.events import Outcome
@@ -159,6 +163,28 @@ assert store.claim("slack", now=NOON, until=NOON + hour, due=NOON, since=NOON) i
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
     assert claimed(store, 1).unsure
+    store.close()
+
+
+@pytest.mark.parametrize(
+    "process",
+    [
+        pytest.param("another-boot/4026531836 5", id="another machine"),
+        pytest.param(this_process().replace("/", "/7", 1), id="another container of this name"),
+        pytest.param("", id="nothing is known of where it runs"),
+    ],
+)
+def test_what_somebody_sends_who_may_live_is_left_to_it(
+    tmp_path, database_url, monkeypatch, process
+):
+    store = open_store(database_url, tmp_path)
+    store.alert([a_note()], at=NOON)
+    monkeypatch.setattr(outbox, "this_process", lambda: process)
+    monkeypatch.setattr(os, "getpid", lambda: 2**30)  # which is not there on this machine
+    assert claimed(store) is not None
+    monkeypatch.undo()
+    assert claimed(store, 1) is None
+    assert claimed(store, 60).unsure
     store.close()
 
 

@@ -1,8 +1,11 @@
 """Several projects, and several places called `dev`, in one history: none sees the others."""
 
+from dataclasses import replace
+
 import pytest
 
 from dbtorch.core.errors import StoreError
+from dbtorch.core.model.measure import Measure
 from dbtorch.core.model.state import RunState
 from tests.contract.test_store_lists import finish
 from tests.contract.test_store_outbox import a_note, an_incident, claimed
@@ -46,10 +49,18 @@ def test_nothing_is_written_to_the_run_of_another(store, other):
 
 
 def test_what_is_usual_and_what_is_fresh_is_the_projects_own(store, other):
-    finish(other, "r1", "model.a", 60, day=1)
-    assert store.durations("dev") == {}
-    assert store.standing().successes == {}
-    assert other.standing("dev").successes.keys() == {"model.a"}
+    counted = replace(SUCCESS, measures=(Measure(name="row_count", number=3),))
+    finish(other, "r1", "model.a", 60, day=1, outcome=counted)
+    other.end("r1", RunState.SUCCESS, after(86_500))
+    asked = (
+        lambda store: store.durations("dev"),
+        lambda store: store.standing().successes,
+        lambda store: store.measured("dev", "model.a", "row_count", last=3),
+        lambda store: store.last_success_end("dev", "default"),
+        lambda store: store.successful_intervals("dev", "default"),
+    )
+    assert not any(ask(store) for ask in asked)
+    assert all(ask(other) for ask in asked)
 
 
 def test_a_message_is_sent_by_the_project_that_wrote_it(store, other):

@@ -1,4 +1,6 @@
-"""What to do next, where a gate held something back."""
+"""What to do next, as commands to copy."""
+
+from dataclasses import replace
 
 from dbtorch.cli.text.advice import next_steps
 from dbtorch.core.history.records import AttemptRecord, NodeRecord
@@ -40,3 +42,16 @@ def test_a_stale_source_is_loaded_again_by_the_step_that_produces_it():
     assert again.startswith("dbtorch retry")
     assert load.startswith("dbtorch rerun ")
     assert load.endswith(" --select step:load")
+
+
+def test_hints_name_an_older_run_and_where_its_history_is():
+    command = ("dbtorch", "retry", "r1", "--database-url=sqlite:///my runs.db", "-t", "prod")
+    node = replace(a_node("model.orders", Kind.MODEL, State.FAILED), name="orders")
+    run = a_run("r1", state=RunState.FAILED, finished_at=NOON, nodes=(node,))
+    for latest, named, retried in ((True, "latest", ""), (False, "r1", " r1")):
+        hints = next_steps(summarize(run, command=command, latest=latest))
+        assert [command for command, _ in hints] == [
+            f"dbtorch retry{retried} '--database-url=sqlite:///my runs.db'",
+            f"dbtorch logs {named} orders '--database-url=sqlite:///my runs.db'",
+            f"dbtorch show {named} '--database-url=sqlite:///my runs.db'",
+        ]

@@ -143,7 +143,7 @@ def test_a_run_without_a_supervisor_is_closed(half):
 
 
 def test_single_nodes_of_a_run_without_a_supervisor_cannot_be_cancelled(half):
-    with pytest.raises(UsageError, match="its supervisor is gone: `dbtorch retry` goes on"):
+    with pytest.raises(UsageError, match=f"its supervisor is gone: `dbtorch retry {RUN}` goes on"):
         asked(half, "latest", ["ingest_orders"], is_alive=dead)
 
 
@@ -153,7 +153,7 @@ def test_a_supervisor_that_dies_while_it_is_waited_for(half, nodes):
     text = asked(half, "latest", nodes, is_alive=lambda run: next(looks, False), done=not nodes)
     run = half.run(RUN)
     if nodes:
-        assert "is gone: `dbtorch retry` goes on with it" in text
+        assert f"is gone: `dbtorch retry {RUN}` goes on with it" in text
         assert run.state is RunState.RUNNING
     else:
         assert text == f"the supervisor of run {RUN} is gone; the run is cancelled now"

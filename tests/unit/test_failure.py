@@ -241,6 +241,8 @@ def test_a_driver_says_it_by_its_attributes(error: Exception, expected: FailureC
         (FailedToConnectError('FATAL:  no pg_hba.conf entry for host "10.0.0.1"'), C),
         (FailedToConnectError('FATAL:  role "ann" does not exist'), C),
         (DbtRuntimeError("IO Error: Could not set lock on file"), T),
+        (DbtRuntimeError('IO Error: No files found that match the pattern "x/*.csv"'), C),
+        (DbtRuntimeError('IO Error: Cannot open file "x.csv": No such file or directory'), C),
         (DbtRuntimeError("HTTP Error 503: Service Unavailable"), T),
         (DbtRuntimeError("something odd"), U),  # no evidence: nobody guesses
         (RuntimeError(""), U),

@@ -52,6 +52,28 @@ def test_many_options_are_in_groups_with_examples_behind_them(capsys):
     assert "dbtorch docs recover" in text
 
 
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [
+        ("re", ["retry", "rerun", "resume"]),
+        ("run --store", ["--store-failures"]),
+        ("logs --fo", ["--follow", "--format"]),
+        ("alerts f", ["flush"]),
+    ],
+)
+def test_a_shell_completes_commands_and_options(typed, found, monkeypatch, capsys):
+    words = ["dbtorch", *typed.split()]
+    monkeypatch.setenv("COMP_WORDS", " ".join(words))
+    monkeypatch.setenv("COMP_CWORD", str(len(words) - 1))
+    monkeypatch.setenv("_DBTORCH_COMPLETE", "bash_complete")
+    with pytest.raises(SystemExit):
+        main([])
+    assert capsys.readouterr().out.split() == [f"plain,{word}" for word in found]
+    lines = []
+    docs("command-line", echo=lines.append)
+    assert "_DBTORCH_COMPLETE=bash_source dbtorch" in lines[-1]
+
+
 def test_retry_lists_no_option_that_it_refuses(capsys):
     assert main(["retry", "--help"]) == 0
     text = capsys.readouterr().out

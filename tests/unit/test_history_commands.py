@@ -140,7 +140,7 @@ def test_a_session_that_did_not_open_is_shown_apart():
 def test_an_interrupted_run_says_how_to_go_on(history):
     text = said(show, history, "latest", **FULL)
     assert text.splitlines()[0] == "Run 20260301T120000Z-bb3333  interrupted"
-    assert "`dbtorch retry` goes on where it stopped" in text
+    assert "`dbtorch retry 20260301T120000Z-bb3333` goes on where it stopped" in text
 
 
 def test_a_long_run_shows_trouble_unless_all_is_asked_for():

@@ -98,6 +98,11 @@ def test_a_node_is_found(text, found):
     assert find_node(broken_shop().kept(), text).id == found
 
 
+def test_nobody_means_an_end_of_the_session_who_mistypes_a_name():
+    with pytest.raises(UsageError, match="has no node 'openn'; `dbtorch show"):
+        find_node(broken_shop().kept(), "openn")
+
+
 def lease(**more):
     at = {"acquired_at": NOON, "expires_at": NOON + timedelta(minutes=1)}
     held = {"name": "shop/daily", "run_id": "r", "host": socket.gethostname(), "pid": os.getpid()}

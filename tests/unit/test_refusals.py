@@ -2,6 +2,7 @@
 
 import json
 import math
+import subprocess
 import sys
 
 import pytest
@@ -9,11 +10,16 @@ import pytest
 from dbtorch.adapters.dbt.dbtorch_worker import reported_args
 from dbtorch.adapters.dbt.dbtorch_worker.missing_adapter import missing, missing_adapter
 from dbtorch.adapters.dbt.manifest import decode_manifest
+from dbtorch.adapters.dbt.process.dbt_cli.event_lines import LogMessage
+from dbtorch.adapters.dbt.process.dbt_cli.executable import Answer
 from dbtorch.adapters.dbt.process.operations.hooks import HookCode
 from dbtorch.adapters.dbt.process.operations.overlay_project import OverlayProject
 from dbtorch.adapters.dbt.session.answers import hook_outcome
+from dbtorch.adapters.install_command import install_command
 from dbtorch.core.config import Config, EngineSpec
 from dbtorch.core.errors import UsageError
+from dbtorch.service.doctor.debug import Question
+from dbtorch.service.doctor.finding import Finding
 from dbtorch.service.project.profiles import profiles_args, profiles_files
 from dbtorch.service.project.project import Project, find_project_dir
 from dbtorch.service.project.refusals import refuse
@@ -130,6 +136,24 @@ def test_an_adapter_that_is_missing_is_named_with_how_to_install_it():
     assert missing_adapter(ModuleNotFoundError("no", name="dbt.other")) == ""
     assert missing("postgres").endswith("dbt-postgres")
     assert sys.executable in missing("postgres")
+
+
+@pytest.mark.parametrize(
+    ("python", "install"),
+    [
+        (sys.executable, install_command(sys.executable, ["dbt-oracle"])),
+        ("", "pip install dbt-oracle"),  # behind a script nobody knows whose it is
+    ],
+)
+def test_so_it_is_where_dbt_only_says_that_it_is_missing(python, install):
+    said = "Runtime Error\n  Could not find adapter type oracle!"
+    line = LogMessage(unique_id=None, level="error", text=said)
+    missing = "profiles.yml asks for the adapter oracle, which is not installed beside dbt"
+    assert Answer(code=2, lines=(line,), python=python).errors() == f"{missing}; {install}"
+    words = [sys.executable, "-S", "-c", f"print({said!r}); exit(1)"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as dbt:
+        (found,) = Question(process=dbt, asks_patches=False, python=python).findings()
+    assert found == Finding("connection", ok=False, found=missing, advice=install)
 
 
 def test_a_failed_hook_says_why_in_its_first_line():

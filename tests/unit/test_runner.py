@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from dbtorch.app.inbox import Inbox, Interrupt, Requested
+from dbtorch.app.inbox import Inbox, Interrupt, Requested, StartsPaused
 from dbtorch.app.planning import Planned
 from dbtorch.app.runner import Runner
 from dbtorch.core.errors import StoreError
@@ -194,6 +194,28 @@ def test_an_interrupt_cancels_what_runs():
     assert stage.steps.cancelled == [Attempt("ingest", 1)]
     assert stage.engine.end_hooks is False
     assert stage.run.state is RunState.CANCELLED
+
+
+def test_while_the_lease_is_in_doubt_nothing_is_started():
+    class Doubts(MemorySteps):
+        def start(self, batch):
+            if not self.started:
+                self._emit(StartsPaused(True))
+            super().start(batch)
+
+    stage, meanwhile = Stage(steps=Doubts), []
+    take = stage.inbox.take
+
+    def renewed_when_nothing_happens(timeout):
+        if stage.inbox._queue.empty():
+            assert timeout is None
+            meanwhile.extend(change.node_id for change in stage.written)
+            stage.inbox.put(StartsPaused(False))
+        return take(timeout)
+
+    stage.inbox.take = renewed_when_nothing_happens
+    assert set(stage.drive().values()) == {"success"}
+    assert set(meanwhile) == {"ingest"}
 
 
 def request(stage, node_id="", reason="too slow"):

@@ -108,7 +108,7 @@ def _header(report: RunReport, zone: tzinfo | None) -> Iterator[tuple[str, str]]
     for id, at in sorted(node_deadlines(run.options).items(), key=lambda one: (one[1], one[0])):
         yield "deadline", f"{local(at, zone)} for {_named(id, run)}{_foretold(id, late, risky)}"
     if report.state == INTERRUPTED:
-        yield "hint", "its process is gone; `dbtorch retry` goes on where it stopped"
+        yield "hint", f"its process is gone; `dbtorch retry {run.run_id}` goes on where it stopped"
     if run.command:
         yield "command", without_login(shlex.join(run.command))
     if run.git_commit:

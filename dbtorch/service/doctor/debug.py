@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dbtorch.adapters.dbt.bootstrap import bootstrap
+from dbtorch.adapters.install_command import missing_adapter
 from dbtorch.core.errors import UsageError
 from dbtorch.service.doctor.dbt import FoundDbt
 from dbtorch.service.doctor.finding import Finding
@@ -51,6 +52,7 @@ class Question:
 
     process: subprocess.Popen[str]
     asks_patches: bool
+    python: str = ""  # the interpreter of a dbt 1
 
     def findings(self) -> Iterator[Finding]:
         """Wait for the answer; the connection comes last."""
@@ -62,7 +64,7 @@ class Question:
         if self.asks_patches:
             first, _, out = out.partition("\n")
             yield Finding("patches", True, _patched(first))
-        yield _connection(self.process.returncode, out, err)
+        yield _connection(self.process.returncode, out, err, self.python)
 
 
 @contextmanager
@@ -81,7 +83,8 @@ def asking(project: Project, options: RunOptions, dbt: FoundDbt) -> Iterator[Que
         command = (*dbt.python, option, f"{code}; from dbt.cli.main import cli; cli()")
     with _started([*command, *args]) as process:
         try:
-            yield Question(process=process, asks_patches=asks_patches)
+            python = "".join(dbt.python[:1])
+            yield Question(process=process, asks_patches=asks_patches, python=python)
         finally:
             process.kill()
 
@@ -109,12 +112,14 @@ def _patched(answer: str) -> str:
     return f"{on}{''.join(off)}"
 
 
-def _connection(code: int, out: str, err: str) -> Finding:
+def _connection(code: int, out: str, err: str, python: str) -> Finding:
     lines = [_STAMP.sub("", line).strip() for line in (out + err).splitlines()]
     if code == 0:
         adapter = next((x for x in lines if x.startswith("adapter type:")), "")  # dbt 2: none
         who = adapter.partition(": ")[2] or "the warehouse"
         return Finding("connection", True, f"{who} answers")
+    if missing := missing_adapter(out + err, python):
+        return Finding("connection", False, *missing.split("; ", 1))
     text = _trouble(lines) or err.strip()[-500:] or "dbt debug failed"
     return Finding("connection", False, text, _ADVICE)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from dbtorch.core.errors import NotFound
 from dbtorch.core.history.records import NodeRecord, RunRecord
+from dbtorch.core.model.graph import Kind
 from dbtorch.core.model.naming import meant
 from dbtorch.core.model.state import RunState
 from dbtorch.core.text.nearest import did_you_mean
@@ -89,7 +90,7 @@ def holds_lease(store: Store) -> IsAlive:
 
 
 def _nearest(run: RunRecord, text: str) -> str:
-    names = [*{node.name: None for node in run.nodes}]
+    names = [*{node.name: None for node in run.nodes if node.kind is not Kind.SESSION}]
     for known in (names, [node.id for node in run.nodes]):
         if near := did_you_mean(text, known, most=3, quote=""):
             return near

@@ -116,8 +116,8 @@ class _Asking:
             raise UsageError(f"run {run.run_id} is over ({run.state}); there is nothing to cancel")
         if nodes:
             raise UsageError(
-                f"run {run.run_id} is not running, its supervisor is gone: `dbtorch retry` goes on"
-                f" with it, `dbtorch cancel {run.run_id}` closes it"
+                f"run {run.run_id} is not running, its supervisor is gone: `dbtorch retry"
+                f" {run.run_id}` goes on with it, `dbtorch cancel {run.run_id}` closes it"
             )
         self._close(run)
         self.store.act(self.run_id, self._action("", handled=True))
@@ -153,8 +153,8 @@ class _Asking:
     def _gone(self, run: RunRecord, asked: Sequence[int], node_ids: Sequence[str]) -> CancelAnswer:
         if node_ids:
             return _failed(
-                f"the supervisor of run {run.run_id} is gone: `dbtorch retry` goes on with it,"
-                f" `dbtorch cancel {run.run_id}` closes it"
+                f"the supervisor of run {run.run_id} is gone: `dbtorch retry {run.run_id}` goes on"
+                f" with it, `dbtorch cancel {run.run_id}` closes it"
             )
         self._close(run)
         self.store.handled(run.run_id, asked[-1], self.clock.now())

@@ -74,7 +74,7 @@ class RetryRequest:
             id, barrier = next(iter(resumed.blocked.items()))
             raise UsageError(
                 f"{id} cannot run behind {barrier}, which failed: select that too, fix it with"
-                " `dbtorch retry`, or mark it"
+                f" `dbtorch retry {earlier.run_id}`, or mark it"
             )
         return resumed
 

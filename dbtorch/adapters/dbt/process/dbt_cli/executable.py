@@ -15,6 +15,7 @@ from pathlib import Path
 from dbtorch.adapters.dbt.process.dbt_cli.event_lines import Lines, LogMessage
 from dbtorch.adapters.dbt.process.dbt_cli.launcher import Launcher
 from dbtorch.adapters.dbt.process.dbt_cli.line_batches import lines_of, widen
+from dbtorch.adapters.install_command import missing_adapter
 from dbtorch.adapters.processes import subreaper
 from dbtorch.adapters.processes.group import reap
 from dbtorch.adapters.processes.orphan_reaper import Guard
@@ -39,6 +40,7 @@ class Answer:
 
     code: int
     lines: tuple[LogMessage, ...]
+    python: str = ""  # the interpreter of a dbt 1, where it is known
 
     @property
     def failure_class(self) -> FailureClass:
@@ -51,6 +53,8 @@ class Answer:
             return f"{how(self.code)} before it had answered"
         said = dict.fromkeys(line.text for line in self.lines if line.level == "error")
         loud = "\n".join(map(uncoded, said)) or "\n".join(line.text for line in self.lines[-3:])
+        if missing := missing_adapter(loud, self.python):
+            return missing
         silence = f"dbt ended with exit code {self.code} and without a word; `dbtorch doctor` says"
         return loud.strip() or f"{silence} which dbt is called"
 
@@ -184,7 +188,7 @@ class Executable:
         with self.following(process) as followed:
             lines = [reader.read(line) for line in lines_of(process)]
         said = tuple(one for one in lines if isinstance(one, LogMessage))
-        return Answer(code=followed.code, lines=said)
+        return Answer(code=followed.code, lines=said, python="".join(self.entry.python[:1]))
 
 
 class FollowedProcess:
