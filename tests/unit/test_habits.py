@@ -49,7 +49,7 @@ def test_many_options_are_in_groups_with_examples_behind_them(capsys):
     assert headings(text)[:2] == ["What runs", "How it runs"]
     assert headings(text)[-3:] == ["More of dbt's options", "Examples", "Documentation"]
     assert "--select" in text
-    assert "dbtorch docs recover" in text
+    assert "dbtorch docs production" in text
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_the_documentation_of_this_version_is_at_hand(capsys):
     assert docs(None, echo=lines.append) == 0
     assert any(line.startswith("configuration ") for line in lines)
     assert docs("configuration", echo=lines.append) == 0
-    assert lines[-1].startswith("# Configuration\n")
+    assert lines[-1].startswith("# Configuration: ")
     with pytest.raises(UsageError, match='did you mean "recover"'):
         docs("recove", echo=print)
 
