@@ -16,7 +16,6 @@ Measured on two cores that a dozen other test runs shared, so read shapes, not s
 """
 
 import argparse
-import json
 import re
 import sys
 import tempfile
@@ -24,7 +23,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from tests.serving.farm import Farm, a_project, check, ledger_of
+from tests.serving.farm import Farm, a_project, check, ledger_of, starts
 
 
 def failover(given: argparse.Namespace) -> None:
@@ -58,7 +57,7 @@ def soak(given: argparse.Namespace) -> None:
             while time.monotonic() < until:
                 time.sleep(given.minutes * 60 / 10)
                 rss = memory(server.pid)
-                late = lateness(farm.logs())
+                late = [seconds for _, seconds in starts(farm.logs())]
                 newest = late[-given.pipelines :]
                 print(
                     f"{time.monotonic() - began:5.0f} s  {rss:6.1f} MiB  {len(late)} starts,"
@@ -76,12 +75,6 @@ def memory(pid: int) -> float:
     """MiB that a process has in memory."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024
-
-
-def lateness(log: str) -> list[float]:
-    """Seconds that each start was late."""
-    lines = (json.loads(line) for line in log.splitlines() if '"late_seconds"' in line)
-    return [line["late_seconds"] for line in lines]
 
 
 def at(values: list[float], part: float) -> float:

@@ -4,26 +4,38 @@ import signal
 
 import pytest
 
-from tests.serving.farm import Farm, a_project, check, schedule
+from tests.serving.farm import Farm, a_project, check, schedule, starts
 from tests.waiting import wait_for
 
-#: Servers that are killed; benchmarks/failover.py does it a hundred times.
+#: Servers that are killed; benchmarks/serving.py does it a hundred times.
 ROUNDS = 3
 
 
 @pytest.mark.postgres
 def test_three_servers_with_wrong_clocks_share_the_work_and_outlive_kill_9(tmp_path, postgres_url):
-    folder = a_project(tmp_path, 6, period=2)
+    folder = a_project(tmp_path, 4, period=4)
     with Farm(folder, postgres_url, skews=(0.0, 30.0, -30.0)) as farm:
         for _ in range(3):
             farm.start()
         for _ in range(ROUNDS):
-            farm.await_runs(6)
+            farm.await_runs(4)
             farm.kill_one()
             farm.start()
-        farm.await_runs(6)
+        farm.await_runs(4)
         farm.end()
-        assert check(farm, 2.0) >= 6 * (ROUNDS + 1)
+        assert check(farm, 4.0) >= 4 * (ROUNDS + 1)
+        # their clocks are wrong indeed, and lateness is the database's all the same
+        wrong_by = farm.wrong_by()
+        late = {
+            (key.pipeline, tick.scheduled_for): (tick.claimed_at - tick.due_at).total_seconds()
+            for key, tick in farm.store.ticks(limit=9999)
+            if tick.claims == 1
+        }
+    assert max(wrong_by) - min(wrong_by) == pytest.approx(60, abs=20)
+    assert min(late.values()) >= 0
+    said = {name: seconds for name, seconds in starts(farm.logs()) if name in late}
+    assert said == pytest.approx({name: late[name] for name in said}, abs=5)
+    assert len(said) > ROUNDS
 
 
 def test_what_a_server_that_is_ended_had_under_way_the_next_one_goes_on_with(tmp_path, sqlite_url):

@@ -1,11 +1,14 @@
 """Several servers over one history, that are killed and started again."""
 
+import json
 import os
 import random
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 
@@ -40,6 +43,7 @@ class Farm:
         self.folder, self.url, self.skews, self.max_runs = folder, url, skews, max_runs
         self.environ = {**os.environ, "TAKES": str(takes)}
         self.servers = []
+        self.began = {}  # Unix time, by the name of a log
         self.rng = random.Random(seed)
         self._logs = 0
         project = open_project(str(folder))
@@ -61,6 +65,7 @@ class Farm:
             )
         self.servers.append(server)
         wait_for(lambda: "serve_started" in path.read_text() or self._check())
+        self.began[path.name] = time.time()
         return server
 
     def _words(self):
@@ -92,6 +97,15 @@ class Farm:
         """What all of them have said."""
         return "".join(path.read_text() for path in sorted(self.folder.glob("serve.*.log")))
 
+    def wrong_by(self):
+        """Seconds by which each server's clock was wrong when it began, so far as files tell."""
+        found = []
+        for path in sorted(self.folder.glob("serve.*.log")):
+            line = next(one for one in path.read_text().splitlines() if '"serve_started"' in one)
+            said = datetime.fromisoformat(json.loads(line)["ts"]).timestamp()
+            found.append(said - self.began[path.name])
+        return found
+
     def end(self):
         """End all of them, properly."""
         for server in self.servers:
@@ -108,6 +122,15 @@ class Farm:
             server.kill()
             server.wait()
         self.store.close()
+
+
+def starts(log):
+    """Each start: of which pipeline and time, and how many seconds late."""
+    for line in log.splitlines():
+        if '"late_seconds"' in line:
+            said = json.loads(line)
+            at = datetime.fromisoformat(said["scheduled_for"])
+            yield (said["pipeline"], at), said["late_seconds"]
 
 
 def ledger_of(farm):

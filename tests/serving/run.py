@@ -5,9 +5,10 @@ import os
 import sys
 import time
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 
+from dbtorch.adapters.clock import SystemClock
 from dbtorch.adapters.processes.liveness import this_host, this_process
 from dbtorch.adapters.run_files import new_run_id
 from dbtorch.adapters.store import open_store
@@ -16,19 +17,21 @@ from dbtorch.core.model.state import RunState
 from dbtorch.ports import LeaseHeld, TickLost
 from dbtorch.service.project.project import open_project
 from dbtorch.service.project.store_scope import identity_of
+from tests.serving.skew import skew
 
 #: Seconds that a run takes.
 TAKES = float(os.environ.get("TAKES", "0.2"))
 
 
 def main():
+    skew(float(os.environ.get("SKEW", "0")))
     words = sys.argv[1:]
     options = dict(pairwise(words))
     project = open_project(options["--project-dir"])
     url = os.environ["DBTORCH_DATABASE_URL"]
     with closing(open_store(url, project.dir, identity=identity_of(project, url))) as store:
         earlier = store.run(words[1]) if words[0] == "retry" else None
-        now = datetime.now(UTC)
+        now = SystemClock().now()
         record = earlier or RunRecord(
             run_id=new_run_id(),
             pipeline=options["--pipeline"],
@@ -45,7 +48,7 @@ def main():
             store.begin(record, [], lease=lease, tick=os.environ["DBTORCH_TICK"])
             print(json.dumps({"event": "run_started", "run_id": record.run_id}), flush=True)
             time.sleep(TAKES)
-            store.end(record.run_id, RunState.SUCCESS, datetime.now(UTC), lease=lease)
+            store.end(record.run_id, RunState.SUCCESS, SystemClock().now(), lease=lease)
         except TickLost as error:
             sys.exit(f"Error: {error}")
         finally:
@@ -55,7 +58,7 @@ def main():
 
 
 def take(store, record):
-    now = datetime.now(UTC)
+    now = SystemClock().now()
     lease = Lease(
         name=store.identity.lease(record.pipeline, store.identity.place("dev")),
         run_id=record.run_id,

@@ -6,15 +6,13 @@ pipeline, begin with the token of the tick, end. `SKEW` sets this machine's cloc
 
 import os
 import sys
-from datetime import timedelta
 
-from dbtorch.adapters import clock
 from dbtorch.schedule.serve import ServeOptions, serve
-
-clock._CALENDAR += timedelta(seconds=float(os.environ.get("SKEW", "0")))
+from tests.serving.skew import skew
 
 
 def main():
+    skew(float(os.environ.get("SKEW", "0")))
     given = dict(one.split("=", 1) for one in sys.argv[1:])
     options = ServeOptions(
         project_dir=given["project"],
