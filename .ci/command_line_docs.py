@@ -28,7 +28,18 @@ exit codes, environment variables and JSON.
 Tab completes commands and options once your shell is told so:
 `eval "$(_DBTORCH_COMPLETE=bash_source dbtorch)"` in `~/.bashrc`, the same with `zsh_source` in
 `~/.zshrc`, or `_DBTORCH_COMPLETE=fish_source dbtorch | source` in `~/.config/fish/config.fish`.
+
+`dbtorch run` takes the options of `dbt build` under dbt's names. It does not take those about what
+dbt prints and how it works inside: {not_taken}.
 """
+#: Of the options of `dbt build`, those that commands have not.
+_NOT_TAKEN = (
+    *("include-saved-query", "log-cache-events", "log-file-max-bytes", "log-format-file"),
+    *("log-level", "macro-debugging", "partial-parse-file-diff", "partial-parse-file-path"),
+    *("print", "printer-width", "record-timing-info", "show", "show-all-deprecations"),
+    *("single-threaded", "sqlparse", "upload-to-artifacts-ingest-api", "use-colors"),
+    *("use-colors-file", "use-experimental-parser", "use-fast-test-edges"),
+)
 _OF_DBT = {name for option in DBT_OPTIONS for name in option.names}
 _RUN = "dbtorch run"
 
@@ -38,7 +49,8 @@ def page() -> str:
     commands = list(_commands(click.Context(cli, info_name="dbtorch")))
     known = {_record(context, one) for context in commands[:1] for one in _options(context)}
     assert commands[0].command_path == _RUN
-    lines = [_HEAD, "| command | |", "| --- | --- |"]
+    head = _HEAD.format(not_taken=", ".join(f"`--{name}`" for name in _NOT_TAKEN))
+    lines = [head, "| command | |", "| --- | --- |"]
     for context in commands:
         anchor = context.command_path.replace(" ", "-")
         lines.append(f"| [`{context.command_path}`](#{anchor}) | {_help(context)[0]} |")

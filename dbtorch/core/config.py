@@ -180,8 +180,9 @@ class PipelineSpec:
     deadline: DeadlineRule | None = field(
         default=None,
         metadata=key(
-            "When a run of it is late: this long after its start, or at the first such time of day"
-            " after it, by the clock of the schedule's time zone (without one, this machine's).",
+            "When a run of it is late: this long after its start (with `dbtorch serve`: after it"
+            " was due), or at the first such time of day after that, by the clock of the schedule's"
+            " time zone (without one, this machine's).",
             default="none",
             example='"08:00"',
         ),

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from dbtorch.adapters.steps.runner import StepRunner
-from dbtorch.core.config import StepSpec
+from dbtorch.core.config import GRACE, StepSpec
 from dbtorch.core.failures.evidence import Rule
 from dbtorch.core.model.events import (
     Attempt,
@@ -45,7 +45,7 @@ class StepBench:
         outputs: Mapping[str, Any] | None = None,
         python: str = sys.executable,
         environ: Mapping[str, str] = os.environ,
-        grace: float = 5.0,
+        grace: float = GRACE,
         failure_classes: Sequence[Rule] = (),
     ) -> None:
         """The run is of pipeline "default" for 2026-03-01, and its id is "bench"."""

@@ -217,7 +217,7 @@ ALERTS = Section(
     build=_alerts,
     keys=(
         Key("slack", SLACK, "Slack, by a bot's token or an incoming webhook.", default="off"),
-        Key("webhook", WEBHOOK, "Every event as signed JSON.", default="off"),
+        Key("webhook", WEBHOOK, "Events as JSON, signed where there is a `secret`.", default="off"),
         Key("email", EMAIL, "Mail by SMTP.", default="off"),
         *_OWN.values(),
     ),

@@ -53,9 +53,9 @@ POLL = Section(
         Key(
             "url",
             TEXT,
-            "Where to ask. May use the first answer: `{{ json.id }}`.",
+            "Where to ask. May use the first answer: `{{ response.json.id }}`, or `{{ json.id }}`.",
             default="that of the request",
-            example='"https://bi.example/jobs/{{ json.id }}"',
+            example='"https://bi.example/jobs/{{ response.json.id }}"',
         ),
         Key("every", _DURATION, "Time between requests.", default="10s", example="30s"),
         Key("for", _DURATION, "When to give up.", default="1h", example="2h"),
