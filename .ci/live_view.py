@@ -108,16 +108,23 @@ def screens(command: list[str], folder: Path) -> Iterator[list[list[Part]]]:
     while True:
         ready, _, _ = select.select([master], [], [], 0.1)
         try:
-            told = os.read(master, 65536) if ready else b""
+            written = os.read(master, 65536) if ready else b""
         except OSError:  # the other end is closed
             break
-        if told:
-            screen.feed(told.decode("utf-8", "replace"))
+        if written:
+            screen.feed(written.decode("utf-8", "replace"))
             yield screen.shown()
         elif run.poll() is not None:
             break
     run.wait()
     os.close(master)
+
+
+def told(rows: list[list[Part]]) -> list[list[Part]]:
+    """The screen from the first node on: the line of the start names folders of this machine."""
+    texts = ["".join(part for part, _ in row) for row in rows]
+    begun = (at for at, text in enumerate(texts) if re.match(r"\d\d:\d\d:\d\d  (?!START)", text))
+    return rows[next(begun, 0) :]
 
 
 def fullness(rows: list[list[Part]]) -> list[bool | int]:
@@ -156,7 +163,7 @@ def main() -> None:
         broken = folder / _BROKEN
         broken.write_text(broken.read_text().replace("sum(quantity)", "sum(quantty)"))
         best = max(screens(command, folder), key=fullness)
-    PICTURE.write_text(picture(best), encoding="utf-8")
+    PICTURE.write_text(picture(told(best)), encoding="utf-8")
 
 
 if __name__ == "__main__":

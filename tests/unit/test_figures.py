@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from dbtorch.cli.text.words import MARK
 from tests.pages import PAGES, ROOT, prose
 
 #: What a reader takes for measured: a ratio, a time finer than a second, a rate, a comparison of speeds. Whole
@@ -101,3 +102,12 @@ def test_the_readme_has_what_a_stranger_looks_for() -> None:
     assert "```yaml\nversion: 1" in text
     assert len(re.findall(r"^- \*\*[\d.]+.*\N{MULTIPLICATION SIGN}\*\*", text, re.MULTILINE)) == 3
     assert "live-view.svg" in text
+
+
+def test_the_picture_is_of_the_program_as_it_is_and_of_nobodys_machine() -> None:
+    drawn = (ROOT / "docs" / "live-view.svg").read_text(encoding="utf-8")
+    text = re.sub(r"<[^>]+>", "", drawn)
+    lines = [line for line in text.splitlines() if re.match(r"\d\d:\d\d:\d\d", line)]
+    assert {line[10 : 10 + MARK].strip() for line in lines} >= {"RETRY", "FAIL"}
+    assert {line[10 + MARK : 12 + MARK] for line in lines} == {"  "}  # the columns of today
+    assert not re.search(r"/(work|home|root|Users|tmp)\b", text)
