@@ -195,6 +195,7 @@ def test_a_place_that_hangs_does_not_keep_a_run_that_is_to_end(workspace: Worksp
 
 
 def test_without_the_package_nothing_begins(workspace: Workspace):
+    pytest.importorskip("fsspec")
     workspace.write(FILES)
     said = workspace.refused("run", "--artifacts-url", "nosuch://bucket/runs")
     assert "begins with nosuch, which fsspec does not know" in said

@@ -55,3 +55,19 @@ def test_hints_name_an_older_run_and_where_its_history_is():
             f"dbtorch logs {named} orders '--database-url=sqlite:///my runs.db'",
             f"dbtorch show {named} '--database-url=sqlite:///my runs.db'",
         ]
+
+
+def test_what_goes_on_with_a_run_uploads_where_the_run_did():
+    words = ("dbtorch", "run", "--artifacts-url", "s3://bucket/runs", "--project-dir=shop")
+    run = a_run(
+        state=RunState.FAILED,
+        finished_at=NOON,
+        command=words,
+        nodes=(a_node("step.load", Kind.STEP, State.FAILED),),
+    )
+    where = "--artifacts-url s3://bucket/runs --project-dir=shop"
+    assert [command for command, _ in next_steps(summarize(run))] == [
+        f"dbtorch retry {where}",
+        f"dbtorch logs latest load {where}",
+        "dbtorch show latest --project-dir=shop",
+    ]

@@ -260,6 +260,8 @@ def test_files_of_removed_runs_and_of_forgotten_ones_go(shop, artifacts):
 
 
 def test_what_is_no_place_is_refused_with_what_to_type(tmp_path, monkeypatch):
+    pytest.importorskip("fsspec")
+
     def refused(url: str) -> str:
         with pytest.raises(UsageError) as caught:
             open_artifacts(url, "shop", tmp_path)
@@ -303,6 +305,8 @@ def test_serve_hands_it_on_to_the_runs_it_starts():
 
 
 def test_doctor_tries_to_write_there(tmp_path):
+    pytest.importorskip("fsspec")
+
     def finding(url: str | None):
         options = RunOptions(project_dir=str(tmp_path), artifacts_url=url, environ={})
         return _uploads(open_project(str(tmp_path), {}), options)

@@ -13,12 +13,13 @@ if TYPE_CHECKING:
 
 #: Options of the command that just ran which the next one needs as well.
 _WHERE = ("--project-dir", "--database-url")
+_WHERE_AND_FILES = (*_WHERE, "--artifacts-url")
 _WHERE_AND_DBT = ("--project-dir", "--profiles-dir", "--profile", "--target", "-t")
 
 
 def next_steps(summary: Summary) -> list[tuple[str, str]]:
     """Commands, and what each one is for."""
-    where = _kept(summary.command, _WHERE)
+    where = _kept(summary.command, _WHERE_AND_FILES)
     run = "latest" if summary.latest else summary.run_id
     retry = f"dbtorch retry{where}" if summary.latest else f"dbtorch retry {run}{where}"
     show = (show_run(summary), "every node and attempt of this run")

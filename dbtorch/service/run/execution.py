@@ -18,7 +18,7 @@ from dbtorch.app.requests import RequestWatcher
 from dbtorch.app.resume import ResumePlan, ResumeSpec, built, resume, start, unwatched
 from dbtorch.app.runner import Runner
 from dbtorch.core.errors import EngineError, RunCancelled, SelectionError, StoreError
-from dbtorch.core.failures.scrub import secrets_of
+from dbtorch.core.failures.scrub import Scrubber, secrets_of
 from dbtorch.core.history.records import Action, RunRecord, Verb
 from dbtorch.core.model.deadline import Late
 from dbtorch.core.model.events import Attempt, Batch, Finished
@@ -92,16 +92,13 @@ class Execution:
         self._planned_at: datetime | None = None  # when people were told how it does
         self._before = 0.0  # seconds that its executions took until then
         begins = self._begins if earlier is None else self._clock.now()
-        artifacts = artifacts_of(launched.project, launched.options)
+        self._artifacts = artifacts_of(launched.project, launched.options)
+        self._uploads: RunUploads | None = None
+        self._began = self._clock.now()
         self._deadline = deadline_of(self._pipeline, launched.options, begins, earlier)
         self._store = history_of(self._project, self._options, launched.args, create=True)
         stack.callback(self._store.close)
         self._store.adopt(self._store.identity.target)
-        self._uploads: RunUploads | None = None
-        if artifacts is not None:
-            from dbtorch.service.run.uploading import begin_uploads  # few runs have any
-
-            self._uploads = begin_uploads(stack, artifacts, launched, self._clock.now())
         self._lease = hold_lease(
             stack,
             self._store,
@@ -114,9 +111,17 @@ class Execution:
             environ=self._options.environ,
         )
 
-    @property
-    def _uploading(self) -> list[RunUploads]:
-        return [] if self._uploads is None else [self._uploads]
+    def _uploading(self, hide: Scrubber) -> list[RunUploads]:
+        """What takes files of the run, which has begun, to where every machine reads them."""
+        if self._artifacts is None:
+            return []
+        if self._uploads is None:
+            from dbtorch.service.run.uploading import begin_uploads  # few runs have any
+
+            self._uploads = begin_uploads(
+                self._stack, self._artifacts, self._launched, self._began, hide
+            )
+        return [self._uploads]
 
     @property
     def _begins(self) -> datetime:
@@ -227,6 +232,7 @@ class Execution:
             engine.adopt(resumed.results, store.microbatches(record.run_id), resumed.unsettled)
         engine.watch(planned.plan.checks)
         self._control.kills(partial(_kill, engine, steps))
+        uploading = self._uploading(hide)
         alerts = self._alerts(record, opened, resumed)
         before = replace(record, nodes=resumed.before)
         self._listener.start(planned.plan, before, self._launched.dbt)
@@ -241,7 +247,7 @@ class Execution:
                 clock=self._clock,
                 recorder=recorder,
                 on_progress=recorder.note,
-                listeners=[self._listener.changed, *alerts, *self._uploading],
+                listeners=[self._listener.changed, *alerts, *uploading],
                 on_pause=lambda pause: self._warn(_told_of(pause)),
                 timekeeper=timekeeper,
                 on_late=partial(self._late, alerts, timekeeper, planned.plan),

@@ -35,11 +35,11 @@ _PIECE = 1 << 20
 
 
 def begin_uploads(
-    stack: ExitStack, artifacts: Artifacts, launched: Launched, began: datetime
+    stack: ExitStack, artifacts: Artifacts, launched: Launched, began: datetime, hide: Scrubber
 ) -> RunUploads:
     """What uploads the files of an execution; however ``stack`` is left, it is waited for a bit."""
     warn = partial(launched.listener.note, level="warning")
-    uploads = RunUploads(artifacts, launched.files, began=began, hide=launched.hide, warn=warn)
+    uploads = RunUploads(artifacts, launched.files, began=began, hide=hide, warn=warn)
     stack.callback(lambda: uploads.finish(None, min(_AFTER_A_FAULT, launched.control.left or 1e9)))
     return uploads
 
@@ -121,7 +121,8 @@ class RunUploads:
         manifest, results, *more = (target_path / name for name in _ARTIFACTS)
         new = [path for path in (results, *more) if _changed_at(path) >= began]
         # what it belongs to may have been parsed before the execution began
-        return [manifest, *new] if results in new or _changed_at(manifest) >= began else new
+        fits = results in new or _changed_at(manifest) >= began
+        return [*new, manifest] if fits else new  # the largest at last
 
     def _logs(self) -> list[Path]:
         return sorted((self._files.root / "nodes").glob("*.log"))
