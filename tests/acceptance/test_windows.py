@@ -1,5 +1,6 @@
 """What derives from the time belongs to a run: a retry builds what the first attempt would have."""
 
+import shutil
 import sqlite3
 from datetime import UTC, datetime, timedelta
 
@@ -108,6 +109,33 @@ def test_a_retry_builds_the_batches_that_failed_and_leaves_the_others(workspace:
     assert found[2025] == 2
     if workspace.driven is PROCESS_1_11:  # which says of each batch what became of it
         assert found[2024] == found[2026] == 1
+
+
+@over(SESSION_1_11, PROCESS_2)
+def test_a_retry_compares_with_the_state_of_the_first_attempt(workspace: Workspace) -> None:
+    workspace.write(
+        {
+            "models/first.sql": "select {{ env_var('BREAK', '1') }} as v",
+            "models/second.sql": "select * from {{ ref('first') }}",
+            "dbtorch.yml": "defaults: {retries: 0}",
+        }
+    )
+    workspace.dbtorch("run")
+    target, production = workspace.dir / "target", workspace.dir / "production"
+    shutil.copytree(target, production)
+    workspace.write({"models/first.sql": "select {{ env_var('BREAK', '1') }} as v, 2 as new"})
+    modified = ("run", "--select", "state:modified+", "--state", "production")
+    workspace.dbtorch(*modified, code=1, env={"BREAK": "nope"})
+    shutil.copy(target / "manifest.json", production)  # production is released
+    workspace.dbtorch("retry")
+    assert workspace.show().states == {"first": "success", "second": "success"}
+    assert workspace.query("select new from second") == [(2,)]
+
+    workspace.dbtorch("run", code=1, env={"BREAK": "nope"})
+    for name in ("first", "second"):
+        (workspace.dir / "models" / f"{name}.sql").unlink()
+    workspace.write({"models/third.sql": "{{ config(enabled=false) }} select 1 as id"})
+    assert "it stays failed (start another run" in workspace.refused("retry")
 
 
 #: Two pipelines that stand for a day: one builds its batches, one those that dbt would at its end.

@@ -86,6 +86,12 @@ def test_it_is_not_taken_for_something_else(project, words, environ):
     assert ManifestCache(project, words, environ).recall() is None
 
 
+@pytest.mark.parametrize("name", ["DBT_STATE", "DBT_ENGINE_STATE", "DBT_DEFER_STATE"])
+def test_an_answer_that_depends_on_files_elsewhere_is_not_kept(project, name):
+    ManifestCache(project, [], {name: "prod"}).keep(selected(project))
+    assert ManifestCache(project, [], {name: "prod"}).recall() is None
+
+
 def test_a_variable_the_project_does_not_read_changes_nothing(project):
     ManifestCache(project, [], {}).keep(selected(project))
     assert ManifestCache(project, [], {"SHLVL": "3"}).recall() is not None

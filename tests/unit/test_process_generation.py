@@ -23,5 +23,5 @@ def test_a_version_says_which_generation_it_is(version, generation):
 
 def test_paths_in_a_profile_count_from_where_dbt_stands():
     project, cwd = Path("/shop"), Path("/home")
-    assert DBT_1.profile_folder(project, cwd) == project
-    assert DBT_2.profile_folder(project, cwd) == cwd
+    assert DBT_1.base_folder(project, cwd) == project
+    assert DBT_2.base_folder(project, cwd) == cwd

@@ -20,10 +20,16 @@ import msgspec
 from dbtorch.adapters.state_dir import state_dir
 from dbtorch.core.failures.scrub import secrets_of
 from dbtorch.ports import Selected
+from dbtorch.service.project.environment import PREFIXES
 from dbtorch.version import VERSION
 
 #: Options that make dbt's answer depend on more than the project.
 _FOREIGN = frozenset({"--state", "--defer-state", "--no-partial-parse"})
+_FOREIGN_VARIABLES = tuple(
+    f"{prefix}{name}"
+    for prefix in PREFIXES
+    for name in ("STATE", "ARTIFACT_STATE_PATH", "DEFER_STATE")
+)
 
 
 class _Kept(msgspec.Struct):
@@ -44,7 +50,7 @@ class ManifestCache:
         """``words`` is all that was asked of dbt, in order."""
         self._words = (*words, VERSION)
         self._environ = environ
-        self._foreign = bool(_FOREIGN & set(words)) or "DBT_STATE" in environ
+        self._foreign = bool(_FOREIGN & set(words)) or any(map(environ.get, _FOREIGN_VARIABLES))
         name = hashlib.sha256("\0".join(self._words).encode()).hexdigest()[:16]
         self._path = state_dir(project_dir, environ) / "cache" / f"selected-{name}.json"
 

@@ -152,6 +152,8 @@ class Execution:
                 self._warn(warning)
             if opened.held_back and self._request is None:
                 self._listener.note(opened.held_back, level="info")
+            if opened.empty and self._earlier is not None:
+                raise SelectionError(_nothing_left(self._earlier))
             if opened.empty:
                 self._let_dbt_finish()
                 return self._nothing_selected()
@@ -444,6 +446,13 @@ def _told_of(pause: Pause | None) -> str:
         return "the warehouse answers again; the run goes on"
     at = shown(pause.until)
     return f"{pause.reason}; nothing starts until one of them has been tried at {at}"
+
+
+def _nothing_left(earlier: RunRecord) -> str:
+    return (
+        f"nothing of run {earlier.run_id} is part of the project, or selected, any more; it stays"
+        f" {earlier.state} (start another run with `dbtorch run`)"
+    )
 
 
 def _kill(engine: Engine, steps: Steps) -> None:

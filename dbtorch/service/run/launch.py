@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 from dbtorch.adapters.clock import SystemClock
 from dbtorch.adapters.run_files import RunFiles
 from dbtorch.adapters.state_dir import make_state_dir
 from dbtorch.app.inbox import Inbox
+from dbtorch.core.config import EngineType
 from dbtorch.core.errors import UsageError
 from dbtorch.core.failures.scrub import Scrubber
 from dbtorch.core.model.used_dbt import UsedDbt
@@ -19,6 +21,7 @@ from dbtorch.service.project.options import RunOptions
 from dbtorch.service.project.project import Project
 from dbtorch.service.run.context import RunContext
 from dbtorch.service.run.control import NOTHING_BEGAN, RunControl
+from dbtorch.service.run.kept_state import keep_state, with_kept_state
 from dbtorch.service.run.listener import Listen, RunListener
 from dbtorch.service.wiring.engines import Choice, Engines, choose_engine
 
@@ -76,6 +79,10 @@ def launch(
     control.grace = grace
     _prepare(files)
     choice = choose_engine(project)
+    if recalls:
+        keep_state(args, options.environ, _base_of_states(project, options, choice), files)
+    else:
+        args = with_kept_state(args, options.environ, files)
     engine = Engines(
         project=project,
         args=args,
@@ -116,6 +123,16 @@ def launch(
         kept=kept,
         speculative=speculative,
     )
+
+
+def _base_of_states(project: Project, options: RunOptions, choice: Choice) -> Path:
+    """The folder that relative folders of states count from."""
+    if choice.type is not EngineType.PROCESS:
+        return project.dir
+    from dbtorch.adapters.dbt.process.dbt_cli.launcher import Launcher
+
+    generation = Launcher.of(choice.executable).generation
+    return project.dir if generation is None else generation.base_folder(project.dir, options.cwd)
 
 
 def _cache_key(

@@ -20,6 +20,7 @@ from dbtorch.core.text.nearest import did_you_mean
 from dbtorch.ports import Store
 from dbtorch.service.history.lookup import find_node, read_run
 from dbtorch.service.planning.planned import OpenedPlan
+from dbtorch.service.run.kept_state import selects_by_state
 
 _NAMED = 5
 
@@ -69,6 +70,7 @@ class RetryRequest:
             _refuse_other_code(earlier, plan.graph)
         wish = replace(self._wish(earlier, opened, config), gone=gone)
         resumed = resume(earlier, plan, wish, now)
+        _refuse_another_state(earlier, resumed, opened)
         request = self._ids(earlier, opened, config, self.select)
         if self.select and request and not (request - resumed.blocked.keys()):
             id, barrier = next(iter(resumed.blocked.items()))
@@ -186,6 +188,18 @@ def _refuse_other_code(earlier: RunRecord, graph: Graph) -> None:
         raise UsageError(
             f"the code is not what run {earlier.run_id} used: {_listed(found)}; without"
             " --same-code the retry goes on with it as it is now"
+        )
+
+
+def _refuse_another_state(earlier: RunRecord, resumed: ResumePlan, opened: OpenedPlan) -> None:
+    """Raise `UsageError` where a state selects less by now than it did, and a failure is left."""
+    there = {node.id for node in opened.selected.nodes}
+    left = [id for id in resumed.gone if id in there]
+    if left and selects_by_state(earlier.options):
+        raise UsageError(
+            f"run {earlier.run_id} is not over for {_listed(left)}, which the state it was compared"
+            " with no longer selects, and the copy of that state is not here: go on where the run"
+            f" was started, or run it with `dbtorch run --select {left[0].split('.')[2]}`"
         )
 
 

@@ -33,8 +33,8 @@ class DbtGeneration:
     #: Microbatch windows without an end reach to now, whenever the run began.
     ends_windows_now: bool
 
-    def profile_folder(self, project_dir: Path, cwd: Path) -> Path:
-        """The folder that relative paths in a profile count from."""
+    def base_folder(self, project_dir: Path, cwd: Path) -> Path:
+        """The folder that relative paths in a profile and of states count from."""
         return project_dir if self.changes_folder else cwd
 
 

@@ -93,7 +93,7 @@ def open_project(
     )
     metadata = raw.get("metadata") or {}
     dbt_version = str(metadata.get("dbt_version") or "")
-    base = generation_of(dbt_version).profile_folder(project_dir, cwd)
+    base = generation_of(dbt_version).base_folder(project_dir, cwd)
     target = read_target(words, project, cwd=cwd, base=base, env=environ)
     answer = Selected(
         nodes=nodes,
