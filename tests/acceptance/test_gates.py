@@ -144,8 +144,14 @@ def test_every_state_of_a_source_and_every_answer_to_it(
     # nothing failed, and a gate kept nodes from running
     rest = tuple(case for case in CASES if case[1] != "fail")
     done = gates.dbtorch("run", "--exclude", "tag:fail", code=3)
-    assert_ends(gates.show(), rest)
+    shown = gates.show()
+    assert_ends(shown, rest)
     assert written(gates) == statuses(rest)
+    assert shown.state == gates.runs()[0]["state"] == "gated"  # which is no success anywhere
+    assert "was gated in " in done.out
+    assert {"source.shop.raw.stale_skip", "source.shop.raw.missing_wait"} <= shown.said[
+        "waits"
+    ].keys()
     assert "3 nodes skipped: source raw.stale_skip is stale: 31 h, allowed 24 h" in done.all
     assert "dbtorch retry" in done.all
 
