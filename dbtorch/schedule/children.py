@@ -145,7 +145,8 @@ class Starter:
             for line in lines:
                 said = _object(line)
                 if said is None:
-                    child.last_words = line.strip()[:_LONGEST] or child.last_words
+                    text = self.log.hide(line.strip())[:_LONGEST]  # before it is cut
+                    child.last_words = text or child.last_words
                     self.log.write("output", level="error", message=child.last_words, **common)
                     continue
                 child.run_id = str(said.get("run_id") or child.run_id)

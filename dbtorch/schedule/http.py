@@ -58,7 +58,7 @@ def not_ready(state: ServeState) -> str:
     with state.lock:
         if state.problem:
             return "the history does not answer"
-        if state.turned_at is None or time.time() - state.turned_at > _NOT_READY:
+        if state.turned_at is None or time.monotonic() - state.beat > _NOT_READY:
             return "no turn of the scheduler has ended for a while"
         return "" if state.config_ok else "dbtorch.yml is broken"
 

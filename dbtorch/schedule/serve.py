@@ -24,6 +24,7 @@ from dbtorch.schedule.state import ServeState
 from dbtorch.schedule.warm import Warm
 from dbtorch.service.history.store import history_of
 from dbtorch.service.project.artifacts import artifacts_of
+from dbtorch.service.project.known_secrets import scrubber_of
 from dbtorch.service.project.options import RunOptions
 from dbtorch.service.project.project import Project, open_project
 from dbtorch.service.run.lease import lease_lifetime
@@ -71,8 +72,9 @@ def serve(options: ServeOptions, stream: TextIO | None = None) -> int:
 
     Raises `DbtorchError` where it cannot begin.
     """
-    log = Log(stream or sys.stdout)
     project = open_project(options.project_dir, options.environ)
+    hide = scrubber_of(project, database_url=options.database_url, environ=options.environ)
+    log = Log(stream or sys.stdout, hide)
     run_options = RunOptions(
         project_dir=str(project.dir),
         database_url=options.database_url,

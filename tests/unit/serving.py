@@ -6,6 +6,7 @@ import queue
 from datetime import timedelta
 
 from dbtorch.core.config import Config, PipelineSpec
+from dbtorch.core.failures.scrub import Scrubber
 from dbtorch.core.history.records import Lease
 from dbtorch.core.model.identity import Identity
 from dbtorch.core.model.state import RunState
@@ -36,7 +37,7 @@ class Serving:
         self.store = store or MemoryStore(SHOP, clock=lambda: self.now)
         self.said = io.StringIO()
         self.ends = queue.SimpleQueue()
-        log = Log(self.said)
+        log = Log(self.said, Scrubber(["s3cret/value"]))
         starter = Starter(
             program=("/bin/sh", "-c", script),
             project_dir=tmp_path,

@@ -14,6 +14,7 @@ from tests.unit.serving import HOUR
     [
         ("exit 1", 1),
         ("echo no such model >&2; exit 2", 1),
+        ("printf '%01995ds3cret/value' 0; exit 2", 1),  # where it would be cut
         ("exit 3", 1),
         ("exit 4", 2),  # our own fault: once more
         ("exit 137", 3),
@@ -34,6 +35,7 @@ def test_a_run_that_does_not_begin_is_launched_again_as_the_table_of_exit_codes_
     assert tick.state is TickState.DONE
     assert tick.note.startswith("the run could not begin (exit code ")
     assert ("no such model" in tick.note) is ("model" in script)
+    assert "s3cr" not in tick.note + one.said.getvalue()
     assert one.scheduler.children == {}
 
 

@@ -1,6 +1,7 @@
 """What `serve` answers over HTTP, and whom."""
 
 import http.client
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -59,6 +60,8 @@ def test_it_is_ready_when_a_turn_has_ended_and_dbtorch_yml_can_be_read(state, po
     assert get(port, "/readyz")[0] == 503
     state.turned(LedgerView(now=NOON))
     assert get(port, "/readyz") == (200, "ready\n")
+    state.turned_at -= 7200  # somebody has set the clock, and nothing has happened
+    assert get(port, "/readyz") == (200, "ready\n")
     state.reloaded(ok=False)
     assert get(port, "/readyz") == (503, "dbtorch.yml is broken\n")
     state.reloaded(ok=True)
@@ -66,6 +69,8 @@ def test_it_is_ready_when_a_turn_has_ended_and_dbtorch_yml_can_be_read(state, po
     assert get(port, "/readyz") == (503, "the history does not answer\n")  # and no address
     state.beat -= 1000
     assert get(port, "/healthz")[0] == 503
+    state.problem, state.turned_at = "", time.time()
+    assert get(port, "/readyz")[0] == 503
 
 
 @pytest.mark.parametrize(
