@@ -73,7 +73,7 @@ def serve(options: ServeOptions, stream: TextIO | None = None) -> int:
     Raises `DbtorchError` where it cannot begin.
     """
     project = open_project(options.project_dir, options.environ)
-    hide = scrubber_of(project, database_url=options.database_url, environ=options.environ)
+    hide = scrubber_of(project, environ=options.environ_of_runs())
     log = Log(stream or sys.stdout, hide)
     run_options = RunOptions(
         project_dir=str(project.dir),
