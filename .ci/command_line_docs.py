@@ -25,7 +25,7 @@ Every command and option, as `dbtorch COMMAND --help` has them. `RUN` is `latest
 or its beginning; `NODE` is a name as dbtorch prints it. [Output and compatibility](output.md) has
 exit codes, environment variables and JSON.
 
-Tab completes commands and options once your shell is told so:
+For completion of commands and options with Tab, put this into the file of your shell:
 `eval "$(_DBTORCH_COMPLETE=bash_source dbtorch)"` in `~/.bashrc`, the same with `zsh_source` in
 `~/.zshrc`, or `_DBTORCH_COMPLETE=fish_source dbtorch | source` in `~/.config/fish/config.fish`.
 

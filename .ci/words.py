@@ -31,6 +31,10 @@ WORDS = {
     r"\bset aside\b|\bstand(s|ing)? back\b": "wait",
     r"\bshadow(s)?\b": "copy of the project",
     r"\bso long (after|into|before|as|that)\b": "how long; for this time",
+    r"\bsupervisors?\b": "the process of the run",
+    r"\b(stands?|stood) for\b": "covers; or matches, or means",
+    r"\b(held|holds?) back\b": "blocked",
+    r"\bgone on with\b": "continued",
     r"\btime-outs?\b": "timeout",
     r"\bnode that nobody\b|\bso it is\b": "say who or what",
 }

@@ -56,9 +56,9 @@ def overrides(command: Callable[..., Any]) -> Callable[..., Any]:
     times = click.IntRange(0, 1000)  # as in dbtorch.yml
     for option in (
         click.option("--timeout", type=Duration(), help="How long one attempt may take."),
-        click.option("--retry-max-delay", type=Duration(), help="Longest wait between tries."),
-        click.option("--retry-delay", type=Duration(), help="First wait between tries."),
-        click.option("--retries", type=times, help="Tries after the first one, for every node."),
+        click.option("--retry-max-delay", type=Duration(), help="Longest wait between attempts."),
+        click.option("--retry-delay", type=Duration(), help="First wait between attempts."),
+        click.option("--retries", type=times, help="Attempts after the first one, for every node."),
     ):
         command = option(command)
     return command

@@ -147,7 +147,7 @@ class PipelineSpec:
     schedule: Schedule | None = field(
         default=None,
         metadata=key(
-            "When it runs, and which intervals its runs stand for; text is the cron part alone.",
+            "When it runs, and which intervals its runs cover; text is the cron part alone.",
             default="none",
             example='{cron: "0 6 * * *", timezone: Europe/Berlin}',
         ),

@@ -147,7 +147,7 @@ class Settings:
     require: Require | None = field(
         default=None,
         metadata=key(
-            "Whether a node waits for `any` stale source before it, or is held back only when"
+            "Whether a node waits for `any` stale source before it, or is blocked only when"
             " `all` are.",
             default=Require.ANY.value,
             example="all",

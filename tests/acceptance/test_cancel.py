@@ -147,10 +147,10 @@ def test_a_run_whose_supervisor_was_killed_is_closed(workspace: Workspace) -> No
         dead = workspace.show()
         assert (dead.state, dead.states["slow"]) == ("interrupted", "failed")
         assert "running" not in workspace.dbtorch("show", "--all").out
-        assert "its supervisor is gone" in workspace.refused("cancel", "latest", "slow")
+        assert "its process is gone" in workspace.refused("cancel", "latest", "slow")
         said = workspace.dbtorch("cancel", "latest").out
         assert workspace.is_quiet()
-    assert said == f"run {dead.id} was abandoned by its supervisor; it is cancelled now\n"
+    assert said == f"run {dead.id} had lost its process; it is cancelled now\n"
     shown = workspace.show()
     assert shown.state == "cancelled"
     assert shown.states == {
@@ -160,7 +160,7 @@ def test_a_run_whose_supervisor_was_killed_is_closed(workspace: Workspace) -> No
         "publish": "cancelled",
     }
     (lost,) = shown.nodes["slow"]["attempts"]
-    assert lost["message"].startswith("lost: the supervisor")
+    assert lost["message"].startswith("lost: the process of the run")
 
     set_slow(workspace, slow=False)
     workspace.dbtorch("retry")

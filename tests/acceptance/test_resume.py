@@ -94,7 +94,7 @@ def test_a_killed_run_goes_on_and_nothing_that_succeeded_is_done_again(
     broken_off_again(workspace, history)
     let_go(workspace)
     retried = workspace.dbtorch("retry", *history)
-    assert "2 attempts lost: the supervisor (pid " in retried.out
+    assert "2 attempts lost: the process of the run (pid " in retried.out
 
     shown = Shown(workspace.dbtorch("show", *history, "--format", "json").json())
     assert (shown.id, shown.state) == (dead.id, "success")
@@ -109,7 +109,7 @@ def test_a_killed_run_goes_on_and_nothing_that_succeeded_is_done_again(
                 "transient",
                 True,
             )
-            assert one["message"].startswith("lost: the supervisor (pid ")
+            assert one["message"].startswith("lost: the process of the run (pid ")
             assert one["message"].endswith(") was gone")
         assert (last["state"], last["lost"]) == ("success", False)
     assert workspace.lines("load.txt") == ["loaded"]

@@ -94,7 +94,7 @@ def test_closing_an_abandoned_run_says_what_became_of_each_node(half):
         Reason.said("ana wants it"),
     )  # dbt had not begun
     (attempt,) = runs_.attempts
-    assert attempt.message == "lost: the supervisor (pid 7 on elsewhere) was gone"
+    assert attempt.message == "lost: the process of the run (pid 7 on elsewhere) was gone"
     assert attempt.failure_class is FailureClass.TRANSIENT
     assert attempt.finished_at == after(4)  # the last sign of life
     assert waits.reason == Reason.said("ana wants it")

@@ -132,7 +132,7 @@ def test_nobody_has_to_wait(half):
 
 def test_a_run_without_a_supervisor_is_closed(half):
     text = asked(half, "latest", is_alive=dead, reason="tidying up")
-    assert text == f"run {RUN} was abandoned by its supervisor; it is cancelled now"
+    assert text == f"run {RUN} had lost its process; it is cancelled now"
     run = half.run(RUN)
     assert run.state is RunState.CANCELLED
     assert not any(node.state.active or not node.state.final for node in run.nodes)
@@ -143,7 +143,7 @@ def test_a_run_without_a_supervisor_is_closed(half):
 
 
 def test_single_nodes_of_a_run_without_a_supervisor_cannot_be_cancelled(half):
-    with pytest.raises(UsageError, match=f"its supervisor is gone: `dbtorch retry {RUN}` goes on"):
+    with pytest.raises(UsageError, match=f"its process is gone: `dbtorch retry {RUN}` goes on"):
         asked(half, "latest", ["ingest_orders"], is_alive=dead)
 
 
@@ -156,7 +156,7 @@ def test_a_supervisor_that_dies_while_it_is_waited_for(half, nodes):
         assert f"is gone: `dbtorch retry {RUN}` goes on with it" in text
         assert run.state is RunState.RUNNING
     else:
-        assert text == f"the supervisor of run {RUN} is gone; the run is cancelled now"
+        assert text == f"the process of run {RUN} is gone; the run is cancelled now"
         assert run.state is RunState.CANCELLED
         assert run.actions[0].handled_at is not None
 

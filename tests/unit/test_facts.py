@@ -24,8 +24,8 @@ LOOKS_INTO = {
 OF_OTHERS = {
     "answers.py:outcome_of",  # keys of a message that is JSON
     "card.py:_recovered",  # kept by an older dbtorch
-    "dbt.py:connect",  # what `dbt debug` prints
-    "dbt.py:_trouble",  # the same
+    "debug.py:_connection",  # what `dbt debug` prints
+    "debug.py:_trouble",  # the same
     "event_printer.py:_prepare",  # the name of a patch
     "freshness.py:freshness_code",  # dbt's status of a source
     "freshness.py:freshness_text",  # the same
@@ -124,7 +124,7 @@ def found_in(tree: ast.Module, file: str, constants: Mapping[str, str]) -> set[s
     "written",
     [
         "change.reason == FAIL_FAST",
-        "node.message.startswith('lost: the supervisor')",
+        "node.message.startswith('lost: the process of the run')",
         "'there is no run history' in str(error)",
         "reason.removesuffix(f' was {state}')",
         "LOST_WORDS.search(node.reason)",

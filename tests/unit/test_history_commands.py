@@ -229,7 +229,7 @@ def test_nothing_runs_in_a_run_that_nobody_drives(history):
     (attempt,) = node["attempts"]
     assert (node["state"], attempt["state"]) == ("failed", "failed")
     assert attempt["failure_class"] == "transient"
-    assert attempt["message"].startswith("lost: the supervisor")
+    assert attempt["message"].startswith("lost: the process of the run")
     assert attempt["finished_at"]  # the last sign of life
     assert "running" not in said(show, history, "latest", all_nodes=True, **FULL)
 

@@ -24,7 +24,7 @@ _EXAMPLES = (
 @click.argument("node", metavar="STEP|MODEL")
 @PROJECT
 @click.option("--pipeline", "-p", help="Pipeline the two runs are of; its name is in the key.")
-@click.option("--logical-date", type=Moment(), help="What they stand for; now by default.")
+@click.option("--logical-date", type=Moment(), help="Logical date of both runs; now by default.")
 @click.option(
     "--ignore", multiple=True, metavar="COLUMN", help="Column not to compare; * is any text."
 )

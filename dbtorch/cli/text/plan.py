@@ -98,7 +98,7 @@ class _PlanView:
                 ("blocks nothing if it fails", policy.on_failure is OnFailure.CONTINUE),
                 (_gate(policy.gate, self._plan.limits.get(id)), policy.gate is not None),
                 (self._checks(id), id in self._plan.checks),
-                ("held back when all its sources are stale", self._waits_for_all(id)),
+                ("blocked when all its sources are stale", self._waits_for_all(id)),
             )
             if wanted
         )

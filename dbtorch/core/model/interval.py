@@ -54,7 +54,7 @@ def until_now(start: datetime | None, now: datetime) -> Interval:
         end = now
     if start is not None and end <= start:
         raise NoInterval(
-            f"a run without a schedule stands for the time up to now, {shown(now)}, and its "
+            f"a run without a schedule covers the time up to now, {shown(now)}, and its "
             f"interval would begin at {shown(start)}"
         )
     return Interval(start, end)

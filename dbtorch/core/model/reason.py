@@ -44,7 +44,7 @@ class ReasonKind(StrEnum):
 _SENTENCES = {
     ReasonKind.NONE: "",
     ReasonKind.TIMEOUT: "timed out after {text}",
-    ReasonKind.SUPERVISOR_LOST: "lost: the supervisor ({text}) was gone",
+    ReasonKind.SUPERVISOR_LOST: "lost: the process of the run ({text}) was gone",
     ReasonKind.UPSTREAM_FAILED: "{node} failed",
     ReasonKind.UPSTREAM_SKIPPED: "{node} was skipped",
     ReasonKind.UPSTREAM_CANCELLED: "{node} was cancelled",

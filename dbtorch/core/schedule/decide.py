@@ -84,7 +84,7 @@ def removed(record: ScheduleRecord, view: LedgerView, *, alone: bool) -> tuple[T
         if _is_active(tick, view) or not (alone or view.now - tick.due_at >= ROLLOUT):
             continue
         if tick.run_id:
-            why = "its run was not gone on with: the pipeline was removed, or lost its schedule"
+            why = "its run was not continued: the pipeline was removed, or lost its schedule"
             found.append(ended(tick, view.now, tick.note or why))
         else:
             found.append(_skipped(tick, SkipReason.REMOVED, view.now))

@@ -116,12 +116,12 @@ class _Asking:
             raise UsageError(f"run {run.run_id} is over ({run.state}); there is nothing to cancel")
         if nodes:
             raise UsageError(
-                f"run {run.run_id} is not running, its supervisor is gone: `dbtorch retry"
+                f"run {run.run_id} is not running, its process is gone: `dbtorch retry"
                 f" {run.run_id}` goes on with it, `dbtorch cancel {run.run_id}` closes it"
             )
         self._close(run)
         self.store.act(self.run_id, self._action("", handled=True))
-        return _done(f"run {run.run_id} was abandoned by its supervisor; it is cancelled now")
+        return _done(f"run {run.run_id} had lost its process; it is cancelled now")
 
     def _close(self, run: RunRecord) -> None:
         now = self.clock.now()
@@ -153,12 +153,12 @@ class _Asking:
     def _gone(self, run: RunRecord, asked: Sequence[int], node_ids: Sequence[str]) -> CancelAnswer:
         if node_ids:
             return _failed(
-                f"the supervisor of run {run.run_id} is gone: `dbtorch retry {run.run_id}` goes on"
+                f"the process of run {run.run_id} is gone: `dbtorch retry {run.run_id}` goes on"
                 f" with it, `dbtorch cancel {run.run_id}` closes it"
             )
         self._close(run)
         self.store.handled(run.run_id, asked[-1], self.clock.now())
-        return _done(f"the supervisor of run {run.run_id} is gone; the run is cancelled now")
+        return _done(f"the process of run {run.run_id} is gone; the run is cancelled now")
 
     def _told(self, run: RunRecord, node_ids: Sequence[str]) -> CancelAnswer:
         if not node_ids and run.state is RunState.CANCELLED:
@@ -180,7 +180,7 @@ class _Asking:
     ) -> CancelAnswer:
         if not answered:
             return _failed(
-                f"the supervisor of run {run.run_id} (pid {run.pid} on {run.host}) has not answered"
+                f"the process of run {run.run_id} (pid {run.pid} on {run.host}) has not answered"
                 " yet; it cancels as soon as it reads the request"
             )
         left = [n.id for n in run.nodes if not n.state.final and (n.id in node_ids or not node_ids)]

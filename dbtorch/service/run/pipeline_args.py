@@ -42,7 +42,7 @@ def _vars(pipeline: PipelineSpec, options: RunOptions, run_context: RunContext) 
     except TemplateError as error:
         why = f"{pipeline.origin}: vars of pipeline {pipeline.name}: {error}"
         if run_context.goes_on:
-            why += "; what a run without a schedule stands for is known only after dbt has started"
+            why += "; what a run without a schedule covers is known only after dbt has started"
         raise UsageError(why) from error
     return ("--vars", json.dumps({**said, **given}, default=str))
 

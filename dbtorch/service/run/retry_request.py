@@ -172,7 +172,7 @@ def notes(resumed: ResumePlan, earlier: RunRecord) -> list[str]:
     lost = sum(bool(change.outcome and change.outcome.lost) for change in resumed.changes)
     if lost:
         found.append(
-            f"{lost} attempt{'s' * (lost > 1)} lost: the supervisor"
+            f"{lost} attempt{'s' * (lost > 1)} lost: the process of the run"
             f" (pid {earlier.pid} on {earlier.host}) was gone"
         )
     return found
