@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+import duckdb
 import pytest
 
 from dbtorch.adapters.store import open_store
@@ -16,6 +17,7 @@ from dbtorch.service.project.store_scope import reader_of
 from tests.acceptance.slow import SLOW, SLOW_SQL, set_slow, slow
 from tests.acceptance.workspace import Done, Shown, Workspace
 from tests.chaos.verdict import ledger_problems
+from tests.dbt2 import file_for_both
 from tests.engines import PROCESS_2, SESSION_1_11, Can, Driven, over, shows
 from tests.waiting import eventually, wait_for
 
@@ -187,6 +189,7 @@ SHOP = {
     "models/orders.sql": "select id, {{ money('cents') }} as total from {{ ref('base') }}",
     "models/report.sql": "select sum(total) as total from {{ ref('orders') }}",
     "models/bystander.sql": "select 1 as id",
+    "models/dropped.sql": "select 1 as id",
     "models/broken.sql": "select nosuch from {{ ref('base') }}",
     "models/doomed.sql": "select * from {{ ref('broken') }}",
     "models/schema.yml": "models: [{name: orders, columns: [{name: id, data_tests: [not_null]}]}]",
@@ -212,8 +215,10 @@ class Story:
 
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory, driven: Driven) -> Story:
-    """A run fails; code changes, a node comes and one goes; the run goes on."""
+    """A run fails; code changes, a node comes, one goes and one's view is dropped; it goes on."""
     workspace = Workspace(tmp_path_factory.mktemp("code") / "shop", SHOP, driven=driven)
+    if driven is PROCESS_2:
+        file_for_both(workspace.dir / "warehouse.duckdb")
     workspace.dbtorch("run", "--vars", "{most: 1}", code=1)
     failed = workspace.show()
     same_code = workspace.dbtorch("retry", "--same-code", code=1)
@@ -225,6 +230,8 @@ def story(tmp_path_factory: pytest.TempPathFactory, driven: Driven) -> Story:
         }
     )
     (workspace.dir / "models" / "doomed.sql").unlink()
+    with duckdb.connect(str(workspace.dir / "warehouse.duckdb")) as warehouse:
+        warehouse.execute("drop view dropped")
     refused = workspace.refused("retry", "--same-code")
     mended = workspace.dbtorch("retry", "--reason", "fixed the column")
     return Story(
@@ -250,6 +257,7 @@ def test_what_changed_since_it_succeeded_runs_again_and_nothing_else(story: Stor
         "report": 2,  # reads it
         "not_null_orders_id": 2,
         "bystander": 1,
+        "dropped": 2,
         "broken": 3,
         "doomed": 0,
         "fresh": 1,
@@ -281,6 +289,13 @@ def test_why_it_runs_again_is_said_and_kept(story: Story) -> None:
     assert [action["action"] for action in said] == ["retry", "retry"]
     assert said[1]["reason"] == ("fixed the column; changed since it succeeded: models/orders.sql")
     assert said[1]["actor"] in story.workspace.dbtorch("show").out
+
+
+@over(SESSION_1_11, PROCESS_2)
+@shows(Can.OTHER_CODE)
+def test_what_was_dropped_since_is_built_again_and_said(story: Story) -> None:
+    assert "no relation is there any more of model.shop.dropped; runs again" in story.mended.out
+    assert story.workspace.query("select * from dropped") == [(1,)]
 
 
 @over(SESSION_1_11, PROCESS_2)

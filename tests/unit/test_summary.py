@@ -107,6 +107,7 @@ def test_times_of_an_earlier_stretch_do_not_count():
     assert later.seconds == 4.0
     assert [node.name for node in later.slowest] == ["fct_orders"]
     assert [node.name for node in later.critical_path] == ["fct_orders"]
+    assert later.retried == ()  # that was told at the end of that one
 
 
 def test_a_run_without_nodes_has_a_summary():
