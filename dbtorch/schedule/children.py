@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -16,6 +15,7 @@ from typing import Any, Protocol, TextIO
 from dbtorch.adapters.processes import subreaper
 from dbtorch.adapters.processes.adopted import AdoptedProcess
 from dbtorch.core.schedule.ledger import ScheduleKey, TickRecord
+from dbtorch.core.text.from_outside import Unreadable, json_value
 from dbtorch.schedule.log import Log
 from dbtorch.schedule.warm import Warm
 from dbtorch.service.project.options import TICK
@@ -159,7 +159,7 @@ class Starter:
 
 def _object(line: str) -> dict[str, Any] | None:
     try:
-        said = json.loads(line)
-    except ValueError:
+        said = json_value(line)
+    except Unreadable:
         return None
     return said if isinstance(said, dict) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections import Counter
@@ -10,6 +11,7 @@ from typing import Any
 
 from dbtorch.core.model.state import RunState, State
 from dbtorch.core.schedule.ledger import LedgerView, ScheduleKey, SkipReason, TickState
+from dbtorch.core.text.from_outside import whole
 
 #: Upper bounds of how late a run starts, in seconds.
 LATENESS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 3600.0)
@@ -79,4 +81,5 @@ class ServeState:
         counts = said.get("counts")
         if isinstance(counts, dict):
             self.nodes = {name: n for name, n in self.nodes.items() if name[0] != pipeline}
-            self.nodes |= {(pipeline, str(name)): int(n) for name, n in counts.items()}
+            known = {name: whole(n, most=sys.maxsize) for name, n in counts.items()}
+            self.nodes |= {(pipeline, name): n for name, n in known.items() if n is not None}

@@ -300,7 +300,7 @@ def says(
 
 
 def test_no_secret_is_in_any_sink(
-    workspace: Workspace, echo: tuple[int, list[bytes]], slack: Slack, mail: Smtp
+    workspace: Workspace, tmp_path: Path, echo: tuple[int, list[bytes]], slack: Slack, mail: Smtp
 ) -> None:
     secrets = Secrets()
     assert len(secrets.all) >= 40
@@ -335,9 +335,11 @@ def test_no_secret_is_in_any_sink(
     }
     said: list[str] = []
     vars = ("--vars", json.dumps(secrets.vars))
-    said.append(says(workspace, "run", *vars, env=env, code=1))
+    uploaded = tmp_path / "uploaded"
+    upload = ("--artifacts-url", uploaded.as_uri())
+    said.append(says(workspace, "run", *vars, *upload, env=env, code=1))
     (workspace.dir / "go").touch()
-    said.append(says(workspace, "retry", "--log-format", "json", env=env, code=1))
+    said.append(says(workspace, "retry", "--log-format", "json", *upload, env=env, code=1))
 
     shown = Shown(json.loads(says(workspace, "show", "--format", "json", env=env)))
     assert {"prints", "returns", "reads"} <= shown.names("success")  # handed on as they were
@@ -371,6 +373,9 @@ def test_no_secret_is_in_any_sink(
     sinks |= {f"webhook {n}": body for n, body in enumerate(heard)}
     sinks |= {f"Slack {n}": json.dumps(call).encode() for n, call in enumerate(slack.calls)}
     sinks |= {f"mail {n}": one.as_bytes() for n, one in enumerate(mail.mails)}
+    files = [path for path in uploaded.rglob("*") if path.is_file()]
+    assert {"manifest.json", "run_results.json", "step.own.1.log"} <= {path.name for path in files}
+    sinks |= {f"uploaded {path}": path.read_bytes() for path in files}
     for kind in ("webhook", "Slack", "mail", str(workspace.dir / ".dbtorch" / "dbtorch.db")):
         assert any(name.startswith(kind) for name in sinks), kind
     found = {

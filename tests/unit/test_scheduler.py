@@ -15,6 +15,7 @@ from tests.unit.serving import HOUR
         ("exit 1", 1),
         ("echo no such model >&2; exit 2", 1),
         ("printf '%01995ds3cret/value' 0; exit 2", 1),  # where it would be cut
+        ("printf '%0100000d' 0 | tr 0 '['; echo; exit 2", 1),  # no JSON that anybody reads
         ("exit 3", 1),
         ("exit 4", 2),  # our own fault: once more
         ("exit 137", 3),

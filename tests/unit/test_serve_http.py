@@ -93,7 +93,12 @@ def test_numbers_say_what_happened_and_how_things_stand(state, store, port):
     state.skipped(DAILY, SkipReason.OVERLAP)
     state.heard(DAILY, {"event": "node", "state": "failed", "failure_class": "data"})
     state.heard(
-        DAILY, {"event": "run_finished", "state": "failed", "counts": {"success": 4, "failed": 1}}
+        DAILY,
+        {
+            "event": "run_finished",
+            "state": "failed",
+            "counts": {"success": 4, "failed": 1, "warn": "some"},
+        },
     )
     found = numbers(port)
     assert found["dbtorch_run_last_success_timestamp_seconds", "daily"] == 1774785900

@@ -233,3 +233,17 @@ def test_modules_that_end_their_interpreter_declare_nothing(project: Path) -> No
 
     with pytest.raises(ConfigError, match=r"ended the interpreter \(exit status 3\)"):
         discover(["forks"], python=sys.executable, project_dir=project)
+
+
+@pytest.mark.parametrize(
+    "left", ["", "[" * 9000, '{"state": "success"}', '{"state": 1, "output": []}']
+)
+def test_what_modules_leave_that_cannot_be_read_is_a_sentence(project: Path, left: str) -> None:
+    """It is they who run in the process that says what they declare."""
+    (project / "odd.py").write_text(
+        "import atexit, os, pathlib\n"
+        f"atexit.register(pathlib.Path(os.environ['DBTORCH_RESULT']).write_text, {left!r})\n"
+    )
+
+    with pytest.raises(ConfigError, match="importing odd left nothing that can be read"):
+        discover(["odd"], python=sys.executable, project_dir=project)

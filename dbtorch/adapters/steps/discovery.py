@@ -16,6 +16,7 @@ from dbtorch.adapters.steps.base import CHILD, one_line
 from dbtorch.core.config import Origin, StepSpec
 from dbtorch.core.errors import ConfigError
 from dbtorch.core.failures.scrub import Scrubber, secrets_of
+from dbtorch.core.text.from_outside import Unreadable, json_value
 
 #: Seconds that importing all modules may take.
 _PATIENCE = 120.0
@@ -70,12 +71,23 @@ def _declared(
         if status != 0 or not path.exists():
             said = one_line(hide(log.read_text(encoding="utf-8", errors="replace"))[-300:])
             raise _wrong(f"{importing} ended the interpreter (exit status {status}): {said}")
-        result = json.loads(path.read_text(encoding="utf-8"))
-    if result["state"] != "success":
-        said = one_line(hide(result["message"]))
+        found = _read(path)
+    if found is None:
+        raise _wrong(f"{importing} left nothing that can be read")
+    if isinstance(found, str):
+        said = one_line(hide(found))
         raise _wrong(said.replace(f"{project_dir.resolve()}{os.sep}", ""))
-    found: list[dict[str, Any]] = result["output"]
     return found
+
+
+def _read(path: Path) -> list[dict[str, Any]] | str | None:
+    """What a child has found, or what went wrong; None for what is neither."""
+    try:
+        result = json_value(path.read_bytes())
+        found = result["output"] if result["state"] == "success" else result["message"]
+    except (OSError, Unreadable, KeyError, TypeError):
+        return None
+    return found if isinstance(found, (list, str)) else None
 
 
 def _child(

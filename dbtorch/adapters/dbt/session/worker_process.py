@@ -31,6 +31,9 @@ log = logging.getLogger(__name__)
 #: Seconds between the last word of a worker and its end.
 _PATIENCE = 5.0
 
+#: Bytes at the end of what a worker printed in which its last line is looked for.
+_LAST_WORDS = 65_536
+
 
 class Worker:
     """One worker process and the thread that reads what it says."""
@@ -181,7 +184,9 @@ def _how_it_ended(status: int) -> str:
 def last_words(console: Path, how: str) -> str:
     """The end of what a worker printed that never got as far as opening."""
     try:
-        lines = console.read_text(errors="replace").strip().splitlines()
+        with console.open("rb") as file:
+            file.seek(max(0, console.stat().st_size - _LAST_WORDS))
+            lines = file.read().decode(errors="replace").splitlines()
     except OSError:
         lines = []
     last = next((line for line in reversed(lines) if line.strip()), "")
