@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import shlex
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
@@ -64,6 +65,12 @@ WRITERS = {
         quote(text, safe="").lower() if text == text.lower() else quote(text, safe="")
     ),
     "html": html.escape,
+    "sql": lambda text: text.replace("'", "''"),
+    "csv": lambda text: text.replace('"', '""'),
+    "shell": shlex.quote,
+    "bash -x": lambda text: "'" + text.replace("'", "'\\''") + "'",
+    "hex": lambda text: text.encode().hex(),
+    "bytea": lambda text: "\\x" + text.encode().hex().upper(),
     "base64": lambda text: base64.b64encode(text.encode()).decode(),
     "base64 urlsafe": lambda text: base64.urlsafe_b64encode(text.encode()).decode(),
     "base64 in lines": lambda text: base64.encodebytes(text.encode()).decode(),

@@ -263,7 +263,7 @@ def _parts(secret: str) -> list[str]:
 
 
 def _written(value: str) -> set[str]:
-    """As it is, and as JSON, Python, URLs and HTML write it."""
+    """As it is, and as JSON, Python, SQL, shells, URLs and HTML write it."""
     in_json = [json.dumps(value, ensure_ascii=ascii)[1:-1] for ascii in (True, False)]
     twice = [json.dumps(text)[1:-1] for text in in_json]
     # Python chooses the quotes by the whole text, of which this is a part
@@ -271,11 +271,17 @@ def _written(value: str) -> set[str]:
     quoted = [repr(value + "'\"")[1:-4], repr(raw + b"'\"")[2:-4], ascii(value + "'\"")[1:-4]]
     found = {value, *in_json, *twice, *quoted, *(text.replace("\\'", "'") for text in quoted)}
     found |= {value.translate(_HTML), value.translate(_HTML | _HTML_QUOTES)}
+    found |= {value.replace(sign, in_place) for sign, in_place in _DOUBLED}
+    if len(raw) >= _PART:
+        found |= {raw.hex(), raw.hex().upper()}
     for safe in ("", "/", "/:@!$&'()*+,;="):
         for url in (_percent(raw, safe), _percent(raw, f"{safe} ").replace(" ", "+")):
             found |= {url, re.sub("%..", lambda one: one[0].lower(), url)}
     return found
 
+
+#: Quotes as a literal of SQL or a column of CSV has them, and as shells do (``set -x``, Python).
+_DOUBLED = (("'", "''"), ('"', '""'), ("'", "'\\''"), ("'", "'\"'\"'"))
 
 _HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _HTML_QUOTES = str.maketrans({'"': "&quot;", "'": "&#x27;"})
