@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from dbtorch.cli.text.words import MARK
+from dbtorch.core.config import GRACE
 from tests.pages import PAGES, ROOT, prose
 
 #: What a reader takes for measured: a ratio, a time finer than a second, a rate, a comparison of speeds. Whole
@@ -111,3 +112,18 @@ def test_the_picture_is_of_the_program_as_it_is_and_of_nobodys_machine() -> None
     assert {line[10 : 10 + MARK].strip() for line in lines} >= {"RETRY", "FAIL"}
     assert {line[10 + MARK : 12 + MARK] for line in lines} == {"  "}  # the columns of today
     assert not re.search(r"/(work|home|root|Users|tmp)\b", text)
+
+
+# ---------------------------------------------------------------- settings
+
+
+def test_the_grace_that_pages_name_is_that_of_the_code() -> None:
+    said = {
+        (page, seconds)
+        for page in PAGES
+        for seconds in re.findall(
+            r"`grace:?`\]?(?:\([^)]*\))?,? \(?(\d+) ?(?:s|seconds)\b", prose(page)
+        )
+    }
+    assert {page for page, _ in said} >= {"docs/steps.md", "docs/production.md"}
+    assert {float(seconds) for _, seconds in said} == {GRACE}
