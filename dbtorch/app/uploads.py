@@ -36,6 +36,9 @@ class _File:
     unless_there: bool  # an earlier execution has made it, and may have uploaded it
 
 
+#: Seconds between two looks whether somebody is in a hurry.
+_LOOK_EVERY = 0.25
+
 #: What threads are called that use a network.
 THREAD = "dbtorch-uploads"
 
@@ -68,7 +71,7 @@ class Uploads:
         self._waiting: dict[str, _File] = {}
         self._under_way: dict[str, _File] = {}
         self._done: dict[str, _Stamp | None] = {}  # what each was like
-        self._failures = 0  # in a row
+        self._failures = 0  # in a row; of several files at the same time it is one
         self._not_before = 0.0  # when the next try may begin
         self._error = ""
         self._warned = False
@@ -97,24 +100,27 @@ class Uploads:
                 return
             self._waiting[name] = _File(name, path, unless_there)
             self._done.pop(name, None)
-            if len(self._threads) < min(self._artifacts.parallel, len(self._waiting)):
+            at_once = len(self._waiting) + len(self._under_way)
+            if len(self._threads) < min(self._artifacts.parallel, at_once):
                 self._start()
             self._changed.notify()
 
-    def finish(self, patience: float) -> Uploaded:
+    def finish(self, patience: float, hurry: Callable[[], float | None] = lambda: None) -> Uploaded:
         """Wait until everything is uploaded, ``patience`` seconds at most; nothing is afterwards.
 
-        A place that refuses a few times more is not waited for.
+        ``hurry`` answers how many seconds are left by now, where somebody says so. A place that
+        refuses a few times more is not waited for.
         """
         until = time.monotonic() + patience
         with self._changed:
             self._ending, self._failures, self._not_before = True, 0, 0.0
             self._changed.notify_all()
             while self._waiting or self._under_way:
-                rest = until - time.monotonic()
+                rest, said = until - time.monotonic(), hurry()
+                rest = rest if said is None else min(rest, said)
                 if rest <= 0 or self._failures >= _GIVEN_UP_AFTER:
                     break
-                self._changed.wait(rest)
+                self._changed.wait(min(rest, _LOOK_EVERY))
             left = len({*self._waiting, *self._under_way})
             self._closed = True
             self._changed.notify_all()
@@ -132,13 +138,14 @@ class Uploads:
         thread.start()
 
     def _work(self) -> None:
-        while (file := self._next()) is not None:
+        while (taken := self._next()) is not None:
+            file, since = taken
             stamp = _stamp(file.path)
             try:
                 if stamp is not None:  # an attempt that wrote no log
                     self._upload(file, stamp)
             except Exception as error:
-                self._settle(file, stamp, error=str(error) or type(error).__name__)
+                self._failed(file, since, str(error) or type(error).__name__)
             else:
                 self._settle(file, stamp)
 
@@ -152,34 +159,37 @@ class Uploads:
                 self._there = dict(self._artifacts.sizes(self._run_id))
             return self._there
 
-    def _next(self) -> _File | None:
-        """The next file when there is one that may be tried; None when there will be none."""
+    def _next(self) -> tuple[_File, int] | None:
+        """The next file when one may be tried, and failures by then; None when there is none."""
         with self._changed:
             while not self._closed:
                 rest = self._not_before - time.monotonic()
                 name = next((one for one in self._waiting if one not in self._under_way), None)
                 if name is not None and rest <= 0:
                     file = self._under_way[name] = self._waiting.pop(name)
-                    return file
+                    return file, self._failures
                 self._changed.wait(rest if name is not None else None)
             return None
 
-    def _settle(self, file: _File, stamp: _Stamp | None, *, error: str = "") -> None:
-        says = False
+    def _settle(self, file: _File, stamp: _Stamp | None) -> None:
         with self._changed:
             del self._under_way[file.name]
-            if error:
-                self._error = error
+            self._failures, self._not_before = 0, 0.0
+            if stamp is not None and file.name not in self._waiting:
+                self._done[file.name] = stamp
+            self._changed.notify_all()
+
+    def _failed(self, file: _File, since: int, error: str) -> None:
+        with self._changed:
+            del self._under_way[file.name]
+            self._waiting.setdefault(file.name, file)
+            self._error = error
+            if self._failures == since:
                 self._failures += 1
-                self._waiting.setdefault(file.name, file)
-                wait = min(_LONGEST_WAIT, _WAIT * 2 ** min(self._failures - 1, 10))
+                wait = min(_LONGEST_WAIT, _WAIT * 2 ** min(since, 10))
                 self._not_before = time.monotonic() + wait
-                says = self._failures >= _TOLD_AFTER and not (self._ending or self._warned)
-                self._warned |= says
-            else:
-                self._failures, self._not_before = 0, 0.0
-                if stamp is not None and file.name not in self._waiting:
-                    self._done[file.name] = stamp
+            says = self._failures >= _TOLD_AFTER and not (self._ending or self._warned)
+            self._warned |= says
             self._changed.notify_all()
         if says:
             self._warn(

@@ -165,7 +165,7 @@ def test_logs_go_as_attempts_end_and_without_secrets(artifacts, files):
     files.path("model.a", 1).write_text(f"password {SECRET}, ftp://me:0penSesame@host/in")
     uploads([ended("model.a")])
     url = uploads.log_url("model.a", 1)
-    uploads.finish(None, None)
+    uploads.finish(None)
     assert uploads.log_at("model.a", 1) == url == f"{artifacts.url}/r1/nodes/model.a.1.log"
     assert uploads.log_at("model.b", 1) == str(files.path("model.b", 1))
     assert artifacts.files["r1"] == {"nodes/model.a.1.log": b"password *****, ftp://*****@host/in"}
@@ -179,7 +179,7 @@ def test_at_the_end_everything_else_goes_but_what_is_private(artifacts, files, t
     target.mkdir()
     for name in ("manifest.json", "run_results.json", "graph.gpickle"):
         (target / name).write_text("{}")
-    done = uploading(artifacts, files).finish(target, None)
+    done = uploading(artifacts, files).finish(target)
     assert sorted(artifacts.files["r1"]) == [
         "dbt.19700101T000000Z.log",
         "nodes/model.a.1.log",
@@ -197,14 +197,14 @@ def test_artifacts_of_another_run_stay_and_old_logs_go_once(artifacts, files, tm
         os.utime(path, (began.timestamp() - 60,) * 2)
     (tmp_path / "sources.json").write_text("{}")
     artifacts.put("r1", "nodes/model.a.1.log", [b"{ "])  # as long, so it is taken for the same
-    uploading(artifacts, files, began=began).finish(tmp_path, None)
+    uploading(artifacts, files, began=began).finish(tmp_path)
     assert artifacts.files["r1"] == {
         "nodes/model.a.1.log": b"{ ",
         "nodes/model.b.1.log": b"{}",
         "target/sources.json": b"{}",
     }
     (tmp_path / "run_results.json").write_text("{}")
-    uploading(artifacts, files, began=began).finish(tmp_path, None)
+    uploading(artifacts, files, began=began).finish(tmp_path)
     assert artifacts.files["r1"]["target/manifest.json"] == b"{}"  # which these are results of
 
 
@@ -212,7 +212,7 @@ def test_runs_that_the_history_removes_go_too_and_hold_nobody_up(artifacts, file
     artifacts.put("old", "a.log", [b"a"])
     uploads = uploading(artifacts, files)
     uploads.remove(["old"])
-    uploads.finish(None, None)
+    uploads.finish(None)
     assert artifacts.runs() == []
 
 
@@ -225,7 +225,7 @@ def test_a_removal_that_hangs_is_left_behind(files):
 
     uploads = uploading(Hangs(), files)
     uploads.remove(["old"])
-    assert uploads.finish(None, 0.01).left == 0
+    assert uploads.finish(None, patience=0.01).left == 0
     let_go.set()
     uploads._removes.join()
 

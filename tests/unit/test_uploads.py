@@ -158,3 +158,31 @@ def test_whatever_a_place_raises_ends_in_a_sentence(artifacts, warnings, tmp_pat
         thread.join()
     with pytest.raises(ArtifactsError):
         artifacts.get("r1", "a.log", tmp_path / "got")
+
+
+def test_who_is_in_a_hurry_all_of_a_sudden_is_heard(uploads, artifacts, tmp_path):
+    artifacts.let_go.clear()
+    uploads.add("a.log", a_file(tmp_path, "a.log"))
+    wait_for(lambda: artifacts.asked)
+    said = iter([None, None, 0.0])
+    assert uploads.finish(PATIENCE * 10, lambda: next(said)).left == 1  # where it would time out
+
+
+def test_several_that_fail_at_the_same_time_have_failed_once(
+    artifacts, warnings, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(module, "_WAIT", PATIENCE * 10)  # nothing is tried again by itself
+    artifacts.parallel = 4
+    artifacts.let_go.clear()
+    uploads = Uploads(artifacts, "r1", read=lambda path: [path.read_bytes()], warn=warnings.append)
+    for number, name in enumerate("abcd", 1):
+        uploads.add(name, a_file(tmp_path, name))
+        wait_for(lambda number=number: len(artifacts.asked) == number)
+    artifacts.down = "no route to it"
+    artifacts.let_go.set()
+    wait_for(lambda: len(uploads._waiting) == 4)
+    assert (uploads._failures, warnings) == (1, [])
+    artifacts.down = ""
+    assert uploads.finish(PATIENCE).left == 0
+    for thread in uploads._threads:
+        thread.join()

@@ -274,7 +274,7 @@ class Execution:
             self._tidy(keep)
         uploads, uploaded = self._uploads, None
         if uploads is not None:
-            uploaded = uploads.finish(opened.selected.target_path, self._control.left)
+            uploaded = uploads.finish(opened.selected.target_path)
         self._listener.finish(
             summarize(
                 finished,

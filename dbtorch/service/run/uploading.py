@@ -39,8 +39,15 @@ def begin_uploads(
 ) -> RunUploads:
     """What uploads the files of an execution; however ``stack`` is left, it is waited for a bit."""
     warn = partial(launched.listener.note, level="warning")
-    uploads = RunUploads(artifacts, launched.files, began=began, hide=hide, warn=warn)
-    stack.callback(lambda: uploads.finish(None, min(_AFTER_A_FAULT, launched.control.left or 1e9)))
+    uploads = RunUploads(
+        artifacts,
+        launched.files,
+        began=began,
+        hide=hide,
+        warn=warn,
+        hurry=lambda: launched.control.left,
+    )
+    stack.callback(lambda: uploads.finish(None, patience=_AFTER_A_FAULT))
     return uploads
 
 
@@ -55,8 +62,13 @@ class RunUploads:
         began: datetime,
         hide: Scrubber,
         warn: Callable[[str], None],
+        hurry: Callable[[], float | None] = lambda: None,
     ) -> None:
-        """``began`` is when this execution did; ``hide`` knows the secrets of the run."""
+        """``began`` is when this execution did; ``hide`` knows the secrets of the run.
+
+        ``hurry`` answers how many seconds are left, where somebody ends the run.
+        """
+        self._hurry = hurry
         self._files = files
         self._began = began
         self._hide = hide
@@ -92,8 +104,8 @@ class RunUploads:
         self._removes = threading.Thread(target=removes, name=THREAD, daemon=True)
         self._removes.start()
 
-    def finish(self, target_path: Path | None, within: float | None) -> Uploaded:
-        """Upload everything else, and wait for it: ``within`` seconds where somebody is in a hurry.
+    def finish(self, target_path: Path | None, *, patience: float = PATIENCE) -> Uploaded:
+        """Upload everything else, and wait for it, ``patience`` seconds at most.
 
         ``target_path`` is where dbt writes its artifacts. Whatever becomes of it, the run is what
         it is.
@@ -108,11 +120,17 @@ class RunUploads:
         self._uploads.add(dbt_log, self._files.dbt_log)
         for path in self._of_dbt(target_path) if target_path is not None else ():
             self._uploads.add(f"target/{path.name}", path)
-        patience = PATIENCE if within is None else min(PATIENCE, max(_AT_LEAST, within))
-        until = time.monotonic() + patience
-        self._done = self._uploads.finish(patience)
+        now = time.monotonic()
+        at_least, at_most = now + _AT_LEAST, now + patience
+
+        def left() -> float | None:
+            said = self._hurry()
+            return None if said is None else max(said, at_least - time.monotonic())
+
+        self._done = self._uploads.finish(patience, left)
         if self._removes is not None:
-            self._removes.join(max(0.0, until - time.monotonic()))
+            rest, said = at_most - time.monotonic(), self._hurry()
+            self._removes.join(max(0.0, rest if said is None else min(rest, said)))
         return self._done
 
     def _of_dbt(self, target_path: Path) -> list[Path]:
