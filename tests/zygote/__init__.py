@@ -15,6 +15,7 @@ A dbtorch is no copy: it is executed as ever. It has a zygote of its own beside 
 as itself, and is run by `supervisor`, so that it asks that one. Nothing in dbtorch knows of it.
 
 Anything that a copy might do otherwise starts as ever: another interpreter, options or variables that
-count while Python starts or dbt is imported, a folder with modules that could be in the way, what a
-shell starts. So does everything with ``DBTORCH_TEST_ZYGOTE=0``, where this is in doubt.
+count while Python starts or dbt is imported, a folder with modules that would have been imported
+instead of what was, what a shell starts. So does everything with ``DBTORCH_TEST_ZYGOTE=0``, where
+this is in doubt.
 """

@@ -70,7 +70,7 @@ class Zygote:
         folder = os.path.join(os.getcwd(), cwd or "")
         if not kind or early(environ) != self._early or len(files) > _MAX_FILES:
             return None
-        if (kind == "dbt" and _is_in_the_way(folder)) or any(map(os.isatty, files.values())):
+        if any(map(os.isatty, files.values())):
             return None
         asked = marshal.dumps(
             {
@@ -95,7 +95,7 @@ class Zygote:
                 self._socket.sendmsg([asked], [rights])
                 os.close(place)
                 place = -1
-                answer = self._socket.recv(_MAX_BYTES)
+                answer = self._socket.recv(_MAX_BYTES)  # nothing: it is to be started as ever
             if answer:
                 os.read(placed, 1)  # it leads its session and its group, or has ended
         except OSError:
@@ -126,15 +126,6 @@ def early(environ: Mapping[str, str]) -> dict[str, str]:
         for name, value in environ.items()
         if name.startswith(_EARLY) and name not in _FOLLOWED
     }
-
-
-def _is_in_the_way(folder: str) -> bool:
-    """Whether a module in the current folder could be imported instead of one that dbt needs."""
-    try:
-        with os.scandir(folder) as entries:
-            return any(entry.name.endswith((".py", ".so")) for entry in entries)
-    except OSError:
-        return True
 
 
 def install(choose: Choose) -> None:

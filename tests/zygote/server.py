@@ -87,6 +87,7 @@ def serve(number: int) -> Job:
     """Make processes until nobody wants any more; returns in each of them with what it is to be."""
     asked = socket.socket(fileno=number)
     os.set_inheritable(number, False)
+    imported = {name.partition(".")[0] for name in sys.modules}
     while True:
         content, rights, _, _ = asked.recvmsg(_MAX_BYTES, socket.CMSG_SPACE(4 * _MAX_FILES))
         if not content:
@@ -94,15 +95,33 @@ def serve(number: int) -> Job:
         files = array.array("i")
         for _, _, data in rights:
             files.frombytes(data)
-        pid = _sibling()
+        job: Job = marshal.loads(content)
+        refused = job["kind"] == "dbt" and _is_in_the_way(job["cwd"], imported)
+        pid = -1 if refused else _sibling()
         if pid == 0:
             asked.close()
-            job: Job = marshal.loads(content)
             _take(job, list(files))
             return job
         for file in files:
             os.close(file)
-        asked.send(b"%d" % pid)
+        asked.send(b"" if refused else b"%d" % pid)
+
+
+def _is_in_the_way(folder: str, imported: set[str]) -> bool:
+    """Whether a module in the current folder would have been imported instead of one that was."""
+    try:
+        with os.scandir(folder) as entries:
+            return any(
+                entry.name.partition(".")[0] in imported
+                and (entry.name.endswith((".py", ".so")) or _is_package(entry.path))
+                for entry in entries
+            )
+    except OSError:
+        return True
+
+
+def _is_package(path: str) -> bool:
+    return os.path.exists(os.path.join(path, "__init__.py"))
 
 
 def _sibling() -> int:

@@ -240,10 +240,28 @@ def test_what_may_be_otherwise_in_a_copy_starts_as_ever(tmp_path: Path) -> None:
         given = {"executable": sys.executable, "cwd": None, "environ": os.environ, "files": {}}
         return started(zygote, [sys.executable, *words], **{**given, **more})
 
-    (tmp_path / "yaml.py").write_text("")
+    module, package = tmp_path / "module", tmp_path / "package"
+    (package / "jinja2").mkdir(parents=True)
+    module.mkdir()
+    (module / "yaml.py").write_text("")
+    (package / "jinja2/__init__.py").write_text("")
     dbt = ("-c", "import dbt.cli.main")
     assert pid(*dbt, environ={**os.environ, "PYTHONPATH": "/elsewhere"}) is None
-    assert pid(*dbt, cwd=str(tmp_path)) is None
+    assert pid(*dbt, cwd=str(module)) is None
+    assert pid(*dbt, cwd=str(package)) is None
     assert pid(*dbt, executable="/usr/bin/python3") is None
     assert pid("-c", "pass") is None
     assert pid("-X", "dev", *dbt) is None
+
+
+def test_a_module_that_is_in_nobodys_way_is_imported_by_a_copy(both: Any, tmp_path: Path) -> None:
+    (tmp_path / "tasks.py").write_text("NAME = 'mine'")
+    (tmp_path / "models").mkdir()
+
+    def act() -> bytes:
+        code = "import dbt.cli.main, tasks; print(tasks.NAME, tasks.__file__)"
+        return subprocess.check_output([sys.executable, "-c", code], cwd=tmp_path)
+
+    as_ever, copy = both(act)
+
+    assert copy == as_ever == f"mine {tmp_path}/tasks.py\n".encode()
