@@ -73,10 +73,15 @@ class Ticks:
     that it leaves out cannot be read.
     """
 
-    def __init__(self, schedule: Schedule) -> None:
+    def __init__(
+        self, schedule: Schedule, days_of: Callable[[str], frozenset[date]] | None = None
+    ) -> None:
+        """``days_of`` answers the days in a file or at a URL; by default it is read, once."""
         from zoneinfo import ZoneInfo
 
         self._schedule = schedule
+        self._days_of = days_of or self._read_once
+        self._read: dict[str, frozenset[date]] = {}
         self._zone = ZoneInfo(schedule.timezone)
         self._start, self._end = _utc(schedule.start_date), _utc(schedule.end_date)
         self._rhythms: list[_Rhythm] = [_Cron(cron, self._zone) for cron in schedule.crons]
@@ -150,7 +155,7 @@ class Ticks:
         if not windows and not self._schedule.except_:
             return None
         wall = self._wall(at)
-        if self._schedule.except_ and wall.date() in self._except:
+        if self._is_excepted(wall.date()):
             today = datetime.combine(wall.date(), time.min)
             return today, today + _DAY
         return next((hole for one in windows if (hole := one.around(wall))), None)
@@ -166,13 +171,18 @@ class Ticks:
                 return reach
         return timedelta()
 
-    @cached_property
-    def _except(self) -> frozenset[date]:
-        from dbtorch.adapters.except_dates import dates_in
+    def _is_excepted(self, day: date) -> bool:
+        return any(
+            day in self._days_of(one) if isinstance(one, str) else day == one
+            for one in self._schedule.except_
+        )
 
-        said = self._schedule.except_
-        days = {day for day in said if isinstance(day, date)}
-        return frozenset(days.union(*(dates_in(one) for one in said if isinstance(one, str))))
+    def _read_once(self, source: str) -> frozenset[date]:
+        if source not in self._read:
+            from dbtorch.adapters.except_dates import dates_in
+
+            self._read[source] = dates_in(source)
+        return self._read[source]
 
 
 def _utc(at: datetime | None) -> datetime | None:

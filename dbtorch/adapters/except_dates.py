@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from dbtorch.core.errors import ProjectError
 
@@ -15,6 +16,12 @@ _DAY = timedelta(days=1)
 
 #: Up to when events of a calendar that come again are worked out.
 _HORIZON = datetime(2100, 1, 1)  # noqa: DTZ001 - as the calendar's own days have no zone
+
+
+def named(source: str) -> str:
+    """What a source is called where others read it: of a URL no path, which may be its secret."""
+    url = urlsplit(source)
+    return f"{url.scheme}://{url.hostname or ''}/…" if "://" in source else source
 
 
 def dates_in(source: str) -> frozenset[date]:
@@ -25,7 +32,17 @@ def dates_in(source: str) -> frozenset[date]:
             return frozenset(_events(text))
         return frozenset(_lines(text))
     except (ValueError, OverflowError) as error:
-        raise ProjectError(f"{source}, which a schedule excepts, cannot be read: {error}") from None
+        raise ProjectError(_unread(source, error)) from None
+
+
+def _unread(source: str, error: BaseException) -> str:
+    url = urlsplit(source)
+    why = str(error).replace(source, named(source))
+    if "://" in source:
+        for secret in (url.query, url.path.strip("/"), url.password):
+            why = why.replace(secret, "…") if secret else why
+    what = why or type(error).__name__
+    return f"{named(source)}, which a schedule excepts, cannot be read: {what}"
 
 
 def _read(source: str) -> str:
@@ -35,11 +52,11 @@ def _read(source: str) -> str:
         return _fetched(source)
     except ImportError:
         raise ProjectError(
-            f"{source}, which a schedule excepts, needs fsspec; install it with"
+            f"{named(source)}, which a schedule excepts, needs fsspec; install it with"
             " `pip install 'dbtorch[fsspec]'`"
         ) from None
     except Exception as error:  # fsspec lets those of every protocol through
-        raise ProjectError(f"{source}, which a schedule excepts, cannot be read: {error}") from None
+        raise ProjectError(_unread(source, error)) from None
 
 
 def _fetched(url: str) -> str:

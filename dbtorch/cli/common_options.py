@@ -142,7 +142,7 @@ def options_of(given: dict[str, Any]) -> RunOptions:
     """What click has parsed, as one value."""
     from dbtorch.core.model.deadline import DeadlineAction
     from dbtorch.core.settings import Settings
-    from dbtorch.service.project.options import STANDBY, TICK, RunOptions
+    from dbtorch.service.project.options import STANDBY, TICK, TICK_INTERVAL, RunOptions
 
     action = given.get("deadline_action")
     return RunOptions(
@@ -170,6 +170,7 @@ def options_of(given: dict[str, Any]) -> RunOptions:
         deadline=given.get("deadline"),
         deadline_action=DeadlineAction(action) if action else None,
         tick=os.environ.pop(TICK, ""),  # for this run, and for none that it starts
+        tick_interval=os.environ.pop(TICK_INTERVAL, ""),
         standby=os.environ.pop(STANDBY, ""),
         command=("dbtorch", *sys.argv[1:]),
     )

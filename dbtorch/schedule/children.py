@@ -18,7 +18,7 @@ from dbtorch.core.schedule.ledger import ScheduleKey, TickRecord
 from dbtorch.core.text.from_outside import Unreadable, json_value
 from dbtorch.schedule.log import Log
 from dbtorch.schedule.warm import Warm
-from dbtorch.service.project.options import TICK
+from dbtorch.service.project.options import TICK, TICK_INTERVAL
 
 #: What is started: this very dbtorch.
 DBTORCH = (sys.executable, "-m", "dbtorch")
@@ -96,7 +96,7 @@ class Starter:
         read, write = os.pipe()
         lines = open(read, encoding="utf-8", errors="replace")  # noqa: SIM115  # the relay closes it
         try:
-            process = self._process(self._words(key, tick), {TICK: tick.token}, write)
+            process = self._process(self._words(key, tick), _about(tick), write)
         except BaseException:
             lines.close()
             raise
@@ -155,6 +155,11 @@ class Starter:
         child.process.wait()
         subreaper.disown(child.process.pid)
         self.on_end(child)
+
+
+def _about(tick: TickRecord) -> dict[str, str]:
+    """What a run is told of its tick: nothing that it would have to work out again."""
+    return {TICK: tick.token, TICK_INTERVAL: tick.interval.to_text()}
 
 
 def _object(line: str) -> dict[str, Any] | None:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 from uuid import uuid4
 
+from dbtorch.adapters.calendars import NotYet
 from dbtorch.adapters.processes.liveness import this_host, this_process
 from dbtorch.core.errors import DbtorchError
 from dbtorch.core.exit_codes import Again, again
@@ -38,6 +39,9 @@ _RENEWALS = 4
 
 #: How often the launch of a run that has not begun is tried, by what its exit code says.
 _LAUNCHES = {Again.ONCE: 2, Again.YES: 3}
+
+#: Seconds after which a pipeline that is broken is looked at again: a calendar may be back.
+_TRY_AGAIN = 60.0
 
 #: Seconds between, times the tries.
 _PAUSE = 10
@@ -79,7 +83,8 @@ class Scheduler:
     _looked: tuple[datetime, float] | None = field(default=None, init=False)
     _places: set[str] = field(default_factory=set, init=False)  # where it serves, or has served
     _freed: dict[ScheduleKey, datetime] = field(default_factory=dict, init=False)  # of a run
-    _broken: set[ScheduleKey] = field(default_factory=set, init=False)
+    _broken: dict[ScheduleKey, tuple[float, str]] = field(default_factory=dict, init=False)
+    _unread: set[ScheduleKey] = field(default_factory=set, init=False)  # of the last turn
     _cancelled: set[str] = field(default_factory=set, init=False)  # runs
 
     @property
@@ -183,18 +188,26 @@ class Scheduler:
 
     def _decided(self, view: LedgerView) -> list[Decided]:
         found = []
+        self._unread.clear()
         for key, timed in self.timetable.items():
-            if key in self._broken:
+            tried, why = self._broken.get(key, (None, ""))
+            if tried is not None and time.monotonic() - tried < _TRY_AGAIN:
                 continue
             try:
                 one = timed.turn(view)
-            except Exception as error:
-                self._broken.add(key)
-                what = f"nothing of this pipeline starts until dbtorch.yml changes: {error}"
-                self.log.write(
-                    "pipeline_broken", level="error", pipeline=key.pipeline, message=what
-                )
+            except NotYet:
+                self._unread.add(key)
                 continue
+            except Exception as error:
+                self._broken[key] = (time.monotonic(), str(error))
+                if str(error) != why:
+                    what = f"nothing of this pipeline starts until that is fixed: {error}"
+                    self.log.write(
+                        "pipeline_broken", level="error", pipeline=key.pipeline, message=what
+                    )
+                continue
+            if self._broken.pop(key, None) is not None:
+                self.log.write("pipeline_fixed", pipeline=key.pipeline)
             if one is not None and (one.changes or one.decision.ready or one.decision.cancel):
                 found.append(one)
         return found
@@ -291,7 +304,8 @@ class Scheduler:
         return max(0.0, min((following - self._now()).total_seconds(), self._patience))
 
     def _next(self, view: LedgerView) -> datetime | None:
-        sound = {key: one for key, one in self.timetable.items() if key not in self._broken}
+        unsound = self._broken.keys() | self._unread
+        sound = {key: one for key, one in self.timetable.items() if key not in unsound}
         return next_tick(sound, view)
 
     # ---------------------------------------------------------------- what is left

@@ -14,8 +14,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO
 
+from dbtorch.adapters.calendars import Calendars
 from dbtorch.adapters.config.loading import NAMES
 from dbtorch.core.errors import DbtorchError, StoreError, UsageError
+from dbtorch.core.schedule.ledger import ScheduleKey
 from dbtorch.ports import Store
 from dbtorch.schedule.children import DBTORCH, Child, Starter
 from dbtorch.schedule.log import Log
@@ -28,7 +30,7 @@ from dbtorch.service.project.known_secrets import scrubber_of
 from dbtorch.service.project.options import RunOptions
 from dbtorch.service.project.project import Project, open_project
 from dbtorch.service.run.lease import lease_lifetime
-from dbtorch.service.schedule.timetable import timetable
+from dbtorch.service.schedule.timetable import TimedPipeline, timetable
 from dbtorch.service.wiring.warm import warm_request
 
 #: Seconds between two looks at what others may have changed: pauses, ticks, dbtorch.yml.
@@ -121,7 +123,13 @@ class _Served:
             max_runs=options.max_runs,
             lifetime=lease_lifetime(options.environ),
         )
-        self._scheduler.use(timetable(project.config, store.identity))
+        self._calendars = Calendars(
+            on_problem=lambda why: log.write("calendar_unread", level="warning", message=why)
+        )
+        self._scheduler.use(self._timetable(project))
+
+    def _timetable(self, project: Project) -> dict[ScheduleKey, TimedPipeline]:
+        return timetable(project.config, self._store.identity, self._calendars)
 
     def listening(self) -> ExitStack:
         """Hear signals, and answer HTTP, while the answer is open. Raises `UsageError`."""
@@ -170,6 +178,7 @@ class _Served:
         self._reload_if_changed()
         if self._warm is not None:
             self._warm.look()
+        self._calendars.look()
         try:
             rest = self._scheduler.turn()
         except StoreError as error:
@@ -215,7 +224,7 @@ class _Served:
         self._read = _stamp(self._project.dir)
         try:
             project = open_project(str(self._project.dir), self._options.environ)
-            found = timetable(project.config, self._store.identity)
+            found = self._timetable(project)
             if self._scheduler.timetable and not self._read:  # a mount that failed, an editor
                 raise UsageError("dbtorch.yml is gone; put it back")
         except DbtorchError as error:

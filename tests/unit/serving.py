@@ -59,7 +59,7 @@ class Serving:
         if begun:
             self.turn()  # it has never seen these pipelines: nothing is due
 
-    def serve(self, pipelines):
+    def serve(self, pipelines, calendars=None):
         """From now on serve these: schedules by name, or so many that are hourly."""
         if isinstance(pipelines, int):
             pipelines = {f"p{number}": HOURLY for number in range(pipelines)}
@@ -67,7 +67,7 @@ class Serving:
             name: PipelineSpec(name=name, target="dev", schedule=schedule)
             for name, schedule in pipelines.items()
         }
-        self.scheduler.use(timetable(Config(pipelines=specs), SHOP))
+        self.scheduler.use(timetable(Config(pipelines=specs), SHOP, calendars))
 
     def turn(self, passes=timedelta()):
         self.now += passes

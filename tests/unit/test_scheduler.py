@@ -4,8 +4,12 @@ import signal
 
 import pytest
 
+from dbtorch.core.config import PipelineSpec
 from dbtorch.core.errors import StoreError
+from dbtorch.core.model.interval import Interval
 from dbtorch.core.schedule.ledger import ScheduleChange, ScheduleKey, SkipReason, TickState
+from dbtorch.core.schedule.schedule import Schedule
+from dbtorch.service.run.context import RunContext
 from tests.unit.serving import HOUR
 
 
@@ -138,6 +142,22 @@ def test_a_commit_of_which_no_answer_came_is_taken_back(serving, monkeypatch):
     one.turn()
     ((_, tick),) = one.store.ticks()
     assert [child.token for child in one.scheduler.children.values()] == [tick.token]
+
+
+def test_a_run_is_told_which_interval_it_covers(serving):
+    """It works out nothing again: its schedule may have changed, its calendar may be down."""
+    one = serving('echo "covers $DBTORCH_TICK_INTERVAL as $DBTORCH_TICK"')
+    one.turn(HOUR)
+    child = one.end()
+    interval = child.tick.interval
+    assert child.last_words == f"covers {interval.to_text()} as {child.token}"
+    pipeline = PipelineSpec(name="p0", schedule=Schedule(crons=("@daily",), except_=("gone.ics",)))
+    about = RunContext.of(pipeline, None, one.now, run_id="r1", stands_for=interval)
+    assert about.interval == interval
+    assert about.run["logical_date"] == interval.logical_date
+    assert Interval.of_text(interval.to_text()) == interval
+    first = Interval(None, interval.end)
+    assert Interval.of_text(first.to_text()) == first
 
 
 def test_a_run_is_given_up_aloud_that_never_ends(serving):

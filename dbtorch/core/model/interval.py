@@ -27,6 +27,16 @@ class Interval:
         """What names it: its start, or its end where it has none."""
         return self.start or self.end
 
+    def to_text(self) -> str:
+        """For programs: both moments with a slash between."""
+        return f"{self.start.isoformat() if self.start is not None else ''}/{self.end.isoformat()}"
+
+    @classmethod
+    def of_text(cls, text: str) -> Interval:
+        """What `to_text` has written. Raises `ValueError`."""
+        start, _, end = text.partition("/")
+        return cls(datetime.fromisoformat(start) if start else None, datetime.fromisoformat(end))
+
     def __str__(self) -> str:
         since = f"{shown(self.start)} to" if self.start is not None else "everything up to"
         return f"{since} {shown(self.end)}"

@@ -42,6 +42,9 @@ def _is_on(text: str) -> bool:
 #: Variable by which a scheduler tells a run which tick it is for: its token.
 TICK = "DBTORCH_TICK"
 
+#: And which interval that stands for, however its schedule is read by now.
+TICK_INTERVAL = "DBTORCH_TICK_INTERVAL"
+
 #: Variable by which the warm process of a scheduler tells a run of the worker that it has at hand.
 STANDBY = "DBTORCH_STANDBY"
 
@@ -97,6 +100,7 @@ class RunOptions:
     deadline: DeadlineRule | None = None
     deadline_action: DeadlineAction | None = None
     tick: str = ""  # token of the tick that the run is started for; empty for one by hand
+    tick_interval: str = ""  # what that stands for: two moments with a slash between
     standby: str = ""  # what a warm process has told of a dbt worker at hand
     pipeline_args: tuple[str, ...] = ()  # for dbt, that the pipeline says of this run
     command: tuple[str, ...] = ()

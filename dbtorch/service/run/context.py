@@ -46,18 +46,20 @@ class RunContext:
 
     @classmethod
     def of(
-        cls, pipeline: PipelineSpec, logical_date: datetime | None, now: datetime, *, run_id: str
+        cls,
+        pipeline: PipelineSpec,
+        logical_date: datetime | None,
+        now: datetime,
+        *,
+        run_id: str,
+        stands_for: Interval | None = None,
     ) -> RunContext:
-        """What a run of a pipeline stands for that begins now. Raises `UsageError`."""
-        try:
-            if pipeline.schedule is not None:
-                from dbtorch.adapters.cron import interval
+        """What a run of a pipeline is about that begins now.
 
-                stands_for = interval(pipeline.schedule, logical_date, now)
-            else:
-                stands_for = until_now(logical_date, now)
-        except NoInterval as error:
-            raise UsageError(f"{error}; give another --logical-date") from error
+        ``stands_for`` says its interval, where a scheduler has settled that. Raises `UsageError`.
+        """
+        if stands_for is None:
+            stands_for = _stands_for(pipeline, logical_date, now)
         return cls(
             run_id=run_id,
             pipeline=pipeline.name,
@@ -102,6 +104,17 @@ class RunContext:
             "previous_success_end": end.isoformat() if end is not None else None,
             "up_to_now": self.goes_on,
         }
+
+
+def _stands_for(pipeline: PipelineSpec, logical_date: datetime | None, now: datetime) -> Interval:
+    try:
+        if pipeline.schedule is None:
+            return until_now(logical_date, now)
+        from dbtorch.adapters.cron import interval
+
+        return interval(pipeline.schedule, logical_date, now)
+    except NoInterval as error:
+        raise UsageError(f"{error}; give another --logical-date") from error
 
 
 def previous_success_end(record: RunRecord) -> datetime | None:

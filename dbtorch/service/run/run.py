@@ -16,6 +16,7 @@ from dbtorch.core.errors import (
     UsageError,
 )
 from dbtorch.core.history.records import RunRecord
+from dbtorch.core.model.interval import Interval
 from dbtorch.service.project.options import RunOptions, pipeline_of
 from dbtorch.service.project.project import Project, open_project
 from dbtorch.service.run.context import RunContext
@@ -49,7 +50,10 @@ def run(options: RunOptions, listen: Listen, control: RunControl, *, run_id: str
         return retry(options, options.run_id, RetryRequest(verb=Verb.RETRY), listen, control)
     now = SystemClock().now()
     run_id = options.run_id or run_id or new_run_id()
-    run_context = RunContext.of(pipeline, options.logical_date, now, run_id=run_id)
+    stands_for = Interval.of_text(options.tick_interval) if options.tick_interval else None
+    run_context = RunContext.of(
+        pipeline, options.logical_date, now, run_id=run_id, stands_for=stands_for
+    )
     if options.tick:
         run_context = replace(run_context, planned_at=run_context.interval.end)
     options = replace(options, pipeline_args=pipeline_args(pipeline, options, run_context))

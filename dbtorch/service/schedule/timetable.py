@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
+from dbtorch.adapters.calendars import Calendars
 from dbtorch.adapters.cron import NoTick, Ticks
 from dbtorch.core.config import Config, PipelineSpec
 from dbtorch.core.model.identity import Identity
@@ -57,17 +58,19 @@ class TimedPipeline:
     ticks: Ticks
     schedule: Schedule
     checksum: str
+    calendars: Calendars | None = None
     _greeted: bool = field(default=False, init=False)  # whether the ledger has known this one
-    _next: tuple[datetime, datetime] | None = field(default=None, init=False)
+    _next: tuple[tuple[datetime, int], datetime] | None = field(default=None, init=False)
     _last: tuple[datetime, datetime | None] | None = field(default=None, init=False)  # see _due
 
     def next_after(self, at: datetime) -> datetime:
         """The first tick after a moment, one in a blackout included; `NEVER`: there is none."""
-        if self._next is None or self._next[0] != at:
+        known = (at, self.calendars.version if self.calendars is not None else 0)
+        if self._next is None or self._next[0] != known:
             try:
-                self._next = (at, self.ticks.after(at, blackouts=True))
+                self._next = (known, self.ticks.after(at, blackouts=True))
             except NoTick:
-                self._next = (at, NEVER)
+                self._next = (known, NEVER)
         return self._next[1]
 
     def turn(self, view: LedgerView) -> Decided | None:
@@ -165,10 +168,12 @@ class TimedPipeline:
         )
 
 
-def timetable(config: Config, identity: Identity) -> dict[ScheduleKey, TimedPipeline]:
-    """Every pipeline that has a schedule."""
+def timetable(
+    config: Config, identity: Identity, calendars: Calendars | None = None
+) -> dict[ScheduleKey, TimedPipeline]:
+    """Every pipeline that has a schedule; days that they leave out are read from ``calendars``."""
     found = (
-        _timed(pipeline, pipeline.schedule, identity)
+        _timed(pipeline, pipeline.schedule, identity, calendars)
         for pipeline in config.pipelines.values()
         if pipeline.schedule is not None
     )
@@ -191,14 +196,17 @@ def next_tick(timed: Mapping[ScheduleKey, TimedPipeline], view: LedgerView) -> d
     return min((at for at in found if at != NEVER), default=None)
 
 
-def _timed(pipeline: PipelineSpec, schedule: Schedule, identity: Identity) -> TimedPipeline:
+def _timed(
+    pipeline: PipelineSpec, schedule: Schedule, identity: Identity, calendars: Calendars | None
+) -> TimedPipeline:
     key = key_of(pipeline, identity)
     return TimedPipeline(
         pipeline=pipeline,
         key=key,
         lease=identity.lease(pipeline.name, key.place),
         rules=_rules(schedule),
-        ticks=Ticks(schedule),
+        ticks=Ticks(schedule, calendars.dates if calendars is not None else None),
+        calendars=calendars,
         schedule=schedule,
         checksum=schedule.checksum,
     )
