@@ -125,6 +125,7 @@ def started_by_model(seconds: int) -> int:
     return found
 
 
+@over(SESSION_1_11, PROCESS_1_11)
 def test_what_a_model_started_ends_with_the_run(workspace: Workspace) -> None:
     seconds = 10_000_000 + os.getpid()
     workspace.write({"models/a.py": AWAY.format(t=seconds, more="pass")})
@@ -134,6 +135,7 @@ def test_what_a_model_started_ends_with_the_run(workspace: Workspace) -> None:
     assert workspace.processes() == set()
 
 
+@over(SESSION_1_11, PROCESS_1_11)
 def test_what_a_model_started_ends_when_the_supervisor_is_killed(workspace: Workspace) -> None:
     seconds = 20_000_000 + os.getpid()
     workspace.write({"models/a.py": AWAY.format(t=seconds, more="time.sleep(600)")})
