@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -131,6 +133,20 @@ def test_what_a_model_started_ends_with_the_run(workspace: Workspace) -> None:
     workspace.write({"models/a.py": AWAY.format(t=seconds, more="pass")})
     done = workspace.dbtorch("run")
     assert done.code == 0, done.out
+    assert started_by_model(seconds) == 0
+    assert workspace.processes() == set()
+
+
+#: A program of somebody's, which does not give dbtorch its orphans.
+FROM_PYTHON = "import dbtorch, sys; sys.exit(not dbtorch.Project('.').run().ok)"
+
+
+@over(SESSION_1_11, PROCESS_1_11)
+def test_what_a_model_started_ends_with_a_run_from_python(workspace: Workspace) -> None:
+    seconds = 30_000_000 + os.getpid()
+    workspace.write({"models/a.py": AWAY.format(t=seconds, more="pass")})
+    words = [sys.executable, "-c", FROM_PYTHON]
+    subprocess.run(words, cwd=workspace.dir, env=workspace.environ(), check=True)
     assert started_by_model(seconds) == 0
     assert workspace.processes() == set()
 

@@ -1,6 +1,7 @@
 """What the dbts of this process leave behind becomes its own on Linux, and ends with it.
 
-Only where the whole process is dbtorch's: elsewhere orphans may be somebody else's.
+Only where the whole process is dbtorch's: elsewhere orphans may be somebody else's, and each dbt
+ends what it has left behind before it leaves.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from dbtorch.adapters.processes.reaping import (
     signal_all,
 )
 
+#: Variable that tells a dbt to end by itself what its models have left behind.
+ENDS = "DBTORCH_ENDS_WHAT_IS_LEFT"
+
 #: Seconds between two looks, and after the grace until nothing more is tried.
 _EVERY, _PATIENCE = 0.02, 5.0
 
@@ -34,6 +38,11 @@ class _Process:
 def take_over() -> None:
     """From now on everything below this process is ours to end."""
     _Process.ours = True
+
+
+def asked_of_dbt() -> dict[str, str]:
+    """What a dbt is told in its environment: to end what it leaves, where nobody else would."""
+    return {} if _Process.ours else {ENDS: "1"}
 
 
 def own(pid: int) -> None:

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,12 @@ from .closing import close_connections
 
 #: Seconds the warehouse has to take note of what is cancelled.
 PATIENCE = 5.0
+
+#: Variable by which a supervisor asks for that which it does not end itself.
+_ENDS = "DBTORCH_ENDS_WHAT_IS_LEFT"
+
+#: Seconds that what models have left has to end, and after which nothing more is tried.
+_GRACE, _GIVE_UP = 2.0, 7.0
 
 #: The first Postgres that looks after its clients while a query runs.
 _LOOKS_AFTER_CLIENTS = 14_00_00
@@ -70,6 +77,26 @@ def tree() -> Any:
 def adopt_orphans() -> None:
     """What models start, and leave, stays below this process."""
     tree().adopt_orphans()
+
+
+def end_what_is_left() -> None:
+    """Where the supervisor asks for it: end what models have started and left, all of it.
+
+    To be called when dbt is done. What `multiprocessing` has started goes with this process.
+    """
+    if not os.environ.get(_ENDS):
+        return
+    known, began, asked = tree(), time.monotonic(), set[int]()
+    tracker = getattr(sys.modules.get("multiprocessing.resource_tracker"), "_resource_tracker", 0)
+    while time.monotonic() < began + _GIVE_UP:
+        left = known.below(os.getpid()) - {getattr(tracker, "_pid", 0)}
+        left = {pid for pid in left if not known.has_ended(pid)}
+        if not left:
+            return
+        late = time.monotonic() >= began + _GRACE
+        known.signal_all(left if late else left - asked, signal.SIGKILL if late else signal.SIGTERM)
+        asked |= left
+        time.sleep(0.02)
 
 
 def vanish(task: Any) -> None:

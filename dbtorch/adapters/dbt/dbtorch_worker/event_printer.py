@@ -20,7 +20,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from .cancel_on_death import adopt_orphans
+from .cancel_on_death import adopt_orphans, end_what_is_left
 from .channel import leave
 from .events import CHATTER, hear
 from .microbatches import follow_batches, told_window
@@ -49,8 +49,10 @@ def main(patches: bool = True) -> None:
         _prepare(sys.argv[1:], patches=patches)
         runpy.run_path(sys.argv[0], run_name="__main__")
     except KeyboardInterrupt:
+        end_what_is_left()
         leave(1)  # as dbt ends that is interrupted
     except SystemExit as end:
+        end_what_is_left()
         leave(end.code if isinstance(end.code, int) else int(end.code is not None))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 
+from .cancel_on_death import end_what_is_left
 from .channel import Channel, leave
 from .closing import close_connections
 from .compatibility import check_compatibility
@@ -51,4 +52,5 @@ def main(fd: int) -> None:
         channel.send("failed", **answer)
     else:
         channel.send("closed")
+    end_what_is_left()
     leave(0)

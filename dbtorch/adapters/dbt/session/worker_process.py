@@ -55,7 +55,7 @@ class Worker:
                 self._process = request.standby.start(
                     request.python,
                     cwd=request.cwd,
-                    environ=request.environ,
+                    environ={**request.environ, **subreaper.asked_of_dbt()},
                     output=self._output.fd,
                     channel=theirs.fileno(),
                 )

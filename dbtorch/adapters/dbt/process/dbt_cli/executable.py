@@ -74,7 +74,7 @@ class Executable:
         self.hide = hide or Scrubber()  # knows the secrets of the run
         self.entry = entry
         self._cwd = cwd
-        self._environ = {**environ, **_QUIET, MARK: guard.mark}
+        self._environ = {**environ, **_QUIET, MARK: guard.mark, **subreaper.asked_of_dbt()}
         self._guard = guard
         # no lock: signal handlers kill what is in it, whatever they have interrupted
         self._live: set[subprocess.Popen[bytes]] = set()
