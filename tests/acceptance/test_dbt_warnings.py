@@ -44,6 +44,9 @@ def test_what_dbt_warns_of_is_said_once(workspace: Workspace) -> None:
     expected = {"UnusedResourceConfigPath", "NoNodeForYamlKey"}
     assert {one["name"] for one in plan.json()["dbt_warnings"]} >= expected
     assert plan.err.count("Configuration paths exist in your dbt_project.yml") == 1
+    validated = workspace.dbtorch("validate", "--no-partial-parse")  # dbt warns of what it reads
+    assert validated.err.count("with name 'nobody_made_this'") == 1
+    assert "2 warnings of dbt" in validated.out
 
     done = workspace.dbtorch("run", "-s", "talks", "a_typo_model")
     assert done.out.count(TYPO) == 1  # while it happens; at the end only how many and which
