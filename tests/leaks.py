@@ -16,9 +16,6 @@ import pytest
 from tests.waiting import eventually
 from tests.zygote.plugin import zygote_files, zygote_pids
 
-#: Seconds that what a test has let go has to end.
-_MOMENT = 30.0
-
 _FILES = Path("/proc/self/fd")
 _TASKS = Path("/proc/self/task")
 
@@ -71,4 +68,4 @@ def nothing_left_open() -> Iterator[None]:
 
     if left():
         gc.collect()  # what only a circle of references holds is not the test's
-    assert eventually(lambda: not left(), seconds=_MOMENT), f"it leaves open: {sorted(left())}"
+    assert eventually(lambda: not left()), f"it leaves open: {sorted(left())}"

@@ -5,7 +5,7 @@ import signal
 import pytest
 
 from tests.serving.farm import Farm, a_project, check, schedule, starts
-from tests.waiting import wait_for
+from tests.waiting import PATIENCE, wait_for
 
 #: Servers that are killed; benchmarks/serving.py does it a hundred times.
 ROUNDS = 3
@@ -43,7 +43,7 @@ def test_what_a_server_that_is_ended_had_under_way_the_next_one_goes_on_with(tmp
         first = farm.start()
         wait_for(lambda: any(tick.run_id for _, tick in farm.store.ticks()))
         first.send_signal(signal.SIGTERM)
-        assert first.wait(60) == 0
+        assert first.wait(PATIENCE) == 0
         (begun,) = [tick for _, tick in farm.store.ticks(limit=1000) if tick.run_id]
         assert (begun.state, begun.token) == ("queued", "")
         farm.servers.clear()

@@ -15,7 +15,7 @@ from tests.chaos.lane import Lane
 from tests.chaos.server import Server
 
 #: Seconds a moment may be away, at most.
-_PATIENCE = 60
+_PATIENCE = 120
 
 
 class Kind(StrEnum):

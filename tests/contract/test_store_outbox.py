@@ -16,6 +16,7 @@ from dbtorch.core.model.events import Outcome
 from dbtorch.core.model.state import FailureClass, RunState, State
 from dbtorch.service.alerts.notifiers import lasting
 from tests.stores import NOON, a_node, a_run, after, an_attempt
+from tests.waiting import PATIENCE
 
 
 def a_note(key="r1/failed/model.a/1", **given) -> Entry:
@@ -161,7 +162,7 @@ store = open_store({database_url!r}, Path({str(tmp_path)!r}))
 hour = timedelta(hours=1)
 assert store.claim("slack", now=NOON, until=NOON + hour, due=NOON, since=NOON) is not None
 """
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=PATIENCE)
     assert claimed(store, 1).unsure
     store.close()
 

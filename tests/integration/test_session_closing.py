@@ -12,6 +12,7 @@ from dbtorch.core.model.events import Attempt, Batch, Finished
 from dbtorch.core.model.state import RunState
 from dbtorch.core.plan import SESSION_OPEN
 from tests.sessions import Session, Shop, session
+from tests.waiting import PATIENCE
 
 #: What is there in the end.
 BUILT = {"fine", "other"}
@@ -74,7 +75,7 @@ def test_a_cancelled_run_leaves_whole_files_whatever_still_runs(tmp_path: Path) 
         driving = found.in_background()
         found.until(lambda: (shop.dir / "begun").exists() and has_ended(found))
         found.interrupt()
-        driving.join(60)
+        driving.join(PATIENCE)
         assert found.run.state is RunState.CANCELLED
         assert rows_of_copies(shop, tmp_path) == [1000, 1]
 

@@ -16,7 +16,7 @@ from dbtorch.adapters.store import open_store
 from dbtorch.core.schedule.ledger import TickState
 from dbtorch.service.project.project import open_project
 from dbtorch.service.project.store_scope import identity_of
-from tests.waiting import wait_for
+from tests.waiting import PATIENCE, wait_for
 
 ROOT = Path(__file__).parents[2]
 
@@ -111,7 +111,7 @@ class Farm:
         for server in self.servers:
             server.terminate()
         for server in self.servers:
-            assert server.wait(60) == 0
+            assert server.wait(PATIENCE) == 0
         self.servers.clear()
 
     def __enter__(self):

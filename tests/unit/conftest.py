@@ -13,6 +13,7 @@ from dbtorch.adapters.config import load
 from dbtorch.core.config import Config
 from dbtorch.core.errors import ConfigError
 from tests.leaks import nothing_left_open
+from tests.waiting import PATIENCE
 
 #: With what a module of tests starts processes.
 _STARTS = re.compile(
@@ -54,7 +55,7 @@ def serving(tmp_path: Path) -> Iterator[Callable[..., Any]]:
     for one in made:
         for child in one.scheduler.children.values():
             child.kill()
-            child.thread.join(60)
+            child.thread.join(PATIENCE)
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from dbtorch.schedule.state import ServeState
 from dbtorch.service.schedule.timetable import timetable
 from dbtorch.testing.store import MemoryStore
 from tests.stores import NOON, a_run
+from tests.waiting import PATIENCE
 
 SHOP = Identity(project_id="acme/shop", name="shop", places={"dev": "dev (x)"}, target="dev")
 HOURLY = Schedule(crons=("0 * * * *",), catchup=Catchup.ALL, overlap=Overlap.QUEUE_ALL)
@@ -100,7 +101,7 @@ class Serving:
 
     def end(self):
         """Hear of a child that has ended."""
-        child = self.ends.get(timeout=60)
+        child = self.ends.get(timeout=PATIENCE)
         self.scheduler.ended(child)
         return child
 

@@ -15,6 +15,7 @@ from dbtorch.adapters.config import load, settings_of
 from dbtorch.adapters.config.sections import SECTIONS
 from dbtorch.core.errors import ConfigError, UsageError
 from dbtorch.service.project.project import open_project
+from tests.waiting import PATIENCE
 
 _KEYS = sorted({key.name for section in SECTIONS for key in section.keys})
 _EXAMPLES = [key.example for section in SECTIONS for key in section.keys if key.example]
@@ -143,7 +144,7 @@ def test_a_bomb_is_a_sentence(bomb, file, tmp_path):
         text=True,
         cwd=tmp_path,
         check=False,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     (said, *_) = done.stdout.splitlines()

@@ -14,6 +14,7 @@ from dbtorch.service.project.project import open_project
 from dbtorch.service.run.context import NOT_BEGUN, RunContext
 from dbtorch.service.run.lease import lease_of
 from dbtorch.service.run.not_begun import record_not_begun
+from tests.waiting import PATIENCE
 
 PROFILES = "shop: {outputs: {live: {type: duckdb, path: w.duckdb}}, target: live}"
 
@@ -130,4 +131,4 @@ def test_a_retry_is_of_the_run_that_was_latest_when_it_was_called(folder, projec
     handle = project.start_retry("latest")
     assert handle.id == "r1"
     with pytest.raises(dbtorch.ProjectError, match=r"profiles\.yml"):
-        handle.wait(60)
+        handle.wait(PATIENCE)

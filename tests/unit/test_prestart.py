@@ -15,6 +15,7 @@ from dbtorch.core.model.events import Attempt, Batch, Ended
 from dbtorch.core.model.graph import Kind, Node
 from tests.acceptance.workspace import eventually
 from tests.unit.test_head_start import selected
+from tests.waiting import PATIENCE
 
 MODEL, SOURCE = "model.shop.a", "source.shop.raw.loads"
 
@@ -71,7 +72,7 @@ def test_a_build_that_nobody_has_a_use_for_is_ended_and_reaped(tmp_path: Path) -
         assert engine.start_speculatively(kept)
         engine.accept()
         engine.start(Batch(1, (Attempt(exposure, 1),)))
-        while not isinstance(told.get(timeout=60), Ended):
+        while not isinstance(told.get(timeout=PATIENCE), Ended):
             pass
         assert engine._prestart._waiting is held
     finally:
@@ -114,7 +115,7 @@ def test_a_source_is_not_checked_where_a_build_reads_the_project(tmp_path: Path)
         assert engine.start_speculatively(kept)  # so nobody lists
         engine.accept()
         engine.start(Batch(1, (Attempt(SOURCE, 1),)))
-        while not isinstance(told.get(timeout=60), Ended):
+        while not isinstance(told.get(timeout=PATIENCE), Ended):
             pass
     finally:
         engine.close()

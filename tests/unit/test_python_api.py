@@ -262,11 +262,11 @@ def test_a_second_interrupt_kills():
         control.begin(Inbox())
         control.kills(killed.set)
         begun.set()
-        killed.wait(60)
+        killed.wait(PATIENCE)
         return Run(id="r1", state="interrupted", at=NOON)
 
     handle = Interrupted("r1", work, times=2)
-    assert begun.wait(60)
+    assert begun.wait(PATIENCE)
     with pytest.raises(KeyboardInterrupt):
         awaited(handle)
     assert killed.is_set()
@@ -321,7 +321,7 @@ def test_a_copy_of_the_process_ends_no_run_of_its_parent():
     ended = threading.Event()
 
     def until(control):
-        ended.wait(60)
+        ended.wait(PATIENCE)
         return Run(id="r1", state="success", at=NOON)
 
     handle = RunHandle("r1", until)

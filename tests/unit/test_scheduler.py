@@ -11,6 +11,7 @@ from dbtorch.core.schedule.ledger import ScheduleChange, ScheduleKey, SkipReason
 from dbtorch.core.schedule.schedule import Schedule
 from dbtorch.service.run.context import RunContext
 from tests.unit.serving import HOUR
+from tests.waiting import PATIENCE
 
 
 @pytest.mark.parametrize(
@@ -164,7 +165,7 @@ def test_a_run_is_given_up_aloud_that_never_ends(serving):
     one = serving("kill -9 $$")
     one.turn(HOUR)
     for _ in range(10):
-        child = one.ends.get(timeout=60)
+        child = one.ends.get(timeout=PATIENCE)
         assert child.process.returncode == -signal.SIGKILL
         held = one.begin(child, "r1")
         one.store.release(held)

@@ -7,6 +7,7 @@ import pytest
 from dbtorch.adapters.store import database, open_store, postgres
 from dbtorch.core.errors import StoreError
 from tests.stores import SUCCESS, a_lease, a_node, a_run, an_attempt
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.postgres
 
@@ -67,7 +68,7 @@ def test_a_lease_and_requests_do_not_wait_for_who_waits(store, locked):
     assert aside.outbox() == []
     assert writes.is_alive()
     locked.execute("ROLLBACK; BEGIN")
-    writes.join(60)
+    writes.join(PATIENCE)
     assert not writes.is_alive()
 
 

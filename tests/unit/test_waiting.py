@@ -22,7 +22,7 @@ MAY_SLEEP = {
 _GIVE_UP = {"wait", "join", "get", "communicate", "run", "eventually", "ended", "select", "acquire"}
 
 #: Seconds that a call may give up after where it is to give up, and those that are for ever.
-_AT_ONCE, _LONG = 0.1, PATIENCE / 2
+_AT_ONCE, _LONG = 0.1, PATIENCE
 
 
 def test_no_test_waits_for_a_while_and_hopes() -> None:
