@@ -89,6 +89,14 @@ def test_jitter_and_an_end(shop):
     assert said.splitlines()[1].split() == ["often", "(paused)", "never", "again"]
 
 
+def test_as_many_as_take_seconds(shop):
+    words = ["schedule", "--project-dir", str(shop), "--count"]
+    refused = CliRunner().invoke(cli, [*words, "10001"])
+    assert refused.exit_code == 2
+    assert "10001 is not in the range 1<=x<=10000" in refused.output
+    assert schedule(shop, "daily", "--count", "10000").count("daily") == 10_000
+
+
 def test_every_pipeline_with_a_schedule_and_none(shop):
     said = schedule(shop, "--count", "1", "--from", "2026-03-28", "--format", "json")
     assert [one["pipeline"] for one in json.loads(said)] == ["daily", "often"]

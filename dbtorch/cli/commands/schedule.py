@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from dbtorch.cli.common_options import FORMAT, MOST, PROJECT, STORE
+from dbtorch.cli.common_options import FORMAT, PROJECT, STORE
 from dbtorch.cli.errors import OK
 from dbtorch.cli.options import Helped
 from dbtorch.cli.param_types import Moment
@@ -19,11 +19,14 @@ _EXAMPLES = (
     ("dbtorch schedule --past", "what ran, was late or skipped, and why"),
 )
 
+#: Times of a pipeline that are found within seconds.
+_MOST = 10_000
+
 
 @click.command(cls=Helped, examples=_EXAMPLES, page="scheduling")
 @click.argument("pipeline", required=False)
 @click.option("--from", "since", type=Moment(), help="After which moment; now by default.")
-@click.option("--count", type=click.IntRange(1, MOST), default=5, help="How many of each pipeline.")
+@click.option("--count", type=click.IntRange(1, _MOST), default=5, help="How many of each pipeline.")
 @click.option("--past", is_flag=True, help="What became of times that are over, newest first.")
 @FORMAT
 @PROJECT
