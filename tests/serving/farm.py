@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -21,19 +21,23 @@ from tests.waiting import PATIENCE, wait_for
 ROOT = Path(__file__).parents[2]
 
 
-def a_project(folder, pipelines, period=1):
-    """A project with so many pipelines that have a schedule."""
+def a_project(folder, pipelines, period=1, spread=False):
+    """A project with so many pipelines that have a schedule; ``spread`` over the period."""
     (folder / "dbt_project.yml").write_text('name: shop\nversion: "1.0"\nprofile: shop\n')
     profile = "shop:\n  target: dev\n  outputs:\n    dev: {type: duckdb, path: x.duckdb}\n"
     (folder / "profiles.yml").write_text(profile)
-    lines = [f"  p{n}: {{schedule: {schedule(period)}}}" for n in range(pipelines)]
+    starts = [n * period // pipelines if spread else None for n in range(pipelines)]
+    lines = [f"  p{n}: {{schedule: {schedule(period, at)}}}" for n, at in enumerate(starts)]
     (folder / "dbtorch.yml").write_text("version: 1\npipelines:\n" + "\n".join(lines) + "\n")
     return folder
 
 
-def schedule(period=1):
-    """Every so many seconds, and each time of it runs."""
-    return f"{{every: {period}s, catchup: all, overlap: queue_all}}"
+def schedule(period=1, start=None):
+    """Every so many seconds, and each time of it runs; from so many after midnight on."""
+    if start is None:
+        return f"{{every: {period}s, catchup: all, overlap: queue_all}}"
+    begins = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=start)
+    return f'{{every: {period}s, start_date: "{begins.isoformat()}", overlap: queue_all}}'
 
 
 class Farm:

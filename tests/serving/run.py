@@ -30,31 +30,38 @@ def main():
     project = open_project(options["--project-dir"])
     url = os.environ["DBTORCH_DATABASE_URL"]
     with closing(open_store(url, project.dir, identity=identity_of(project, url))) as store:
-        earlier = store.run(words[1]) if words[0] == "retry" else None
-        now = SystemClock().now()
-        record = earlier or RunRecord(
-            run_id=new_run_id(),
-            pipeline=options["--pipeline"],
-            project="shop",
-            target="dev",
-            logical_date=datetime.fromisoformat(options["--logical-date"]),
-            data_interval_start=datetime.fromisoformat(options["--logical-date"]),
-            data_interval_end=now,
-            state=RunState.RUNNING,
-            started_at=now,
-        )
-        lease = take(store, record)
         try:
-            store.begin(record, [], lease=lease, tick=os.environ["DBTORCH_TICK"])
-            print(json.dumps({"event": "run_started", "run_id": record.run_id}), flush=True)
-            time.sleep(TAKES)
-            store.end(record.run_id, RunState.SUCCESS, SystemClock().now(), lease=lease)
+            for said in execute(store, words, os.environ["DBTORCH_TICK"]):
+                print(json.dumps(said), flush=True)
         except TickLost as error:
             sys.exit(f"Error: {error}")
-        finally:
-            store.release(lease)
-    done = {"event": "run_finished", "run_id": record.run_id, "state": "success"}
-    print(json.dumps(done), flush=True)
+
+
+def execute(store, words, token):
+    """Begin and end the run that the words are about; what it says meanwhile, one by one."""
+    options = dict(pairwise(words))
+    earlier = store.run(words[1]) if words[0] == "retry" else None
+    now = SystemClock().now()
+    record = earlier or RunRecord(
+        run_id=new_run_id(),
+        pipeline=options["--pipeline"],
+        project="shop",
+        target="dev",
+        logical_date=datetime.fromisoformat(options["--logical-date"]),
+        data_interval_start=datetime.fromisoformat(options["--logical-date"]),
+        data_interval_end=now,
+        state=RunState.RUNNING,
+        started_at=now,
+    )
+    lease = take(store, record)
+    try:
+        store.begin(record, [], lease=lease, tick=token)
+        yield {"event": "run_started", "run_id": record.run_id}
+        time.sleep(TAKES)
+        store.end(record.run_id, RunState.SUCCESS, SystemClock().now(), lease=lease)
+    finally:
+        store.release(lease)
+    yield {"event": "run_finished", "run_id": record.run_id, "state": "success"}
 
 
 def take(store, record):

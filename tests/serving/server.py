@@ -8,6 +8,7 @@ import os
 import sys
 
 from dbtorch.schedule.serve import ServeOptions, serve
+from tests.serving.runner import PROGRAM
 from tests.serving.skew import skew
 
 
@@ -18,7 +19,7 @@ def main():
         project_dir=given["project"],
         database_url=given["url"],
         max_runs=int(given.get("max_runs", "8")),
-        program=(sys.executable, "-m", "tests.serving.run"),
+        program=PROGRAM if "RUNNER" in os.environ else (sys.executable, "-m", "tests.serving.run"),
         port=0 if "http" in given else None,
     )
     sys.exit(serve(options))
