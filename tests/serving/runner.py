@@ -5,7 +5,7 @@ import queue
 import socketserver
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dbtorch.ports import TickLost
@@ -26,12 +26,16 @@ class _Handler(socketserver.StreamRequestHandler):
         store = self.server.stores.get()
         try:
             for said in execute(store, asked["words"], asked["token"]):
-                self.wfile.write(json.dumps(said).encode() + b"\n")
-            self.wfile.write(b"exit 0\n")
+                self._say(json.dumps(said))
+            self._say("exit 0")
         except TickLost as error:
-            self.wfile.write(f"Error: {error}\nexit 2\n".encode())
+            self._say(f"Error: {error}\nexit 2")
         finally:
             self.server.stores.put(store)
+
+    def _say(self, line):
+        with suppress(BrokenPipeError):  # the child was told to end, with its server
+            self.wfile.write(line.encode() + b"\n")
 
 
 @contextmanager
