@@ -18,7 +18,7 @@ Measured on two cores that other test runs shared, with Postgres on the same mac
   run, none lost; lateness p50 0.039 s, p99 0.126 s; memory 51.4 to 51.5 MiB; 0.18 of a core.
 - 200 pipelines every 20 s, spread, for 10 minutes, at a load of 3 to 6: 6,010 ticks, each with one
   run, none lost; memory 48.3 MiB from the first minute to the last; lateness p50 0.06 to 0.09 s,
-  p99 0.74 to 0.88 s. Ten are due in the same second and eight places are free: with
+  p99 0.74 to 0.91 s. Ten are due in the same second and eight places are free: with
   `--max-runs 16`, as `serve` has by default, p99 is 0.13 to 0.16 s once it has begun.
 """
 

@@ -26,7 +26,9 @@ _MOST = 10_000
 @click.command(cls=Helped, examples=_EXAMPLES, page="scheduling")
 @click.argument("pipeline", required=False)
 @click.option("--from", "since", type=Moment(), help="After which moment; now by default.")
-@click.option("--count", type=click.IntRange(1, _MOST), default=5, help="How many of each pipeline.")
+@click.option(
+    "--count", type=click.IntRange(1, _MOST), default=5, help="How many of each pipeline."
+)
 @click.option("--past", is_flag=True, help="What became of times that are over, newest first.")
 @FORMAT
 @PROJECT
