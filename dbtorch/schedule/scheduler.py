@@ -82,6 +82,8 @@ class Scheduler:
     _renewed: float = field(default=0.0, init=False)
     _looked: tuple[datetime, float] | None = field(default=None, init=False)
     _places: set[str] = field(default_factory=set, init=False)  # where it serves, or has served
+    _configuration: int = field(default=0, init=False)  # counts readings of dbtorch.yml
+    _started_with: dict[str, int] = field(default_factory=dict, init=False)  # that, by token
     _freed: dict[ScheduleKey, datetime] = field(default_factory=dict, init=False)  # of a run
     _broken: dict[ScheduleKey, tuple[float, str]] = field(default_factory=dict, init=False)
     _unread: set[ScheduleKey] = field(default_factory=set, init=False)  # of the last turn
@@ -99,7 +101,13 @@ class Scheduler:
         self._places |= {mine.place(mine.target), *(key.place for key in timetable)}
         self.timetable = timetable
         self.held = False
+        self._configuration += 1
         self._broken.clear()
+
+    def hold(self) -> None:
+        """Start nothing until there are schedules to `use`: no run could read dbtorch.yml."""
+        self.held = True
+        self._configuration += 1
 
     def turn(self) -> float:
         """Do what is to be done now; answers for how many seconds that is nothing, at most.
@@ -135,7 +143,8 @@ class Scheduler:
         self.log.write("run_process_ended", level=level, exit_code=code, **common)
         if self.stopping:
             return  # everything was given back
-        self._rewrite([child], lambda tick, now: _unbegun(tick, child, now))
+        changed = self._started_with.pop(child.token, 0) != self._configuration
+        self._rewrite([child], lambda tick, now: _unbegun(tick, child, now, changed=changed))
 
     def give_back(self) -> None:
         """Leave all that is under way to whoever comes next. Raises `StoreError`."""
@@ -243,6 +252,7 @@ class Scheduler:
             self._rewrite_ticks({key: {tick.token}}, lambda tick, _: given_back(tick, due_at=again))
             return
         self.children[child.token] = child
+        self._started_with[child.token] = self._configuration
         self.observer.started(key, late)
         self.log.write(
             "run_process_started",
@@ -352,16 +362,17 @@ def _written(
     )
 
 
-def _unbegun(tick: TickRecord, child: Child, now: datetime) -> TickRecord | None:
+def _unbegun(tick: TickRecord, child: Child, now: datetime, *, changed: bool) -> TickRecord | None:
     """What becomes of a tick whose child has ended without having begun; None: it had begun.
 
-    It is tried again as the table of exit codes says. Of one that had begun the next turn sees
-    whether it goes on.
+    It is tried again as the table of exit codes says, and where dbtorch.yml has ``changed`` since
+    it was started. Of one that had begun the next turn sees whether it goes on.
     """
     code = child.process.returncode
     if tick.state is not TickState.QUEUED:
         return None
-    if tick.claims < _LAUNCHES.get(again(code), 1):
+    verdict = Again.YES if changed and code != 0 else again(code)
+    if tick.claims < _LAUNCHES.get(verdict, 1):
         return given_back(tick, due_at=now + timedelta(seconds=_PAUSE * tick.claims))
     said = f"exit code {code}" + (f": {child.last_words}" if child.last_words else "")
     return ended(tick, now, "" if code == 0 else f"the run could not begin ({said})")

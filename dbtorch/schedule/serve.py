@@ -204,6 +204,9 @@ class _Served:
             until = time.monotonic()  # and whatever else has happened by now
 
     def _ended(self, child: Child) -> None:
+        if not self._scheduler.stopping:
+            self._looked = 0.0
+            self._reload_if_changed()  # it may have ended as it could not read that
         try:
             self._scheduler.ended(child)
         except StoreError as error:  # its tick is found again when its lease is over
@@ -229,7 +232,7 @@ class _Served:
                 raise UsageError("dbtorch.yml is gone; put it back")
         except DbtorchError as error:
             what = f"the schedules stay as they were, and what is due waits: {error}"
-            self._scheduler.held = True
+            self._scheduler.hold()
             self.state.reloaded(ok=False)
             self._log.write("reload_failed", level="error", message=what)
             return

@@ -12,9 +12,10 @@ from dbtorch.adapters.clock import SystemClock
 from dbtorch.adapters.processes.liveness import this_host, this_process
 from dbtorch.adapters.run_files import new_run_id
 from dbtorch.adapters.store import open_store
+from dbtorch.core.errors import DbtorchError
 from dbtorch.core.history.records import Lease, RunRecord
 from dbtorch.core.model.state import RunState
-from dbtorch.ports import LeaseHeld, TickLost
+from dbtorch.ports import LeaseHeld
 from dbtorch.service.project.project import open_project
 from dbtorch.service.project.store_scope import identity_of
 from tests.serving.skew import skew
@@ -25,16 +26,20 @@ TAKES = float(os.environ.get("TAKES", "0.2"))
 
 def main():
     skew(float(os.environ.get("SKEW", "0")))
-    words = sys.argv[1:]
+    try:
+        run(sys.argv[1:])
+    except DbtorchError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def run(words):
     options = dict(pairwise(words))
     project = open_project(options["--project-dir"])
     url = os.environ["DBTORCH_DATABASE_URL"]
     with closing(open_store(url, project.dir, identity=identity_of(project, url))) as store:
-        try:
-            for said in execute(store, words, os.environ["DBTORCH_TICK"]):
-                print(json.dumps(said), flush=True)
-        except TickLost as error:
-            sys.exit(f"Error: {error}")
+        for said in execute(store, words, os.environ["DBTORCH_TICK"]):
+            print(json.dumps(said), flush=True)
 
 
 def execute(store, words, token):

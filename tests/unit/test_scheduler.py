@@ -45,6 +45,21 @@ def test_a_run_that_does_not_begin_is_launched_again_as_the_table_of_exit_codes_
     assert one.scheduler.children == {}
 
 
+def test_a_run_that_could_not_read_a_file_just_being_written_is_started_again(serving):
+    one = serving("echo dbtorch.yml:1: is not valid YAML >&2; exit 2")
+    one.turn(HOUR)
+    one.scheduler.hold()  # it is broken, and nothing starts until it is not
+    one.end()
+    one.turn(HOUR / 100)
+    (tick,) = one.ticks()
+    assert (tick.state, tick.token, one.scheduler.children) == (TickState.QUEUED, "", {})
+    one.serve(1)
+    one.turn()
+    one.end()
+    (tick,) = one.ticks()
+    assert (tick.state, tick.claims) == (TickState.DONE, 2)  # this time the file was what it is
+
+
 def test_what_waits_of_a_pipeline_that_was_removed_is_closed_and_the_log_says_so(serving):
     one = serving(pipelines=2)
     one.turn(HOUR)  # a run of each is under way, and does not begin
