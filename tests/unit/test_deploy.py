@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,9 +17,11 @@ from click.testing import CliRunner
 
 from dbtorch.cli.main import cli
 from dbtorch.core.exit_codes import Again, Exit, again
+from tests.pages import blocks
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
+PAGE = "docs/production.md"
 BIN = Path(sys.executable).parent
 
 
@@ -63,6 +68,33 @@ def test_another_pod_is_tried_only_where_it_may_help():
     assert {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]} in rules
 
 
+def test_the_page_shows_the_job_as_it_is():
+    """A reader copies it from there, so that it is the one that Kubernetes' schemas were asked about."""
+    shown = {block.text.partition("\n")[0]: block.text for block in blocks(PAGE, "yaml")}
+    (job,) = documents("kubernetes/cronjob.yaml")
+    assert yaml.safe_load(shown["# deploy/kubernetes/cronjob.yaml"]) == job
+
+
+def test_the_page_shows_lines_of_the_units():
+    lines = {line for path in DEPLOY.glob("systemd/*") for line in path.read_text().splitlines()}
+    shown = [line for block in blocks(PAGE, "ini") for line in block.text.splitlines()]
+    assert len(shown) > 5
+    assert [line for line in shown if line and line not in lines] == []
+
+
+def recipes():
+    """Arguments of `dbtorch` in the recipes of the page that are no dbtorch command of a shell."""
+    (task,) = (json.loads(block.text) for block in blocks(PAGE, "json"))
+    yield task["containerDefinitions"][0]["command"]
+    text = (ROOT / PAGE).read_text()
+    (cloud_run,) = re.findall(r"'-c,exec dbtorch ([^']+)'", text)
+    yield shlex.split(cloud_run)
+    (docker,) = re.findall(r"^docker run .* registry\.example\.com/\S+ (.+)$", text, re.MULTILINE)
+    yield shlex.split(docker)
+    yield from (json.loads(words) for words in re.findall(r"`(\[\"retry\".*?\])`", text))
+    yield from (shlex.split(words) for words in re.findall(r"- run: dbtorch (.+)", text))
+
+
 def test_commands_of_containers_are_ours():
     """Each argument list is one that the command line takes."""
     (job,) = documents("kubernetes/cronjob.yaml")
@@ -70,6 +102,8 @@ def test_commands_of_containers_are_ours():
     pods = (job["spec"]["jobTemplate"]["spec"]["template"], server["spec"]["template"])
     commands = [pod["spec"]["containers"][0]["args"] for pod in pods]
     commands.append(documents("docker-compose.yml")[0]["services"]["serve"]["command"])
+    commands += (of_page := [*recipes()])
+    assert len(of_page) >= 5
     for words in commands:
         shown = CliRunner().invoke(cli, [words[0], "--help"]).output
         assert [word for word in words if word.startswith("--") and word not in shown] == []

@@ -20,7 +20,7 @@ _EXAMPLES = (
 )
 
 
-@click.command("check-idempotent", cls=Helped, examples=_EXAMPLES, page="ingestion")
+@click.command("check-idempotent", cls=Helped, examples=_EXAMPLES, page="steps")
 @click.argument("node", metavar="STEP|MODEL")
 @PROJECT
 @click.option("--pipeline", "-p", help="Pipeline the two runs are of; its name is in the key.")

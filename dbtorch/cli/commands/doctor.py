@@ -16,7 +16,7 @@ _EXAMPLES = (
 )
 
 
-@click.command(cls=Helped, examples=_EXAMPLES, page="troubleshooting")
+@click.command(cls=Helped, examples=_EXAMPLES, page="recover")
 @PROJECT
 @FORMAT
 @STORE

@@ -1,4 +1,4 @@
-"""docs/ingestion.md quotes the sample project as it is."""
+"""docs/steps.md quotes the sample project as it is."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from dbtorch.core.checks.idempotency import LOAD_COLUMNS
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "ingestion.md").read_text()
+PAGE = (ROOT / "docs" / "steps.md").read_text()
 
 QUOTES = re.findall(r"```python\n# from (\S+)\n(.*?)```", PAGE, re.DOTALL)
 
