@@ -32,3 +32,19 @@ def _git(folder: Path, *args: str) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout if done.returncode == 0 else None
+
+
+#: Commits that are looked at for one that production was built from.
+_MOST = 5000
+
+
+def commits_before(folder: Path, base: str) -> tuple[str, ...]:
+    """The commits that this checkout and ``base`` have in common, newest first; none if unknown.
+
+    A checkout that is too shallow to say has none.
+    """
+    common = _git(folder, "merge-base", "HEAD", base)
+    if common is None:
+        return ()
+    listed = _git(folder, "rev-list", f"--max-count={_MOST}", common.strip())
+    return tuple((listed or "").split())

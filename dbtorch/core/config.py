@@ -152,6 +152,14 @@ class PipelineSpec:
             example='{cron: "0 6 * * *", timezone: Europe/Berlin}',
         ),
     )
+    production: bool = field(
+        default=False,
+        metadata=key(
+            "Whether its runs are production: one that succeeds publishes its state, for pull"
+            " requests to compare with; see [Pull requests](pull-requests.md). It needs `target`.",
+            example="true",
+        ),
+    )
     vars: Mapping[str, Any] = field(
         default_factory=dict,
         metadata=key(

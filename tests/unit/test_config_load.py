@@ -207,6 +207,7 @@ WRONG = [
     ("pipelines: {a: {schedule: {timezone: UTC}}}", "1: pipelines.a.schedule has no cron"),
     ("pipelines: {a: {schedule: {cron: '@daily', timezone: Europe/Berln}}}", '1: pipelines.a.schedule.timezone is "Europe/Berln"; there is no such time zone; did you mean "Europe/Berlin"?'),
     ("pipelines: {a: {schedule: {cron: '@daily', timezone: America}}}", '1: pipelines.a.schedule.timezone is "America"; there is no such time zone;'),
+    ("pipelines: {a: {production: true}}", "1: pipelines.a.production needs target: a run on another target than production's publishes nothing"),
     ("pipelines: {a: {selector: x, select: y}}", "1: pipelines.a.selector replaces select; keep one way to choose"),
     # Templates that are needed before the run.
     ("database_url: \"{{ env_var('NOPE') }}\"", "1: database_url needs the environment variable 'NOPE', which is not set;"),

@@ -16,12 +16,12 @@ _PROTOCOL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)(?:::|://)")
 
 
 def open_artifacts(url: str, project_id: str, project_dir: Path) -> Artifacts:
-    """The place of a project under a URL; nothing is asked of it yet.
+    """The place of a project under a URL, or without one the URL's own; nothing is asked of it yet.
 
     A URL without a protocol is a folder, from the project's where it is relative; that, and
     ``file://``, need no further package. Raises `UsageError` where the URL or its package is none.
     """
-    under = file_safe(project_id)
+    under = file_safe(project_id) if project_id else ""
     protocol = _PROTOCOL.match(url)
     if protocol is None or (protocol[1].lower() == "file" and "::" not in url):
         from dbtorch.adapters.artifacts.folder import FolderArtifacts

@@ -78,7 +78,7 @@ class RemoteArtifacts:
         self._hide = Scrubber(passwords_of(url))
         self._lock = threading.Lock()
         self._opened: tuple[Any, str] | None = None
-        self.url = f"{shown.rstrip('/')}/{under}"
+        self.url = _joined(shown, under)
         self.parallel = 4 if protocol in _OF_MANY and "::" not in url else 1
 
     def put(self, run_id: str, name: str, chunks: Iterable[bytes]) -> None:
@@ -87,7 +87,7 @@ class RemoteArtifacts:
             for chunk in chunks:
                 copy.write(chunk)
             files, folder = self._there()
-            path = f"{folder}/{run_id}/{name}"
+            path = _joined(folder, run_id, name)
             if self._has_folders(files):
                 files.makedirs(path.rpartition("/")[0], exist_ok=True)
             size = copy.tell()
@@ -105,12 +105,12 @@ class RemoteArtifacts:
         """Fetch it; a file that is cut off is none."""
         with self._told(f"{run_id}/{name}"):
             files, folder = self._there()
-            files.get_file(f"{folder}/{run_id}/{name}", str(to))
+            files.get_file(_joined(folder, run_id, name), str(to))
 
     def sizes(self, run_id: str) -> Mapping[str, int]:
         """List them."""
         with self._told(run_id):
-            base = f"{self._there()[1]}/{run_id}"
+            base = _joined(self._there()[1], run_id)
             return {_below(path, base): int(info["size"]) for path, info in self._listed(run_id)}
 
     def runs(self) -> list[str]:
@@ -137,13 +137,13 @@ class RemoteArtifacts:
             files, folder = self._there()
             files.invalidate_cache()
             with contextlib.suppress(FileNotFoundError):
-                files.rm(f"{folder}/{run_id}", recursive=True)
+                files.rm(_joined(folder, run_id), recursive=True)
 
     def _listed(self, run_id: str) -> list[tuple[str, dict[str, Any]]]:
         files, folder = self._there()
         files.invalidate_cache()
         try:
-            return list(files.find(f"{folder}/{run_id}", detail=True).items())
+            return list(files.find(_joined(folder, run_id), detail=True).items())
         except FileNotFoundError:
             return []
 
@@ -153,7 +153,7 @@ class RemoteArtifacts:
             if self._opened is None:
                 core: Any = importlib.import_module("fsspec.core")
                 files, root = core.url_to_fs(self._url, **self._told_fsspec())
-                self._opened = files, f"{root.rstrip('/')}/{self._under}"
+                self._opened = files, _joined(root, self._under)
             return self._opened
 
     def _told_fsspec(self) -> dict[str, Any]:
@@ -179,6 +179,11 @@ class RemoteArtifacts:
         except Exception as error:
             why = self._hide(" ".join(str(error).split())) or type(error).__name__
             raise ArtifactsError(f"{self.url}/{what}: {why}") from None
+
+
+def _joined(*parts: str) -> str:
+    """A path of parts, of which some may be empty."""
+    return "/".join(part.rstrip("/") for part in parts if part)
 
 
 def _below(path: str, base: str) -> str:

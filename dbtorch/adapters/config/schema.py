@@ -77,6 +77,15 @@ SCHEDULE = section(
 )
 
 
+def _pipeline_keys(written: Mapping[str, Any], at: Path, report: Report) -> None:
+    _one_choice(written, at, report)
+    if written.get("production") is True and "target" not in written:
+        report.wrong(
+            (*at, "production"),
+            "needs target: a run on another target than production's publishes nothing",
+        )
+
+
 def _one_choice(written: Mapping[str, Any], at: Path, report: Report) -> None:
     others = [key for key in ("select", "exclude") if key in written]
     if "selector" in written and others:
@@ -90,7 +99,7 @@ def _pipeline(said: dict[str, Any], at: Path, report: Report) -> PipelineSpec:
 PIPELINE = section(
     PipelineSpec,
     title="pipelines.<name>",
-    check=_one_choice,
+    check=_pipeline_keys,
     build=_pipeline,
     kinds={
         "schedule": SCHEDULE,

@@ -16,10 +16,14 @@ def artifacts_of(project: Project, options: RunOptions) -> Artifacts | None:
 
     Nothing is asked of it yet. Raises `UsageError`.
     """
-    environ = options.environ
-    url = options.artifacts_url or environ.get("DBTORCH_ARTIFACTS_URL")
-    url = url or project.config.artifacts_url
-    return _opened(url, project, environ) if url else None
+    url = artifacts_url_of(project, options)
+    return _opened(url, project, options.environ) if url else None
+
+
+def artifacts_url_of(project: Project, options: RunOptions) -> str | None:
+    """Its URL."""
+    said = options.artifacts_url or options.environ.get("DBTORCH_ARTIFACTS_URL")
+    return said or project.config.artifacts_url
 
 
 def artifacts_for_reading(

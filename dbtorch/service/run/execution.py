@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dbtorch.adapters.actor import actor
@@ -17,6 +18,7 @@ from dbtorch.app.recorder import Recorder
 from dbtorch.app.requests import RequestWatcher
 from dbtorch.app.resume import ResumePlan, ResumeSpec, built, resume, start, unwatched
 from dbtorch.app.runner import Runner
+from dbtorch.core.config import PipelineSpec
 from dbtorch.core.errors import EngineError, RunCancelled, SelectionError, StoreError
 from dbtorch.core.failures.scrub import Scrubber, secrets_of
 from dbtorch.core.history.records import Action, RunRecord, Verb
@@ -272,6 +274,8 @@ class Execution:
 
         if (keep := self._project.config.retention) is not None:
             self._tidy(keep)
+        if self._pipeline.production and run.state is RunState.SUCCESS:
+            self._publish(finished, opened.selected.target_path, hide)
         uploads, uploaded = self._uploads, None
         if uploads is not None:
             uploaded = uploads.finish(opened.selected.target_path)
@@ -287,6 +291,28 @@ class Execution:
             )
         )
         return run, finished
+
+    def _publish(self, finished: RunRecord, target_path: Path, hide: Scrubber) -> None:
+        """Publish the state of production; the run has ended however that goes."""
+        from dbtorch.service.production.publish import NotPublished, publish
+
+        if why := _no_production(finished, self._pipeline):
+            self._listener.note(f"the state of production is not published: {why}", level="info")
+            return
+        try:
+            url = publish(
+                self._project,
+                self._options,
+                finished,
+                target_path=target_path,
+                began=self._began,
+                now=self._clock.now(),
+                hide=hide,
+            )
+        except NotPublished as error:
+            self._warn(f"the state of production is not published: {error}")
+        else:
+            self._listener.note(f"published the state of production: {url}", level="info")
 
     def _tidy(self, keep: float) -> None:
         """Remove what is older than anybody wants to keep; the run has ended however that goes."""
@@ -432,6 +458,13 @@ class Execution:
         self._warn(what)
         for alerting in alerts:
             alerting.late(late)
+
+
+def _no_production(run: RunRecord, pipeline: PipelineSpec) -> str:
+    """Why a run of a production pipeline is not production itself; empty where it is."""
+    if run.target != pipeline.target:
+        return f"this run was on target {run.target}, and production is {pipeline.target}"
+    return "this run was of a part of the pipeline" if run.partial else ""
 
 
 def _random() -> float:

@@ -10,6 +10,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
+from dbtorch.adapters.dbt.written import changed_at, written_since
 from dbtorch.adapters.run_files import RunFiles, log_name
 from dbtorch.app.uploads import THREAD, Uploads
 from dbtorch.core.failures.scrub import Scrubber
@@ -27,9 +28,6 @@ _AFTER_A_FAULT = 5.0
 
 #: Seconds that are left for one try, whatever else has taken its time.
 _AT_LEAST = 0.5
-
-#: What dbt writes of a run, in its target folder.
-_ARTIFACTS = ("manifest.json", "run_results.json", "sources.json")
 
 _PIECE = 1 << 20
 
@@ -114,11 +112,11 @@ class RunUploads:
             return self._done
         began = self._began.timestamp()
         for path in self._logs():
-            self._uploads.add(log_name(path), path, unless_there=_changed_at(path) < began)
+            self._uploads.add(log_name(path), path, unless_there=changed_at(path) < began)
         # what dbt said in earlier executions may be on another machine
         dbt_log = f"dbt.{self._began:%Y%m%dT%H%M%SZ}.log"
         self._uploads.add(dbt_log, self._files.dbt_log)
-        for path in self._of_dbt(target_path) if target_path is not None else ():
+        for path in written_since(target_path, self._began) if target_path is not None else ():
             self._uploads.add(f"target/{path.name}", path)
         now = time.monotonic()
         at_least, at_most = now + _AT_LEAST, now + patience
@@ -133,15 +131,6 @@ class RunUploads:
             self._removes.join(max(0.0, rest if said is None else min(rest, said)))
         return self._done
 
-    def _of_dbt(self, target_path: Path) -> list[Path]:
-        """The artifacts that dbt has written in this execution: those of another run stay."""
-        began = self._began.timestamp()
-        manifest, results, *more = (target_path / name for name in _ARTIFACTS)
-        new = [path for path in (results, *more) if _changed_at(path) >= began]
-        # what it belongs to may have been parsed before the execution began
-        fits = results in new or _changed_at(manifest) >= began
-        return [*new, manifest] if fits else new  # the largest at last
-
     def _logs(self) -> list[Path]:
         return sorted((self._files.root / "nodes").glob("*.log"))
 
@@ -149,11 +138,3 @@ class RunUploads:
         """What a file says, without the secrets that somebody may have let through."""
         with path.open("rb") as file:
             yield from self._hide.stream(iter(lambda: file.read(_PIECE), b""))
-
-
-def _changed_at(path: Path) -> float:
-    """When a file was written last, in seconds; before everything where there is none."""
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0
