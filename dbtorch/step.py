@@ -72,6 +72,7 @@ class Context:
     params: Mapping[str, Any] = field(default_factory=dict)
     vars: Mapping[str, Any] = field(default_factory=dict)
     outputs: Mapping[str, Any] = field(default_factory=dict)  # of earlier steps, by step name
+    trigger: Mapping[str, Any] = field(default_factory=dict)  # what started the run: kind, text
 
 
 @dataclass(frozen=True)

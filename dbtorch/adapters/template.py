@@ -32,6 +32,8 @@ def run_values(
     data_interval_end: datetime,
     previous_success_end: datetime | None = None,
     partition: str | None = None,
+    params: Mapping[str, Any] | None = None,
+    trigger: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """What templates know as ``run``: a time that is empty is not there, or "None" would be."""
     times = {
@@ -41,7 +43,14 @@ def run_values(
         "previous_success_end": previous_success_end,
     }
     known = {name: _moment(time) for name, time in times.items() if time is not None}
-    return {"id": id, "pipeline": pipeline, **known, "partition": partition}
+    return {
+        "id": id,
+        "pipeline": pipeline,
+        **known,
+        "partition": partition,
+        "params": dict(params or {}),
+        "trigger": dict(trigger or {}),
+    }
 
 
 def render(

@@ -178,12 +178,12 @@ def _again(
     again: dict[str, Reason] = {}
     blocked: dict[str, str] = {}
     builders: dict[str, str] = {}  # node that runs -> the nearest one that builds something anew
-    doubted = _doubted(known)
+    doubted, stale = _doubted(known), _feeders_of_stale(plan.graph, known)
     for id in plan.graph.order():
         node = plan.graph.nodes[id]
         if node.kind in EVERY_TIME:
             continue
-        why = _why(node, known.get(id), wish, doubted) if id not in wish.never else None
+        why = _why(node, known.get(id), wish, doubted, stale.get(id, ""))
         parents = plan.graph.parents(id)
         builder = next((builders[parent] for parent in parents if parent in builders), None)
         if node.kind is Kind.SOURCE:
@@ -218,6 +218,18 @@ def _doubted(known: Mapping[str, NodeRecord]) -> set[str]:
     return {id for why in reasons if why.kind is ReasonKind.CONTRADICTED for id in why.nodes}
 
 
+def _feeders_of_stale(graph: Graph, known: Mapping[str, NodeRecord]) -> dict[str, str]:
+    """Step -> a source that it fills, and that was found not to be fresh."""
+    looked = (node for node in known.values() if node.kind is Kind.SOURCE and node.attempts)
+    return {
+        step: source.id
+        for source in looked
+        if source.state in (State.SKIPPED, State.FAILED) and source.id in graph
+        for step in graph.parents(source.id)
+        if graph.nodes[step].kind is Kind.STEP
+    }
+
+
 def _is_anew(before: NodeRecord | None, graph: Graph, builders: Mapping[str, str]) -> bool:
     """Whether a node that runs again begins from its start: it was done, or builds on another."""
     if before is None:
@@ -238,15 +250,19 @@ def _check_anew(graph: Graph, known: Mapping[str, NodeRecord], again: dict[str, 
 
 
 def _why(
-    node: Node, before: NodeRecord | None, wish: ResumeSpec, doubted: set[str]
+    node: Node, before: NodeRecord | None, wish: ResumeSpec, doubted: set[str], stale: str
 ) -> Reason | None:
-    """Why a node runs for its own sake; None when it does not."""
+    """Why a node runs for its own sake; None when it does not. ``stale`` is what it feeds."""
+    if node.id in wish.never:
+        return None
     if node.id in wish.again:
         return Reason(ReasonKind.REQUESTED, text=wish.why)
     if before is None or wish.nothing_else:
         return None
     if not before.state.ok:
         return NO_REASON
+    if stale:
+        return Reason(ReasonKind.FEEDS_STALE, (stale,))
     if node.id in doubted:
         return Reason(ReasonKind.CONTRADICTED, (node.id,), "dbt contradicted its own success")
     if _differs(before, node) and not is_marked(before):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dbtorch.cli.options import selects
-from dbtorch.cli.param_types import Deadline, Duration
+from dbtorch.cli.param_types import Assignment, Deadline, Duration
 from dbtorch.service.project.dbt_options import dbt_args
 from dbtorch.service.project.known_secrets import scrubber_of_environment
 
@@ -49,6 +49,15 @@ def reason(*, required: bool = False) -> Callable[[Callable[..., Any]], Callable
     return click.option(
         "--reason", callback=without_secrets, help="Why; it is kept in the history.", **needed
     )
+
+
+PARAMS = click.option(
+    "--param",
+    "params",
+    type=Assignment(),
+    multiple=True,
+    help="A parameter of the pipeline; may be given several times.",
+)
 
 
 def overrides(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -143,8 +152,10 @@ def options_of(given: dict[str, Any]) -> RunOptions:
     from dbtorch.core.model.deadline import DeadlineAction
     from dbtorch.core.settings import Settings
     from dbtorch.service.project.options import STANDBY, TICK, TICK_INTERVAL, RunOptions
+    from dbtorch.service.schedule.causes import told_cause
 
     action = given.get("deadline_action")
+    cause = told_cause(os.environ)
     return RunOptions(
         project_dir=given.get("project_dir"),
         pipeline=given.get("pipeline"),
@@ -163,6 +174,8 @@ def options_of(given: dict[str, Any]) -> RunOptions:
         database_url=given.get("database_url"),
         artifacts_url=given.get("artifacts_url"),
         logical_date=given.get("logical_date"),
+        params={**(cause.params if cause else {}), **dict(given.get("params") or ())},
+        cause=cause,
         run_id=given.get("run_id"),
         fail_on_empty=given.get("fail_on_empty", False),
         grace=given.get("grace"),

@@ -22,8 +22,8 @@ _GROUPS = {
     "What runs": "pipeline select exclude selector resource-type exclude-resource-type"
     " indirect-selection state defer defer-state favor-state steps downstream-steps freshness"
     " checks fail-on-empty fail-on from same-code run-id",
-    "How it runs": "full-refresh empty sample vars event-time-start event-time-end logical-date"
-    " threads fail-fast store-failures warn-error warn-error-options",
+    "How it runs": "full-refresh empty sample vars param event-time-start event-time-end"
+    " logical-date threads fail-fast store-failures warn-error warn-error-options",
     "Where": "project-dir target profile profiles-dir target-path database-url artifacts-url",
     "Retries and time": "retries retry-delay retry-max-delay timeout deadline"
     " deadline-action grace wait",

@@ -62,6 +62,21 @@ class Deadline(click.ParamType["DeadlineRule"]):
             self.fail(f"{value!r} is no deadline; {error}")
 
 
+class Assignment(click.ParamType[tuple[str, str]]):
+    """A name and its value: ``country=de``."""
+
+    name = "name=value"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        """Both."""
+        name, equals, said = str(value).partition("=")
+        if not (name and equals):
+            self.fail(f"{value!r} is no parameter; write name=value")
+        return name, said
+
+
 def _number(text: str) -> str | float:
     try:
         return float(text)

@@ -10,6 +10,7 @@ from dbtorch.core.model.deadline import DeadlineAction, DeadlineRule
 from dbtorch.core.model.freshness import FreshnessSpec
 from dbtorch.core.model.graph import Kind
 from dbtorch.core.model.policy import Breaker
+from dbtorch.core.params import ParamSpec
 from dbtorch.core.schedule.schedule import Schedule
 from dbtorch.core.settings import Settings
 
@@ -163,10 +164,19 @@ class PipelineSpec:
     vars: Mapping[str, Any] = field(
         default_factory=dict,
         metadata=key(
-            "dbt's `--vars` of its runs; may use `run.*` and `env_var`. `--vars` on the command"
-            " line counts for more. dbt reads the whole project again where they change.",
+            "dbt's `--vars` of its runs; may use `run.*`, `params` and `env_var`. `--vars` on the"
+            " command line counts for more. dbt reads the whole project again where they change.",
             default="none",
             example='{run_date: "{{ run.logical_date.date() }}"}',
+        ),
+    )
+    params: Mapping[str, ParamSpec] = field(
+        default_factory=dict,
+        metadata=key(
+            "What may be said of one of its runs (`--param`); known as `params` in templates of"
+            " steps and of `vars`. See [Parameters](scheduling.md#parameters).",
+            default="none",
+            example="{country: {default: de, choices: [de, fr]}}",
         ),
     )
     microbatch: MicrobatchWindow = field(

@@ -43,4 +43,6 @@ class StepContext:
     up_to_now: bool = False  # neither a schedule nor anybody has said what it stands for
     target: Mapping[str, Any] = field(default_factory=dict)
     vars: Mapping[str, Any] = field(default_factory=dict)
+    params: Mapping[str, Any] = field(default_factory=dict)  # of the pipeline
+    trigger: Mapping[str, Any] = field(default_factory=dict)  # what started the run
     project_id: str = ""  # the same wherever the project runs

@@ -602,6 +602,7 @@ def _summary(kept: _Kept) -> RunSummary:
         started_at=kept.run.started_at,
         finished_at=kept.run.finished_at,
         counts=dict(counts),
+        trigger=kept.run.trigger,
         partial=kept.run.partial,
         resumed_at=kept.run.resumed_at,
         seconds_before=kept.run.seconds_before,

@@ -354,7 +354,8 @@ OVER_A_SOURCE = {
 @pytest.mark.parametrize(
     ("source", "orders", "report", "again"),
     [
-        ("skipped", "skipped", "skipped", {"raw", "orders", "report"}),  # it was stale
+        # it was stale: what fills it runs again as well
+        ("skipped", "skipped", "skipped", {"load", "raw", "orders", "report"}),
         ("success", "failed", "upstream_failed", {"raw", "orders", "report"}),
         # nothing that reads it runs, and its check makes nothing run
         ("success", "success", "failed", {"report"}),
@@ -473,3 +474,43 @@ def test_what_dbt_contradicted_runs_again_with_what_depends_on_it():
     (change,) = [change for change in resumed.changes if change.node_id == "orders"]
     assert (change.state, change.reason.kind) == (State.PENDING, ReasonKind.CONTRADICTED)
     assert not executed(resume(earlier, plan, ResumeSpec(), NOW), plan)  # nothing is in doubt
+
+
+#: load fills src, which orders reads; beside it another model that reads what load fills.
+FED = {"load": Kind.STEP, "src": Kind.SOURCE, "orders": Kind.MODEL, "bystander": Kind.MODEL}
+FED_EDGES = (("load", "src"), ("src", "orders"))
+
+
+@pytest.mark.parametrize(
+    ("source", "orders", "executed_again"),
+    [
+        ("skipped", "skipped", {"load", "src", "orders"}),  # on_stale: skip
+        ("failed", "upstream_failed", {"load", "src", "orders"}),  # on_stale: fail
+        ("warn", "failed", {"src", "orders"}),  # late, which holds nobody back
+        ("success", "failed", {"src", "orders"}),
+    ],
+)
+def test_a_retry_runs_the_ingestion_again_that_feeds_a_source_found_stale(
+    source, orders, executed_again
+):
+    plan = a_plan(edges=FED_EDGES, kinds=FED)
+    earlier = a_run(orders=orders)
+    looked = AttemptRecord(number=1, state=State(source), queued_at=NOON)
+    node = NodeRecord(
+        id="src",
+        kind=Kind.SOURCE,
+        name="src",
+        state=State(source),
+        attempts=(looked,),
+        checksum="1",
+    )
+    known = [one for one in earlier.nodes if one.id not in ("t", "report")]
+    earlier = replace(earlier, nodes=(*known, node))
+    resumed = resume(earlier, plan, ResumeSpec(), NOW)
+    assert executed(resumed, plan).keys() == executed_again
+    why = {change.node_id: change.reason for change in resumed.changes}
+    if "load" in executed_again:
+        assert (why["load"].kind, why["load"].nodes) == (ReasonKind.FEEDS_STALE, ("src",))
+        assert str(why["load"]) == "src, which it fills, was not fresh"
+    rerun = ResumeSpec(again=frozenset({"orders"}), nothing_else=True)
+    assert "load" not in executed(resume(earlier, plan, rerun, NOW), plan)  # asked for that alone

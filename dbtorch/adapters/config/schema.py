@@ -17,7 +17,7 @@ from dbtorch.adapters.config.field_types import (
     Unread,
     section,
 )
-from dbtorch.adapters.config.problems import Path, Report
+from dbtorch.adapters.config.problems import Path, Report, shown
 from dbtorch.adapters.config.scalars import ANYTHING, Kind, whole
 from dbtorch.adapters.config.setting_keys import (
     DEFAULTS,
@@ -28,13 +28,19 @@ from dbtorch.adapters.config.setting_keys import (
 from dbtorch.adapters.config.step_keys import STEP
 from dbtorch.core import plan
 from dbtorch.core.config import Config, EngineSpec, Origin, PipelineSpec
+from dbtorch.core.errors import Refused
 from dbtorch.core.failures.evidence import Rule
 from dbtorch.core.model.policy import Breaker
+from dbtorch.core.params import ParamSpec
 from dbtorch.core.schedule.schedule import Schedule
 
 #: A word that is safe in file names, selections and dotted paths.
 _WORD = r"[A-Za-z_][A-Za-z0-9_-]{0,99}"
 _WORD_RULE = "is no name; use letters, digits, _ and -, a letter or _ first, 100 of them at most"
+
+#: A name that a template can speak of.
+_NAME = r"[A-Za-z_][A-Za-z0-9_]{0,99}"
+_NAME_RULE = "is no name; use letters, digits and _, a letter or _ first, 100 of them at most"
 
 ENGINE = section(EngineSpec, title="engine")
 
@@ -86,6 +92,28 @@ def _pipeline_keys(written: Mapping[str, Any], at: Path, report: Report) -> None
         )
 
 
+def _param(said: dict[str, Any], at: Path, report: Report) -> ParamSpec:
+    spec = ParamSpec(**said)
+    for name, value in (("default", spec.default), *(("choices", one) for one in spec.choices)):
+        try:
+            if value is not None:
+                (spec if name == "default" else replace(spec, choices=())).value(value)
+        except Refused as error:
+            report.wrong((*at, name), f"has {shown(value)}; {error}")
+    if spec.required and spec.default is not None:
+        report.wrong((*at, "required"), "has no effect beside a default; remove one of them")
+    return spec
+
+
+PARAM = section(
+    ParamSpec,
+    title="params.<name>",
+    short="default",
+    build=_param,
+    kinds={"default": ANYTHING, "choices": Listed(ANYTHING)},
+)
+
+
 def _one_choice(written: Mapping[str, Any], at: Path, report: Report) -> None:
     others = [key for key in ("select", "exclude") if key in written]
     if "selector" in written and others:
@@ -105,6 +133,7 @@ PIPELINE = section(
         "schedule": SCHEDULE,
         "vars": Unread(Named(of=ANYTHING, pattern=r"[^\0]+", rule="is no name"), "mapping"),
         "settings": replace(RETRY, build=settings),
+        "params": Named(of=PARAM, pattern=_NAME, rule=_NAME_RULE),
     },
 )
 

@@ -7,7 +7,15 @@ from dataclasses import replace
 from dbtorch.adapters.config import alert_keys, check_keys
 from dbtorch.adapters.config import setting_keys as of
 from dbtorch.adapters.config.http_keys import HTTP, POLL
-from dbtorch.adapters.config.schema import BREAKER, ENGINE, PIPELINE, ROOT, RULE, SCHEDULE
+from dbtorch.adapters.config.schema import (
+    BREAKER,
+    ENGINE,
+    PARAM,
+    PIPELINE,
+    ROOT,
+    RULE,
+    SCHEDULE,
+)
 from dbtorch.adapters.config.step_keys import STEP
 
 #: ``meta.dbtorch`` has the keys of ``defaults``, too.
@@ -31,4 +39,5 @@ SECTIONS = (
     POLL,
     PIPELINE,
     SCHEDULE,
+    PARAM,
 )

@@ -25,6 +25,7 @@ def idempotency_key(context: StepContext, step: str) -> str:
     interval = [at.astimezone(UTC).isoformat() for at in ends]
     target = [str(context.target.get(key) or "") for key in ("name", "type", "database", "schema")]
     named = [context.project_id, context.project, *target, context.pipeline, *interval, step]
+    named += [json.dumps(context.params, sort_keys=True)] if context.params else []
     return hashlib.sha256(json.dumps(named).encode()).hexdigest()
 
 
@@ -45,7 +46,8 @@ def describe(
         "project_dir": str(context.project_dir),
         "idempotency_key": idempotency_key(context, step),
         "target": plain(dict(context.target)),
-        "params": {},  # known once they are rendered
+        "params": plain(dict(context.params)),  # its own come in when they are rendered
+        "trigger": plain(dict(context.trigger)),
         "vars": plain(dict(context.vars)),
         "outputs": dict(outputs),
     }
@@ -68,6 +70,7 @@ def environment(told: Mapping[str, Any]) -> dict[str, str]:
         "DBTORCH_DATA_INTERVAL_END": told["data_interval_end"],
         "DBTORCH_PREVIOUS_SUCCESS_END": told["previous_success_end"] or "",
         "DBTORCH_PROJECT_DIR": told["project_dir"],
+        "DBTORCH_TRIGGER": str(told.get("trigger", {}).get("kind", "")),
         "DBTORCH_IDEMPOTENCY_KEY": told["idempotency_key"],
         **target,
     }
@@ -83,6 +86,8 @@ def run_of(told: Mapping[str, Any]) -> dict[str, Any]:
         data_interval_end=datetime.fromisoformat(told["data_interval_end"]),
         previous_success_end=_time(told["previous_success_end"]),
         partition=told["partition"],
+        params=told["params"],
+        trigger=told.get("trigger", {}),
     )
 
 

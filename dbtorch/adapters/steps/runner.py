@@ -264,7 +264,7 @@ class StepRunner:
         rendered = self._renderer(told)
         if spec.when is not None and str(rendered(spec.when)).strip().lower() in _NO:
             return Outcome(state=State.SKIPPED, message=f"when: {spec.when} is empty or false")
-        told["params"] = plain(rendered(spec.params, native=True))
+        told["params"] = {**told["params"], **plain(rendered(spec.params, native=True))}
         command = STEP_TYPES.find(spec.type).command(
             spec.action, Call(context=told, python=self._python, render=rendered)
         )

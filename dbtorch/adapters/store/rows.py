@@ -341,6 +341,7 @@ def summary(row: Row, counts: Mapping[State, int]) -> RunSummary:
         started_at=time(row["started_at"]),
         finished_at=maybe(row["finished_at"]),
         counts=counts,
+        trigger=row["run_type"],
         partial=bool(row["partial"]),
         resumed_at=maybe(row["resumed_at"]),
         seconds_before=_seconds(row["seconds_before"]),

@@ -192,7 +192,7 @@ def newest(column: str, targets: int) -> str:
 
 _SUMMARY = (
     "run_id, pipeline, target, logical_date, state, started_at, finished_at, resumed_at,"
-    " seconds_before, partial"
+    " seconds_before, run_type, partial"
 )
 
 

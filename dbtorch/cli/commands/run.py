@@ -12,6 +12,7 @@ from dbtorch.cli.common_options import (
     CHECKS,
     DOWNSTREAM,
     FRESHNESS,
+    PARAMS,
     PIPELINE,
     PROJECT,
     STEPS,
@@ -35,6 +36,7 @@ _EXAMPLES = (
 @click.command(cls=DbtCommand, examples=_EXAMPLES, page="production")
 @PROJECT
 @PIPELINE
+@PARAMS
 @STEPS
 @DOWNSTREAM
 @FRESHNESS

@@ -21,6 +21,7 @@ from dbtorch.core.model.interval import Interval
 from dbtorch.core.model.measure import Rows, usually
 from dbtorch.core.model.naming import label
 from dbtorch.core.model.state import RunState, State
+from dbtorch.core.schedule.cause import cause_of
 from dbtorch.core.text.phrases import ago, blamed, many, took, without_login
 from dbtorch.service.history.lookup import INTERRUPTED
 from dbtorch.service.history.run import RunReport
@@ -93,6 +94,10 @@ def _header(report: RunReport, zone: tzinfo | None) -> Iterator[tuple[str, str]]
     target = f"target {run.target}" + (f" ({run.adapter})" if run.adapter else "")
     part = " (a part of it)" if run.partial else ""
     yield "pipeline", f"{run.pipeline}{part}, {target}, {run.trigger}"
+    if (said := run.options.get("triggered_by")) and said.get("text"):
+        yield "trigger", str(cause_of(said))
+    if params := run.options.get("params"):
+        yield "params", ", ".join(f"{name}={value}" for name, value in params.items())
     for source, nodes in run.waits.items():
         yield "gated", f"{many(len(nodes), 'node')} for {_named(source, run)}"
     yield "covers", str(Interval(run.data_interval_start, run.data_interval_end))

@@ -115,7 +115,7 @@ class RunRecord:
     finished_at: datetime | None = None
     resumed_at: datetime | None = None  # when its last execution began, unless that is the first
     seconds_before: float = 0.0  # that the executions before that one took
-    trigger: str = "manual"  # manual, scheduled or backfill (Airflow's run types)
+    trigger: str = "manual"  # manual, scheduled, triggered or backfill (Airflow's run types)
     partial: bool = False  # of a part of its pipeline: it does not say how the pipeline stands
     command: tuple[str, ...] = ()  # command line, as typed
     dbt_args: tuple[str, ...] = ()  # what dbt was given
@@ -170,6 +170,7 @@ class RunSummary:
     started_at: datetime
     finished_at: datetime | None
     counts: Mapping[State, int]  # nodes per state, session ends left out
+    trigger: str = "manual"  # as of `RunRecord`
     partial: bool = False
     resumed_at: datetime | None = None
     seconds_before: float = 0.0

@@ -35,6 +35,7 @@ class ReasonKind(StrEnum):
     CONTRADICTED = "contradicted"  # dbt said that the nodes it names ended well, and did otherwise
     RELATION_GONE = "relation_gone"  # it succeeded, its relation is not there, and it runs again
     UPSTREAM_RUNS_AGAIN = "upstream_runs_again"  # the node it names runs again, and so does it
+    FEEDS_STALE = "feeds_stale"  # of a step: the source it names, which it fills, was not fresh
     REQUESTED = "requested"  # somebody wants it to run again
     REMOVED = "removed"  # it is no longer part of the run
     MARKED = "marked"  # a person said how it stands
@@ -59,6 +60,7 @@ _SENTENCES = {
     ReasonKind.CODE_CHANGED: "changed since it succeeded: {text}",
     ReasonKind.RELATION_GONE: "its relation is not there any more",
     ReasonKind.UPSTREAM_RUNS_AGAIN: "{node} runs again",
+    ReasonKind.FEEDS_STALE: "{node}, which it fills, was not fresh",
     ReasonKind.REQUESTED: "asked for: {text}",
     ReasonKind.REMOVED: "no longer part of the run",
     ReasonKind.MARKED: "marked {text}",

@@ -51,6 +51,7 @@ class RunArguments(PlanArguments, total=False):
     """What `Project.run` and `Project.start` take."""
 
     logical_date: datetime | date | str  # what the run stands for; without a zone it is UTC
+    params: Mapping[str, Any]  # of the pipeline
     fail_fast: bool
     run_id: str  # of your own: the same again goes on with that run
     fail_on_empty: bool  # raise `SelectionError` when the selection is empty
@@ -76,7 +77,16 @@ class ResumeArguments(TypedDict, total=False):
 
 #: Arguments that are options of dbt, and those that are passed on as they are.
 _OF_DBT = ("selector", "threads", "full_refresh", "fail_fast")
-_PLAIN = ("pipeline", "run_id", "steps", "downstream_steps", "freshness", "checks", "fail_on_empty")
+_PLAIN = (
+    "pipeline",
+    "run_id",
+    "steps",
+    "downstream_steps",
+    "freshness",
+    "checks",
+    "fail_on_empty",
+    "params",
+)
 
 
 def options_of(
@@ -139,8 +149,9 @@ def _refuse_what_means_nothing(given: Mapping[str, Any]) -> None:
     for name in ("select", "exclude"):
         if given.get(name) is not None and (name == "select" or given[name]):
             chosen(name, given[name])  # to exclude nothing means something
-    if not isinstance(given.get("vars") or {}, Mapping):
-        raise UsageError(f"vars is {given['vars']!r}; a mapping of names to values")
+    for name in ("vars", "params"):
+        if not isinstance(given.get(name) or {}, Mapping):
+            raise UsageError(f"{name} is {given[name]!r}; a mapping of names to values")
 
 
 def chosen(name: str, selection: Selection) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from dbtorch.core.config import Config, PipelineSpec
 from dbtorch.core.errors import NotFound, SelectionError, UsageError
 from dbtorch.core.model.deadline import DeadlineAction, DeadlineRule
 from dbtorch.core.model.selection import NOTHING, Chosen, take_apart
+from dbtorch.core.schedule.cause import Cause
 from dbtorch.core.settings import Settings
 from dbtorch.service.project.dbt_options import values_of, without
 from dbtorch.service.project.environment import PREFIXES, shaping
@@ -44,6 +45,9 @@ TICK = "DBTORCH_TICK"
 
 #: And which interval that stands for, however its schedule is read by now.
 TICK_INTERVAL = "DBTORCH_TICK_INTERVAL"
+
+#: And what that was made by, where no schedule has: JSON, with the parameters of the run.
+TICK_CAUSE = "DBTORCH_TICK_CAUSE"
 
 #: Variable by which the warm process of a scheduler tells a run of the worker that it has at hand.
 STANDBY = "DBTORCH_STANDBY"
@@ -93,6 +97,7 @@ class RunOptions:
     database_url: str | None = None
     artifacts_url: str | None = None
     logical_date: datetime | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)  # of the pipeline, as they were given
     run_id: str | None = None  # of the caller's own: the same again goes on with that run
     fail_on_empty: bool = False
     grace: float | None = None
@@ -100,6 +105,7 @@ class RunOptions:
     deadline: DeadlineRule | None = None
     deadline_action: DeadlineAction | None = None
     tick: str = ""  # token of the tick that the run is started for; empty for one by hand
+    cause: Cause | None = None  # what it is started by; None: whoever calls
     tick_interval: str = ""  # what that stands for: two moments with a slash between
     standby: str = ""  # what a warm process has told of a dbt worker at hand
     pipeline_args: tuple[str, ...] = ()  # for dbt, that the pipeline says of this run

@@ -11,6 +11,7 @@ from dbtorch.core.config import PipelineSpec
 from dbtorch.core.errors import UsageError
 from dbtorch.core.history.records import RunRecord
 from dbtorch.core.model.interval import Interval, NoInterval, covered_until, until_now
+from dbtorch.core.schedule.cause import Cause, CauseKind
 from dbtorch.ports import Store
 
 #: Among the options of a run: nothing of it was ever executed, and its target is what files said.
@@ -29,6 +30,8 @@ class RunContext:
     previous_success_end: datetime | None = None
     planned_at: datetime | None = None  # when a schedule wanted it to start; None by hand
     outputs: dict[str, Any] = field(default_factory=dict)  # of steps, by name
+    params: dict[str, Any] = field(default_factory=dict)  # of the pipeline, with their defaults
+    trigger: dict[str, Any] = field(default_factory=dict)  # what started it: `Cause.as_json`
     run: dict[str, Any] = field(default_factory=dict)  # `run` in templates, the same for everybody
 
     def __post_init__(self) -> None:
@@ -41,6 +44,8 @@ class RunContext:
                 data_interval_start=self.interval.start,
                 data_interval_end=self.interval.end,
                 previous_success_end=self.previous_success_end,
+                params=self.params,
+                trigger=self.trigger,
             )
         )
 
@@ -53,6 +58,8 @@ class RunContext:
         *,
         run_id: str,
         stands_for: Interval | None = None,
+        params: dict[str, Any] | None = None,
+        cause: Cause | None = None,
     ) -> RunContext:
         """What a run of a pipeline is about that begins now.
 
@@ -66,6 +73,8 @@ class RunContext:
             interval=stands_for,
             now=now,
             goes_on=pipeline.schedule is None and logical_date is None,
+            params=params or {},
+            trigger=(cause or Cause(kind=CauseKind.MANUAL)).as_json(),
         )
 
     @classmethod
@@ -79,6 +88,8 @@ class RunContext:
             goes_on=bool(record.options.get("up_to_now")),
             previous_success_end=previous_success_end(record),
             outputs=outputs,
+            params=dict(record.options.get("params") or {}),
+            trigger=dict(record.options.get("triggered_by") or {}),
         )
 
     def settled(self, store: Store, target: str) -> RunContext:
@@ -103,6 +114,8 @@ class RunContext:
         return {
             "previous_success_end": end.isoformat() if end is not None else None,
             "up_to_now": self.goes_on,
+            "params": self.params,
+            "triggered_by": self.trigger,
         }
 
 

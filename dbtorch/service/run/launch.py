@@ -73,6 +73,8 @@ def launch(
         cwd=options.cwd,
         environ=options.environ,
     )
+    if recalls:
+        _refuse_secrets(run_context, hide)
     inbox, clock = Inbox(hide), SystemClock()
     control.outlook = NOTHING_BEGAN if recalls else f"run {run_context.run_id} is as it was"
     grace = project.config.grace if options.grace is None else options.grace
@@ -123,6 +125,16 @@ def launch(
         kept=kept,
         speculative=speculative,
     )
+
+
+def _refuse_secrets(run_context: RunContext, hide: Scrubber) -> None:
+    """Raise `UsageError` for a parameter that holds a secret: the history would show it."""
+    for name, value in run_context.params.items():
+        if hide.json(value) != value:
+            raise UsageError(
+                f"parameter {name} holds a secret, and parameters are kept and shown as they are:"
+                " let the step read it from an environment variable"
+            )
 
 
 def _base_of_states(project: Project, options: RunOptions, choice: Choice) -> Path:

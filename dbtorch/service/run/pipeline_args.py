@@ -37,6 +37,7 @@ def _vars(pipeline: PipelineSpec, options: RunOptions, run_context: RunContext) 
             vars=given,
             run=_known_early(run_context),
             outputs={},
+            extra={"params": run_context.params},
             native=True,
         )
     except TemplateError as error:
@@ -51,7 +52,7 @@ def _known_early(run_context: RunContext) -> dict[str, Any]:
     """What is known of a run before dbt is started."""
     if not run_context.goes_on:
         return run_context.run
-    return {name: run_context.run[name] for name in ("id", "pipeline")}
+    return {name: run_context.run[name] for name in ("id", "pipeline", "params", "trigger")}
 
 
 def _given(options: RunOptions) -> dict[str, Any]:

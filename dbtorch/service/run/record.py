@@ -11,6 +11,7 @@ from dbtorch.adapters.processes.liveness import this_host
 from dbtorch.core.failures.scrub import Scrubber
 from dbtorch.core.history.records import RunRecord
 from dbtorch.core.model.state import RunState
+from dbtorch.core.schedule.cause import CauseKind
 from dbtorch.ports import Selected, StepContext
 from dbtorch.service.planning.planned import OpenedPlan
 from dbtorch.service.project.options import RunOptions
@@ -20,8 +21,9 @@ from dbtorch.service.run.context import RunContext
 from dbtorch.service.run.launch import Launched
 from dbtorch.version import VERSION
 
-#: Airflow's words for a run that somebody has started, and one that a schedule has.
-MANUAL, SCHEDULED = "manual", "scheduled"
+#: Airflow's words for a run that somebody has started, and one that a schedule has; and one that
+#: something else has.
+MANUAL, SCHEDULED, TRIGGERED = "manual", "scheduled", "triggered"
 
 
 def describe_run(
@@ -74,14 +76,20 @@ def step_context(run_context: RunContext, project: Project, selected: Selected) 
         project_dir=project.dir,
         target=selected.target,
         vars=selected.vars,
+        params=run_context.params,
+        trigger=run_context.trigger,
         project_id=id_of(project) if project.config.steps else "",
     )
 
 
 def _trigger(options: RunOptions, earlier: RunRecord | None) -> str:
-    """What started a run: who goes on with it by hand has not."""
-    by_hand = earlier.trigger if earlier is not None else MANUAL
-    return SCHEDULED if options.tick else by_hand
+    """What started a run: who goes on with it has not."""
+    if earlier is not None:
+        return earlier.trigger
+    if not options.tick:
+        return MANUAL
+    by_schedule = options.cause is None or options.cause.kind is CauseKind.SCHEDULE
+    return SCHEDULED if by_schedule else TRIGGERED
 
 
 def _without_secrets(words: Sequence[str], hide: Scrubber) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import re
 from contextlib import ExitStack, closing
 from dataclasses import replace
 
+from dbtorch.adapters.actor import actor
 from dbtorch.adapters.clock import SystemClock
 from dbtorch.adapters.run_files import new_run_id
 from dbtorch.core.errors import (
@@ -17,6 +18,8 @@ from dbtorch.core.errors import (
 )
 from dbtorch.core.history.records import RunRecord
 from dbtorch.core.model.interval import Interval
+from dbtorch.core.params import settled
+from dbtorch.core.schedule.cause import Cause, CauseKind
 from dbtorch.service.project.options import RunOptions, pipeline_of
 from dbtorch.service.project.project import Project, open_project
 from dbtorch.service.run.context import RunContext
@@ -48,14 +51,22 @@ def run(options: RunOptions, listen: Listen, control: RunControl, *, run_id: str
         from dbtorch.service.run.retry_request import RetryRequest
 
         return retry(options, options.run_id, RetryRequest(verb=Verb.RETRY), listen, control)
+    params = settled(pipeline.name, pipeline.params, options.params)
     now = SystemClock().now()
     run_id = options.run_id or run_id or new_run_id()
     stands_for = Interval.of_text(options.tick_interval) if options.tick_interval else None
     run_context = RunContext.of(
-        pipeline, options.logical_date, now, run_id=run_id, stands_for=stands_for
+        pipeline,
+        options.logical_date,
+        now,
+        run_id=run_id,
+        stands_for=stands_for,
+        params=params,
+        cause=options.cause or Cause(kind=CauseKind.MANUAL, by=actor()),
     )
     if options.tick:
-        run_context = replace(run_context, planned_at=run_context.interval.end)
+        planned_at = now if stands_for is None else stands_for.end
+        run_context = replace(run_context, planned_at=planned_at)
     options = replace(options, pipeline_args=pipeline_args(pipeline, options, run_context))
     try:
         with ExitStack() as stack, control.explains():
@@ -116,6 +127,10 @@ def _refuse_another(earlier: RunRecord, project: Project, options: RunOptions, t
                 f"run {earlier.run_id} goes on as it was started, with another choice of"
                 f" {name.replace('_', ' ')}: give another run another --run-id"
             )
+    had_params = dict(earlier.options.get("params") or {})
+    if options.params:
+        given_params = settled(pipeline.name, pipeline.params, options.params)
+        said.append(("params", had_params, given_params))
     for what, had, given in said:
         if had != given:
             raise UsageError(
