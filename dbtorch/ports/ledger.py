@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from dbtorch.core.errors import StoreError
 
 if TYPE_CHECKING:
+    from dbtorch.core.model.state import RunState
     from dbtorch.core.schedule.ledger import (
         LedgerView,
         Pause,
@@ -49,6 +50,9 @@ class Ledger(Protocol):
         self, pipeline: str | None = None, *, limit: int = 20, since: datetime | None = None
     ) -> list[tuple[ScheduleKey, TickRecord]]:
         """Ticks with what became of them, the newest first."""
+
+    def outcomes(self, *, since: datetime) -> dict[str, RunState]:
+        """How the runs stand, by id, of ticks from a time on; without those that were pruned."""
 
     def skipped(self) -> dict[tuple[str, str], int]:
         """How many ticks were skipped, by pipeline and reason."""

@@ -15,6 +15,7 @@ from typing import Any, Protocol, TextIO
 from dbtorch.adapters.processes import subreaper
 from dbtorch.adapters.processes.adopted import AdoptedProcess
 from dbtorch.core.schedule.ledger import ScheduleKey, TickRecord
+from dbtorch.core.text import durations
 from dbtorch.core.text.from_outside import Unreadable, json_value
 from dbtorch.schedule.log import Log
 from dbtorch.schedule.warm import Warm
@@ -136,7 +137,7 @@ class Starter:
             date = tick.interval.logical_date.isoformat()
             words = ["run", "--pipeline", key.pipeline, "--logical-date", date]
         words += ["--project-dir", os.fspath(self.project_dir), "--log-format", "json", "--wait"]
-        return words if self.grace is None else [*words, "--grace", f"{self.grace:g}s"]
+        return words if self.grace is None else [*words, "--grace", durations.text(self.grace)]
 
     def _relay(self, child: Child, lines: TextIO) -> None:
         """Hand on what a child says, a line at a time, until it has ended."""

@@ -60,6 +60,15 @@ class ServeOptions:
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
     program: tuple[str, ...] = DBTORCH
 
+    def of_runs(self, project: Project) -> RunOptions:
+        """What the runs that are started are told in other ways, to look at before they are."""
+        return RunOptions(
+            project_dir=str(project.dir),
+            database_url=self.database_url,
+            artifacts_url=self.artifacts_url,
+            environ=self.environ,
+        )
+
     def environ_of_runs(self) -> dict[str, str]:
         """What the runs that are started find in their environment: the URLs may hold passwords."""
         said = {
@@ -77,12 +86,7 @@ def serve(options: ServeOptions, stream: TextIO | None = None) -> int:
     project = open_project(options.project_dir, options.environ)
     hide = scrubber_of(project, environ=options.environ_of_runs())
     log = Log(stream or sys.stdout, hide)
-    run_options = RunOptions(
-        project_dir=str(project.dir),
-        database_url=options.database_url,
-        artifacts_url=options.artifacts_url,
-        environ=options.environ,
-    )
+    run_options = options.of_runs(project)
     artifacts_of(project, run_options)  # what no run could use is refused once, and not by each
     with ExitStack() as stack:
         store = stack.enter_context(closing(history_of(project, run_options, create=True)))
@@ -228,6 +232,7 @@ class _Served:
         try:
             project = open_project(str(self._project.dir), self._options.environ)
             found = self._timetable(project)
+            artifacts_of(project, self._options.of_runs(project))
             if self._scheduler.timetable and not self._read:  # a mount that failed, an editor
                 raise UsageError("dbtorch.yml is gone; put it back")
         except DbtorchError as error:

@@ -253,6 +253,17 @@ class MemoryStore(MemoryOutbox, MemoryLedger):
             return [run.run_id for run in runs if self._is_here(run)][:1]
         return [run.run_id for run in runs if run.run_id.startswith(prefix)]
 
+    def outcomes(self, *, since: datetime) -> dict[str, RunState]:
+        """How the runs stand, by id, of ticks from a time on."""
+        with self._lock:
+            known = {tick.run_id for _, tick in self._mine() if tick.scheduled_for >= since}
+            mine = self.identity.project_id
+            return {
+                id: kept.run.state
+                for id, kept in self._runs.items()
+                if id in known and kept.project_id == mine
+            }
+
     def adopt(self, target: str) -> None:
         """Nothing is older than the process."""
 

@@ -158,6 +158,26 @@ def test_the_daily_pipeline_lands_what_it_builds_and_has_a_deadline(shop: Shop) 
     assert spec.deadline == DeadlineRule(by=time(8))
 
 
+def test_every_pipeline_builds_what_its_tests_read(shop: Shop) -> None:
+    """Each works on an empty warehouse: dbt's tests come along if one model of theirs is chosen."""
+    manifest = json.loads(next(shop.workspace.dir.rglob("target/manifest.json")).read_text())
+    command = ("plan", "--project-dir", "sample_project", "-p", "web_traffic", "--format", "json")
+    planned = {node["id"] for node in shop.workspace.dbtorch(*command).json()["nodes"]}
+    assert "model.shop.fct_web_sessions" in planned
+    read = {
+        node["unique_id"]: {
+            id
+            for id in node["depends_on"]["nodes"]
+            if manifest["nodes"].get(id, {}).get("config", {}).get("materialized") != "ephemeral"
+        }
+        for node in manifest["nodes"].values()
+        if node["resource_type"] == "test" and node["unique_id"] in planned
+    }
+    built = planned | manifest["sources"].keys()
+    assert read
+    assert {id: models - built for id, models in read.items() if models - built} == {}
+
+
 def test_the_dashboard_is_skipped_with_its_reason_when_no_url_is_set(shop: Shop) -> None:
     node = shop.first_run.nodes["refresh_dashboard"]
     assert node["state"] == "skipped"

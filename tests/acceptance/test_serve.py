@@ -71,5 +71,7 @@ def test_a_broken_dbtorch_yml_leaves_schedules_alone_and_a_mended_one_is_used(tm
         wait_for(lambda: farm.logs().count('"reloaded"') == 2)
         (tmp_path / "dbtorch.yml").unlink()  # says as little as one that is broken
         wait_for(lambda: farm.logs().count('"reload_failed"') == 2)
+        (tmp_path / "dbtorch.yml").write_text(f"artifacts_url: nosuch://there\n{good}")
+        wait_for(lambda: farm.logs().count('"reload_failed"') == 3)  # no run could use it
         farm.end()
         check(farm, 1.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from datetime import datetime, timedelta
 
 from tests.acceptance.workspace import Workspace
 
@@ -11,6 +12,7 @@ PIPELINES = """
     pipelines:
       newest:
         schedule: {{every: 15s, overlap: {overlap}}}
+        deadline: 1h
       broken:
         schedule: {{every: 15s, except: days.txt}}
     steps:
@@ -52,5 +54,8 @@ def test_a_newer_time_ends_the_run_that_goes_on_and_a_broken_pipeline_hurts_no_o
     (asked,) = [one for one in shown.said["actions"] if one["action"] == "cancel"]
     assert asked["reason"] == "its pipeline's next run is due (overlap: cancel_running)"
     said = workspace.show(second["run_id"]).said
+    due = datetime.fromisoformat(other["scheduled_for"])  # and not when it was started
+    assert datetime.fromisoformat(said["deadline"]) == due + timedelta(hours=1)
+    assert (one["run_state"], other["run_state"]) == ("cancelled", "success")
     covered = (said["data_interval_start"], said["data_interval_end"])
     assert covered == (other["data_interval_start"], other["data_interval_end"])

@@ -145,6 +145,17 @@ def test_a_tick_is_done_when_its_run_has_ended(store):
     assert (tick.state, tick.ended_at) == (TickState.DONE, after(9))
 
 
+def test_how_runs_of_ticks_stand_is_known_until_they_are_pruned(store):
+    store.decide([a_change(claimed(), a_tick(1, token="t2"))])
+    store.begin(a_run(), [], tick="t1")
+    store.begin(a_run("r2"), [], tick="t2")
+    store.begin(a_run("by_hand"), [])
+    store.end("r1", RunState.FAILED, after(9))
+    assert store.outcomes(since=NOON) == {"r1": RunState.FAILED, "r2": RunState.RUNNING}
+    assert store.outcomes(since=NOON + timedelta(hours=1)) == {"r2": RunState.RUNNING}
+    assert seen_by(store, project_id="acme/other").outcomes(since=NOON) == {}
+
+
 @pytest.mark.parametrize(
     ("state", "open"), [(RunState.CANCELLED, 1), (RunState.SUCCESS, 0), (RunState.FAILED, 0)]
 )

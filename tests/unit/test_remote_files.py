@@ -21,7 +21,7 @@ from dbtorch.core.history.summary import summarize
 from dbtorch.core.history.uploaded import Uploaded
 from dbtorch.core.model.events import Changed, Outcome
 from dbtorch.core.model.state import State
-from dbtorch.schedule.serve import ServeOptions
+from dbtorch.schedule.serve import ServeOptions, serve
 from dbtorch.service.doctor.examine import _uploads
 from dbtorch.service.history.logs import find_log
 from dbtorch.service.history.remote_files import RemoteRemoval
@@ -269,6 +269,11 @@ def test_what_is_no_place_is_refused_with_what_to_type(tmp_path, monkeypatch):
 
     assert "begins with nosuch, which fsspec does not know" in refused("nosuch://x/y")
     assert refused("file://").startswith("--artifacts-url 'file://' names no folder")
+    for url in ("s3://[x", "http://[x", "simplecache::s3://[x"):
+        assert refused(url) == f"--artifacts-url {url} is no URL: Invalid IPv6 URL"
+    assert SECRET not in refused(f"sftp://me:{SECRET}@[x/runs")
+    for url in ("s3://", "s3::", "simplecache::s3://"):
+        assert refused(url).startswith(f"--artifacts-url {url} names no bucket, host or folder")
     there = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name == "s3fs" else there(name)
@@ -302,6 +307,14 @@ def test_serve_hands_it_on_to_the_runs_it_starts():
         "HOME": "/root",
         "DBTORCH_ARTIFACTS_URL": "s3://bucket/runs",
     }
+
+
+def test_serve_refuses_what_its_runs_would(tmp_path):
+    pytest.importorskip("fsspec")
+    (tmp_path / "dbt_project.yml").write_text("name: shop\nprofile: shop\n")
+    with pytest.raises(UsageError, match="is no URL"):
+        serve(ServeOptions(project_dir=str(tmp_path), artifacts_url="s3://[x", port=None))
+    assert not (tmp_path / ".dbtorch").exists()
 
 
 def test_doctor_tries_to_write_there(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -16,6 +17,7 @@ from dbtorch import Project
 from dbtorch.adapters.store import open_store
 from dbtorch.cli.main import cli
 from dbtorch.core.model.interval import Interval
+from dbtorch.core.model.state import RunState
 from dbtorch.core.schedule.ledger import (
     ScheduleChange,
     ScheduleKey,
@@ -23,6 +25,7 @@ from dbtorch.core.schedule.ledger import (
     TickRecord,
     TickState,
 )
+from tests.stores import NOON, a_run, after
 
 YML = """
 pipelines:
@@ -118,6 +121,10 @@ def test_bad_input(shop, words, said):
     assert said in schedule(shop, *words)
 
 
+def remark(line):
+    return line.rsplit("  ", 1)[-1].strip()
+
+
 def test_what_became_of_times(shop):
     assert schedule(shop, "--past").startswith("there is no run history yet in ")
     first = datetime(2026, 3, 1, 6, tzinfo=UTC)
@@ -145,14 +152,15 @@ def test_what_became_of_times(shop):
     store = open_store(None, shop)
     key = ScheduleKey("daily", "")
     store.decide([ScheduleChange(key=key, version=0, watermark=begun, ticks=(*ticks, ran, queued))])
+    store.begin(a_run(), [])
+    store.end("r1", RunState.FAILED, after(9))
     store.close()
     assert schedule(shop, "--past", "often").startswith("`dbtorch serve` has not decided")
     lines = schedule(shop, "--past", "--count", "20").splitlines()[1:]
-    assert ["queued" in lines[0], lines[1].split()[4:]] == [
-        True,
-        ["ran", "r1", "started", "3m", "00s", "late"],
-    ]
-    assert [line.rsplit("  ", 1)[-1].strip() for line in lines[2:]] == [
+    assert "queued" in lines[0]
+    assert remark(lines[1]) == "failed; started 3m 00s late"
+    assert lines[1].split()[4:6] == ["ran", "r1"]
+    assert [remark(line) for line in lines[2:]] == [
         "the pipeline was removed, or lost its schedule",
         "a newer time took its place in the queue",
         "nothing starts in that window",
@@ -176,10 +184,23 @@ def test_what_became_of_times(shop):
         "state": "done",
         "reason": None,
         "run_id": "r1",
+        "run_state": "failed",
         "started_at": "2026-03-01T15:03:00+01:00",
         "late_seconds": 180.0,
         "note": None,
     }
+
+
+def test_a_run_that_was_pruned_is_not_said_to_have_succeeded(shop):
+    interval = Interval(NOON - timedelta(hours=1), NOON)
+    tick = TickRecord(
+        scheduled_for=NOON, interval=interval, due_at=NOON, state=TickState.DONE, run_id="r1"
+    )
+    with closing(open_store(None, shop)) as store:
+        key = ScheduleKey("daily", "")
+        store.decide([ScheduleChange(key=key, version=0, watermark=NOON, ticks=(tick,))])
+    (line,) = schedule(shop, "--past").splitlines()[1:]
+    assert remark(line) == "the history does not have its run any more"
 
 
 def test_who_has_paused_what_since_when_and_why(shop):

@@ -1,6 +1,7 @@
 """A scheduler's turns over a store, with children that are real processes."""
 
 import signal
+from dataclasses import replace
 
 import pytest
 
@@ -9,6 +10,7 @@ from dbtorch.core.errors import StoreError
 from dbtorch.core.model.interval import Interval
 from dbtorch.core.schedule.ledger import ScheduleChange, ScheduleKey, SkipReason, TickState
 from dbtorch.core.schedule.schedule import Schedule
+from dbtorch.core.text import durations
 from dbtorch.service.run.context import RunContext
 from tests.unit.serving import HOUR
 from tests.waiting import PATIENCE
@@ -174,6 +176,16 @@ def test_a_run_is_told_which_interval_it_covers(serving):
     assert Interval.of_text(interval.to_text()) == interval
     first = Interval(None, interval.end)
     assert Interval.of_text(first.to_text()) == first
+
+
+@pytest.mark.parametrize("grace", [0.0, 0.25, 90.0, 1_728_000.0, durations.LONGEST])
+def test_a_run_is_told_the_grace_as_it_can_be_read(serving, grace):
+    one = serving('echo "$0 $*"')
+    one.scheduler.starter = replace(one.scheduler.starter, grace=grace)
+    one.turn(HOUR)
+    words = one.end().last_words.split()
+    assert words[:1] == ["run"]
+    assert durations.seconds(words[words.index("--grace") + 1]) == grace
 
 
 def test_a_run_is_given_up_aloud_that_never_ends(serving):

@@ -37,6 +37,18 @@ def test_the_pipeline_s_counts_from_the_start_or_by_its_schedule_s_clock():
     assert deadline_of(by, RunOptions(), NOW, None) == Deadline(at=NOW + 2 * HOUR, action=ALERT)
 
 
+def test_it_counts_from_when_a_schedule_wanted_the_run_and_ends_nothing_that_is_caught_up_with():
+    within = pipeline(deadline=DeadlineRule(within=3600), deadline_action=CANCEL)
+    due = NOW - HOUR / 2
+    assert deadline_of(within, RunOptions(), NOW, None, due=due) == Deadline(
+        at=NOW + HOUR / 2, action=CANCEL
+    )
+    due = NOW - 3 * HOUR  # nobody was there to start it
+    assert deadline_of(within, RunOptions(), NOW, None, due=due) == Deadline(
+        at=NOW - 2 * HOUR, action=ALERT
+    )
+
+
 def test_options_win_over_the_pipeline():
     said = pipeline(deadline=DeadlineRule(within=3600))
     options = RunOptions(deadline=DeadlineRule(within=7200), deadline_action=CANCEL)

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from dbtorch.adapters.install_command import install_command
 from dbtorch.core.errors import UsageError
@@ -59,7 +60,22 @@ def open_remote(url: str, protocol: str, under: str) -> RemoteArtifacts:
     package = found["class"].partition(".")[0] if found else "fsspec"
     if importlib.util.find_spec(package) is None:
         raise UsageError(_missing(shown, package, [package]))
+    _refuse_malformed(url, shown)
     return RemoteArtifacts(url, shown, protocol, under)
+
+
+def _refuse_malformed(url: str, shown: str) -> None:
+    """Raise `UsageError` for what no file system could open, whatever the network is like."""
+    for part in url.split("::"):
+        try:
+            urlsplit(part)
+        except ValueError as error:
+            raise UsageError(f"--artifacts-url {shown} is no URL: {error}") from None
+    protocol, _, named = part.partition("://")
+    if not named.strip("/") and protocol.lower() != "memory":
+        raise UsageError(
+            f"--artifacts-url {shown} names no bucket, host or folder: write s3://BUCKET/FOLDER"
+        )
 
 
 def _missing(url: str, package: str, packages: list[str]) -> str:

@@ -94,6 +94,12 @@ _END = """
     WHERE run_id = :run_id AND (state = 'started' OR (state = 'queued' AND :state <> 'cancelled'))
 """
 
+_OUTCOMES = """
+    SELECT r.run_id, r.state FROM dbtorch_ticks t
+    JOIN dbtorch_runs r ON r.run_id = t.run_id AND r.project_id = t.project_id
+    WHERE t.project_id = :project_id AND t.scheduled_for >= :since
+"""
+
 _SKIPPED = """
     SELECT pipeline, reason, count(*) AS ticks FROM dbtorch_ticks
     WHERE project_id = :project_id AND state = 'skipped' GROUP BY pipeline, reason
@@ -166,6 +172,12 @@ class SqlLedger:
             lambda transaction: [(_key(row), _tick(row)) for row in transaction.all(query, values)]
         )
 
+    def outcomes(self, *, since: datetime) -> dict[str, RunState]:
+        """How the runs stand, by id, of ticks from a time on."""
+        values = {**self._scope.mine, "since": rows.moment(since)}
+        found = self._database.read(lambda transaction: transaction.all(_OUTCOMES, values))
+        return dict(map(_outcome, found))
+
     def skipped(self) -> dict[tuple[str, str], int]:
         """How many ticks were skipped, by pipeline and reason."""
         found = self._database.read(lambda transaction: transaction.all(_SKIPPED, self._scope.mine))
@@ -218,6 +230,11 @@ def _key(row: Row) -> ScheduleKey:
 
 def _key_values(key: ScheduleKey) -> dict[str, Any]:
     return {"pipeline": key.pipeline, "place": key.place}
+
+
+@rows.table("dbtorch_runs")
+def _outcome(row: Row) -> tuple[str, RunState]:
+    return row["run_id"], RunState(row["state"])
 
 
 @rows.table("dbtorch_schedules")

@@ -10,6 +10,7 @@ from dbtorch.cli.text.pauses import paused_by
 from dbtorch.cli.text.table import table
 from dbtorch.cli.text.terminal import to_json
 from dbtorch.core.model.interval import Interval
+from dbtorch.core.model.state import RunState
 from dbtorch.core.schedule.ledger import Pause, SkipReason, TickRecord, TickState
 from dbtorch.core.text.moments import shown
 from dbtorch.core.text.phrases import took
@@ -25,6 +26,14 @@ _WHY = {
     SkipReason.BLACKOUT: "nothing starts in that window",
     SkipReason.SUPERSEDED: "a newer time took its place in the queue",
     SkipReason.REMOVED: "the pipeline was removed, or lost its schedule",
+}
+
+_ENDED = {
+    RunState.SUCCESS: "succeeded",
+    RunState.GATED: "was gated",
+    RunState.FAILED: "failed",
+    RunState.CANCELLED: "was cancelled",
+    RunState.RUNNING: "has not ended",
 }
 
 HOW = "`schedule:` of a pipeline in dbtorch.yml says when it runs"
@@ -106,7 +115,7 @@ def past_text(found: Sequence[PastTick]) -> str:
 
 def _row(one: PastTick) -> list[str]:
     at = shown(one.tick.scheduled_for, ZoneInfo(one.timezone))
-    return [one.pipeline, at, _state(one.tick), one.tick.run_id, _remark(one.tick)]
+    return [one.pipeline, at, _state(one), one.tick.run_id, _remark(one)]
 
 
 def past_json(found: Sequence[PastTick]) -> str:
@@ -125,24 +134,38 @@ def _tick(one: PastTick) -> dict[str, object]:
         "state": str(tick.state),
         "reason": str(tick.reason) if tick.reason is not None else None,
         "run_id": tick.run_id or None,
+        "run_state": str(one.outcome) if one.outcome is not None else None,
         "started_at": _iso(tick.started_at, zone),
         "late_seconds": _late(tick),
         "note": tick.note or None,
     }
 
 
-def _state(tick: TickRecord) -> str:
-    """What has become of it; of a run that has ended, `dbtorch runs` says how."""
-    if tick.state is TickState.DONE:
-        return "ran" if tick.run_id else "not begun"
-    return str(tick.state)
+def _state(one: PastTick) -> str:
+    """What has become of it."""
+    if one.tick.state is TickState.DONE:
+        return "ran" if one.tick.run_id else "not begun"
+    return str(one.tick.state)
 
 
-def _remark(tick: TickRecord) -> str:
-    why = _WHY[tick.reason] if tick.reason is not None else ""
-    late = _late(tick) or 0.0
-    how_late = f"started {took(late)} late" if late >= _LATE else ""
-    return "; ".join(text for text in (why, how_late, tick.note) if text)
+def _remark(one: PastTick) -> str:
+    tick, late = one.tick, _late(one.tick) or 0.0
+    texts = (
+        _WHY[tick.reason] if tick.reason is not None else "",
+        _outcome(one),
+        f"started {took(late)} late" if late >= _LATE else "",
+        tick.note,
+    )
+    return "; ".join(filter(None, texts))
+
+
+def _outcome(one: PastTick) -> str:
+    """How its run has ended: that it ran says nothing of that."""
+    if one.tick.state is not TickState.DONE or not one.tick.run_id:
+        return ""
+    if one.outcome is None:
+        return "the history does not have its run any more"
+    return _ENDED[one.outcome]
 
 
 def _late(tick: TickRecord) -> float | None:

@@ -23,12 +23,18 @@ if TYPE_CHECKING:
 
 
 def deadline_of(
-    pipeline: PipelineSpec, options: RunOptions, now: datetime, earlier: RunRecord | None
+    pipeline: PipelineSpec,
+    options: RunOptions,
+    now: datetime,
+    earlier: RunRecord | None,
+    *,
+    due: datetime | None = None,
 ) -> Deadline | None:
     """The deadline of a run that begins now, or that goes on now.
 
-    A run that goes on keeps its deadline. One that has passed already cancels nothing any more:
-    nothing could ever be retried.
+    It counts from when the run was ``due``, if a schedule wanted it sooner. A run that goes on
+    keeps its deadline. One that has passed already cancels nothing any more: nothing could ever be
+    retried, or caught up with.
     """
     if options.deadline is None and earlier is not None:
         return _kept(earlier, options, now)
@@ -36,7 +42,8 @@ def deadline_of(
     if rule is None:
         return None
     action = options.deadline_action or pipeline.deadline_action
-    at = moment(rule, now, _zone(pipeline))
+    at = moment(rule, due or now, _zone(pipeline))
+    action = DeadlineAction.ALERT if now >= at else action
     return Deadline(at=at, action=action, by_calendar=rule.by is not None)
 
 

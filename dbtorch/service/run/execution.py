@@ -93,11 +93,12 @@ class Execution:
         self._since: datetime | None = None  # when a run went on that is not told of from its start
         self._planned_at: datetime | None = None  # when people were told how it does
         self._before = 0.0  # seconds that its executions took until then
-        begins = self._begins if earlier is None else self._clock.now()
         self._artifacts = artifacts_of(launched.project, launched.options)
         self._uploads: RunUploads | None = None
         self._began = self._clock.now()
-        self._deadline = deadline_of(self._pipeline, launched.options, begins, earlier)
+        now = self._run_context.now if earlier is None else self._began
+        due = self._run_context.planned_at
+        self._deadline = deadline_of(self._pipeline, launched.options, now, earlier, due=due)
         self._store = history_of(self._project, self._options, launched.args, create=True)
         stack.callback(self._store.close)
         self._store.adopt(self._store.identity.target)

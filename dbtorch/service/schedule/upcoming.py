@@ -12,6 +12,7 @@ from dbtorch.adapters.cron import NoTick, Ticks
 from dbtorch.core.config import Config, PipelineSpec
 from dbtorch.core.errors import NoHistory
 from dbtorch.core.model.interval import Interval
+from dbtorch.core.model.state import RunState
 from dbtorch.core.schedule.jitter import delay
 from dbtorch.core.schedule.ledger import Pause, TickRecord
 from dbtorch.core.schedule.schedule import Schedule
@@ -48,6 +49,7 @@ class PastTick:
     pipeline: str
     timezone: str  # name of the zone that its schedule speaks of; UTC where it has none any more
     tick: TickRecord
+    outcome: RunState | None = None  # of its run; None where there is none in the history
 
 
 def next_runs(
@@ -92,9 +94,16 @@ def past_ticks(store: Store, config: Config, pipeline: str | None, *, count: int
     if pipeline is not None:
         pipeline_of(config, RunOptions(pipeline=pipeline))
     zones = {one.name: schedule.timezone for one, schedule in scheduled(config, None)}
+    ticks = store.ticks(pipeline, limit=count)
+    outcomes = store.outcomes(since=ticks[-1][1].scheduled_for) if ticks else {}
     return [
-        PastTick(pipeline=key.pipeline, timezone=zones.get(key.pipeline, "UTC"), tick=tick)
-        for key, tick in store.ticks(pipeline, limit=count)
+        PastTick(
+            pipeline=key.pipeline,
+            timezone=zones.get(key.pipeline, "UTC"),
+            tick=tick,
+            outcome=outcomes.get(tick.run_id),
+        )
+        for key, tick in ticks
     ]
 
 
