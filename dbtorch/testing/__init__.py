@@ -1,4 +1,4 @@
-"""In-memory doubles of every port, for dbtorch's own tests and for yours."""
+"""In-memory doubles of ports, for dbtorch's own tests and for yours."""
 
 from dbtorch.testing.artifacts import MemoryArtifacts
 from dbtorch.testing.doubles import (

@@ -61,3 +61,40 @@ def test_every_class_and_method_that_is_named_is_there(name: str) -> None:
     missing = [(owner, of) for owner, of in found if owner not in known]
     missing += [(owner, of) for owner, of in found if of and of not in known | fields]
     assert not missing
+
+
+# ---------------------------------------------------------------- CONTRIBUTING.md
+
+GUIDE = (ROOT / "CONTRIBUTING.md").read_text()
+SPANS = re.findall(r"(?<!`)`([^`\n]+)`(?!`)", GUIDE)
+
+
+def test_every_path_that_the_guide_names_is_there() -> None:
+    paths = [span for span in SPANS if re.fullmatch(r"[\w.-]*/[\w./*-]*|\w+\.(py|md|yml)", span)]
+    assert len(paths) > 30
+    found = [any(True for root in ("", "**/") for _ in ROOT.glob(f"{root}{one}")) for one in paths]
+    assert [one for one, there in zip(paths, found, strict=True) if not there] == []
+
+
+def test_every_name_of_code_that_the_guide_has_is_there() -> None:
+    folders = ("dbtorch", "tests")
+    source = "".join(path.read_text() for one in folders for path in (ROOT / one).rglob("*.py"))
+    names = {
+        part for span in SPANS if re.fullmatch(r"\w+(\.\w+)*", span) for part in span.split(".")
+    }
+    names = {name for name in names if re.search(r"[A-Z]", name) and len(name) > 3}
+    assert len(names) > 15
+    assert [name for name in sorted(names) if not re.search(rf"\b{name}\b", source)] == []
+
+
+def test_a_double_of_each_port_is_held_to_the_contract_of_the_real_ones() -> None:
+    (row,) = re.findall(r"^\| `tests/contract/` \| (.*) \|$", GUIDE, re.MULTILINE)
+    ports = re.findall(r"`([A-Z]\w+)`", row)
+    assert {"Engine", "Steps", "Store", "Artifacts"} == {*ports}
+    doubles = "".join(path.read_text() for path in (PACKAGE / "testing").glob("*.py"))
+    suites = {path.name: path.read_text() for path in (ROOT / "tests" / "contract").glob("*.py")}
+    makers = (ROOT / "tests" / "stores.py").read_text()
+    for port in ports:
+        assert f"class Memory{port}" in doubles
+        suite = suites[f"test_{port.lower()}.py"]
+        assert f"Memory{port}(" in suite or (port == "Store" and "MemoryStore(" in makers)
