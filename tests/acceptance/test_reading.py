@@ -20,7 +20,7 @@ COMMANDS = (
 
 FILES = {
     "dbtorch.yml": """
-        defaults: {retry: {retries: 1, delay: 0s}, timeout: 10m}
+        defaults: {retry: {retries: 1, delay: 0s}, timeout: 10m, owner: data-eng}
         steps:
           load:
             command: "echo loading; [ $DBTORCH_ATTEMPT -ge 2 ] || { echo try again later; exit 75; }"
@@ -70,7 +70,9 @@ def tour(tmp_path_factory: pytest.TempPathFactory) -> Tour:
         "graph json": workspace.dbtorch("graph", "--format", "json"),
         "graph mermaid": workspace.dbtorch("graph", "--format", "mermaid"),
         "graph dot": workspace.dbtorch("graph", "--format", "dot"),
-        "validate": workspace.dbtorch("validate"),
+        "graph of a step": workspace.dbtorch("graph", "--select", "step:load+"),
+        "validate": workspace.dbtorch("validate", "--exclude", "step:push"),
+        "validate nothing": workspace.dbtorch("validate", "--select", "step:pull", code=2),
     }
     left = [workspace.dir / name for name in ("warehouse.duckdb", ".dbtorch")]
     untouched = not any(path.exists() for path in left)
@@ -84,6 +86,12 @@ def tour(tmp_path_factory: pytest.TempPathFactory) -> Tour:
 
 
 # ---------------------------------------------------------------------------- before a run
+
+
+def test_who_owns_what_nobody_claims_is_named_with_its_failure(tour: Tour) -> None:
+    assert tour.run.nodes["broken"]["owner"] == "data-eng"
+    assert '"owner": "data-eng"' in tour.done.out  # as it fails
+    assert "owner data-eng" in tour.workspace.dbtorch("show", tour.run.id).out
 
 
 def test_looking_runs_nothing(tour: Tour) -> None:
@@ -129,6 +137,13 @@ def test_the_graph_in_four_formats(tour: Tour, format: str, parts: list[str]) ->
     assert "session" not in said
 
 
+def test_steps_are_selected_in_the_graph_and_to_validate(tour: Tour) -> None:
+    said = tour.before["graph of a step"].out
+    assert all(name in said for name in ("load", "orders", "broken"))
+    assert "push" not in said
+    assert "step:pull" in tour.before["validate nothing"].err
+
+
 def test_the_graph_as_json_has_every_node_and_edge(tour: Tour) -> None:
     said = tour.before["graph json"].json()
     assert {node["name"] for node in said["nodes"]} == NODES
@@ -141,7 +156,7 @@ def test_the_graph_as_json_has_every_node_and_edge(tour: Tour) -> None:
 
 def test_validate_says_what_it_has_looked_at(tour: Tour) -> None:
     assert tour.before["validate"].out == (
-        "OK: 6 dbt nodes and 2 steps on target dev (duckdb 1.11.1)\n"
+        "OK: 6 dbt nodes and 1 step on target dev (duckdb 1.11.1)\n"
     ).replace("duckdb 1.11.1", _adapter(tour))
 
 
