@@ -104,7 +104,16 @@ def tour(tmp_path_factory: pytest.TempPathFactory, driven: Driven) -> Tour:
 
     bare = ("--no-steps", "--exclude", "events", "days")
     run("first", *bare)
-    run("again", "--select", "grown", "--vars", "{size: 2}", "--threads", "1", "--export-saved-queries")
+    run(
+        "again",
+        "--select",
+        "grown",
+        "--vars",
+        "{size: 2}",
+        "--threads",
+        "1",
+        "--export-saved-queries",
+    )
     tour.rows["grown"] = sorted(workspace.query("select * from dev.grown"))
     run("full", "--select", "grown", "--full-refresh", "--target-path", "elsewhere")
     tour.rows["full"] = workspace.query("select * from dev.grown")

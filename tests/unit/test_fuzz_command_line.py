@@ -54,7 +54,9 @@ def command_lines(chance: random.Random, name: str, count: int) -> list[tuple[st
                 words.append(chance.choice(TEXTS if chance.random() < 0.7 else GOOD))
         if words and chance.random() < 0.4:
             words[chance.randrange(len(words))] = chance.choice(TEXTS)
-        lines.append((*name.split(), *(word.replace("\0", "").replace("\ud800", "") for word in words)))
+        lines.append(
+            (*name.split(), *(word.replace("\0", "").replace("\ud800", "") for word in words))
+        )
     return lines
 
 
