@@ -10,8 +10,9 @@ import pytest
 
 from dbtorch.adapters.store import open_store
 from dbtorch.adapters.store.database import Transaction
-from dbtorch.adapters.store.rows import moment
+from dbtorch.adapters.store.rows import lease_values, moment
 from dbtorch.adapters.store.sql import SqlStore
+from dbtorch.adapters.store.statements import ADD_LEASE
 from dbtorch.core.history.records import Lease, RunRecord
 from dbtorch.core.model.events import Changed, Outcome
 from dbtorch.core.model.graph import Kind, Node
@@ -19,7 +20,6 @@ from dbtorch.core.model.identity import Identity
 from dbtorch.core.model.reason import Reason
 from dbtorch.core.model.state import RunState, State
 from dbtorch.ports import Store
-from dbtorch.testing.store import MemoryStore
 
 NOON = datetime(2026, 3, 29, 12, tzinfo=UTC)
 
@@ -38,34 +38,22 @@ def database_url(request: pytest.FixtureRequest) -> str:
     return str(request.getfixturevalue(f"{request.param}_url"))
 
 
-@pytest.fixture(params=["memory", "sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    """An empty store of each kind."""
-    opened: Store
-    if request.param == "memory":
-        opened = MemoryStore(SHOP)
-    else:
-        url = request.getfixturevalue(f"{request.param}_url")
-        opened = open_store(url, tmp_path, identity=SHOP)
+@pytest.fixture
+def store(database_url: str, tmp_path: Path) -> Iterator[Store]:
+    """An empty store of each kind; the one in memory is SQLite's."""
+    opened = open_store(database_url, tmp_path, identity=SHOP)
     yield opened
     opened.close()
 
 
 def seen_by(store: Store, **identity: Any) -> Store:
     """The same history as another project has it."""
-    other = replace(SHOP, **identity)
-    if isinstance(store, MemoryStore):
-        return store.of(other)
     assert isinstance(store, SqlStore)
-    return SqlStore(store._database, other)
+    return SqlStore(store._database, replace(SHOP, **identity))
 
 
 def let_pass(store: Store, seconds: float) -> None:
     """Let the clock of a store go on, as far as leases are concerned."""
-    if isinstance(store, MemoryStore):
-        clock = store.clock
-        store.clock = lambda: clock() + timedelta(seconds=seconds)
-        return
     assert isinstance(store, SqlStore)
 
     def set_back(transaction: Transaction) -> None:
@@ -77,6 +65,17 @@ def let_pass(store: Store, seconds: float) -> None:
             )
 
     store._database.write(set_back)
+
+
+def let_hold(store: Store, lease: Lease) -> None:
+    """Write a lease as it is, whoever had it."""
+    assert isinstance(store, SqlStore)
+
+    def put(transaction: Transaction) -> None:
+        transaction.run("DELETE FROM dbtorch_leases WHERE name = :name", {"name": lease.name})
+        transaction.run(ADD_LEASE, lease_values(lease))
+
+    store._database.write(put)
 
 
 def whenever(lease: Lease | None) -> Lease | None:

@@ -11,6 +11,7 @@ from dbtorch.adapters.clock import SystemClock
 from dbtorch.adapters.notify.slack import SlackBot
 from dbtorch.adapters.notify.webhook import Webhook
 from dbtorch.adapters.store import open_store
+from dbtorch.adapters.store.sql import SqlStore
 from dbtorch.app.alerting import Alerting
 from dbtorch.app.delivery import BURST, DeliveryWorker
 from dbtorch.core.alerts.alert import AlertEvent
@@ -214,10 +215,9 @@ def test_a_process_that_dies_between_sending_and_noting_sends_once(store, server
     dying = Dying()
     Watched(dying, {"slack": a_bot(server)}).run()
     assert len(server.messages) == 1
-    for name, one in dying._messages.items():  # its claims run out
-        dying._messages[name] = replace(one, claimed_until=one.created_at)
-    survivor = MemoryStore()
-    survivor.__dict__.update(dying.__dict__)
+    claims_run_out = "UPDATE dbtorch_outbox SET claimed_until = created_at"
+    dying._database.write(lambda transaction: transaction.run(claims_run_out))
+    survivor = SqlStore(dying._database, dying.identity)
     Watched(survivor, {"slack": a_bot(server)}).run()
     (card,) = server.top_level()
     assert len(server.thread(card["ts"])) == 1

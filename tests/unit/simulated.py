@@ -12,8 +12,8 @@ from dbtorch.core.schedule.decide import claimed
 from dbtorch.core.schedule.ledger import ScheduleChange, TickState
 from dbtorch.core.schedule.schedule import Schedule
 from dbtorch.service.schedule.timetable import next_tick, timetable
-from dbtorch.testing.store import MemoryStore
 from tests.stores import a_run
+from tests.unit.plain_ledger import PlainLedger
 
 ZONES = ("Europe/Berlin", "America/New_York", "America/Santiago", "Australia/Lord_Howe")
 CRONS = (
@@ -45,7 +45,7 @@ class Simulated:
 
     def __init__(self, config, schedulers):
         self.now = BEGIN
-        self.store = MemoryStore(SHOP, clock=lambda: self.now)
+        self.store = PlainLedger(SHOP, clock=lambda: self.now)
         self.begun = Counter()  # by pipeline and time
         self.running = []  # (when it ends, run)
         self.up = set(range(schedulers))

@@ -15,6 +15,7 @@ from dbtorch.core.history.records import Lease
 from dbtorch.core.model.state import RunState
 from dbtorch.service.history.lookup import find_node, holds_lease, resolve_run
 from dbtorch.testing.store import MemoryStore
+from tests.stores import let_hold
 from tests.unit.story import NOON, Told, broken_shop
 from tests.waiting import wait_for
 
@@ -124,7 +125,7 @@ def lease(**more):
 def test_a_run_lives_as_long_as_its_lease_and_process(held, lives):
     store = MemoryStore(clock=lambda: NOON)
     if held is not None:
-        store._leases[held.name] = held  # as it was left, not as it was prolonged
+        let_hold(store, held)  # as it was left, not as it was prolonged
     record = replace(Told(run_id="r").kept(), state=RunState.RUNNING)
     assert holds_lease(store)(record) is lives
 
@@ -136,7 +137,7 @@ def test_a_process_that_nobody_has_waited_for_is_dead():
     its = process.stdout.read().strip()  # until it is gone, without taking note of its end
     process.stdout.close()
     store = MemoryStore(clock=lambda: NOON)
-    store._leases["shop/daily"] = lease(pid=process.pid, process=its)
+    let_hold(store, lease(pid=process.pid, process=its))
     alive = holds_lease(store)
     record = Told(run_id="r").kept()
     wait_for(lambda: not alive(record))  # its pipes close a moment before it is gone

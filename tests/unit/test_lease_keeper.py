@@ -18,7 +18,7 @@ from dbtorch.service.run.context import RunContext
 from dbtorch.service.run.control import RunControl
 from dbtorch.service.run.lease import hold_lease
 from dbtorch.testing.store import MemoryStore
-from tests.stores import NOON, a_lease
+from tests.stores import NOON, a_lease, let_hold
 from tests.waiting import PATIENCE
 
 BRIEF = a_lease(expires_at=NOON + timedelta(seconds=1.2))
@@ -112,7 +112,7 @@ def test_who_can_renew_again_goes_on(inbox):
 def test_who_is_told_that_somebody_else_has_it_ends(inbox):
     store = Cut()
     with keeper(store, inbox, pytest.fail):
-        store._leases[BRIEF.name] = a_lease("r2")
+        let_hold(store, replace(a_lease("r2"), name=BRIEF.name))
         assert told(inbox).reason.text == "another run took over the lease of this pipeline"
 
 

@@ -13,6 +13,7 @@ import pytest
 from dbtorch.adapters.cron import Ticks, interval
 from dbtorch.adapters.store import open_store
 from dbtorch.core.config import Config, PipelineSpec
+from dbtorch.core.model.state import RunState
 from dbtorch.core.schedule.ledger import SkipReason, TickState
 from dbtorch.core.schedule.rules import Catchup, Overlap
 from dbtorch.core.schedule.schedule import Schedule
@@ -266,7 +267,7 @@ def test_13_what_is_caught_up_with_goes_on_as_soon_as_there_is_a_place(serving):
     lease = one.begin(first, "r1")
     one.begin(second, "r2")
     one.store.release(lease)
-    one.store.end("r1", "success", one.now)
+    one.store.end("r1", RunState.SUCCESS, one.now)
     first.kill()
     one.end()
     one.turn()
@@ -282,7 +283,7 @@ def test_14_what_waits_starts_when_the_run_before_has_ended_without_reading_anyt
     lease = one.begin(first, "r1")
     one.turn(HOUR)
     assert list(one.scheduler.children.values()) == [first]
-    one.store.end("r1", "success", one.now)
+    one.store.end("r1", RunState.SUCCESS, one.now)
     one.store.release(lease)
     first.kill()
     one.end()
