@@ -47,7 +47,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(text.encode())
 
-    do_GET = do_POST = do_PUT = do_DELETE = _answer  # noqa: N815  # the base class's names
+    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = _answer  # noqa: N815  # the base class's names
 
     def log_message(self, format: str, *args: Any) -> None:
         """Stay silent."""

@@ -95,7 +95,7 @@ def test_the_readme_is_read_in_two_minutes() -> None:
 def test_the_readme_has_what_a_stranger_looks_for() -> None:
     text = PAGES["README.md"].read_text(encoding="utf-8")
     first = text.split("\n\n")[1]
-    assert "replaces neither" in first  # what it is not
+    assert "no replacement for" in first  # what it is not
     assert "```sh\npip install " in text
     assert "```console" in text
     assert "FAIL " in text

@@ -88,13 +88,13 @@ def typed(page: str) -> Iterator[str]:
     yield from (command.line for command in commands(page))
     for block in every("sh", "bash", "text", "yaml", "ini", ""):
         if block.page == page:
-            yield from re.findall(r"^(?:\$ )?(dbtorch [^#\n]+)", block.text, re.MULTILINE)
+            yield from re.findall(r"^ *(?:\$ |- run: )?(dbtorch [^#\n]+)", block.text, re.MULTILINE)
     yield from (" ".join(code.split()) for code in re.findall(r"`(dbtorch [^`]+)`", prose(page)))
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_commands_and_options_exist(page: str) -> None:
-    for line in typed(page):
+    for line in (line for line in typed(page) if "dbtorch " in line):
         for part in re.split(r"\s*(?:&&|\|\||\||;)\s*", line):
             words = shlex.split(re.sub(r"['\\]", " ", part), comments=True)
             if words[:1] == ["dbtorch"]:

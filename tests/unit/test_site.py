@@ -15,22 +15,26 @@ from markdown.extensions.toc import slugify
 
 from tests.pages import PAGES, ROOT, blocks_of, prose
 
+#: What takes the network from a process; nothing where the system does not let us.
+_ALONE = ("unshare", "--map-root-user", "--net")
+try:
+    NO_NETWORK = _ALONE if subprocess.run([*_ALONE, "true"], check=False).returncode == 0 else ()
+except OSError:
+    NO_NETWORK = ()
+
 BESIDE_THE_SITE = [page for page in PAGES if not page.startswith("docs/")]
 
 
 def build(folder: Path, site: Path) -> subprocess.CompletedProcess[str]:
-    """Build the site of ``folder`` as CI does; not `--quiet`, which hides warnings from `--strict`."""
+    """Build the site of ``folder`` as CI does, without a network.
+
+    Not with `--quiet`, which hides warnings from `--strict`.
+    """
     return subprocess.run(
         [
-            sys.executable,
-            "-m",
-            "mkdocs",
-            "build",
-            "--strict",
-            "-f",
-            folder / "mkdocs.yml",
-            "-d",
-            site,
+            *NO_NETWORK,
+            *(sys.executable, "-m", "mkdocs", "build", "--strict"),
+            *("-f", folder / "mkdocs.yml", "-d", site),
         ],
         env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
         capture_output=True,
@@ -48,6 +52,13 @@ def test_the_site_is_built_without_a_warning_and_needs_no_other(tmp_path: Path) 
     )
     assert fetched
     assert [url for pair in fetched for url in pair if re.match(r"(\w+:)?//", url)] == []
+
+
+def test_pages_are_markdown_that_github_shows_as_well() -> None:
+    config = (ROOT / "mkdocs.yml").read_text().partition("\nnav:")[0]
+    assert yaml.safe_load(config.partition("\nplugins:")[2].partition("\n\n")[0]) == ["search"]
+    own = re.compile(r"^(?:!!!|\?\?\?|===) |\{:? ?[.#][\w-]+[^}\n]*\}|^---$", re.MULTILINE)
+    assert {page: found for page in PAGES if (found := own.findall(prose(page)))} == {}
 
 
 def test_the_site_knows_every_fence() -> None:
