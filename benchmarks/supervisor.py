@@ -26,7 +26,7 @@ from dbtorch.core.config import Config
 from dbtorch.core.model.graph import Kind, Node
 from dbtorch.core.model.state import RunState
 from dbtorch.core.run.machine import Run
-from dbtorch.ports import Selected
+from dbtorch.ports.engine import Selected
 from dbtorch.testing import MemoryEngine, MemorySteps
 
 SIZES = (5_000, 10_000, 20_000)

@@ -33,7 +33,8 @@ from dbtorch.core.model.reason import Reason, ReasonKind
 from dbtorch.core.model.state import FailureClass, State
 from dbtorch.core.run.machine import Run
 from dbtorch.core.settings import Settings
-from dbtorch.ports import Emit, Selected
+from dbtorch.ports.engine import Selected
+from dbtorch.ports.loop import Emit
 from dbtorch.testing import SUCCEEDS, fails
 from tests.waiting import PATIENCE, wait_for
 

@@ -33,7 +33,8 @@ from dbtorch.core.model.freshness import Thresholds
 from dbtorch.core.model.graph import Kind, Node
 from dbtorch.core.model.state import FailureClass, State
 from dbtorch.core.plan import SESSION_CLOSE, SESSION_OPEN
-from dbtorch.ports import Emit, Engine, Selected
+from dbtorch.ports.engine import Engine, Selected
+from dbtorch.ports.loop import Emit
 
 _REF = re.compile(r"\{\{\s*ref\('(\w+)'\)\s*\}\}")
 

@@ -19,7 +19,7 @@ from dbtorch.core.model.graph import Kind, Node
 from dbtorch.core.model.identity import Identity
 from dbtorch.core.model.reason import Reason
 from dbtorch.core.model.state import RunState, State
-from dbtorch.ports import Store
+from dbtorch.ports.store import Store
 
 NOON = datetime(2026, 3, 29, 12, tzinfo=UTC)
 

@@ -8,11 +8,12 @@ from dataclasses import replace
 from datetime import datetime
 
 from dbtorch.app.takeover import Takeover, attempts_of, take_over
+from dbtorch.core.errors import LeaseHeld
 from dbtorch.core.history.records import Lease, RunRecord
 from dbtorch.core.model.events import Changed
 from dbtorch.core.model.reason import Reason
 from dbtorch.core.model.state import RunState, State
-from dbtorch.ports import LeaseHeld, Store
+from dbtorch.ports.store import Store
 
 
 def as_it_is(run: RunRecord) -> RunRecord:

@@ -24,7 +24,9 @@ from dbtorch.core.errors import StoreError
 from dbtorch.core.model.deadline import Late
 from dbtorch.core.model.events import Changed
 from dbtorch.core.model.state import RunState
-from dbtorch.ports import Clock, Notifier, Outbox
+from dbtorch.ports.loop import Clock
+from dbtorch.ports.notifier import Notifier
+from dbtorch.ports.store import Outbox
 
 log = logging.getLogger(__name__)
 

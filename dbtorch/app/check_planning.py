@@ -16,7 +16,6 @@ from dbtorch.core.model.measure import LAST, ROW_COUNT, SCHEMA, check_id
 from dbtorch.core.model.naming import short_name
 from dbtorch.core.settings import Settings, checks_over
 from dbtorch.core.text.nearest import did_you_mean
-from dbtorch.ports import Selected, Store
 
 if TYPE_CHECKING:  # most runs check nothing
     from dbtorch.core.checks.relation_checks import (
@@ -25,6 +24,8 @@ if TYPE_CHECKING:  # most runs check nothing
         PatternChecks,
         RelationChecks,
     )
+    from dbtorch.ports.engine import Selected
+    from dbtorch.ports.store import Store
 
 #: Kinds that leave a relation behind.
 BUILT = (Kind.MODEL, Kind.SEED, Kind.SNAPSHOT)

@@ -10,7 +10,9 @@ from datetime import datetime, timedelta
 
 from dbtorch.core.alerts.outbox import TRIED_FOR, Delivery, next_try
 from dbtorch.core.errors import StoreError
-from dbtorch.ports import Clock, NotDelivered, Notifier, Outbox
+from dbtorch.ports.loop import Clock
+from dbtorch.ports.notifier import NotDelivered, Notifier
+from dbtorch.ports.store import Outbox
 
 log = logging.getLogger(__name__)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from dbtorch.core.config import Config
 from dbtorch.core.errors import PlanError
@@ -11,7 +12,9 @@ from dbtorch.core.model.freshness import FreshnessSpec, Thresholds
 from dbtorch.core.model.graph import Graph, Kind, Node
 from dbtorch.core.settings import Settings
 from dbtorch.core.text.nearest import did_you_mean
-from dbtorch.ports import Selected
+
+if TYPE_CHECKING:
+    from dbtorch.ports.engine import Selected
 
 #: Kinds that no gate holds back: what looks at a source is to see it as it is.
 _LOOKS = (Kind.TEST, Kind.UNIT_TEST)

@@ -7,13 +7,15 @@ import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from dbtorch.app.inbox import Inbox, Interrupt, StartsPaused
 from dbtorch.core.errors import StoreError
 from dbtorch.core.history.records import Lease
 from dbtorch.core.model.reason import Reason, ReasonKind
-from dbtorch.ports import Store
+
+if TYPE_CHECKING:
+    from dbtorch.ports.store import Store
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from dbtorch.app.check_planning import Checking, Remember, find_checks
 from dbtorch.app.gate_planning import Gates, find_gates
@@ -18,7 +18,9 @@ from dbtorch.core.model.selection import step_named
 from dbtorch.core.plan import STEPS, THREADS, Plan, with_session
 from dbtorch.core.settings import Settings
 from dbtorch.core.text.nearest import did_you_mean
-from dbtorch.ports import Selected
+
+if TYPE_CHECKING:
+    from dbtorch.ports.engine import Selected
 
 _STEP = "step:"
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from dbtorch.core.history.records import Lease
 from dbtorch.core.model.events import (
     Changed,
     Progress,
 )
-from dbtorch.ports import Store
+
+if TYPE_CHECKING:
+    from dbtorch.ports.store import Store
 
 
 class Recorder:

@@ -6,11 +6,13 @@ import logging
 import threading
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from dbtorch.core.errors import StoreError
 from dbtorch.core.history.records import Action, Verb
-from dbtorch.ports import Store
+
+if TYPE_CHECKING:
+    from dbtorch.ports.store import Store
 
 log = logging.getLogger(__name__)
 

@@ -25,10 +25,12 @@ from dbtorch.core.model.reason import Reason, ReasonKind, asked_by
 from dbtorch.core.model.state import State
 from dbtorch.core.run.breaker import Pause
 from dbtorch.core.run.machine import Run
-from dbtorch.ports import Clock, Engine, Listener, Steps
 
 if TYPE_CHECKING:
     from dbtorch.core.run.timekeeper import Timekeeper
+    from dbtorch.ports.engine import Engine
+    from dbtorch.ports.loop import Clock, Listener
+    from dbtorch.ports.steps import Steps
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from dbtorch.core.history.uploaded import Uploaded
-from dbtorch.ports import Artifacts
+from dbtorch.ports.artifacts import Artifacts
 
 #: Seconds before the first further try of a place that does not answer; twice as many each time.
 _WAIT, _LONGEST_WAIT = 0.5, 30.0

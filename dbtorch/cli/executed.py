@@ -13,7 +13,7 @@ from dbtorch.service.run.listener import Executed, Listen, RunListener
 
 if TYPE_CHECKING:
     from dbtorch.core.failures.scrub import Scrubber
-    from dbtorch.ports import Clock
+    from dbtorch.ports.loop import Clock
 
 
 def executed(

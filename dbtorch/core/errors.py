@@ -14,15 +14,21 @@ DbtorchError
 ├── PlanError          what the project says makes no plan
 ├── EngineError        dbt cannot parse, select or connect
 └── StoreError         the run history cannot be opened, read or written
-    └── NoHistory      there is none yet
+    ├── NoHistory      there is none yet
+    ├── LeaseLost      another supervisor has taken the run over
+    └── TickLost       another scheduler has taken the scheduled time over
 ```
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from dbtorch.core.model.state import FailureClass
+
+if TYPE_CHECKING:
+    from dbtorch.core.history.records import Lease
 
 
 class DbtorchError(Exception):
@@ -111,3 +117,34 @@ class Refused(ValueError):
     def __init__(self, text: str, *, complete: bool = False) -> None:
         self.complete = complete
         super().__init__(text)
+
+
+class LeaseHeld(Exception):
+    """Another run holds the lease."""
+
+    def __init__(self, lease: Lease) -> None:
+        self.lease = lease
+        super().__init__(lease.name)
+
+
+class LeaseLost(StoreError):
+    """What was to be written is another supervisor's to write by now."""
+
+    def __init__(self, lease: Lease, holder: Lease | None) -> None:
+        by = "another process"
+        if holder is not None and holder.run_id == lease.run_id:
+            by = f"pid {holder.pid} on {holder.host}"
+        super().__init__(
+            f"run {lease.run_id} was taken over by {by} while this process stood still; "
+            f"nothing more is written from here, `dbtorch show {lease.run_id}` says how it goes on"
+        )
+
+
+class TickLost(StoreError):
+    """A run was to begin for a tick that is another scheduler's by now, or over."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the scheduled run is another scheduler's to start by now, or was started already;"
+            " nothing was run"
+        )

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
-from dbtorch.core.errors import StoreError
-
 if TYPE_CHECKING:
     from dbtorch.core.model.state import RunState
     from dbtorch.core.schedule.ledger import (
@@ -17,16 +15,6 @@ if TYPE_CHECKING:
         ScheduleKey,
         TickRecord,
     )
-
-
-class TickLost(StoreError):
-    """A run was to begin for a tick that is another scheduler's by now, or over."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "the scheduled run is another scheduler's to start by now, or was started already;"
-            " nothing was run"
-        )
 
 
 class Ledger(Protocol):

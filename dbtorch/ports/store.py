@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from dbtorch.core.errors import StoreError
 from dbtorch.ports.ledger import Ledger
 
 if TYPE_CHECKING:  # so that a command that only reads imports no more of the core than it uses
@@ -21,27 +20,6 @@ if TYPE_CHECKING:  # so that a command that only reads imports no more of the co
     from dbtorch.core.model.interval import Interval
     from dbtorch.core.model.measure import Measured, Rows
     from dbtorch.core.model.state import RunState
-
-
-class LeaseHeld(Exception):
-    """Another run holds the lease."""
-
-    def __init__(self, lease: Lease) -> None:
-        self.lease = lease
-        super().__init__(lease.name)
-
-
-class LeaseLost(StoreError):
-    """What was to be written is another supervisor's to write by now."""
-
-    def __init__(self, lease: Lease, holder: Lease | None) -> None:
-        by = "another process"
-        if holder is not None and holder.run_id == lease.run_id:
-            by = f"pid {holder.pid} on {holder.host}"
-        super().__init__(
-            f"run {lease.run_id} was taken over by {by} while this process stood still; "
-            f"nothing more is written from here, `dbtorch show {lease.run_id}` says how it goes on"
-        )
 
 
 class Outbox(Protocol):

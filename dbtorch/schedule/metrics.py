@@ -17,7 +17,7 @@ from prometheus_client.core import (
 from dbtorch.core.errors import StoreError
 from dbtorch.core.history.health import newest_row
 from dbtorch.core.model.state import RunState
-from dbtorch.ports import Store
+from dbtorch.ports.store import Store
 from dbtorch.schedule.state import LATENESS, ServeState
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST

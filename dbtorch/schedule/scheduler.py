@@ -29,7 +29,7 @@ from dbtorch.core.schedule.ledger import (
     TickRecord,
     TickState,
 )
-from dbtorch.ports import Store
+from dbtorch.ports.store import Store
 from dbtorch.schedule.children import Child, Starter
 from dbtorch.schedule.log import Log
 from dbtorch.service.schedule.timetable import Decided, TimedPipeline, next_tick

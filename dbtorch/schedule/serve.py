@@ -18,7 +18,7 @@ from dbtorch.adapters.calendars import Calendars
 from dbtorch.adapters.config.loading import NAMES
 from dbtorch.core.errors import DbtorchError, StoreError, UsageError
 from dbtorch.core.schedule.ledger import ScheduleKey
-from dbtorch.ports import Store
+from dbtorch.ports.store import Store
 from dbtorch.schedule.children import DBTORCH, Child, Starter
 from dbtorch.schedule.log import Log
 from dbtorch.schedule.scheduler import Scheduler

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from dbtorch.core.config import Config
     from dbtorch.core.model.events import Changed
     from dbtorch.core.model.graph import Graph
-    from dbtorch.ports import Store
+    from dbtorch.ports.store import Store
     from dbtorch.service.health.freshness import Check
     from dbtorch.service.health.health import ProjectHealth
     from dbtorch.service.history.logs import AttemptLog

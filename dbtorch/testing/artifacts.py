@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from dbtorch.ports import ArtifactMissing, ArtifactsError
+from dbtorch.ports.artifacts import ArtifactMissing, ArtifactsError
 
 
 class MemoryArtifacts:

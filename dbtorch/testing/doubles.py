@@ -12,7 +12,8 @@ from dbtorch.core.checks.relation_checks import RelationChecks
 from dbtorch.core.errors import EngineError
 from dbtorch.core.model.events import Attempt, Batch, Changed, Finished, Outcome, Started, Window
 from dbtorch.core.model.state import FailureClass, State
-from dbtorch.ports import Emit, Engine, Selected
+from dbtorch.ports.engine import Engine, Selected
+from dbtorch.ports.loop import Emit
 
 #: Answers what an attempt comes to.
 Script = Callable[[Attempt], Outcome]

@@ -23,7 +23,7 @@ from dbtorch.core.model.events import (
     Started,
 )
 from dbtorch.core.model.graph import Kind
-from dbtorch.ports import StepContext
+from dbtorch.ports.steps import StepContext
 
 _MIDNIGHT = datetime(2026, 3, 1, tzinfo=UTC)
 

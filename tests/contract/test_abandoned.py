@@ -8,10 +8,10 @@ import pytest
 
 from dbtorch.adapters.processes.liveness import this_process
 from dbtorch.app import abandoned
+from dbtorch.core.errors import LeaseHeld
 from dbtorch.core.model.events import Outcome
 from dbtorch.core.model.reason import Reason
 from dbtorch.core.model.state import FailureClass, RunState, State
-from dbtorch.ports import LeaseHeld
 from dbtorch.testing import FixedClock
 from tests.stores import SUCCESS, a_lease, a_node, a_run, after, an_attempt, change, let_pass
 from tests.unit.printed import runs, show

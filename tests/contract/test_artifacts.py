@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dbtorch.adapters.artifacts import open_artifacts
-from dbtorch.ports import ArtifactMissing, Artifacts, ArtifactsError
+from dbtorch.ports.artifacts import ArtifactMissing, Artifacts, ArtifactsError
 from dbtorch.testing import MemoryArtifacts
 
 KINDS = ["double", "folder", "local", "memory", "s3"]

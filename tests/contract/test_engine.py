@@ -36,7 +36,8 @@ from dbtorch.core.model.graph import Kind, Node
 from dbtorch.core.model.reason import Reason, ReasonKind
 from dbtorch.core.model.state import FailureClass, State
 from dbtorch.core.plan import SESSION_CLOSE, SESSION_OPEN
-from dbtorch.ports import Emit, Engine, Selected
+from dbtorch.ports.engine import Engine, Selected
+from dbtorch.ports.loop import Emit
 from dbtorch.testing import SUCCEEDS, FixedClock, MemoryEngine, fails
 from tests.engines import ENGINES, Can, Driven, over, own, shows
 from tests.sessions import Shop

@@ -11,7 +11,8 @@ from dbtorch.adapters.steps.runner import StepRunner
 from dbtorch.core.config import StepSpec
 from dbtorch.core.model.events import Attempt, Batch, Event, Finished, Outcome, Started
 from dbtorch.core.model.state import FailureClass, State
-from dbtorch.ports import Emit, StepContext, Steps
+from dbtorch.ports.loop import Emit
+from dbtorch.ports.steps import StepContext, Steps
 from dbtorch.testing import MemorySteps, fails
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

@@ -12,7 +12,7 @@ from dbtorch.core.model.events import Outcome
 from dbtorch.core.model.graph import Kind
 from dbtorch.core.model.reason import NO_REASON, Reason, ReasonKind
 from dbtorch.core.model.state import FailureClass, RunState, State
-from dbtorch.ports import Store
+from dbtorch.ports.store import Store
 from tests.stores import NOON, SUCCESS, a_node, a_run, after, an_attempt, change
 
 BLOCKED = Reason(ReasonKind.UPSTREAM_FAILED, ("model.x",))

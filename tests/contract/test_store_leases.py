@@ -10,8 +10,8 @@ from datetime import timedelta
 import pytest
 
 from dbtorch.adapters.processes.liveness import this_process
+from dbtorch.core.errors import LeaseHeld, LeaseLost
 from dbtorch.core.model.state import RunState, State
-from dbtorch.ports import LeaseHeld, LeaseLost
 from tests.stores import (
     NOON,
     SUCCESS,

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from dbtorch.core.errors import TickLost
 from dbtorch.core.model.interval import Interval
 from dbtorch.core.model.state import RunState
 from dbtorch.core.schedule.ledger import (
@@ -16,7 +17,6 @@ from dbtorch.core.schedule.ledger import (
     TickRecord,
     TickState,
 )
-from dbtorch.ports import TickLost
 from tests.stores import NOON, a_lease, a_run, after, let_pass, seen_by
 
 DAILY = ScheduleKey("daily", "dev (duckdb x)")

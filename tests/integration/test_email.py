@@ -7,7 +7,7 @@ import pytest
 from dbtorch.adapters.notify import email
 from dbtorch.adapters.notify.base import NotifierError
 from dbtorch.core.alerts.alert import AlertEvent
-from dbtorch.ports import NotDelivered
+from dbtorch.ports.notifier import NotDelivered
 from tests.alerts import a_card, a_delivery, a_failure, one_of_each, over
 from tests.smtp_server import mail_server
 from tests.unit.loopback import trickling

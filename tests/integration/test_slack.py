@@ -7,7 +7,7 @@ import pytest
 from dbtorch.adapters.notify import slack
 from dbtorch.core.alerts.alert import AlertEvent
 from dbtorch.core.model.state import RunState
-from dbtorch.ports import NotDelivered
+from dbtorch.ports.notifier import NotDelivered
 from tests.alerts import a_card, a_delivery, a_failure, one_of_each, over
 from tests.slack_server import (
     TOKEN,

@@ -12,7 +12,7 @@ from dbtorch.adapters.notify import webhook
 from dbtorch.adapters.notify.base import NotifierError
 from dbtorch.core.alerts.alert import AlertEvent
 from dbtorch.core.alerts.outbox import next_try
-from dbtorch.ports import NotDelivered
+from dbtorch.ports.notifier import NotDelivered
 from tests.alerts import a_card, a_delivery, a_failure, one_of_each
 from tests.unit.loopback import answering, serving, trickling
 from tests.waiting import PATIENCE

@@ -12,10 +12,9 @@ from dbtorch.adapters.clock import SystemClock
 from dbtorch.adapters.processes.liveness import this_host, this_process
 from dbtorch.adapters.run_files import new_run_id
 from dbtorch.adapters.store import open_store
-from dbtorch.core.errors import DbtorchError
+from dbtorch.core.errors import DbtorchError, LeaseHeld
 from dbtorch.core.history.records import Lease, RunRecord
 from dbtorch.core.model.state import RunState
-from dbtorch.ports import LeaseHeld
 from dbtorch.service.project.project import open_project
 from dbtorch.service.project.store_scope import identity_of
 from tests.serving.skew import skew

@@ -8,7 +8,7 @@ import threading
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from dbtorch.ports import TickLost
+from dbtorch.core.errors import TickLost
 from tests.serving.run import execute
 
 #: What a server is told to start.

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from dbtorch.adapters.processes.liveness import is_gone
+from dbtorch.core.errors import TickLost
 from dbtorch.core.history.records import Lease, RunRecord
 from dbtorch.core.model.graph import Node
 from dbtorch.core.model.identity import Identity
@@ -21,7 +22,6 @@ from dbtorch.core.schedule.ledger import (
     TickRecord,
     TickState,
 )
-from dbtorch.ports.ledger import TickLost
 
 _Ticks = dict[datetime, TickRecord]
 

@@ -13,7 +13,7 @@ import pytest
 from dbtorch.adapters.store import open_store
 from dbtorch.cli.main import main
 from dbtorch.core.model.graph import Kind
-from dbtorch.ports import Selected
+from dbtorch.ports.engine import Selected
 from dbtorch.service.project.options import RunOptions
 from dbtorch.service.wiring.engines import Engines
 from dbtorch.testing import MemoryEngine

@@ -17,7 +17,7 @@ from dbtorch.core.failures.classify import classify
 from dbtorch.core.model.graph import Kind
 from dbtorch.core.model.measure import Found, Measure
 from dbtorch.core.model.state import FailureClass, State
-from dbtorch.ports import Hook
+from dbtorch.ports.engine import Hook
 
 T, D, C, U = (
     FailureClass.TRANSIENT,

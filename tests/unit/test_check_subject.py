@@ -10,7 +10,7 @@ from dbtorch.adapters.dbt.scratch import Relation
 from dbtorch.core.config import Config, StepSpec
 from dbtorch.core.errors import UsageError
 from dbtorch.core.model.graph import Kind, Node
-from dbtorch.ports import Selected
+from dbtorch.ports.engine import Selected
 from dbtorch.service.idempotency.scratch_warehouse import ScratchWarehouse
 from dbtorch.service.idempotency.subject import Subject, subject_of
 

@@ -14,7 +14,7 @@ import pytest
 from dbtorch.adapters.notify.webhook import Webhook
 from dbtorch.adapters.steps import request
 from dbtorch.adapters.template_limits import TemplateError
-from dbtorch.ports import NotDelivered
+from dbtorch.ports.notifier import NotDelivered
 from dbtorch.step import Fail, Retry
 from tests.alerts import a_delivery, a_failure
 from tests.unit.evil import TEXTS

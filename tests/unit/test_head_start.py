@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dbtorch.core.model.graph import Kind, Node
-from dbtorch.ports import Hook, Selected
+from dbtorch.ports.engine import Hook, Selected
 from dbtorch.service.planning.manifest_cache import ManifestCache, same
 
 

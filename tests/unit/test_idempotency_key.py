@@ -10,7 +10,7 @@ import pytest
 
 from dbtorch.adapters.steps.context import describe, environment, idempotency_key
 from dbtorch.core.model.events import Attempt
-from dbtorch.ports import StepContext
+from dbtorch.ports.steps import StepContext
 
 DATE = datetime(2026, 1, 12, 6, tzinfo=UTC)
 

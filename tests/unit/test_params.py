@@ -13,7 +13,7 @@ from dbtorch.core.history.records import RunRecord
 from dbtorch.core.model.state import RunState
 from dbtorch.core.params import ParamSpec, ParamType, settled
 from dbtorch.core.schedule.cause import Cause, CauseKind, cause_of
-from dbtorch.ports import StepContext
+from dbtorch.ports.steps import StepContext
 from dbtorch.service.project.options import TICK, TICK_INTERVAL, RunOptions
 from dbtorch.service.run.context import RunContext
 from dbtorch.service.run.pipeline_args import pipeline_args

@@ -11,7 +11,7 @@ from dbtorch.core.model.freshness import FreshnessSpec, SourceGates
 from dbtorch.core.model.graph import Kind, Node
 from dbtorch.core.plan import STEPS, THREADS
 from dbtorch.core.settings import Settings
-from dbtorch.ports import Selected
+from dbtorch.ports.engine import Selected
 
 NODES = {
     "source.shop.orders": Kind.SOURCE,

@@ -22,7 +22,7 @@ from datetime import UTC, datetime, timedelta
 from dbtorch.adapters.processes.liveness import this_process
 from dbtorch.adapters.store import open_store
 from dbtorch.core.history.records import Lease
-from dbtorch.ports import LeaseHeld
+from dbtorch.core.errors import LeaseHeld
 
 url, folder, now = sys.argv[1], pathlib.Path(sys.argv[2]), datetime.now(UTC)
 print("ready", flush=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import dbtorch
-from dbtorch.ports import Engine
+from dbtorch.ports.engine import Engine
 from dbtorch.service.wiring.engines import Engines
 from tests import sqlite_engine
 from tests.sqlite_engine import SqliteEngine

@@ -7,7 +7,7 @@ import pytest
 
 from dbtorch.app import uploads as module
 from dbtorch.app.uploads import Uploads
-from dbtorch.ports import ArtifactsError
+from dbtorch.ports.artifacts import ArtifactsError
 from dbtorch.testing import MemoryArtifacts
 from tests.waiting import PATIENCE, wait_for
 

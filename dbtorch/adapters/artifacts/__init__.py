@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from dbtorch.adapters.home import expanded
 from dbtorch.adapters.run_files import file_safe
 from dbtorch.core.errors import UsageError
-from dbtorch.ports import Artifacts
+from dbtorch.ports.artifacts import Artifacts
 
 #: What a URL begins with: the name of a protocol, of several that are chained the first.
 _PROTOCOL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)(?:::|://)")

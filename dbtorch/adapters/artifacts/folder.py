@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from dbtorch.ports import ArtifactMissing, ArtifactsError
+from dbtorch.ports.artifacts import ArtifactMissing, ArtifactsError
 
 
 class FolderArtifacts:

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from dbtorch.adapters.install_command import install_command
 from dbtorch.core.errors import UsageError
 from dbtorch.core.failures.scrub import Scrubber, passwords_of
-from dbtorch.ports import ArtifactMissing, ArtifactsError
+from dbtorch.ports.artifacts import ArtifactMissing, ArtifactsError
 
 #: Bytes of a file that go in one message, and are held in memory for it.
 _IN_ONE = 8_000_000

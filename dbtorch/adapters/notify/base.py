@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from dbtorch.core.alerts.outbox import Delivery
-from dbtorch.ports import Notifier
+from dbtorch.ports.notifier import Notifier
 
 
 def stays_here(host: str) -> bool:

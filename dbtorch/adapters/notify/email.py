@@ -23,7 +23,7 @@ from dbtorch.adapters.notify.mail_text import card_mail, note_mail
 from dbtorch.core.alerts.alert import from_json
 from dbtorch.core.alerts.card import card_from_json
 from dbtorch.core.alerts.outbox import Delivery, EntryKind, Style
-from dbtorch.ports import NotDelivered, Notifier
+from dbtorch.ports.notifier import NotDelivered, Notifier
 
 #: Seconds that sending a mail may take, where nothing else is said; it is a dozen answers.
 TIMEOUT = 30.0

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from urllib.error import URLError
 
 from dbtorch.adapters.exchange import Answer, Budget, exchange
-from dbtorch.ports import NotDelivered
+from dbtorch.ports.notifier import NotDelivered
 
 #: Bytes that an answer may have.
 _MOST = 4 * 1024 * 1024

@@ -14,7 +14,7 @@ from dbtorch.core.alerts.alert import from_json
 from dbtorch.core.alerts.card import card_from_json
 from dbtorch.core.alerts.outbox import Delivery, EntryKind, Style
 from dbtorch.core.text.from_outside import seconds_to_wait
-from dbtorch.ports import NotDelivered, Notifier
+from dbtorch.ports.notifier import NotDelivered, Notifier
 
 T = TypeVar("T")
 

@@ -16,7 +16,7 @@ from dbtorch.adapters.notify.post import post
 from dbtorch.core.alerts.outbox import Delivery, EntryKind, Style
 from dbtorch.core.alerts.text import headline
 from dbtorch.core.text.from_outside import seconds_to_wait
-from dbtorch.ports import NotDelivered, Notifier
+from dbtorch.ports.notifier import NotDelivered, Notifier
 
 #: Seconds that one request may take, where nothing else is said.
 TIMEOUT = 10.0

@@ -12,7 +12,7 @@ from dbtorch.adapters.template import run_values
 
 if TYPE_CHECKING:  # the process of an http step needs none of this at run time
     from dbtorch.core.model.events import Attempt
-    from dbtorch.ports import StepContext
+    from dbtorch.ports.steps import StepContext
 
 
 def idempotency_key(context: StepContext, step: str) -> str:

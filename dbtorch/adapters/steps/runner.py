@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dbtorch.adapters.processes.kept_process import KeeperLost, Process
 from dbtorch.adapters.steps.base import Call, Command, Render, StepError
@@ -35,7 +35,10 @@ from dbtorch.core.failures.scrub import (
 from dbtorch.core.history.records import OUTPUT_HIDDEN
 from dbtorch.core.model.events import Attempt, Batch, Finished, Outcome, Started
 from dbtorch.core.model.state import FailureClass, State
-from dbtorch.ports import Emit, StepContext
+
+if TYPE_CHECKING:
+    from dbtorch.ports.loop import Emit
+    from dbtorch.ports.steps import StepContext
 
 log = logging.getLogger(__name__)
 

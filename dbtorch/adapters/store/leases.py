@@ -8,8 +8,8 @@ from datetime import datetime
 from dbtorch.adapters.processes.liveness import is_gone
 from dbtorch.adapters.store import rows, statements
 from dbtorch.adapters.store.database import Transaction
+from dbtorch.core.errors import LeaseHeld, LeaseLost
 from dbtorch.core.history.records import Lease
-from dbtorch.ports import LeaseHeld, LeaseLost
 
 
 def acquire(transaction: Transaction, lease: Lease, formerly: str) -> tuple[Lease, Lease | None]:

@@ -10,6 +10,7 @@ from typing import Any
 from dbtorch.adapters.store import leases, rows
 from dbtorch.adapters.store.database import Database, Row, Transaction
 from dbtorch.adapters.store.scope import Scope
+from dbtorch.core.errors import TickLost
 from dbtorch.core.model.interval import Interval
 from dbtorch.core.model.state import RunState
 from dbtorch.core.schedule.ledger import (
@@ -22,7 +23,6 @@ from dbtorch.core.schedule.ledger import (
     TickRecord,
     TickState,
 )
-from dbtorch.ports.ledger import TickLost
 
 _KEY = "project_id = :project_id AND place = :place AND pipeline = :pipeline"
 

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Protocol
 from dbtorch.core.history.records import RunRecord
 from dbtorch.core.model.events import Changed
 from dbtorch.core.plan import Plan
-from dbtorch.ports import Clock
 from dbtorch.service.run.listener import RunListener
 
 if TYPE_CHECKING:
     from dbtorch.core.history.summary import Summary
     from dbtorch.core.model.dbt_warnings import DbtWarning
     from dbtorch.core.model.used_dbt import UsedDbt
+    from dbtorch.ports.loop import Clock
 
 log = logging.getLogger(__name__)
 

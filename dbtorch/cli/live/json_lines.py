@@ -14,7 +14,7 @@ from dbtorch.core.model.dbt_warnings import warnings_json
 from dbtorch.core.model.events import Changed
 from dbtorch.core.model.graph import Kind
 from dbtorch.core.plan import Plan
-from dbtorch.ports import Clock
+from dbtorch.ports.loop import Clock
 
 if TYPE_CHECKING:
     from dbtorch.core.history.summary import Failure, Summary, Timed

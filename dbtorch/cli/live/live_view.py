@@ -24,7 +24,7 @@ from dbtorch.core.model.events import Changed
 from dbtorch.core.model.state import State
 from dbtorch.core.plan import Plan
 from dbtorch.core.text.moments import zone_of
-from dbtorch.ports import Clock
+from dbtorch.ports.loop import Clock
 
 if TYPE_CHECKING:
     from dbtorch.core.history.summary import Summary

@@ -16,12 +16,12 @@ from dbtorch.core.history.records import RunRecord
 from dbtorch.core.model.events import Changed
 from dbtorch.core.plan import Plan
 from dbtorch.core.text.moments import zone_of
-from dbtorch.ports import Clock
 
 if TYPE_CHECKING:
     from dbtorch.core.history.summary import Summary
     from dbtorch.core.model.dbt_warnings import DbtWarning
     from dbtorch.core.model.used_dbt import UsedDbt
+    from dbtorch.ports.loop import Clock
 
 #: Seconds after which a node that still runs is mentioned, and mentioned again; later ones follow
 #: at the last distance. CI systems end jobs that say nothing for ten minutes.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:  # commands that read the history import this package, and none of these
-    from dbtorch.ports import Clock
+    from dbtorch.ports.loop import Clock
     from dbtorch.service.run.listener import RunListener
 
 

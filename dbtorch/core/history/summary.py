@@ -6,16 +6,19 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from dbtorch.core.failures.message import tidy
 from dbtorch.core.history.records import AttemptRecord, NodeRecord, RunRecord
-from dbtorch.core.history.uploaded import Uploaded
 from dbtorch.core.model.dbt_warnings import DbtWarning
 from dbtorch.core.model.graph import LOOKERS, Graph, Kind, Node
 from dbtorch.core.model.naming import names_among, short_name
 from dbtorch.core.model.reason import Reason, ReasonKind
 from dbtorch.core.model.state import FailureClass, RunState, State
 from dbtorch.core.plan import SESSION_CLOSE
+
+if TYPE_CHECKING:
+    from dbtorch.core.history.uploaded import Uploaded
 
 #: Names of blocked nodes, and of slowest nodes, that a summary lists.
 LISTED = 5

@@ -22,7 +22,9 @@ from dbtorch.core.model.deadline import Late
 from dbtorch.core.model.graph import Node
 from dbtorch.core.model.state import State
 from dbtorch.core.plan import Plan
-from dbtorch.ports import Clock, Notifier, Store
+from dbtorch.ports.loop import Clock
+from dbtorch.ports.notifier import Notifier
+from dbtorch.ports.store import Store
 from dbtorch.service.project.known_secrets import alert_secrets, scrubber_of_environment
 from dbtorch.service.project.project import Project
 

@@ -16,7 +16,8 @@ from dbtorch.core.alerts.card import card_from_json
 from dbtorch.core.alerts.outbox import Delivery, EntryKind
 from dbtorch.core.alerts.routing import AlertsSpec
 from dbtorch.core.alerts.text import card_headline, headline
-from dbtorch.ports import Clock, Store
+from dbtorch.ports.loop import Clock
+from dbtorch.ports.store import Store
 from dbtorch.service.alerts.notifiers import build_notifiers
 from dbtorch.service.project.project import Project
 

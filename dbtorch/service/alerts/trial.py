@@ -14,7 +14,8 @@ from dbtorch.core.alerts.examples import example_card, examples
 from dbtorch.core.alerts.outbox import Delivery, Entry, EntryKind, Style
 from dbtorch.core.alerts.routing import AlertsSpec, Destination, destinations
 from dbtorch.core.errors import UsageError
-from dbtorch.ports import Clock, NotDelivered
+from dbtorch.ports.loop import Clock
+from dbtorch.ports.notifier import NotDelivered
 from dbtorch.service.alerts.notifiers import Notifiers, build_notifiers
 from dbtorch.service.project.options import DEFAULT_PIPELINE, RunOptions, pipeline_of
 from dbtorch.service.project.project import Project

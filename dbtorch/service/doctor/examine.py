@@ -151,7 +151,7 @@ def _store(project: Project, options: RunOptions) -> Finding:
 
 def _uploads(project: Project, options: RunOptions) -> Finding | None:
     """Whether files of runs can be kept where every machine reads them, if that is wanted."""
-    from dbtorch.ports import ArtifactsError
+    from dbtorch.ports.artifacts import ArtifactsError
 
     try:
         artifacts = artifacts_of(project, options)

@@ -11,7 +11,7 @@ from dbtorch.core.history.summary import by_importance
 from dbtorch.core.model.events import Outcome
 from dbtorch.core.model.freshness import Thresholds, status_of
 from dbtorch.core.model.graph import Graph, Kind, Node
-from dbtorch.ports import Selected
+from dbtorch.ports.engine import Selected
 from dbtorch.service.planning.preview import open_session
 from dbtorch.service.project.options import RunOptions
 from dbtorch.service.project.project import open_project

@@ -28,7 +28,8 @@ from dbtorch.core.model.graph import Kind, Node
 from dbtorch.core.model.measure import relation_of
 from dbtorch.core.model.naming import short_name
 from dbtorch.core.model.state import State
-from dbtorch.ports import Clock, Store
+from dbtorch.ports.loop import Clock
+from dbtorch.ports.store import Store
 from dbtorch.service.history.lookup import is_driven
 from dbtorch.service.project.options import DEFAULT_PIPELINE, RunOptions
 from dbtorch.service.project.project import Project, top_level

@@ -19,7 +19,8 @@ from dbtorch.core.history.health import Health, HealthFacts, Item
 from dbtorch.core.model.graph import Graph, Kind
 from dbtorch.core.model.ownership import owned
 from dbtorch.core.plan import Plan
-from dbtorch.ports import Clock, Store
+from dbtorch.ports.loop import Clock
+from dbtorch.ports.store import Store
 from dbtorch.service.alerts.notifiers import Notifiers, build_notifiers
 from dbtorch.service.health.health import ProjectHealth
 from dbtorch.service.project.project import Project

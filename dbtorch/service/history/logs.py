@@ -15,7 +15,8 @@ from dbtorch.core.errors import NotFound
 from dbtorch.core.history.records import AttemptRecord, NodeRecord, RunRecord
 from dbtorch.core.model.graph import Kind
 from dbtorch.core.text.phrases import blamed
-from dbtorch.ports import Artifacts, Store
+from dbtorch.ports.artifacts import Artifacts
+from dbtorch.ports.store import Store
 from dbtorch.service.history.log_text import LogText, end_of
 from dbtorch.service.history.lookup import IsAlive, find_node, holds_lease, read_run
 

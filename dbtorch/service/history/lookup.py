@@ -10,7 +10,7 @@ from dbtorch.core.model.graph import Kind
 from dbtorch.core.model.naming import meant
 from dbtorch.core.model.state import RunState
 from dbtorch.core.text.nearest import did_you_mean
-from dbtorch.ports import Store
+from dbtorch.ports.store import Store
 
 #: Answers whether somebody still drives a run.
 IsAlive = Callable[[RunRecord], bool]

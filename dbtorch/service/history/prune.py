@@ -13,7 +13,7 @@ from dbtorch.adapters.clock import SystemClock
 from dbtorch.adapters.run_files import RUNS
 from dbtorch.adapters.state_dir import state_dir
 from dbtorch.core.errors import UsageError
-from dbtorch.ports import Store
+from dbtorch.ports.store import Store
 from dbtorch.service.history.store import history_of
 from dbtorch.service.project.artifacts import artifacts_of
 from dbtorch.service.project.options import RunOptions

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from datetime import datetime
 
-from dbtorch.ports import Artifacts, ArtifactsError, Store
+from dbtorch.ports.artifacts import Artifacts, ArtifactsError
+from dbtorch.ports.store import Store
 
 
 class RemoteRemoval:

@@ -11,7 +11,7 @@ from dbtorch.adapters.run_files import log_name
 from dbtorch.adapters.state_dir import make_state_dir
 from dbtorch.core.errors import UsageError
 from dbtorch.core.failures.message import one_line
-from dbtorch.ports import ArtifactMissing, Artifacts, ArtifactsError
+from dbtorch.ports.artifacts import ArtifactMissing, Artifacts, ArtifactsError
 
 if TYPE_CHECKING:
     from dbtorch.service.history.logs import AttemptLog

@@ -9,7 +9,8 @@ from datetime import datetime
 from dbtorch.adapters.clock import SystemClock
 from dbtorch.core.history.records import RunRecord
 from dbtorch.core.model.measure import Rows
-from dbtorch.ports import Clock, Store
+from dbtorch.ports.loop import Clock
+from dbtorch.ports.store import Store
 from dbtorch.service.history.lookup import (
     INTERRUPTED,
     IsAlive,

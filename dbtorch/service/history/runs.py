@@ -9,7 +9,7 @@ from dbtorch.app.abandoned import as_it_is
 from dbtorch.core.history.records import RunSummary
 from dbtorch.core.model.graph import Kind
 from dbtorch.core.model.state import RunState
-from dbtorch.ports import Store
+from dbtorch.ports.store import Store
 from dbtorch.service.history.lookup import INTERRUPTED, IsAlive, holds_lease, state_of
 
 

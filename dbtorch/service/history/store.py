@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from dbtorch.adapters.state_dir import make_state_dir
 from dbtorch.adapters.store import open_store
-from dbtorch.ports import Store
 from dbtorch.service.project.options import RunOptions
 from dbtorch.service.project.project import Project, configured_store, find_project_dir
 from dbtorch.service.project.store_scope import identity_of, reader_of
+
+if TYPE_CHECKING:
+    from dbtorch.ports.store import Store
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dbtorch.adapters.dbt.scratch import Relation, copy_of_file, redirected
 from dbtorch.core.errors import UsageError
-from dbtorch.ports import Selected
+from dbtorch.ports.engine import Selected
 from dbtorch.service.idempotency.subject import Subject
 from dbtorch.service.project.dbt_options import without
 

@@ -10,7 +10,7 @@ from dbtorch.core.config import Config, StepSpec
 from dbtorch.core.errors import UsageError
 from dbtorch.core.model.graph import Kind, Node
 from dbtorch.core.text.nearest import did_you_mean
-from dbtorch.ports import Selected
+from dbtorch.ports.engine import Selected
 
 _STEP = "step:"
 

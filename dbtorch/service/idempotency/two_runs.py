@@ -22,7 +22,7 @@ from dbtorch.core.model.graph import Graph
 from dbtorch.core.model.state import State
 from dbtorch.core.plan import SESSION_OPEN
 from dbtorch.core.run.machine import Run
-from dbtorch.ports import Engine, Selected
+from dbtorch.ports.engine import Engine, Selected
 from dbtorch.service.idempotency.scratch_warehouse import ScratchWarehouse
 from dbtorch.service.idempotency.subject import Subject
 from dbtorch.service.planning.planned import OpenedPlan

@@ -19,7 +19,7 @@ import msgspec
 
 from dbtorch.adapters.state_dir import state_dir
 from dbtorch.core.failures.scrub import secrets_of
-from dbtorch.ports import Selected
+from dbtorch.ports.engine import Selected
 from dbtorch.service.project.environment import PREFIXES
 from dbtorch.version import VERSION
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from dbtorch.app.planning import Planned
 from dbtorch.core.errors import UsageError
 from dbtorch.core.model.graph import Kind
 from dbtorch.core.model.naming import label
-from dbtorch.ports import Selected
+
+if TYPE_CHECKING:
+    from dbtorch.ports.engine import Selected
 
 #: Options that change what ref() means, and that `dbt run-operation` does nothing with.
 _BEYOND = ("--defer", "--empty", "--sample")

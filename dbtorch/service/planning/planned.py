@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TYPE_CHECKING
 
 from dbtorch.adapters.config import settings_for
 from dbtorch.app.check_planning import Remember, earlier
@@ -12,10 +13,13 @@ from dbtorch.app.planning import Choice, Planned, graph_problems, make_plan
 from dbtorch.core.errors import ConfigError
 from dbtorch.core.model.graph import Kind
 from dbtorch.core.model.measure import median
-from dbtorch.ports import Selected, Store
 from dbtorch.service.planning.operation_limits import refuse_what_would_be_wrong
 from dbtorch.service.project.options import RunOptions, pipeline_of
 from dbtorch.service.project.project import Project
+
+if TYPE_CHECKING:
+    from dbtorch.ports.engine import Selected
+    from dbtorch.ports.store import Store
 
 #: Names of steps that are written out.
 _LISTED = 5

@@ -11,12 +11,13 @@ from dbtorch.app.planning import texts_to_resolve
 from dbtorch.core.errors import EngineError
 from dbtorch.core.model.events import Outdated
 from dbtorch.core.model.state import FailureClass
-from dbtorch.ports import Selected, Store
 from dbtorch.service.planning.manifest_cache import same
 from dbtorch.service.planning.planned import OpenedPlan
 from dbtorch.service.run.launch import Launched
 
 if TYPE_CHECKING:
+    from dbtorch.ports.engine import Selected
+    from dbtorch.ports.store import Store
     from dbtorch.service.run.retry_request import RetryRequest
 
 

@@ -13,7 +13,8 @@ from dbtorch.adapters.run_files import RunFiles
 from dbtorch.app.inbox import Inbox
 from dbtorch.app.planning import texts_to_resolve
 from dbtorch.core.errors import ConfigError, PlanError, StoreError
-from dbtorch.ports import Engine, Selected, Store
+from dbtorch.ports.engine import Engine, Selected
+from dbtorch.ports.store import Store
 from dbtorch.service.history.store import history_of
 from dbtorch.service.planning.planned import OpenedPlan
 from dbtorch.service.project.options import RunOptions, pipeline_of

@@ -27,7 +27,7 @@ from dbtorch.core.production import (
 from dbtorch.core.text.durations import text as duration
 from dbtorch.core.text.moments import shown
 from dbtorch.core.text.phrases import ago
-from dbtorch.ports import ArtifactMissing, Artifacts, ArtifactsError
+from dbtorch.ports.artifacts import ArtifactMissing, Artifacts, ArtifactsError
 
 #: What to do where no state can be used.
 FULL = "or build everything with --no-state full"

@@ -8,7 +8,7 @@ from pathlib import Path
 from dbtorch.adapters.artifacts import open_artifacts
 from dbtorch.adapters.run_files import file_safe
 from dbtorch.adapters.state_dir import state_dir
-from dbtorch.ports import Artifacts
+from dbtorch.ports.artifacts import Artifacts
 from dbtorch.service.project.artifacts import artifacts_url_of
 from dbtorch.service.project.options import RunOptions
 from dbtorch.service.project.project import Project

@@ -20,7 +20,7 @@ from dbtorch.core.production import (
     fingerprint,
     name_of,
 )
-from dbtorch.ports import Artifacts, ArtifactsError
+from dbtorch.ports.artifacts import Artifacts, ArtifactsError
 from dbtorch.service.production.place import place_of
 from dbtorch.service.project.options import RunOptions
 from dbtorch.service.project.project import Project

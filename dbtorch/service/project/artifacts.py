@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from dbtorch.ports import Artifacts
 from dbtorch.service.project.options import RunOptions
 from dbtorch.service.project.project import Project, configured_artifacts
+
+if TYPE_CHECKING:
+    from dbtorch.ports.artifacts import Artifacts
 
 
 def artifacts_of(project: Project, options: RunOptions) -> Artifacts | None:

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from dbtorch.adapters.actor import actor as this_actor
 from dbtorch.adapters.clock import SystemClock
 from dbtorch.app import abandoned
-from dbtorch.core.errors import UsageError
+from dbtorch.core.errors import LeaseHeld, UsageError
 from dbtorch.core.history.records import Action, NodeRecord, RunRecord, Verb
 from dbtorch.core.model.graph import Kind
 from dbtorch.core.model.reason import Reason, ReasonKind, asked_by
 from dbtorch.core.model.state import RunState
-from dbtorch.ports import Clock, LeaseHeld, Store
+from dbtorch.ports.loop import Clock
+from dbtorch.ports.store import Store
 from dbtorch.service.history.lookup import IsAlive, find_node, holds_lease, read_run
 from dbtorch.service.run.lease import lease_of
 

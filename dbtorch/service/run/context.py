@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dbtorch.adapters.template import run_values
 from dbtorch.core.config import PipelineSpec
@@ -12,7 +12,9 @@ from dbtorch.core.errors import UsageError
 from dbtorch.core.history.records import RunRecord
 from dbtorch.core.model.interval import Interval, NoInterval, covered_until, until_now
 from dbtorch.core.schedule.cause import Cause, CauseKind
-from dbtorch.ports import Store
+
+if TYPE_CHECKING:
+    from dbtorch.ports.store import Store
 
 #: Among the options of a run: nothing of it was ever executed, and its target is what files said.
 NOT_BEGUN = "not_begun"

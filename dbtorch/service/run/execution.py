@@ -30,7 +30,6 @@ from dbtorch.core.run.breaker import Pause
 from dbtorch.core.run.machine import Run
 from dbtorch.core.text.moments import shown
 from dbtorch.core.text.phrases import many
-from dbtorch.ports import Engine, Steps
 from dbtorch.service.history.store import history_of
 from dbtorch.service.planning.planned import OpenedPlan
 from dbtorch.service.planning.planner import Planner
@@ -55,6 +54,8 @@ from dbtorch.service.wiring.steps import build_steps
 if TYPE_CHECKING:
     from dbtorch.app.alerting import Alerting
     from dbtorch.core.run.timekeeper import Timekeeper
+    from dbtorch.ports.engine import Engine
+    from dbtorch.ports.steps import Steps
     from dbtorch.service.run.retry_request import RetryRequest
     from dbtorch.service.run.uploading import RunUploads
 

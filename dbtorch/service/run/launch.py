@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dbtorch.adapters.clock import SystemClock
 from dbtorch.adapters.run_files import RunFiles
@@ -14,7 +15,6 @@ from dbtorch.core.config import EngineType
 from dbtorch.core.errors import UsageError
 from dbtorch.core.failures.scrub import Scrubber
 from dbtorch.core.model.used_dbt import UsedDbt
-from dbtorch.ports import Clock, Engine, Selected
 from dbtorch.service.planning.manifest_cache import ManifestCache
 from dbtorch.service.project.known_secrets import scrubber_of
 from dbtorch.service.project.options import RunOptions
@@ -24,6 +24,10 @@ from dbtorch.service.run.control import NOTHING_BEGAN, RunControl
 from dbtorch.service.run.kept_state import keep_state, with_kept_state
 from dbtorch.service.run.listener import Listen, RunListener
 from dbtorch.service.wiring.engines import Choice, Engines, choose_engine
+
+if TYPE_CHECKING:
+    from dbtorch.ports.engine import Engine, Selected
+    from dbtorch.ports.loop import Clock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

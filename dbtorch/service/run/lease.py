@@ -7,17 +7,20 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from dbtorch.adapters.processes.liveness import this_host, this_process
 from dbtorch.adapters.processes.reaping import end_left_behind
 from dbtorch.app.inbox import Inbox
 from dbtorch.app.lease import LeaseKeeper
-from dbtorch.core.errors import RunInProgress, UsageError
+from dbtorch.core.errors import LeaseHeld, RunInProgress, UsageError
 from dbtorch.core.history.records import LEASE_LIFETIME, Lease, RunRecord
 from dbtorch.core.text.moments import shown
-from dbtorch.ports import LeaseHeld, Store
 from dbtorch.service.run.context import RunContext
 from dbtorch.service.run.control import RunControl
+
+if TYPE_CHECKING:
+    from dbtorch.ports.store import Store
 
 #: Seconds between two looks whether a lease that is waited for is free.
 _LOOK_EVERY = 0.5

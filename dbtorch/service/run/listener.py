@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dbtorch.core.model.state import RunState
     from dbtorch.core.model.used_dbt import UsedDbt
     from dbtorch.core.plan import Plan
-    from dbtorch.ports import Clock
+    from dbtorch.ports.loop import Clock
 
 log = logging.getLogger("dbtorch")
 

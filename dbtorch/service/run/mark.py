@@ -7,12 +7,13 @@ from contextlib import ExitStack
 from dbtorch.adapters.actor import actor as this_actor
 from dbtorch.adapters.clock import SystemClock
 from dbtorch.app.marking import mark as decide
-from dbtorch.core.errors import RunInProgress, UsageError
+from dbtorch.core.errors import LeaseHeld, RunInProgress, UsageError
 from dbtorch.core.history.records import Action, NodeRecord, RunRecord, Verb
 from dbtorch.core.model.graph import Kind
 from dbtorch.core.model.reason import Reason, ReasonKind, asked_by
 from dbtorch.core.model.state import RunState, State
-from dbtorch.ports import Clock, LeaseHeld, Store
+from dbtorch.ports.loop import Clock
+from dbtorch.ports.store import Store
 from dbtorch.service.history.lookup import find_node, read_run
 from dbtorch.service.run.lease import lease_of
 

@@ -14,7 +14,7 @@ from dbtorch.adapters.processes.liveness import this_host
 from dbtorch.adapters.run_files import RunFiles
 from dbtorch.adapters.state_dir import state_dir
 from dbtorch.adapters.store import open_store
-from dbtorch.core.errors import DbtorchError, EngineError, UsageError
+from dbtorch.core.errors import DbtorchError, EngineError, LeaseHeld, UsageError
 from dbtorch.core.failures.classify import classify
 from dbtorch.core.history.records import RunRecord
 from dbtorch.core.model.events import Changed, Outcome
@@ -22,7 +22,7 @@ from dbtorch.core.model.graph import Graph, Kind, Node
 from dbtorch.core.model.reason import Reason
 from dbtorch.core.model.state import RunState, State
 from dbtorch.core.plan import SESSION_OPEN, Plan
-from dbtorch.ports import LeaseHeld, Store
+from dbtorch.ports.store import Store
 from dbtorch.service.history.store import history_of
 from dbtorch.service.project.environment import flags_of
 from dbtorch.service.project.known_secrets import scrubber_of

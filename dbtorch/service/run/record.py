@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from dbtorch.adapters.git import Checkout
 from dbtorch.adapters.processes.liveness import this_host
@@ -12,7 +13,7 @@ from dbtorch.core.failures.scrub import Scrubber
 from dbtorch.core.history.records import RunRecord
 from dbtorch.core.model.state import RunState
 from dbtorch.core.schedule.cause import CauseKind
-from dbtorch.ports import Selected, StepContext
+from dbtorch.ports.steps import StepContext
 from dbtorch.service.planning.planned import OpenedPlan
 from dbtorch.service.project.options import RunOptions
 from dbtorch.service.project.project import Project
@@ -20,6 +21,9 @@ from dbtorch.service.project.store_scope import id_of
 from dbtorch.service.run.context import RunContext
 from dbtorch.service.run.launch import Launched
 from dbtorch.version import VERSION
+
+if TYPE_CHECKING:
+    from dbtorch.ports.engine import Selected
 
 #: Airflow's words for a run that somebody has started, and one that a schedule has; and one that
 #: something else has.

@@ -17,7 +17,7 @@ from dbtorch.core.model.reason import ReasonKind
 from dbtorch.core.model.selection import Chosen, take_apart
 from dbtorch.core.model.state import RunState
 from dbtorch.core.text.nearest import did_you_mean
-from dbtorch.ports import Store
+from dbtorch.ports.store import Store
 from dbtorch.service.history.lookup import find_node, read_run
 from dbtorch.service.planning.planned import OpenedPlan
 from dbtorch.service.run.kept_state import selects_by_state

@@ -16,7 +16,7 @@ from dbtorch.app.uploads import THREAD, Uploads
 from dbtorch.core.failures.scrub import Scrubber
 from dbtorch.core.history.uploaded import Uploaded
 from dbtorch.core.model.events import Changed
-from dbtorch.ports import Artifacts
+from dbtorch.ports.artifacts import Artifacts
 from dbtorch.service.history.remote_files import RemoteRemoval
 from dbtorch.service.run.launch import Launched
 

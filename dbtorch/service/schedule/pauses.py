@@ -9,7 +9,7 @@ from dbtorch.adapters.clock import SystemClock
 from dbtorch.core.config import Config
 from dbtorch.core.errors import NothingToDo, UsageError
 from dbtorch.core.schedule.ledger import Pause
-from dbtorch.ports import Store
+from dbtorch.ports.store import Store
 from dbtorch.service.project.options import RunOptions, pipeline_of
 from dbtorch.service.schedule.timetable import key_of
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 
 from dbtorch.core.config import Config
-from dbtorch.ports import Store
+from dbtorch.ports.store import Store
 from dbtorch.service.history.store import history_of
 from dbtorch.service.project.options import RunOptions
 from dbtorch.service.project.project import open_project

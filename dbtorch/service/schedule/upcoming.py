@@ -16,7 +16,7 @@ from dbtorch.core.model.state import RunState
 from dbtorch.core.schedule.jitter import delay
 from dbtorch.core.schedule.ledger import Pause, TickRecord
 from dbtorch.core.schedule.schedule import Schedule
-from dbtorch.ports import Store
+from dbtorch.ports.store import Store
 from dbtorch.service.history.store import history_of
 from dbtorch.service.project.options import RunOptions, pipeline_of
 from dbtorch.service.project.project import Project, open_project

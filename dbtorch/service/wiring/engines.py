@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dbtorch.adapters.dbt.installation import used_dbt
 from dbtorch.adapters.install_command import install_command
@@ -16,12 +17,15 @@ from dbtorch.core.config import GRACE, EngineType
 from dbtorch.core.errors import MissingDbt
 from dbtorch.core.failures.scrub import Scrubber, secrets_of
 from dbtorch.core.model.used_dbt import UsedDbt, Where
-from dbtorch.ports import Emit, Engine
 from dbtorch.service.project.profiles import profiles_args, profiles_files
 from dbtorch.service.project.project import Project
 from dbtorch.service.project.refusals import refuse
 from dbtorch.service.run.context import RunContext
 from dbtorch.service.wiring.sql_steps import sql_steps
+
+if TYPE_CHECKING:
+    from dbtorch.ports.engine import Engine
+    from dbtorch.ports.loop import Emit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,14 +6,18 @@ import os
 import shutil
 from collections.abc import Mapping
 from functools import partial
+from typing import TYPE_CHECKING
 
 from dbtorch.adapters.run_files import RunFiles
 from dbtorch.core.config import GRACE
 from dbtorch.core.failures.scrub import Scrubber
 from dbtorch.core.model.events import Attempt, Batch
-from dbtorch.ports import Emit, StepContext, Steps
 from dbtorch.service.project.project import Project
 from dbtorch.service.run.context import RunContext
+
+if TYPE_CHECKING:
+    from dbtorch.ports.loop import Emit
+    from dbtorch.ports.steps import StepContext, Steps
 
 
 def build_steps(

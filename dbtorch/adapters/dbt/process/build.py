@@ -50,7 +50,7 @@ from dbtorch.core.model.events import (
 )
 from dbtorch.core.model.graph import Graph, Kind
 from dbtorch.core.model.state import FailureClass, State
-from dbtorch.ports import Emit
+from dbtorch.ports.loop import Emit
 
 #: Statuses of a node that ended well.
 _GOOD = frozenset({"success", "pass", "warn", "no-op", "reused"})

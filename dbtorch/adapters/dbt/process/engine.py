@@ -52,7 +52,8 @@ from dbtorch.core.model.events import (
 from dbtorch.core.model.graph import Graph, Kind
 from dbtorch.core.model.state import FailureClass
 from dbtorch.core.plan import SESSION_CLOSE, SESSION_OPEN
-from dbtorch.ports import Emit, Selected
+from dbtorch.ports.engine import Selected
+from dbtorch.ports.loop import Emit
 
 if TYPE_CHECKING:
     from dbtorch.adapters.dbt.process.operations.isolated_hooks import IsolatedHooks

@@ -15,7 +15,7 @@ from dbtorch.core.failures.evidence import Rule
 from dbtorch.core.model.events import Attempt, Finished, Outcome, Started
 from dbtorch.core.model.reason import Reason, ReasonKind
 from dbtorch.core.model.state import FailureClass, State
-from dbtorch.ports import Emit
+from dbtorch.ports.loop import Emit
 
 if TYPE_CHECKING:
     from dbtorch.adapters.dbt.process.operations.hooks import HookCode

@@ -6,7 +6,7 @@ from dbtorch.adapters.dbt.process.dbt_cli.artifacts import Artifacts
 from dbtorch.adapters.dbt.process.dbt_cli.executable import Executable
 from dbtorch.adapters.dbt.process.freshness import FreshnessCheck
 from dbtorch.core.model.events import Attempt, Batch, Ended, Finished, Started
-from dbtorch.ports import Emit
+from dbtorch.ports.loop import Emit
 
 
 class Sources:

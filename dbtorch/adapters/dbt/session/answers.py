@@ -16,7 +16,7 @@ from dbtorch.core.model.freshness import BEYOND, Thresholds, beyond_limit, statu
 from dbtorch.core.model.graph import Kind
 from dbtorch.core.model.measure import ROW_COUNT, ROWS_AFFECTED, Found, Measure, relation_of
 from dbtorch.core.model.state import FailureClass, State
-from dbtorch.ports import Hook, Selected
+from dbtorch.ports.engine import Hook, Selected
 
 _STATES = {
     "success": State.SUCCESS,

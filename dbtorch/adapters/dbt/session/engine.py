@@ -46,12 +46,12 @@ from dbtorch.core.model.events import (
     Window,
 )
 from dbtorch.core.model.state import FailureClass
-from dbtorch.ports import Emit as Report
-from dbtorch.ports import Selected
 
 if TYPE_CHECKING:
     from dbtorch.core.checks.idempotency import Content
     from dbtorch.core.checks.relation_checks import RelationChecks
+    from dbtorch.ports.engine import Selected
+    from dbtorch.ports.loop import Emit as Report
 
 
 class SessionEngine:

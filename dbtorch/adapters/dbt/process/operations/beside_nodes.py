@@ -18,7 +18,8 @@ from dbtorch.adapters.dbt.sql_step_kind import SqlStep
 from dbtorch.core.errors import EngineError
 from dbtorch.core.failures.evidence import Rule
 from dbtorch.core.model.events import Attempt, Batch
-from dbtorch.ports import Emit, Selected
+from dbtorch.ports.engine import Selected
+from dbtorch.ports.loop import Emit
 
 if TYPE_CHECKING:
     from dbtorch.adapters.dbt.process.dbt_cli.executable import Executable

@@ -15,7 +15,7 @@ from dbtorch.core.errors import EngineError
 from dbtorch.core.failures.evidence import Rule
 from dbtorch.core.model.events import Outcome
 from dbtorch.core.model.state import State
-from dbtorch.ports import Selected
+from dbtorch.ports.engine import Selected
 
 if TYPE_CHECKING:
     from dbtorch.adapters.dbt.process.project.selected import Opened

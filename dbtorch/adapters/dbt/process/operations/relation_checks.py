@@ -33,7 +33,7 @@ from dbtorch.core.model.events import Ended as Over
 from dbtorch.core.model.graph import Kind
 from dbtorch.core.model.measure import SCHEMA
 from dbtorch.core.model.state import FailureClass, State
-from dbtorch.ports import Emit
+from dbtorch.ports.loop import Emit
 
 #: Room for a few dozen relations in one dbt's arguments, which are written twice as JSON.
 _ROOM = MAX_BYTES // 2

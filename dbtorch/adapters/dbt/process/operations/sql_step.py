@@ -18,7 +18,7 @@ from dbtorch.core.failures.evidence import Rule
 from dbtorch.core.model.events import Attempt, Batch, Finished, Outcome, Started
 from dbtorch.core.model.events import Ended as Over
 from dbtorch.core.model.state import FailureClass, State
-from dbtorch.ports import Emit
+from dbtorch.ports.loop import Emit
 
 
 class StepRun:

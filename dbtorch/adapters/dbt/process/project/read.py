@@ -12,7 +12,7 @@ from dbtorch.adapters.dbt.process.project.listing import Listing, flag
 from dbtorch.adapters.dbt.process.project.manifest_check import Expected
 from dbtorch.adapters.dbt.process.project.target import read_project
 from dbtorch.core.errors import EngineError
-from dbtorch.ports import Selected
+from dbtorch.ports.engine import Selected
 
 if TYPE_CHECKING:
     from dbtorch.adapters.dbt.process.project.selected import Opened

@@ -23,7 +23,7 @@ from dbtorch.adapters.dbt.process.project.selections import Selections
 from dbtorch.adapters.dbt.process.project.target import profiles_paths, read_target, read_vars
 from dbtorch.core.errors import EngineError
 from dbtorch.core.model.graph import BUILT, Kind
-from dbtorch.ports import Hook, Selected
+from dbtorch.ports.engine import Hook, Selected
 
 
 class _Part(dict[str, Any]):
