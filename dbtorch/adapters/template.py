@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -93,6 +93,19 @@ def broken(expression: str) -> str | None:
     except Exception as error:
         return " ".join(str(error).split())
     return None
+
+
+def unknown(template: str, known: Collection[str]) -> list[str]:
+    """Names in a template that are not among these; none where it cannot be read."""
+    from jinja2 import TemplateError as NoTemplate
+    from jinja2.meta import find_undeclared_variables
+
+    jinja = _environment()
+    try:
+        names = find_undeclared_variables(jinja.parse(template))
+    except NoTemplate:
+        return []
+    return sorted(names - {*known, *jinja.globals})
 
 
 def _nested(template: Any, names: Mapping[str, Any], *, native: bool) -> Any:

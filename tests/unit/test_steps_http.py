@@ -452,6 +452,23 @@ def test_fail_when_looks_at_the_answer(bench: Bench, server: Server) -> None:
         ({"url": "x", "poll": {"until": "json.a", "for": "1 week"}}, "http.poll.for is '1 week'"),
         ({"url": "x", "poll": {"until": "json.a ="}}, "http.poll.until is no expression: "),
         ({"url": "x", "fail_when": "json.a ="}, "http.fail_when is no expression: "),
+        # names that are not there when the job has been started
+        (
+            {"url": "x", "fail_when": "jsn.a"},
+            "http.fail_when speaks of 'jsn', which is not known there; did you mean 'json'?",
+        ),
+        (
+            {"url": "x", "poll": {"until": "{{ answer.a }}"}},
+            "http.poll.until speaks of 'answer', which is not known there",
+        ),
+        (
+            {"url": "x", "poll": {"until": "status", "url": "x/{{ respons.json.id }}"}},
+            "url of http.poll speaks of 'respons'",
+        ),
+        (
+            {"url": "x", "poll": {"until": "status", "headers": {"X": "{{ jsn }}"}}},
+            "X of http.poll speaks of 'jsn'",
+        ),
     ],
 )
 def test_an_action_that_can_never_work_is_refused_before_anything_starts(

@@ -6,15 +6,16 @@ import contextlib
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dbtorch.adapters.config.http_keys import HTTP, POLL
 from dbtorch.adapters.steps.base import CHILD, Call, Command, StepError, known_keys
-from dbtorch.adapters.template import broken
+from dbtorch.adapters.template import broken, unknown
 from dbtorch.adapters.template_limits import TemplateError
 from dbtorch.core.failures.scrub import named_secrets, passwords_of
 from dbtorch.core.text import durations
+from dbtorch.core.text.nearest import did_you_mean
 
 #: Where dbtorch itself is imported from.
 _ROOT = CHILD.parents[3]
@@ -22,6 +23,11 @@ _ROOT = CHILD.parents[3]
 #: Rendered only when there is an answer to speak of.
 _LATE = ("url", "headers", "until", "fail_when")
 
+
+#: What conditions know, and what those of `poll` know besides; its url and headers have functions.
+_NAMES = ("status", "json", "text", "headers", "run", "params", "outputs", "target", "vars")
+_NAMES_OF_POLL = (*_NAMES, "response", "sent_at")
+_FUNCTIONS = ("env_var", "var")
 
 #: It talks to a server, and leaves the project's database alone.
 opens_database = False
@@ -35,6 +41,7 @@ def check(action: Any) -> None:
     if "body" in action and "json" in action:
         raise StepError("http has both body and json; keep one of them")
     _check_common(action, what="http")
+    _check_names(_condition(action.get("fail_when")), _NAMES, what="http.fail_when")
     poll = action.get("poll")
     if poll is None:
         return
@@ -42,6 +49,10 @@ def check(action: Any) -> None:
         raise StepError('http.poll must be a mapping with an until, such as "json.done"')
     known_keys(poll, sorted(key.name for key in POLL.keys), what="http.poll")
     _check_common(poll, what="http.poll")
+    for key in ("until", "fail_when"):
+        _check_names(_condition(poll.get(key)), _NAMES_OF_POLL, what=f"http.poll.{key}")
+    for key, text in {"url": poll.get("url"), **poll.get("headers", {})}.items():
+        _check_names(text, (*_NAMES_OF_POLL, *_FUNCTIONS), what=f"{key} of http.poll")
     for key in ("every", "for"):
         if not _is_template(poll.get(key)):
             _seconds(poll.get(key, 1), what=f"http.poll.{key}")
@@ -107,6 +118,18 @@ def _check_common(action: Mapping[str, Any], *, what: str) -> None:
         wrong = broken(str(action[key])) if action.get(key) else None
         if wrong:
             raise StepError(f"{what}.{key} is no expression: {wrong}")
+
+
+def _check_names(template: Any, known: Sequence[str], *, what: str) -> None:
+    """Refuse a name that is not there before anything is sent: later the job would have started."""
+    for name in unknown(template, known) if isinstance(template, str) else ():
+        hint = did_you_mean(name, known, quote="'") or f"; known are {', '.join(known)}"
+        raise StepError(f"{what} speaks of {name!r}, which is not known there{hint}")
+
+
+def _condition(said: Any) -> Any:
+    """A condition as a template: it may be written without braces."""
+    return f"{{{{ {said} }}}}" if isinstance(said, str) and not _is_template(said) else said
 
 
 def _is_template(value: Any) -> bool:
