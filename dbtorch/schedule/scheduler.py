@@ -133,18 +133,26 @@ class Scheduler:
         self.observer.turned(view)
         return self._rest(view)
 
-    def ended(self, child: Child) -> None:
-        """A child has ended: what it has not done is left to be done. Raises `StoreError`."""
-        self.children.pop(child.token, None)
-        self._freed[child.key] = self._now()
-        code = child.process.returncode
-        common = {"pipeline": child.key.pipeline, "run_id": child.run_id or None}
-        level = "info" if code == 0 else "warning"
-        self.log.write("run_process_ended", level=level, exit_code=code, **common)
+    def ended(self, *children: Child) -> None:
+        """Children have ended: what they have not done is left to be done. Raises `StoreError`."""
+        changed: dict[str, bool] = {}
+        for child in children:
+            self.children.pop(child.token, None)
+            self._freed[child.key] = self._now()
+            code = child.process.returncode
+            common = {"pipeline": child.key.pipeline, "run_id": child.run_id or None}
+            level = "info" if code == 0 else "warning"
+            self.log.write("run_process_ended", level=level, exit_code=code, **common)
+            before = self._started_with.pop(child.token, 0)
+            changed[child.token] = before != self._configuration
         if self.stopping:
             return  # everything was given back
-        changed = self._started_with.pop(child.token, 0) != self._configuration
-        self._rewrite([child], lambda tick, now: _unbegun(tick, child, now, changed=changed))
+        of = {child.token: child for child in children}
+
+        def unbegun(tick: TickRecord, now: datetime) -> TickRecord | None:
+            return _unbegun(tick, of[tick.token], now, changed=changed[tick.token])
+
+        self._rewrite(children, unbegun)
 
     def give_back(self) -> None:
         """Leave all that is under way to whoever comes next. Raises `StoreError`."""

@@ -194,25 +194,30 @@ class _Served:
     def _wait(self, seconds: float) -> int | None:
         """Hear of what has happened, for so long at most; answers a signal that ends all."""
         until = time.monotonic() + seconds
-        while True:
+        ended: list[Child] = []
+        received: int | None = None
+        while received is None:
             try:
                 event = self._events.get(timeout=max(0.0, until - time.monotonic()))
             except queue.Empty:
-                return None
+                break
             if isinstance(event, Child):
-                self._ended(event)
+                ended.append(event)
             elif event == signal.SIGHUP:
                 self._reload()
             else:
-                return event
+                received = event
             until = time.monotonic()  # and whatever else has happened by now
+        if ended:
+            self._ended(*ended)
+        return received
 
-    def _ended(self, child: Child) -> None:
+    def _ended(self, *children: Child) -> None:
         if not self._scheduler.stopping:
             self._looked = 0.0
-            self._reload_if_changed()  # it may have ended as it could not read that
+            self._reload_if_changed()  # they may have ended as they could not read that
         try:
-            self._scheduler.ended(child)
+            self._scheduler.ended(*children)
         except StoreError as error:  # its tick is found again when its lease is over
             self._log.write("store_failed", level="error", message=str(error))
 

@@ -52,7 +52,7 @@ class ServeState:
         """How things stand, after each turn."""
         states = [tick.state for one in view.schedules.values() for tick in one.ticks]
         with self.lock:
-            self.queued = states.count(TickState.QUEUED)
+            self.queued = view.queued
             self.active = states.count(TickState.STARTED)
             self.turned_at, self.beat, self.problem = time.time(), time.monotonic(), ""
 

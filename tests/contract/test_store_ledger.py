@@ -10,6 +10,7 @@ from dbtorch.core.errors import TickLost
 from dbtorch.core.model.interval import Interval
 from dbtorch.core.model.state import RunState
 from dbtorch.core.schedule.ledger import (
+    MOST_WAITING,
     Pause,
     ScheduleChange,
     ScheduleKey,
@@ -97,6 +98,23 @@ def test_only_open_ticks_are_looked_at_the_oldest_first(store):
     assert len(store.ticks(since=after(3600))) == 3
     assert store.ticks("hourly") == []
     assert store.skipped() == {("daily", "overlap"): 1}
+
+
+def test_of_thousands_that_wait_only_those_are_looked_at_that_may_be_next(store):
+    """Each turn of a scheduler looks at them."""
+    many = MOST_WAITING + 5
+    backlog = [a_tick(-number, backlog=True) for number in range(1, many)]
+    begun = a_tick(many, token="t1", server="s", claims=1, run_id="r1", state=TickState.STARTED)
+    again = a_tick(many + 1, run_id="r2")
+    waiting = [a_tick(number) for number in range(many)]
+    store.decide([a_change(*backlog, *waiting, begun, again)])
+    store.decide([a_change(a_tick(1), key=HOURLY)])
+    view = store.ledger()
+    found = view.schedules[DAILY].ticks
+    oldest = sorted(backlog, key=lambda tick: tick.scheduled_for)[:MOST_WAITING]
+    assert found == (*oldest, *waiting[:MOST_WAITING], begun, again)
+    assert view.schedules[HOURLY].ticks == (a_tick(1),)
+    assert view.queued == len(backlog) + len(waiting) + 2
 
 
 def test_a_run_starts_its_tick_in_the_same_commit(store):

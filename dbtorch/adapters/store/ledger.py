@@ -14,6 +14,7 @@ from dbtorch.core.errors import TickLost
 from dbtorch.core.model.interval import Interval
 from dbtorch.core.model.state import RunState
 from dbtorch.core.schedule.ledger import (
+    MOST_WAITING,
     LedgerView,
     Pause,
     ScheduleChange,
@@ -34,9 +35,16 @@ _TICK_COLUMNS = (
 
 _SCHEDULES = "SELECT * FROM dbtorch_schedules WHERE project_id = :project_id"
 
+# Of thousands that wait only those are read that may be next, as each turn reads them.
 _OPEN_TICKS = """
-    SELECT * FROM dbtorch_ticks
-    WHERE project_id = :project_id AND state IN ('queued', 'started') ORDER BY scheduled_for
+    SELECT * FROM (
+        SELECT t.*, row_number() OVER (
+            PARTITION BY place, pipeline, backlog ORDER BY scheduled_for
+        ) AS place_in_queue, sum(CASE WHEN state = 'queued' THEN 1 ELSE 0 END) OVER () AS queued
+        FROM dbtorch_ticks t WHERE project_id = :project_id AND state IN ('queued', 'started')
+    ) o
+    WHERE place_in_queue <= :most OR state = 'started' OR token <> '' OR run_id <> ''
+    ORDER BY scheduled_for
 """
 
 _LEASES = "SELECT * FROM dbtorch_leases"
@@ -202,7 +210,8 @@ def end_tick(transaction: Transaction, run_id: str, state: RunState, at: datetim
 def _view(transaction: Transaction, mine: dict[str, Any]) -> LedgerView:
     now = transaction.now()
     ticks: defaultdict[ScheduleKey, list[TickRecord]] = defaultdict(list)
-    for row in transaction.all(_OPEN_TICKS, mine):
+    opened = transaction.all(_OPEN_TICKS, {**mine, "most": MOST_WAITING})
+    for row in opened:
         ticks[_key(row)].append(_tick(row))
     found = [_schedule(row, ticks) for row in transaction.all(_SCHEDULES, mine)]
     held = (rows.lease(row) for row in transaction.all(_LEASES))
@@ -210,6 +219,7 @@ def _view(transaction: Transaction, mine: dict[str, Any]) -> LedgerView:
         now=now,
         schedules={schedule.key: schedule for schedule in found},
         leases={lease.name: lease for lease in held if leases.is_held(lease, now)},
+        queued=int(opened[0]["queued"]) if opened else 0,
     )
 
 

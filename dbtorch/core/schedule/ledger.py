@@ -10,6 +10,9 @@ from enum import StrEnum
 from dbtorch.core.history.records import Lease
 from dbtorch.core.model.interval import Interval
 
+#: Ticks of a pipeline that wait, and that are looked at: the oldest, of a backlog and of others.
+MOST_WAITING = 20
+
 
 class TickState(StrEnum):
     """What has become of a tick."""
@@ -82,7 +85,7 @@ class ScheduleRecord:
     watermark: datetime | None = None  # all ticks up to then are decided; None: never looked at
     checksum: str = ""  # of the schedule that it is decided by; empty: nobody has said
     pause: Pause | None = None
-    ticks: tuple[TickRecord, ...] = ()  # those that are open, the oldest first
+    ticks: tuple[TickRecord, ...] = ()  # those that are open, the oldest first: see MOST_WAITING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +106,7 @@ class LedgerView:
     now: datetime  # by the clock of the database, which is the same for all schedulers
     schedules: Mapping[ScheduleKey, ScheduleRecord] = field(default_factory=dict)
     leases: Mapping[str, Lease] = field(default_factory=dict)  # that are held, by name
+    queued: int = 0  # ticks that wait, of all pipelines
 
     def drives(self, run_id: str) -> bool:
         """Whether somebody executes a run at this moment."""
