@@ -72,8 +72,9 @@ def soak(given: argparse.Namespace) -> None:
                 used = cpu(server.pid)
                 print(
                     f"{time.monotonic() - began:5.0f} s  {memory(server.pid):6.1f} MiB"
-                    f"  {seen} starts so far, late p50 {at(newest, 0.5):.3f} s, p99 {at(newest, 0.99):.3f}"
-                    f" s, CPU {used - before:.1f} s, load {os.getloadavg()[0]:.0f}",
+                    f"  {len(newest)} starts, late p50 {at(newest, 0.5):.3f} s,"
+                    f" p99 {at(newest, 0.99):.3f} s, CPU {used - before:.1f} s,"
+                    f" load {os.getloadavg()[0]:.0f}",
                     flush=True,
                 )
             farm.end()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import socket
 import threading
@@ -16,6 +17,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from dbtorch.core.errors import UsageError
 from dbtorch.schedule.metrics import CONTENT_TYPE, Metrics
@@ -23,6 +25,9 @@ from dbtorch.schedule.state import ServeState
 
 #: Seconds without a turn after which the scheduler is stuck, and after which it is not ready.
 _STUCK, _NOT_READY = 120.0, 30.0
+
+#: Connections at a time, and seconds that one may take, all of its requests together.
+MOST_CONNECTIONS, LONGEST = 100, 60.0
 
 #: Names by which a server on loopback may be called: another one is a page of somebody else's that
 #: had its name lead here.
@@ -32,11 +37,11 @@ _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 def application(state: ServeState, metrics: Metrics, hosts: list[str]) -> Starlette:
     """The answers; all of them read only. ``hosts`` are the names that it may be called by."""
 
-    def healthz(_: Request) -> Response:
+    async def healthz(_: Request) -> Response:  # waits for no thread that the history keeps busy
         stuck = time.monotonic() - state.beat > _STUCK
         return PlainTextResponse("stuck\n" if stuck else "ok\n", 503 if stuck else 200)
 
-    def readyz(_: Request) -> Response:
+    async def readyz(_: Request) -> Response:
         why = not_ready(state)
         return PlainTextResponse(f"{why or 'ready'}\n", 503 if why else 200)
 
@@ -81,7 +86,9 @@ def is_loopback(host: str) -> bool:
 def answering(app: Starlette, host: str, port: int) -> Iterator[int]:
     """Answer in a thread while it is open; yields the port. Raises `UsageError`."""
     listener = _listener(host, port)
-    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off")
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, lifespan="off", http=_Connection
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(
         target=server.run, args=([listener],), name="dbtorch-http", daemon=True
@@ -93,6 +100,30 @@ def answering(app: Starlette, host: str, port: int) -> Iterator[int]:
         server.should_exit = True
         thread.join(5)
         listener.close()
+
+
+class _Connection(H11Protocol):  # type: ignore[misc]
+    """One that may not keep a file of this process as long as it likes: runs need files, too."""
+
+    _ends: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        super().connection_made(transport)
+        if len(self.connections) > MOST_CONNECTIONS:
+            transport.abort()
+        else:
+            self._ends = self.loop.call_later(LONGEST, self._end)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._ends is not None:
+            self._ends.cancel()
+
+    def _end(self) -> None:
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._ends = self.loop.call_later(LONGEST, self._end)  # it is we who are slow
+        else:
+            self.transport.abort()
 
 
 def _listener(host: str, port: int) -> socket.socket:

@@ -232,6 +232,44 @@ def test_days_come_from_files_and_calendars(tmp_path):
     }
 
 
+EVENT = "BEGIN:VCALENDAR\nBEGIN:VEVENT\nDTSTART:20261201T100000Z\n{}\nEND:VEVENT\nEND:VCALENDAR\n"
+
+
+def test_days_that_a_calendar_takes_back_or_adds(tmp_path):
+    rule = (
+        "RRULE:FREQ=DAILY;COUNT=4\nEXDATE;TZID=Europe/Berlin:20261202T100000,20261203T100000\n"
+        "RDATE;VALUE=DATE:20261224\nBEGIN:VALARM\nDTSTART:20200101\nEND:VALARM"
+    )
+    (tmp_path / "days.ics").write_text(EVENT.format(rule))
+    assert dates_in(str(tmp_path / "days.ics")) == {date(2026, 12, day) for day in (1, 4, 24)}
+    (tmp_path / "days.ics").write_text(EVENT.format("STATUS:CANCELLED"))
+    assert dates_in(str(tmp_path / "days.ics")) == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (EVENT.format("RRULE:FREQ=SECONDLY"), "no rule for days"),  # 2.3 billion of them
+        (EVENT.format("RRULE:FREQ=MINUTELY;BYMONTH=2;BYMONTHDAY=30"), "no rule for days"),
+        (EVENT.format("RRULE:INTERVAL=0"), "no rule for days"),
+        (EVENT.format("DTEND:99991231\nRRULE:FREQ=DAILY"), "more than 100,000 days"),
+        (EVENT.format("RRULE:FREQ=DAILY\nRRULE:" + "X" * (5 << 20)), "larger than 4 MiB"),
+        ("BEGIN:VCALENDAR\n" + "BEGIN:VEVENT\n" * 200_000, ""),  # of which none ends
+        ("BEGIN:VCALENDAR\nBEGIN:VEVENT\n" + "A" * (3 << 20), ""),
+        ("2026-12-25\n" * 150_000, "more than 100,000 days"),
+    ],
+)
+def test_a_calendar_of_somebody_who_means_harm_is_read_or_refused(tmp_path, text, why):
+    """And not for ever, while nothing else of the process goes on."""
+    path = tmp_path / "days.ics"
+    path.write_text(text)
+    if why:
+        with pytest.raises(ProjectError, match=why):
+            dates_in(str(path))
+    else:
+        assert dates_in(str(path)) == frozenset()
+
+
 def test_a_calendar_that_cannot_be_read_leaves_nothing_out_silently(tmp_path):
     (tmp_path / "days.txt").write_text("2026-12-25\nChristmas\n")
     with pytest.raises(ProjectError, match=r"days\.txt, which .* line 2 is no date"):

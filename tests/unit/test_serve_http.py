@@ -1,7 +1,11 @@
 """What `serve` answers over HTTP, and whom."""
 
 import http.client
+import socket
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import pytest
@@ -10,11 +14,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from dbtorch.core.errors import StoreError, UsageError
 from dbtorch.core.model.state import RunState
 from dbtorch.core.schedule.ledger import LedgerView, ScheduleKey, SkipReason
+from dbtorch.schedule import http as serve_http
 from dbtorch.schedule.http import answering, application, hosts_of
 from dbtorch.schedule.metrics import Metrics
 from dbtorch.schedule.state import ServeState
 from dbtorch.testing.store import MemoryStore
 from tests.stores import NOON, a_run
+from tests.waiting import PATIENCE, wait_for
 
 DAILY = ScheduleKey("daily", "dev")
 
@@ -121,6 +127,57 @@ def test_a_history_that_does_not_answer_leaves_what_the_server_counts(state, sto
     found = numbers(port)
     assert found["dbtorch_store_up",] == 0
     assert found["dbtorch_run_start_lateness_seconds_count",] == 1
+
+
+def test_who_never_says_what_he_wants_is_left_and_so_are_too_many(port, monkeypatch):
+    """Each connection is a file that runs cannot have."""
+    monkeypatch.setattr(serve_http, "LONGEST", 1.0)
+    monkeypatch.setattr(serve_http, "MOST_CONNECTIONS", 3)
+
+    def slow():
+        connection = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+        with suppress(OSError):
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: local")
+        return connection
+
+    def is_left(connection):
+        with connection, suppress(ConnectionError):
+            assert connection.recv(1) == b""
+
+    for one in [slow() for _ in range(9)]:
+        is_left(one)
+    wait_for(lambda: answers(port))
+    with slow() as huge:
+        with suppress(ConnectionError):
+            huge.sendall(b"x" * (1 << 20))
+        with suppress(ConnectionError):
+            assert huge.recv(64).startswith(b"HTTP/1.1 400 ") or not huge.recv(1)
+    wait_for(lambda: answers(port))
+
+
+def answers(port):
+    with suppress(OSError, http.client.HTTPException):
+        return get(port, "/healthz") == (200, "ok\n")
+
+
+def test_how_it_is_is_said_while_the_history_keeps_everybody_waiting(state, store, port):
+    """A probe that is not answered has the server killed, and what it does with it."""
+    asked, goes_on = threading.Semaphore(0), threading.Event()
+
+    def standing(target=""):
+        asked.release()
+        assert goes_on.wait(PATIENCE)
+        raise StoreError("it does not answer")
+
+    store.standing = standing
+    with ThreadPoolExecutor(50) as pool:
+        waiting = [pool.submit(get, port, "/metrics") for _ in range(50)]
+        for _ in range(40):  # as many threads as there are for it
+            assert asked.acquire(timeout=PATIENCE)
+        assert get(port, "/healthz") == (200, "ok\n")
+        assert get(port, "/readyz")[0] == 503
+        goes_on.set()
+        assert {one.result()[0] for one in waiting} == {200}
 
 
 def test_a_port_that_is_taken_is_refused_in_one_sentence(port, state, store):
