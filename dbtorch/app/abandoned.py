@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 
-from dbtorch.app.takeover import Takeover, attempts_of, take_over
+from dbtorch.app.takeover import Takeover, take_over
 from dbtorch.core.errors import LeaseHeld
 from dbtorch.core.history.records import Lease, RunRecord
 from dbtorch.core.model.events import Changed
@@ -42,7 +42,7 @@ def _left_out(run: Takeover, reason: Reason, now: datetime) -> Iterator[Changed]
         if node.state in (State.PENDING, State.UP_FOR_RETRY):
             yield Changed(
                 node_id=node.id,
-                attempt=attempts_of(node),
+                attempt=node.last_attempt,
                 before=node.state,
                 state=State.CANCELLED,
                 at=now,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from dbtorch.app.takeover import attempts_of, take_over
+from dbtorch.app.takeover import take_over
 from dbtorch.core.history.records import NodeRecord, RunRecord, held_back
 from dbtorch.core.model.events import Changed
 from dbtorch.core.model.graph import Kind
@@ -34,7 +34,7 @@ def mark(run: RunRecord, node: NodeRecord, state: State, why: Reason, now: datet
     before = next(one for one in taken.nodes if one.id == node.id)
     change = Changed(
         node_id=node.id,
-        attempt=attempts_of(before),
+        attempt=before.last_attempt,
         before=before.state,
         state=state,
         at=now,

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from dbtorch.app.takeover import UNWATCHED, attempts_of, take_over
-from dbtorch.core.history.records import AttemptRecord, NodeRecord, RunRecord
+from dbtorch.core.history.records import UNWATCHED, AttemptRecord, NodeRecord, RunRecord
 from dbtorch.core.model.events import NOTHING_EXECUTED, Changed
 from dbtorch.core.model.graph import EVERY_TIME, Graph, Kind, Node
 from dbtorch.core.model.policy import OnFailure, Trigger
@@ -60,6 +59,8 @@ def start(plan: Plan) -> ResumePlan:
 
 def resume(earlier: RunRecord, plan: Plan, wish: ResumeSpec, now: datetime) -> ResumePlan:
     """How a run goes on whose supervisor has ended, or is gone."""
+    from dbtorch.app.takeover import take_over
+
     taken = take_over(earlier)
     known = {node.id: node for node in taken.nodes}
     open_ends = {node.id for node in earlier.nodes if not node.state.final}
@@ -71,7 +72,7 @@ def resume(earlier: RunRecord, plan: Plan, wish: ResumeSpec, now: datetime) -> R
     after = tuple(_after(node, moved.get(node.id)) for node in known.values())
     return ResumePlan(
         prior={
-            node.id: PreviousState(node.state, attempts_of(node), stays=node.id in stays)
+            node.id: PreviousState(node.state, node.last_attempt, stays=node.id in stays)
             for node in after
         }
         | {
@@ -337,7 +338,7 @@ def _without_success(known: Mapping[str, NodeRecord], graph: Graph) -> list[Node
 def _change(node: NodeRecord, state: State, at: datetime, reason: Reason) -> Changed:
     return Changed(
         node_id=node.id,
-        attempt=attempts_of(node),
+        attempt=node.last_attempt,
         before=node.state,
         state=state,
         at=at,

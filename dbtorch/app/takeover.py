@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from dbtorch.core.history.records import NodeRecord, RunRecord
+from dbtorch.core.history.records import UNWATCHED, NodeRecord, RunRecord
 from dbtorch.core.model.events import Changed, Outcome
 from dbtorch.core.model.graph import EVERY_TIME, Kind
 from dbtorch.core.model.reason import Reason, ReasonKind
@@ -13,10 +13,6 @@ from dbtorch.core.model.state import FailureClass, State
 
 #: Kinds that may have begun without anybody having heard of it.
 _UNHEARD = frozenset({Kind.STEP, *EVERY_TIME})
-
-#: Among the options of a run: microbatch models that were given to a dbt which does not wait until
-#: it is known what it plans to build of them.
-UNWATCHED = "unwatched_microbatches"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +39,6 @@ def take_over(run: RunRecord) -> Takeover:
         tuple(change for change, _ in taken if change is not None),
         tuple(node for _, node in taken),
     )
-
-
-def attempts_of(node: NodeRecord) -> int:
-    """The number of its last attempt; 0 when there was none."""
-    return max((attempt.number for attempt in node.attempts), default=0)
 
 
 def _taken(
@@ -85,7 +76,7 @@ def _taken(
 def _change(before: NodeRecord, after: NodeRecord, at: datetime) -> Changed:
     return Changed(
         node_id=before.id,
-        attempt=attempts_of(after),
+        attempt=after.last_attempt,
         before=before.state,
         state=after.state,
         at=at,

@@ -17,7 +17,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from dbtorch.adapters.config import load
+from dbtorch.adapters.config.loading import load
 from dbtorch.core.model.deadline import DeadlineRule
 from tests.acceptance.workspace import Done, Shown, Workspace
 from tests.postgres import with_database

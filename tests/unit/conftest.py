@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dbtorch.adapters.config import load
+from dbtorch.adapters.config.loading import load
 from dbtorch.core.config import Config
 from dbtorch.core.errors import ConfigError
 from tests.leaks import nothing_left_open

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from dbtorch.adapters.config import load
+from dbtorch.adapters.config.loading import load
 from dbtorch.core.alerts.alert import SEVERITIES, AlertEvent
 from dbtorch.core.alerts.routing import USUAL, AlertsSpec
 from tests.alerts import a_failure

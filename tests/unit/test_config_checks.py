@@ -2,7 +2,8 @@
 
 import pytest
 
-from dbtorch.adapters.config import load, settings_for, settings_of
+from dbtorch.adapters.config.loading import load
+from dbtorch.adapters.config.meta import settings_for, settings_of
 from dbtorch.core.checks.relation_checks import (
     CheckSeverity,
     Newest,

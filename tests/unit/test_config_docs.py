@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dbtorch.adapters.config import load, settings_of
 from dbtorch.adapters.config.document import parse
 from dbtorch.adapters.config.field_types import Later
+from dbtorch.adapters.config.loading import load
+from dbtorch.adapters.config.meta import settings_of
 from dbtorch.adapters.config.problems import Report, dotted
 from dbtorch.adapters.config.sections import SECTIONS
 from dbtorch.adapters.config.setting_keys import META, RETRY

@@ -2,7 +2,8 @@
 
 import pytest
 
-from dbtorch.adapters.config import load, settings_of
+from dbtorch.adapters.config.loading import load
+from dbtorch.adapters.config.meta import settings_of
 from dbtorch.core.model.freshness import FreshnessSpec, GateSettings, SourceGates
 from dbtorch.core.model.gate import OnStale, Require
 

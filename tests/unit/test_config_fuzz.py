@@ -11,7 +11,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dbtorch.adapters.config import load, settings_of
+from dbtorch.adapters.config.loading import load
+from dbtorch.adapters.config.meta import settings_of
 from dbtorch.adapters.config.sections import SECTIONS
 from dbtorch.core.errors import ConfigError, UsageError
 from dbtorch.service.project.project import open_project
@@ -120,7 +121,7 @@ _BOMBS = {
 _READER = """
 import resource, sys
 from pathlib import Path
-from dbtorch.adapters.config import load
+from dbtorch.adapters.config.loading import load
 from dbtorch.core.errors import ConfigError
 from dbtorch.core.errors import UsageError
 from dbtorch.service.project.project import open_project

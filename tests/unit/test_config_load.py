@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dbtorch.adapters.config import load, step_keys, step_of
+from dbtorch.adapters.config import step_keys
+from dbtorch.adapters.config.loading import load, step_of
 from dbtorch.adapters.config.yaml_errors import meant
 from dbtorch.core.config import Config, Origin
 from dbtorch.core.errors import ConfigError
@@ -348,7 +349,7 @@ import sys
 from pathlib import Path
 import dbtorch.adapters.dbt.process.engine, dbtorch.adapters.dbt.session.engine
 import dbtorch.service.run.execution
-from dbtorch.adapters.config import load
+from dbtorch.adapters.config.loading import load
 load(Path({str(tmp_path)!r}))
 print(*sorted({{*{[*named]!r}, "dbtorch.core.alerts.incidents", "difflib"}} & set(sys.modules)))
 """

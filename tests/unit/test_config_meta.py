@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dbtorch.adapters.config import settings_for, settings_of
+from dbtorch.adapters.config.meta import settings_for, settings_of
 from dbtorch.core.config import Config
 from dbtorch.core.errors import ConfigError
 from dbtorch.core.model.deadline import DeadlineRule

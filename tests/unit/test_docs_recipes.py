@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dbtorch.adapters.config import load
+from dbtorch.adapters.config.loading import load
 from dbtorch.core.model.state import State
 from dbtorch.testing.steps import StepBench
 from tests.pages import PAGES

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dbtorch.adapters.config import settings_for
+from dbtorch.adapters.config.meta import settings_for
 from dbtorch.adapters.dbt.manifest import read_manifest
 from dbtorch.adapters.dbt.session.messages import read
 from dbtorch.adapters.store.rows import dumped

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dbtorch.adapters.config import settings_of
+from dbtorch.adapters.config.meta import settings_of
 from dbtorch.app.planning import Choice, make_plan
 from dbtorch.cli.text.plan import plan_text
 from dbtorch.core.config import Config

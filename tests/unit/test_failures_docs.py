@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dbtorch.adapters.config import load, settings_of
+from dbtorch.adapters.config.loading import load
+from dbtorch.adapters.config.meta import settings_of
 from dbtorch.core.config import Config
 from dbtorch.core.model.policy import OnFailure, Retry
 from dbtorch.core.model.state import FailureClass

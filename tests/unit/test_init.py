@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dbtorch.adapters.config import load
+from dbtorch.adapters.config.loading import load
 from dbtorch.cli.main import main
 from dbtorch.core.config import Config, Origin
 from dbtorch.core.errors import DbtorchError, UsageError

@@ -18,7 +18,8 @@ import pytest
 import yaml
 
 import dbtorch
-from dbtorch.adapters.config import load, settings_of
+from dbtorch.adapters.config.loading import load
+from dbtorch.adapters.config.meta import settings_of
 from dbtorch.adapters.config.schema import ROOT as DBTORCH_YML
 from dbtorch.adapters.steps.catalog import check
 from dbtorch.cli.main import COMMANDS, cli, grouped

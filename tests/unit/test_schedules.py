@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from dbtorch.adapters.config import load
+from dbtorch.adapters.config.loading import load
 from dbtorch.adapters.cron import NoTick, Ticks, interval
 from dbtorch.adapters.except_dates import dates_in
 from dbtorch.core.errors import ConfigError, ProjectError

@@ -15,7 +15,7 @@ import pytest
 
 from dbtorch.adapters.dbt.dbtorch_worker.rehearsal import installed
 from dbtorch.adapters.dbt.dbtorch_worker.warm import Warm, installed_now
-from dbtorch.adapters.dbt.session.standby import Standby
+from dbtorch.adapters.dbt.session.worker_process import start_process
 from dbtorch.adapters.processes.adopted import AdoptedProcess, is_child
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux can copy processes so")
@@ -54,20 +54,21 @@ def at_hand(answer: str) -> tuple[str, int]:
     return f"{ours.detach()}:{process.pid}", process.pid
 
 
-def start(standby: Standby, output: int) -> tuple[int, int]:
+def start(said: str, output: int) -> tuple[int, int]:
     """A worker's process id, and its exit status."""
     environ = {**os.environ, "WORD": "heard"}
-    process = standby.start(COLD, cwd=Path(), environ=environ, output=output, channel=output)
+    process = start_process(
+        COLD, cwd=Path(), environ=environ, output=output, channel=output, standby=said
+    )
     return process.pid, process.wait()
 
 
 def test_the_one_at_hand_is_used_once(tmp_path: Path, output: int) -> None:
     said, pid = at_hand("{}")
-    standby = Standby(said)
 
-    assert start(standby, output) == (pid, 3)
+    assert start(said, output) == (pid, 3)
     assert (tmp_path / "output").read_text() == "heard"
-    assert start(standby, output)[1] == 0  # the next one is started
+    assert start(said, output)[1] == 0  # the next one is started
 
 
 @pytest.mark.parametrize(
@@ -81,7 +82,7 @@ def test_the_one_at_hand_is_used_once(tmp_path: Path, output: int) -> None:
 def test_where_it_refuses_or_is_gone_one_is_started(answer: str, output: int) -> None:
     said, pid = at_hand(answer)
 
-    started, status = start(Standby(said), output)
+    started, status = start(said, output)
 
     assert (started != pid, status) == (True, 0)
     assert not is_child(pid)  # it was waited for
@@ -89,7 +90,7 @@ def test_where_it_refuses_or_is_gone_one_is_started(answer: str, output: int) ->
 
 @pytest.mark.parametrize("said", ["", "nonsense", "0:1"])  # 1 is nobody's child
 def test_what_is_none_is_not_asked(said: str, output: int) -> None:
-    assert start(Standby(said), output)[1] == 0
+    assert start(said, output)[1] == 0
 
 
 # ------------------------------------------------------------------------ whom it serves

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from dbtorch.adapters.config import load, step_keys
+from dbtorch.adapters.config import step_keys
+from dbtorch.adapters.config.loading import load
 from dbtorch.adapters.steps.base import StepError
 from dbtorch.adapters.steps.catalog import STEP_TYPES, check
 from dbtorch.adapters.steps.checksum import checksum

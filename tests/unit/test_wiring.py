@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from dbtorch.adapters.config import load
+from dbtorch.adapters.config.loading import load
 from dbtorch.adapters.run_files import RunFiles
 from dbtorch.service.wiring.steps import build_steps
 

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dbtorch.adapters.config import step_of
+from dbtorch.adapters.config.loading import step_of
 from dbtorch.adapters.processes.kept_process import KeeperLost, Process
 from dbtorch.adapters.steps.base import CHILD, one_line
 from dbtorch.core.config import Origin, StepSpec

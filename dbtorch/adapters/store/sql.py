@@ -48,13 +48,9 @@ class SqlStore(SqlMeasurements, SqlOutbox, SqlLedger, SqlRetention):
 
     def __init__(self, database: Database, identity: Identity = ANYBODY) -> None:
         """The database is migrated already; of others than this project nothing is seen."""
+        self.identity = identity  # which project it is of
         self._database = database
         self._scope = Scope(identity)
-
-    @property
-    def identity(self) -> Identity:
-        """Which project it is of."""
-        return self._scope.identity
 
     def apart(self) -> SqlStore:
         """The same for what must not wait for others that use it; closed with this one."""
@@ -79,7 +75,8 @@ class SqlStore(SqlMeasurements, SqlOutbox, SqlLedger, SqlRetention):
 
         def begin(transaction: Transaction) -> None:
             begin_run(transaction, scope, mine, nodes, changes)
-            microbatches.build_anew(transaction, run.run_id, anew)
+            if anew:
+                microbatches.build_anew(transaction, run.run_id, anew)
             if tick:  # last, so that schedulers wait for no more than the commit
                 start_tick(transaction, scope, tick, run.run_id)
 

@@ -16,6 +16,10 @@ from dbtorch.core.model.state import FailureClass, RunState, State
 #: Among the details of an attempt: its output held secrets, and is kept with stars in their place.
 OUTPUT_HIDDEN = "output_hidden"
 
+#: Among the options of a run: microbatch models that were given to a dbt which does not wait until
+#: it is known what it plans to build of them.
+UNWATCHED = "unwatched_microbatches"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptRecord:
@@ -59,6 +63,11 @@ class NodeRecord:
     retry_at: datetime | None = None
     attempts: tuple[AttemptRecord, ...] = ()
     checksum: str = ""  # of the code it was planned with; empty where nobody knows
+
+    @property
+    def last_attempt(self) -> int:
+        """The number of its last attempt; 0 when there was none."""
+        return max((attempt.number for attempt in self.attempts), default=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

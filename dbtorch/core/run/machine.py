@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from dbtorch.core.failures.message import brief
 from dbtorch.core.model.events import (
@@ -26,11 +27,13 @@ from dbtorch.core.model.policy import OnFailure, Trigger
 from dbtorch.core.model.reason import FAIL_FAST, NO_REASON, Reason, ReasonKind
 from dbtorch.core.model.state import FailureClass, RunState, State
 from dbtorch.core.plan import BATCHES, STEPS, THREADS, Plan
-from dbtorch.core.run.batching import BatchKind, carve, lane_of, lines_of
 from dbtorch.core.run.breaker import CircuitBreaker, Pause
 from dbtorch.core.run.cancelling import Stopping
 from dbtorch.core.run.in_flight import InFlight
 from dbtorch.core.run.slots import WAITING, Ready, Slots
+
+if TYPE_CHECKING:  # most engines take node by node
+    from dbtorch.core.run.batching import BatchKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +69,10 @@ class Run:
         self._first_start: dict[str, datetime] = {}
         self._circuit = CircuitBreaker(plan.breaker)
         self._stopping = Stopping()
-        self._cancelled = False
+        self.cancelled = False  # it was asked to stop
         self._called_off: set[str] = set()  # nodes that were cancelled one by one
-        self._held = False
-        self._held_back = False
+        self.held = False  # it starts nothing more, and another plan goes on with it
+        self.held_back = False  # nothing starts for now
         self._closing = False  # nothing is left but to close the session
         self._retries: list[tuple[datetime, str]] = []
         self._last_words: dict[str, Reason] = {}  # of the last failed attempt
@@ -109,26 +112,11 @@ class Run:
         return self._active == 0 and not self._in_flight
 
     @property
-    def held(self) -> bool:
-        """Whether the run was told to start nothing more, to be gone on with by another one."""
-        return self._held
-
-    @property
-    def held_back(self) -> bool:
-        """Whether nothing starts for now."""
-        return self._held_back
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether the run was asked to stop."""
-        return self._cancelled
-
-    @property
     def state(self) -> RunState:
         """What this run is, seen from outside."""
         if not self.finished:
             return RunState.RUNNING
-        if self._cancelled:
+        if self.cancelled:
             return RunState.CANCELLED
         states = set(self.states.values())
         if states & {State.FAILED, State.UPSTREAM_FAILED}:
@@ -153,9 +141,9 @@ class Run:
     def wake_at(self) -> datetime | None:
         """When `due` will have something new even if no event comes; None for never."""
         times = (
-            self._retries[0][0] if self._retries and not self._held_back else None,
+            self._retries[0][0] if self._retries and not self.held_back else None,
             self._stopping.next_timeout(self._runs),
-            self._circuit.wake_at() if self._ready and not self._held_back else None,
+            self._circuit.wake_at() if self._ready and not self.held_back else None,
         )
         return min((time for time in times if time is not None), default=None)
 
@@ -166,7 +154,7 @@ class Run:
         for attempt, why in self._stopping.overdue(now):
             if self._runs(attempt):
                 self._stop(attempt.node_id, why)
-        waits = self._held or self._held_back
+        waits = self.held or self.held_back
         while not waits and self._retries and self._retries[0][0] <= now:
             self._ready.add(heapq.heappop(self._retries)[1])
         batches: list[Batch] = []
@@ -187,6 +175,8 @@ class Run:
         slots = self.plan.wanted(first)
         if self.plan.batches is None or not self._is_dbts(first):
             return self._in_flight.give(attempts, slots)
+        from dbtorch.core.run.batching import lines_of
+
         graph = self.plan.graph
         return self._in_flight.give_dbt(
             attempts,
@@ -204,9 +194,13 @@ class Run:
 
     def _carve(self, first: str) -> tuple[str, ...]:
         """Everything that goes with a node that starts; alone where dbt gets node by node."""
-        lane = self._lane(first)
-        if lane is None or self.pause is not None:  # a probe is one node
+        if self.plan.batches is None or self.pause is not None:  # a probe is one node
             return (first,)
+        lane = self._lane(first)
+        if lane is None:
+            return (first,)
+        from dbtorch.core.run.batching import carve
+
         ready = [id for id in self._ready.like(first) if self._lane(id) is lane]
         return carve(
             self.plan,
@@ -220,11 +214,13 @@ class Run:
         """What a node may go with; what goes on with batches of its own goes alone."""
         if self.plan.graph.nodes[id].splits and self.attempts[id]:
             return None
+        from dbtorch.core.run.batching import lane_of
+
         return lane_of(self.plan, id)
 
     def _take(self, now: datetime) -> Iterator[str]:
         """What starts now; while the circuit breaker is open one dbt node at a time, as a probe."""
-        if self._held or self._held_back:
+        if self.held or self.held_back:
             return
         self._slots.hold(THREADS, hold=self._circuit.holds(now) and not self._closing)
         for id in self._ready.take(self._slots):
@@ -247,16 +243,16 @@ class Run:
 
     def hold(self) -> None:
         """Start nothing more; what is under way may end."""
-        self._held = True
+        self.held = True
 
     def hold_back(self, yes: bool) -> None:
         """Start nothing until this is taken back; what is under way goes on."""
-        self._held_back = yes and not self._cancelled
+        self.held_back = yes and not self.cancelled
 
     def cancel(self, reason: Reason, now: datetime) -> list[Changed]:
         """Start nothing more; `due` answers what is to be cancelled."""
-        self._cancelled = True
-        self._held_back = False  # the end of the session is to come
+        self.cancelled = True
+        self.held_back = False  # the end of the session is to come
         return self._leave_out(State.CANCELLED, reason, now)
 
     def cancel_node(self, id: str, reason: Reason, now: datetime) -> list[Changed]:
@@ -446,7 +442,7 @@ class Run:
         """Bring a node to a final state, with everything that follows from it."""
         changes = [self._to(id, state, at, reason, outcome)]
         changes += self._follow(id, at)
-        if state is State.FAILED and self.plan.fail_fast and not self._cancelled:
+        if state is State.FAILED and self.plan.fail_fast and not self.cancelled:
             changes += self._leave_out(State.SKIPPED, FAIL_FAST, at)
         return changes
 
@@ -544,7 +540,7 @@ class Run:
 
     def _may_stop_session(self, id: str) -> bool:
         """Whether an end of the session may be stopped: its hooks, never the artifacts to write."""
-        return self._cancelled and (self.states[id] is State.RUNNING or not self._is_last(id))
+        return self.cancelled and (self.states[id] is State.RUNNING or not self._is_last(id))
 
     # ---------------------------------------------------------------- readiness
 
@@ -612,7 +608,7 @@ class Run:
         return self._is_dbts(id) and not self._is_last(id)
 
     def _is_called_off(self, id: str) -> bool:
-        return self._cancelled or id in self._called_off
+        return self.cancelled or id in self._called_off
 
     def _runs(self, attempt: Attempt) -> bool:
         id = attempt.node_id
@@ -630,7 +626,7 @@ class Run:
                 continue
             if state is State.RUNNING:
                 changes.append(self._to(id, State.FAILED, at, Reason(ReasonKind.SESSION_ENDED)))
-            elif self._cancelled:
+            elif self.cancelled:
                 changes.append(self._to(id, State.CANCELLED, at, Reason(ReasonKind.RUN_CANCELLED)))
             else:
                 changes.append(self._to(id, State.SKIPPED, at, Reason(ReasonKind.NOT_RUN)))

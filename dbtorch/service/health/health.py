@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from dbtorch.adapters.clock import SystemClock
-from dbtorch.adapters.config import settings_for
+from dbtorch.adapters.config.meta import settings_for
 from dbtorch.app.planning import step_node
 from dbtorch.core.config import Config, PipelineSpec
 from dbtorch.core.history.health import (

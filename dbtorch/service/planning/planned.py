@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from dbtorch.adapters.config import settings_for
 from dbtorch.app.check_planning import Remember, earlier
 from dbtorch.app.planning import Choice, Planned, graph_problems, make_plan
 from dbtorch.core.errors import ConfigError
@@ -18,6 +17,8 @@ from dbtorch.service.project.options import RunOptions, pipeline_of
 from dbtorch.service.project.project import Project
 
 if TYPE_CHECKING:
+    from dbtorch.core.config import Config
+    from dbtorch.core.settings import Settings
     from dbtorch.ports.engine import Selected
     from dbtorch.ports.store import Store
 
@@ -75,10 +76,8 @@ class OpenedPlan:
     ) -> OpenedPlan:
         """Plan with what dbt answered, for this run. Raises `ConfigError` and `PlanError`."""
         config = project.config
-        try:
-            settings = settings_for(selected.nodes, config, project.dir)
-        except ConfigError as error:
-            raise ConfigError([*error.problems, *graph_problems(selected, config)]) from error
+        said = any("dbtorch" in node.meta for node in selected.nodes)  # most projects say nothing
+        settings = _settings(selected, config, project) if said else {}
         target = str(selected.target["name"])
         durations = store.durations(target) if store is not None else {}
         choosing = options.choosing(config)
@@ -106,3 +105,13 @@ class OpenedPlan:
         if selected.batches is not None:
             refuse_what_would_be_wrong(planned, selected, options.dbt_args, options.environ)
         return cls(selected=selected, planned=planned, durations=durations)
+
+
+def _settings(selected: Selected, config: Config, project: Project) -> dict[str, Settings]:
+    """What nodes say in ``meta.dbtorch``, by id. Raises `ConfigError` with all that is wrong."""
+    from dbtorch.adapters.config.meta import settings_for
+
+    try:
+        return settings_for(selected.nodes, config, project.dir)
+    except ConfigError as error:
+        raise ConfigError([*error.problems, *graph_problems(selected, config)]) from error

@@ -29,6 +29,7 @@ class Planner:
         self._engine = launched.engine
         self._manifest_cache = launched.manifest_cache
         self._store = store
+        self._texts = texts_to_resolve(launched.project.config)  # selections that steps name
         self._found: list[Selected] = []  # dbt's answer, where it is not the kept one
 
     def first(self, request: RetryRequest | None) -> OpenedPlan:
@@ -36,9 +37,11 @@ class Planner:
 
         ``asked`` is what is asked of a run that goes on. Raises `EngineError`, `UsageError`.
         """
-        texts, kept = self._texts(), self._launched.kept
+        texts, kept = self._texts, self._launched.kept
         if request is not None:  # what runs again depends on the code as it is now
-            return self._accepted(self._engine.open((*texts, *self._texts_of(request))))
+            return self._accepted(
+                self._engine.open((*texts, *request.texts(self._launched.project.config)))
+            )
         if kept is not None and self._launched.speculative:
             return self._accepted(kept)
         if kept is not None:
@@ -56,9 +59,7 @@ class Planner:
     def anew(self) -> OpenedPlan:
         """A plan from what dbt answers now, where that is not what it answered last time."""
         self._manifest_cache.forget()
-        return self._accepted(
-            self._found.pop() if self._found else self._engine.open(self._texts())
-        )
+        return self._accepted(self._found.pop() if self._found else self._engine.open(self._texts))
 
     def _may_start_before_dbt(self, opened: OpenedPlan) -> bool:
         return opened.starts_with_steps or self._engine.plans_from_cache
@@ -92,10 +93,3 @@ class Planner:
             self._store,
             run_id=launched.run_context.run_id,
         )
-
-    def _texts_of(self, request: RetryRequest) -> Sequence[str]:
-        return request.texts(self._launched.project.config)
-
-    def _texts(self) -> Sequence[str]:
-        """Selections that steps name."""
-        return texts_to_resolve(self._launched.project.config)

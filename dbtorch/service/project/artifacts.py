@@ -36,7 +36,7 @@ def artifacts_for_reading(
     url = configured_artifacts(artifacts_url, project_dir, environ)
     if not url:
         return None
-    from dbtorch.adapters.config import load
+    from dbtorch.adapters.config.loading import load
     from dbtorch.service.project.project import name_of
 
     config = load(project_dir, environ=environ)

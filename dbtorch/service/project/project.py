@@ -63,7 +63,7 @@ class Project:
 
 def open_project(project_dir: str | None, environ: Mapping[str, str] = os.environ) -> Project:
     """The project in a folder, the current one by default. Raises `ProjectError`, `ConfigError`."""
-    from dbtorch.adapters.config import load
+    from dbtorch.adapters.config.loading import load
 
     folder = find_project_dir(project_dir, environ)
     config = load(folder, environ=environ)
@@ -94,7 +94,7 @@ def configured_store(
     url = option or environ.get("DBTORCH_DATABASE_URL")
     if url or not _says(project_dir, b"database_url"):
         return url or None
-    from dbtorch.adapters.config import load
+    from dbtorch.adapters.config.loading import load
 
     return load(project_dir, environ=environ).database_url
 
@@ -106,7 +106,7 @@ def configured_artifacts(
     url = option or environ.get("DBTORCH_ARTIFACTS_URL")
     if url or not _says(project_dir, b"artifacts_url"):
         return url or None
-    from dbtorch.adapters.config import load
+    from dbtorch.adapters.config.loading import load
 
     return load(project_dir, environ=environ).artifacts_url
 

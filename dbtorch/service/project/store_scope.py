@@ -59,7 +59,7 @@ def reader_of(folder: Path, url: str | None, environ: Mapping[str, str] = os.env
     """The same for commands that only read, of which most have a history of their own."""
     if is_own(url, folder):
         return Identity()
-    from dbtorch.adapters.config import load
+    from dbtorch.adapters.config.loading import load
     from dbtorch.service.project.project import name_of
 
     config: Config = load(folder, environ=environ)

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from dbtorch.adapters.actor import actor
 from dbtorch.adapters.git import Checkout, checkout
 from dbtorch.app.inbox import Interrupt, Requested
-from dbtorch.app.recorder import Recorder
 from dbtorch.app.requests import RequestWatcher
 from dbtorch.app.resume import ResumePlan, ResumeSpec, built, resume, start, unwatched
 from dbtorch.app.runner import Runner
@@ -242,7 +241,6 @@ class Execution:
         alerts = self._alerts(record, opened, resumed)
         before = replace(record, nodes=resumed.before)
         self._listener.start(planned.plan, before, self._launched.dbt)
-        recorder = Recorder(store, record.run_id, lease)
         try:
             Runner(
                 run,
@@ -251,8 +249,8 @@ class Execution:
                 steps=steps,
                 inbox=self._inbox,
                 clock=self._clock,
-                recorder=recorder,
-                on_progress=recorder.note,
+                recorder=partial(store.record, record.run_id, lease=lease),
+                on_progress=partial(store.note, record.run_id, lease=lease),
                 listeners=[self._listener.changed, *alerts, *uploading],
                 on_pause=lambda pause: self._warn(_told_of(pause)),
                 timekeeper=timekeeper,

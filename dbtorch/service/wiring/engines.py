@@ -53,7 +53,6 @@ class Engines:
         """The session engine."""
         from dbtorch.adapters.dbt.session.engine import SessionEngine
         from dbtorch.adapters.dbt.session.open_request import SessionRequest
-        from dbtorch.adapters.dbt.session.standby import Standby
 
         args, ours = self._args(), ["--no-use-colors"]
         if "--log-level-file" not in args and "DBT_LOG_LEVEL_FILE" not in self.environ:
@@ -76,7 +75,7 @@ class Engines:
             hide=self.hide or Scrubber(secrets_of(self.environ)),
             grace=self.grace,
             patches=self.project.config.engine.patches,
-            standby=Standby(self.standby),
+            standby=self.standby,
         )
         return SessionEngine(request, emit)
 

@@ -5,25 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dbtorch.adapters.dbt.sql_step_kind import SqlStep
-from dbtorch.adapters.template import render
 from dbtorch.core.config import StepSpec
 from dbtorch.service.project.project import Project
 from dbtorch.service.run.context import RunContext
+
+if TYPE_CHECKING:
+    from dbtorch.adapters.dbt.sql_step_kind import SqlStep
 
 
 def sql_steps(
     project: Project, run_context: RunContext, environ: Mapping[str, str]
 ) -> dict[str, SqlStep]:
     """Every SQL step by its node's id. Raises `UsageError` for one that cannot be read."""
+    specs = [spec for spec in project.config.steps.values() if spec.on_engine]
+    if not specs:
+        return {}
+    from dbtorch.adapters.dbt.sql_step_kind import SqlStep
+
     return {
         spec.id: SqlStep(
             text=_sql_text(spec, project.dir), skip=partial(_skip, spec, run_context, environ)
         )
-        for spec in project.config.steps.values()
-        if spec.on_engine
+        for spec in specs
     }
 
 
@@ -50,6 +55,8 @@ def _skip(
     """Why a sql step is left out: its ``when`` comes to nothing."""
     if spec.when is None:
         return ""
+    from dbtorch.adapters.template import render
+
     value = render(
         spec.when,
         env=environ,

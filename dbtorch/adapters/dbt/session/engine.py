@@ -63,6 +63,7 @@ class SessionEngine:
         self._protocol = SessionProtocol(request)
         self._lock = threading.RLock()  # held while the protocol is told something, and obeyed
         self._worker: Worker | None = None
+        self._standby = request.standby  # of use once
         self._replies: Mapping[Wait, queue.SimpleQueue[Reply]]
         self._replies = {wait: queue.SimpleQueue() for wait in Wait}
         self.warnings: list[str] = []
@@ -281,8 +282,9 @@ class SessionEngine:
 
     def _launched(self) -> bool:
         """Start a worker; answers whether there is one."""
+        standby, self._standby = self._standby, ""
         try:
-            self._worker = Worker(self._request, self._heard, self._died)
+            self._worker = Worker(self._request, self._heard, self._died, standby=standby)
         except EngineError as error:
             self._tell(self._protocol.not_launched, str(error))
             return False

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dbtorch.adapters.dbt.session.standby import Standby
 from dbtorch.adapters.dbt.sql_step_kind import SqlStep
 from dbtorch.core.config import GRACE
 from dbtorch.core.failures.evidence import Rule
@@ -34,7 +33,7 @@ class SessionRequest:
     run: Mapping[str, Any] = field(default_factory=dict)  # `run` in a sql step's templates
     failure_classes: tuple[Rule, ...] = ()  # the user's, before the built-in table
     hide: Scrubber = field(default_factory=Scrubber)  # knows the secrets of the run
-    standby: Standby = field(default_factory=Standby)  # the first worker, where it is at hand
+    standby: str = ""  # what a warm process has told of the first worker, where it is at hand
 
     def opening(self) -> dict[str, Any]:
         """What a worker has to know to read the project."""

@@ -9,11 +9,13 @@ import logging
 import queue
 import signal
 import socket
+import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dbtorch.adapters.dbt.bootstrap import bootstrap
 from dbtorch.adapters.dbt.session.messages import MAX_BYTES, Garbled, Message, read
 from dbtorch.adapters.processes import subreaper
 from dbtorch.adapters.processes.group import kill_group, reap
@@ -23,10 +25,14 @@ from dbtorch.core.failures.scrub import Scrubber
 
 if TYPE_CHECKING:
     from dbtorch.adapters.dbt.session.open_request import SessionRequest
+    from dbtorch.adapters.dbt.session.standby import WorkerProcess
 
 __all__ = ["Message", "Worker", "last_words"]
 
 log = logging.getLogger(__name__)
+
+#: Words that start a worker, but for the number of its socket.
+_WORKER = bootstrap("main", "main(int(sys.argv[1]))")
 
 #: Seconds between the last word of a worker and its end.
 _PATIENCE = 5.0
@@ -43,21 +49,24 @@ class Worker:
         request: SessionRequest,
         on_message: Callable[[Message], None],
         on_death: Callable[[str, bool], None],
+        *,
+        standby: str = "",
     ) -> None:
         """``on_death`` is told how it ended, and whether by a signal, so that another may live.
 
-        Raises `EngineError`.
+        ``standby`` tells of one that is at hand. Raises `EngineError`.
         """
         self._output = _opened(request.console, request.hide)
         ours, theirs = socket.socketpair()
         with theirs:
             try:
-                self._process = request.standby.start(
+                self._process = start_process(
                     request.python,
                     cwd=request.cwd,
                     environ={**request.environ, **subreaper.asked_of_dbt()},
                     output=self._output.fd,
                     channel=theirs.fileno(),
+                    standby=standby,
                 )
             except OSError as error:
                 ours.close()
@@ -191,3 +200,36 @@ def last_words(console: Path, how: str) -> str:
         lines = []
     last = next((line for line in reversed(lines) if line.strip()), "")
     return f"dbt ended before it had read the project ({how}): {last or 'it said nothing'}"
+
+
+def start_process(
+    python: str,
+    *,
+    cwd: Path,
+    environ: Mapping[str, str],
+    output: int,
+    channel: int,
+    standby: str = "",
+) -> WorkerProcess:
+    """A worker process, which prints to ``output`` and has the other end of ``channel``.
+
+    It is the one that ``standby`` tells of, where that is of use. Raises `OSError`.
+    """
+    if standby:
+        from dbtorch.adapters.dbt.session.standby import standby_worker  # few runs have one
+
+        found = standby_worker(
+            standby, python, cwd=cwd, environ=environ, output=output, channel=channel
+        )
+        if found is not None:
+            return found
+    return subprocess.Popen(
+        [python, *_WORKER, str(channel)],
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        cwd=cwd,
+        env=dict(environ),
+        pass_fds=(channel,),
+        start_new_session=True,  # Ctrl-C is the supervisor's to answer
+    )
