@@ -53,7 +53,7 @@ def printed(page: str, workspace: Workspace) -> list[tuple[str, int]]:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         text=True,
-        timeout=min(500, workspace.patience * len(commands(page))),  # before pytest's own
+        timeout=500,  # before pytest's own
         check=False,
     )
     parts = re.split(rf"\n?{END} \d+ (\d+)\n", done.stdout)
