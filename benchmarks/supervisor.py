@@ -20,8 +20,9 @@ from project import layers, write_project
 
 from dbtorch.adapters.clock import SystemClock
 from dbtorch.app.inbox import Inbox
-from dbtorch.app.planning import Choice, make_plan
+from dbtorch.app.planning import make_plan
 from dbtorch.app.runner import Runner
+from dbtorch.app.step_wiring import Choice
 from dbtorch.core.config import Config
 from dbtorch.core.model.graph import Kind, Node
 from dbtorch.core.model.state import RunState

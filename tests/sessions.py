@@ -23,8 +23,9 @@ from dbtorch.adapters.dbt.session.engine import SessionEngine
 from dbtorch.adapters.dbt.session.open_request import SessionRequest
 from dbtorch.adapters.dbt.sql_step_kind import SqlStep
 from dbtorch.app.inbox import Inbox, Interrupt
-from dbtorch.app.planning import Choice, Planned, make_plan, texts_to_resolve
+from dbtorch.app.planning import Planned, make_plan
 from dbtorch.app.runner import Runner
+from dbtorch.app.step_wiring import Choice, texts_to_resolve
 from dbtorch.core.config import Config, StepSpec
 from dbtorch.core.failures.evidence import Rule
 from dbtorch.core.model.events import Attempt, Batch, Changed, Finished, Outcome, Started

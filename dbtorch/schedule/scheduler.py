@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -17,14 +17,12 @@ from uuid import uuid4
 from dbtorch.adapters.calendars import NotYet
 from dbtorch.adapters.processes.liveness import this_host, this_process
 from dbtorch.core.errors import DbtorchError
-from dbtorch.core.exit_codes import Again, again
 from dbtorch.core.history.records import Lease
-from dbtorch.core.schedule.decide import claimed, ended, given_back, removed
+from dbtorch.core.schedule.decide import claimed, given_back, removed
 from dbtorch.core.schedule.ledger import (
     LedgerView,
     ScheduleChange,
     ScheduleKey,
-    ScheduleRecord,
     SkipReason,
     TickRecord,
     TickState,
@@ -32,23 +30,14 @@ from dbtorch.core.schedule.ledger import (
 from dbtorch.ports.store import Store
 from dbtorch.schedule.children import Child, Starter
 from dbtorch.schedule.log import Log
+from dbtorch.schedule.unbegun import PAUSE, Change, after_its_child, rewrite, written
 from dbtorch.service.schedule.timetable import Decided, TimedPipeline, next_tick
 
 #: Renewals in the lifetime of a scheduler's lease.
 _RENEWALS = 4
 
-#: How often the launch of a run that has not begun is tried, by what its exit code says.
-_LAUNCHES = {Again.ONCE: 2, Again.YES: 3}
-
 #: Seconds after which a pipeline that is broken is looked at again: a calendar may be back.
 _TRY_AGAIN = 60.0
-
-#: Seconds between, times the tries.
-_PAUSE = 10
-
-
-#: What becomes of a tick, at a time; None leaves it as it is.
-Change = Callable[[TickRecord, datetime], TickRecord | None]
 
 
 class Observer(Protocol):
@@ -150,7 +139,7 @@ class Scheduler:
         of = {child.token: child for child in children}
 
         def unbegun(tick: TickRecord, now: datetime) -> TickRecord | None:
-            return _unbegun(tick, of[tick.token], now, changed=changed[tick.token])
+            return after_its_child(tick, of[tick.token], now, changed=changed[tick.token])
 
         self._rewrite(children, unbegun)
 
@@ -256,8 +245,9 @@ class Scheduler:
             self.log.write(
                 "run_not_started", level="error", pipeline=key.pipeline, message=str(error)
             )
-            again = self._now() + timedelta(seconds=_PAUSE)
-            self._rewrite_ticks({key: {tick.token}}, lambda tick, _: given_back(tick, due_at=again))
+            again = self._now() + timedelta(seconds=PAUSE)
+            mine = {key: {tick.token}}
+            rewrite(self.store, self._look, mine, lambda tick, _: given_back(tick, due_at=again))
             return
         self.children[child.token] = child
         self._started_with[child.token] = self._configuration
@@ -284,7 +274,7 @@ class Scheduler:
                 continue
             ticks = removed(record, view, alone=alone)
             if ticks:
-                found.append(_written(record, record.watermark, ticks))
+                found.append(written(record, record.watermark, ticks))
         return found
 
     def _tell(self, key: ScheduleKey, ticks: Iterable[TickRecord]) -> None:
@@ -326,64 +316,17 @@ class Scheduler:
         sound = {key: one for key, one in self.timetable.items() if key not in unsound}
         return next_tick(sound, view)
 
-    # ---------------------------------------------------------------- what is left
-
     def _rewrite(self, children: Iterable[Child], change: Change) -> None:
         tokens: dict[ScheduleKey, set[str]] = {}
         for child in children:
             tokens.setdefault(child.key, set()).add(child.token)
-        self._rewrite_ticks(tokens, change)
-
-    def _rewrite_ticks(self, tokens: Mapping[ScheduleKey, set[str]], change: Change) -> None:
-        """Change ticks that are still claimed with these tokens, whoever writes meanwhile."""
-        while tokens:
-            view = self._look()
-            changes = []
-            for key, mine in tokens.items():
-                record = view.schedules.get(key)
-                ticks = record.ticks if record is not None else ()
-                changed = [change(tick, view.now) for tick in ticks if tick.token in mine]
-                if record is not None and record.watermark is not None and any(changed):
-                    rewritten = [tick for tick in changed if tick is not None]
-                    changes.append(_written(record, record.watermark, rewritten))
-            done = self.store.decide(changes) if changes else frozenset()
-            tokens = {
-                change.key: tokens[change.key] for change in changes if change.key not in done
-            }
+        rewrite(self.store, self._look, tokens, change)
 
 
 def _change(one: Decided, claims: Sequence[TickRecord]) -> ScheduleChange:
     ticks = {tick.scheduled_for: tick for tick in (*one.decision.ticks, *claims)}
-    change = _written(one.record, one.decision.watermark, ticks.values())
+    change = written(one.record, one.decision.watermark, ticks.values())
     return replace(change, checksum=one.checksum)
-
-
-def _written(
-    record: ScheduleRecord, watermark: datetime, ticks: Iterable[TickRecord]
-) -> ScheduleChange:
-    return ScheduleChange(
-        key=record.key,
-        version=record.version,
-        watermark=watermark,
-        checksum=record.checksum,
-        ticks=tuple(ticks),
-    )
-
-
-def _unbegun(tick: TickRecord, child: Child, now: datetime, *, changed: bool) -> TickRecord | None:
-    """What becomes of a tick whose child has ended without having begun; None: it had begun.
-
-    It is tried again as the table of exit codes says, and where dbtorch.yml has ``changed`` since
-    it was started. Of one that had begun the next turn sees whether it goes on.
-    """
-    code = child.process.returncode
-    if tick.state is not TickState.QUEUED:
-        return None
-    verdict = Again.YES if changed and code != 0 else again(code)
-    if tick.claims < _LAUNCHES.get(verdict, 1):
-        return given_back(tick, due_at=now + timedelta(seconds=_PAUSE * tick.claims))
-    said = f"exit code {code}" + (f": {child.last_words}" if child.last_words else "")
-    return ended(tick, now, "" if code == 0 else f"the run could not begin ({said})")
 
 
 def _own_lease(store: Store, lifetime: timedelta) -> Lease:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from dbtorch.adapters.config.meta import settings_of
-from dbtorch.app.planning import Choice, make_plan
+from dbtorch.app.planning import make_plan
+from dbtorch.app.step_wiring import Choice
 from dbtorch.cli.text.plan import plan_text
 from dbtorch.core.config import Config
 from dbtorch.core.errors import ConfigError

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from dbtorch.app.planning import Choice, make_plan
+from dbtorch.app.planning import make_plan
+from dbtorch.app.step_wiring import Choice
 from dbtorch.cli.text.plan import plan_text
 from dbtorch.core.errors import PlanError
 from dbtorch.core.model.freshness import FreshnessSpec, GateSettings, SourceGates, Thresholds

@@ -2,7 +2,8 @@
 
 import pytest
 
-from dbtorch.app.planning import Choice, make_plan
+from dbtorch.app.planning import make_plan
+from dbtorch.app.step_wiring import Choice
 from dbtorch.core.model.graph import Kind, Node
 from dbtorch.core.model.ownership import owned
 from dbtorch.core.plan import SESSION_OPEN

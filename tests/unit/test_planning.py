@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from dbtorch.app.planning import Choice, graph_problems, make_plan, texts_to_resolve
+from dbtorch.app.planning import graph_problems, make_plan
+from dbtorch.app.step_wiring import Choice, texts_to_resolve
 from dbtorch.core.config import Config, Origin, StepSpec
 from dbtorch.core.errors import PlanError
 from dbtorch.core.model.freshness import FreshnessSpec, SourceGates

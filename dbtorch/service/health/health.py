@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dbtorch.adapters.clock import SystemClock
 from dbtorch.adapters.config.meta import settings_for
-from dbtorch.app.planning import step_node
+from dbtorch.app.step_wiring import step_node
 from dbtorch.core.config import Config, PipelineSpec
 from dbtorch.core.history.health import (
     BUILT,

@@ -9,7 +9,7 @@ from functools import partial
 
 from dbtorch.adapters.clock import SystemClock
 from dbtorch.app.delivery import deliver_one
-from dbtorch.app.planning import step_node
+from dbtorch.app.step_wiring import step_node
 from dbtorch.core.alerts.messages import AlertContext
 from dbtorch.core.alerts.outbox import TRIED_FOR
 from dbtorch.core.alerts.routing import AlertsSpec, Destination

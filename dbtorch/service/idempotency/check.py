@@ -15,7 +15,7 @@ from dbtorch.adapters.dbt.process.target_directories import PARTIAL_PARSE
 from dbtorch.adapters.dbt.scratch import ScratchError
 from dbtorch.adapters.run_files import RunFiles
 from dbtorch.app.inbox import Inbox
-from dbtorch.app.planning import texts_to_resolve
+from dbtorch.app.step_wiring import texts_to_resolve
 from dbtorch.core.errors import UsageError
 from dbtorch.service.idempotency.scratch_warehouse import make_scratch_warehouse
 from dbtorch.service.idempotency.subject import step_named, subject_of

@@ -8,7 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from dbtorch.app.check_planning import Remember, earlier
-from dbtorch.app.planning import Choice, Planned, graph_problems, make_plan
+from dbtorch.app.planning import Planned, graph_problems, make_plan
+from dbtorch.app.step_wiring import Choice
 from dbtorch.core.errors import ConfigError
 from dbtorch.core.model.graph import Kind
 from dbtorch.core.model.measure import median

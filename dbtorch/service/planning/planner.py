@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from dbtorch.app.planning import texts_to_resolve
+from dbtorch.app.step_wiring import texts_to_resolve
 from dbtorch.core.errors import EngineError
 from dbtorch.core.model.events import Outdated
 from dbtorch.core.model.state import FailureClass

@@ -11,7 +11,7 @@ from pathlib import Path
 from dbtorch.adapters.clock import SystemClock
 from dbtorch.adapters.run_files import RunFiles
 from dbtorch.app.inbox import Inbox
-from dbtorch.app.planning import texts_to_resolve
+from dbtorch.app.step_wiring import texts_to_resolve
 from dbtorch.core.errors import ConfigError, PlanError, StoreError
 from dbtorch.ports.engine import Engine, Selected
 from dbtorch.ports.store import Store
