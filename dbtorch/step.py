@@ -67,7 +67,7 @@ class Context:
     project_dir: Path
     idempotency_key: str  # the same for every attempt of this step for this logical date
     previous_success_end: datetime | None = None  # of the interval of the last success
-    partition: str | None = None
+    partition: str | None = None  # key of the run's partition, or "first..last"
     target: Mapping[str, Any] = field(default_factory=dict)  # name, type, database, schema, path
     params: Mapping[str, Any] = field(default_factory=dict)
     vars: Mapping[str, Any] = field(default_factory=dict)

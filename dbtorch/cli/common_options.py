@@ -176,6 +176,7 @@ def options_of(given: dict[str, Any]) -> RunOptions:
         logical_date=given.get("logical_date"),
         params={**(cause.params if cause else {}), **dict(given.get("params") or ())},
         cause=cause,
+        partition=given.get("partition") or "",
         run_id=given.get("run_id"),
         fail_on_empty=given.get("fail_on_empty", False),
         grace=given.get("grace"),

@@ -23,7 +23,7 @@ _GROUPS = {
     " indirect-selection state defer defer-state favor-state steps downstream-steps freshness"
     " checks fail-on-empty fail-on from same-code run-id",
     "How it runs": "full-refresh empty sample vars param event-time-start event-time-end"
-    " logical-date threads fail-fast store-failures warn-error warn-error-options",
+    " logical-date partition threads fail-fast store-failures warn-error warn-error-options",
     "Where": "project-dir target profile profiles-dir target-path database-url artifacts-url",
     "Retries and time": "retries retry-delay retry-max-delay timeout deadline"
     " deadline-action grace wait",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # imported by who has any
     from dbtorch.core.alerts.routing import AlertsSpec
     from dbtorch.core.checks.relation_checks import PatternChecks
     from dbtorch.core.failures.evidence import Rule
+    from dbtorch.core.schedule.partition import PartitionSpec
 
 #: Seconds from asking a step or a query to end to killing what runs it. With it a run that gets
 #: SIGTERM ends within the ten seconds that containers are given.
@@ -161,6 +162,15 @@ class PipelineSpec:
             example="true",
         ),
     )
+    partition: "PartitionSpec | None" = field(
+        default=None,
+        metadata=key(
+            "The partitions that its runs stand for, each one of them. See"
+            " [Partitions](scheduling.md#partitions).",
+            default="none",
+            example="{by: day, start: 2026-01-01, timezone: Europe/Berlin}",
+        ),
+    )
     vars: Mapping[str, Any] = field(
         default_factory=dict,
         metadata=key(
@@ -183,7 +193,8 @@ class PipelineSpec:
         default=MicrobatchWindow.DBT,
         metadata=key(
             "Batches that microbatch models build: those of dbt's own window as of the end of the"
-            " data interval, `lookback` included, or those that the `interval` touches.",
+            " data interval, `lookback` included, or those that the `interval` touches. With"
+            " `partition` it is always `interval`.",
             example="interval",
         ),
     )

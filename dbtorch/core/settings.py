@@ -14,6 +14,7 @@ from dbtorch.core.text import durations
 
 if TYPE_CHECKING:  # imported by who has any
     from dbtorch.core.checks.relation_checks import CheckSettings
+    from dbtorch.core.schedule.partition import PartitionSpec
 
 _RETRY = Retry()
 
@@ -160,6 +161,15 @@ class Settings:
             " [Checks](freshness.md#check-volume-and-columns).",
             default="those of `checks` in dbtorch.yml",
             example="{row_count: 1, schema: error}",
+        ),
+    )
+    partition: "PartitionSpec | None" = field(
+        default=None,
+        metadata=key(
+            "Partitions of a model or snapshot, where they are not those of its pipeline. A"
+            " microbatch model has its batches.",
+            default="those of its pipeline",
+            example="{by: month, start: 2026-01-01}",
         ),
     )
 

@@ -45,4 +45,5 @@ class StepContext:
     vars: Mapping[str, Any] = field(default_factory=dict)
     params: Mapping[str, Any] = field(default_factory=dict)  # of the pipeline
     trigger: Mapping[str, Any] = field(default_factory=dict)  # what started the run
+    partition: str = ""  # key of the partition, or "first..last"; empty for none
     project_id: str = ""  # the same wherever the project runs

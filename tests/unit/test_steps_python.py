@@ -151,6 +151,7 @@ def test_a_function_is_told_everything_and_returns_its_output(bench: Bench, tmp_
         "DBTORCH_DATA_INTERVAL_END": "2026-03-02T00:00:00+00:00",
         "DBTORCH_PREVIOUS_SUCCESS_END": "",
         "DBTORCH_TRIGGER": "",
+        "DBTORCH_PARTITION": "",
         "DBTORCH_PROJECT_DIR": str(tmp_path),
         "DBTORCH_TARGET_NAME": "dev",
         "DBTORCH_TARGET_TYPE": "duckdb",

@@ -29,6 +29,7 @@ _ONLY: Mapping[str, tuple[Kind, ...]] = {
     "then": (Kind.SOURCE,),
     "require": _READS,
     "max_age": (Kind.MODEL, Kind.SEED, Kind.SNAPSHOT),
+    "partition": (Kind.MODEL, Kind.SNAPSHOT),
 }
 _RELATIONS = (Kind.SOURCE, Kind.MODEL, Kind.SEED, Kind.SNAPSHOT)
 _NODE = "\0"  # stands for the node in a sentence that several nodes share

@@ -6,15 +6,16 @@ Nothing is fetched or read here: whoever asks for ticks reads files and calendar
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from dbtorch.adapters.config.field_types import Several
+from dbtorch.adapters.config.field_types import Several, section
 from dbtorch.adapters.config.problems import Path, Report
 from dbtorch.adapters.config.scalars import TEXT, Scalar
 from dbtorch.core.errors import Refused
 from dbtorch.core.schedule.blackout import Blackout, blackout
+from dbtorch.core.schedule.partition import LONGEST_OFFSET, PartitionSpec
 from dbtorch.core.schedule.schedule import Schedule
 from dbtorch.core.text.limits import EARLIEST, LATEST
 
@@ -80,3 +81,19 @@ def schedule(said: dict[str, Any], at: Path, report: Report) -> Schedule:
     if spec.start_date and spec.end_date and spec.end_date <= spec.start_date:
         report.wrong((*at, "end_date"), "is not after start_date; move one of them")
     return spec
+
+
+def _partition(said: dict[str, Any], at: Path, report: Report) -> PartitionSpec:
+    if said["start"].tzinfo is None:
+        said["start"] = said["start"].replace(tzinfo=ZoneInfo(said.get("timezone", "UTC")))
+    spec = PartitionSpec(**said)
+    longest = LONGEST_OFFSET[spec.by]
+    if spec.offset % 60 or timedelta(seconds=spec.offset) >= longest:
+        most = "an hour" if spec.by == "hour" else f"{longest.days} day{'s' * (longest.days > 1)}"
+        report.wrong(
+            (*at, "offset"), f"must be whole minutes, and less than {most} (by: {spec.by})"
+        )
+    return spec
+
+
+PARTITION = section(PartitionSpec, title="partition", kinds={"start": MOMENT}, build=_partition)

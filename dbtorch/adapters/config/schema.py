@@ -114,6 +114,12 @@ PARAM = section(
 )
 
 
+def _partition() -> Kind:
+    from dbtorch.adapters.config.schedule_keys import PARTITION
+
+    return PARTITION
+
+
 def _one_choice(written: Mapping[str, Any], at: Path, report: Report) -> None:
     others = [key for key in ("select", "exclude") if key in written]
     if "selector" in written and others:
@@ -131,6 +137,7 @@ PIPELINE = section(
     build=_pipeline,
     kinds={
         "schedule": SCHEDULE,
+        "partition": Later("mapping", _partition),
         "vars": Unread(Named(of=ANYTHING, pattern=r"[^\0]+", rule="is no name"), "mapping"),
         "settings": replace(RETRY, build=settings),
         "params": Named(of=PARAM, pattern=_NAME, rule=_NAME_RULE),

@@ -7,6 +7,7 @@ from dataclasses import replace
 from dbtorch.adapters.config import alert_keys, check_keys
 from dbtorch.adapters.config import setting_keys as of
 from dbtorch.adapters.config.http_keys import HTTP, POLL
+from dbtorch.adapters.config.schedule_keys import PARTITION
 from dbtorch.adapters.config.schema import (
     BREAKER,
     ENGINE,
@@ -31,7 +32,7 @@ SECTIONS = (
     of.FRESHNESS_DEFAULT,
     of.ON_STALE,
     of.FRESHNESS_SOURCE,
-    replace(of.META, keys=of.OF_A_NODE),
+    replace(of.META, keys=(*of.OF_A_NODE, of.PARTITION_KEY)),
     *check_keys.SECTIONS,
     *alert_keys.SECTIONS,
     STEP,
@@ -40,4 +41,5 @@ SECTIONS = (
     PIPELINE,
     SCHEDULE,
     PARAM,
+    PARTITION,
 )

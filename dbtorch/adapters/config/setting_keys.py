@@ -34,11 +34,18 @@ def _checks() -> Kind:
     return OF_A_NODE
 
 
+def _partition() -> Kind:
+    from dbtorch.adapters.config.schedule_keys import PARTITION
+
+    return PARTITION
+
+
 _GATE = keys_of(GateSettings)
 _KEYS = keys_of(
     Settings,
     retry_on=Section(title="retry.on", keys=()),  # which needs the key of retries
     checks=Later("false or mapping", _checks),
+    partition=Later("mapping", _partition),
 )
 
 _CLASSES = {
@@ -105,7 +112,10 @@ GATE = (
 #: What a step or a node of dbt may say for itself alone.
 DEADLINE_KEY = _KEYS["deadline"]
 
-_OF_ONE = ("deadline", "require", "checks")
+#: What a model may say of its partitions.
+PARTITION_KEY = _KEYS["partition"]
+
+_OF_ONE = ("deadline", "require", "checks", "partition")
 _OF_ALL = [key for name, key in _KEYS.items() if not key.within and name not in _OF_ONE]
 
 SETTINGS = (*_OF_ALL[:3], RETRY_KEY, *_OF_ALL[3:])
@@ -126,7 +136,7 @@ OF_A_NODE = (DEADLINE_KEY, *GATE, _KEYS["require"])
 
 META = Section(
     title="meta.dbtorch",
-    keys=(*SETTINGS, *OF_A_NODE, _KEYS["checks"]),
+    keys=(*SETTINGS, *OF_A_NODE, _KEYS["checks"], PARTITION_KEY),
     check=said_twice,
     build=settings,
 )

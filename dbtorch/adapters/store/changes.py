@@ -11,6 +11,9 @@ from dbtorch.core.errors import StoreError
 from dbtorch.core.model.events import Changed
 from dbtorch.core.model.state import FailureClass, State
 
+#: States of a model that leaves batches behind that are not built.
+_LEAVES = (State.FAILED, State.CANCELLED)
+
 
 def write_changes(
     transaction: Transaction, of: Mapping[str, Any], changes: Sequence[Changed]
@@ -29,6 +32,10 @@ def write_changes(
     _write_transitions(transaction, run_id, common)
     _write_attempts(transaction, series, list(zip(changes, common, strict=True)))
     measurements.put(transaction, run_id, series, changes)
+    if series["partition_key"] or any(change.state in _LEAVES for change in changes):
+        from dbtorch.adapters.store import partitions  # few runs have any
+
+        partitions.write_nodes(transaction, run_id, series, changes)
 
 
 def _common(run_id: str, change: Changed) -> dict[str, Any]:

@@ -42,7 +42,8 @@ def note(transaction: Transaction, of: Mapping[str, Any], progress: Sequence[Pro
     ``of`` says which run, and whose. No attempt has built what it has not planned before.
     """
     run_id = of["run_id"]
-    if transaction.one(statements.RUN_SERIES, of) is None:
+    series = transaction.one(statements.RUN_SERIES, of)
+    if series is None:
         raise StoreError(f"there is no run {run_id} to record progress of")
     planned = [
         _values(run_id, event.attempt.node_id, window)
@@ -57,6 +58,9 @@ def note(transaction: Transaction, of: Mapping[str, Any], progress: Sequence[Pro
         if isinstance(event, MicrobatchBuilt)
     ]
     transaction.many(_BUILT, built)
+    from dbtorch.adapters.store import partitions  # few runs have any
+
+    partitions.write_batches(transaction, run_id, series, planned, built)
 
 
 def build_anew(transaction: Transaction, run_id: str, nodes: Collection[str]) -> None:

@@ -236,6 +236,7 @@ def run_record(
         seconds_before=_seconds(row["seconds_before"]),
         trigger=row["run_type"],
         partial=bool(row["partial"]),
+        partition=_of_newer(row, "partition_key", ""),
         command=_words(row["command"]),
         dbt_args=_words(row["dbt_args"]),
         dbtorch_version=row["dbtorch_version"],

@@ -29,9 +29,12 @@ from dbtorch.core.model.graph import Node
 from dbtorch.core.model.identity import Identity
 from dbtorch.core.model.interval import Interval
 from dbtorch.core.model.state import RunState, State
+from dbtorch.core.schedule.ledger import PART
 
 if TYPE_CHECKING:
     from dbtorch.core.history.health import HealthFacts
+    from dbtorch.core.schedule.backfill import Backfill, BackfillState, Part
+    from dbtorch.core.schedule.coverage import Entry
 
 T = TypeVar("T")
 
@@ -77,7 +80,16 @@ class SqlStore(SqlMeasurements, SqlOutbox, SqlLedger, SqlRetention):
             begin_run(transaction, scope, mine, nodes, changes)
             if anew:
                 microbatches.build_anew(transaction, run.run_id, anew)
-            if tick:  # last, so that schedulers wait for no more than the commit
+            if mine.partition:
+                from dbtorch.adapters.store import partitions
+
+                of = {**scope, "run_id": run.run_id}
+                partitions.begin_run(transaction, of, mine.partition)
+            if tick.startswith(PART):
+                from dbtorch.adapters.store import backfills
+
+                backfills.start_part(transaction, scope, tick, run.run_id)
+            elif tick:  # last, so that schedulers wait for no more than the commit
                 start_tick(transaction, scope, tick, run.run_id)
 
         self._write(begin, lease)
@@ -119,6 +131,7 @@ class SqlStore(SqlMeasurements, SqlOutbox, SqlLedger, SqlRetention):
 
         def write(transaction: Transaction) -> int:
             end_tick(transaction, run_id, state, at)
+            _end_elsewhere(transaction, values, state, at)
             return transaction.run(statements.END_RUN, values)
 
         if self._write(write, lease) == 0:
@@ -253,6 +266,46 @@ class SqlStore(SqlMeasurements, SqlOutbox, SqlLedger, SqlRetention):
             slow = self._database.driver.take_time
             self._database.write(lambda transaction: adopt(transaction, self._scope, target, slow))
 
+    # ---------------------------------------------------------------- partitions, backfills
+
+    def entries(
+        self, place: str, nodes: Sequence[str], *, since: datetime, until: datetime
+    ) -> list[Entry]:
+        """What was written of nodes, of intervals that touch a span of time."""
+        from dbtorch.adapters.store import partitions
+
+        of = {**self._scope.mine, "place": place}
+        return self._database.read(
+            lambda transaction: partitions.entries(transaction, of, nodes, since, until)
+        )
+
+    def add_backfill(self, backfill: Backfill) -> Backfill | None:
+        """Keep a new one with all its parts; answers the one that its pipeline has already."""
+        from dbtorch.adapters.store import backfills
+
+        mine = self._scope.mine
+        return self._database.write(lambda transaction: backfills.add(transaction, mine, backfill))
+
+    def backfills(self, *, over: bool = False, parts: bool = False) -> list[Backfill]:
+        """Those that are not over, the oldest first; with ``over`` the others, too."""
+        from dbtorch.adapters.store import backfills
+
+        mine = self._scope.mine
+        return self._database.read(
+            lambda transaction: backfills.known(transaction, mine, over=over, parts=parts)
+        )
+
+    def decide_backfill(
+        self, backfill: Backfill, parts: Sequence[Part], state: BackfillState | None = None
+    ) -> bool:
+        """Write parts, and another state, unless somebody else came first."""
+        from dbtorch.adapters.store import backfills
+
+        mine = self._scope.mine
+        return self._database.write(
+            lambda transaction: backfills.decide(transaction, mine, backfill, parts, state)
+        )
+
     # ---------------------------------------------------------------- leases
 
     def acquire(self, lease: Lease, *, formerly: str = "") -> tuple[Lease, Lease | None]:
@@ -283,6 +336,21 @@ class SqlStore(SqlMeasurements, SqlOutbox, SqlLedger, SqlRetention):
     def close(self) -> None:
         """Close the connection; closing twice changes nothing."""
         self._database.close()
+
+
+def _end_elsewhere(
+    transaction: Transaction, of: Mapping[str, Any], state: RunState, at: datetime
+) -> None:
+    """Tell the ledger of partitions, and a backfill, of a run that ends, if it is of any."""
+    found = transaction.one(statements.IS_OF, of)
+    if found is not None and found["of_partition"]:
+        from dbtorch.adapters.store import partitions
+
+        partitions.write_run(transaction, of, state, at)
+    if found is not None and found["of_backfill"]:
+        from dbtorch.adapters.store import backfills
+
+        backfills.end_part(transaction, of["run_id"], state, at)
 
 
 def _run(transaction: Transaction, id: Mapping[str, Any], transitions: bool) -> RunRecord | None:

@@ -76,12 +76,21 @@ END_RUN = f"""
     WHERE run_id = :run_id AND {MINE}
 """
 
+# What a run that ends is to be told to, besides the history of runs.
+IS_OF = f"""
+    SELECT CASE WHEN partition_key = '' THEN 0 ELSE 1 END AS of_partition, CASE WHEN EXISTS (
+        SELECT 1 FROM dbtorch_backfill_parts p WHERE p.run_id = dbtorch_runs.run_id
+    ) THEN 1 ELSE 0 END AS of_backfill
+    FROM dbtorch_runs WHERE run_id = :run_id AND {MINE}
+"""
+
 # ------------------------------------------------------------------ changes
 
 # What numbers of a run are kept under: its project and where its target builds.
 RUN_SERIES = f"""
     SELECT CASE WHEN place = '' THEN project ELSE project_id END AS project,
-        CASE WHEN place = '' THEN target ELSE place END AS target
+        CASE WHEN place = '' THEN target ELSE place END AS target,
+        partition_key, data_interval_start, data_interval_end, dbt_args
     FROM dbtorch_runs WHERE run_id = :run_id AND {MINE}
 """
 

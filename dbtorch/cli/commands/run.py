@@ -30,6 +30,7 @@ _EXAMPLES = (
     ("dbtorch run", "everything"),
     ("dbtorch run -s +orders -t prod", "a model and all before it, on a target"),
     ("dbtorch run -p daily -q", "a pipeline of dbtorch.yml, in a cron job"),
+    ("dbtorch run -p daily --partition 2026-11-01", "one of its partitions again"),
 )
 
 
@@ -44,6 +45,7 @@ _EXAMPLES = (
 @overrides
 @timing
 @click.option("--logical-date", type=Moment(), help="Logical date of the run; now by default.")
+@click.option("--partition", help="Which of its pipeline's partitions to run, such as 2026-11-01.")
 @click.option("--run-id", help="Name the run; given again, the same run goes on.")
 @click.option("--fail-on-empty", is_flag=True, help="Exit with 2 when the selection is empty.")
 @output

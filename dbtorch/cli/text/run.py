@@ -101,6 +101,8 @@ def _header(report: RunReport, zone: tzinfo | None) -> Iterator[tuple[str, str]]
     for source, nodes in run.waits.items():
         yield "gated", f"{many(len(nodes), 'node')} for {_named(source, run)}"
     yield "covers", str(Interval(run.data_interval_start, run.data_interval_end))
+    if run.partition not in ("", "-"):
+        yield "partition", run.partition
     yield "started", f"{local(run.started_at, zone)}, {ago(run.started_at, now)}"
     if run.finished_at is not None:
         seconds = run.seconds_at_work

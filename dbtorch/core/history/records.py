@@ -126,6 +126,7 @@ class RunRecord:
     seconds_before: float = 0.0  # that the executions before that one took
     trigger: str = "manual"  # manual, scheduled, triggered or backfill (Airflow's run types)
     partial: bool = False  # of a part of its pipeline: it does not say how the pipeline stands
+    partition: str = ""  # key of its partition, or "first..last"; "-": only models have some
     command: tuple[str, ...] = ()  # command line, as typed
     dbt_args: tuple[str, ...] = ()  # what dbt was given
     dbtorch_version: str = ""

@@ -21,6 +21,7 @@ class CauseKind(StrEnum):
     FILE = "file"  # files appeared
     SQL = "sql"  # a query's answer changed
     HTTP = "http"  # a server's answer changed
+    BACKFILL = "backfill"  # the past is run again
     SEVERAL = "several"  # more than one of these together
 
 

@@ -13,6 +13,9 @@ from dbtorch.core.model.interval import Interval
 #: Ticks of a pipeline that wait, and that are looked at: the oldest, of a backlog and of others.
 MOST_WAITING = 20
 
+#: What the token of a backfill's part begins with, so that it is told from a tick's.
+PART = "part:"
+
 
 class TickState(StrEnum):
     """What has become of a tick."""

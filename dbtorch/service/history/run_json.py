@@ -59,6 +59,7 @@ def run_json(report: RunReport) -> dict[str, Any]:
             run.data_interval_start.isoformat() if run.data_interval_start is not None else None
         ),
         "data_interval_end": run.data_interval_end.isoformat(),
+        "partition": run.partition.strip("-") or None,
         "previous_success_end": run.options.get("previous_success_end"),
         "state": report.state,
         "started_at": run.started_at.isoformat(),

@@ -98,6 +98,7 @@ class RunOptions:
     artifacts_url: str | None = None
     logical_date: datetime | None = None
     params: Mapping[str, Any] = field(default_factory=dict)  # of the pipeline, as they were given
+    partition: str = ""  # key of the partition that is to be run, or "first..last"
     run_id: str | None = None  # of the caller's own: the same again goes on with that run
     fail_on_empty: bool = False
     grace: float | None = None

@@ -12,8 +12,10 @@ from dbtorch.core.errors import UsageError
 from dbtorch.core.history.records import RunRecord
 from dbtorch.core.model.interval import Interval, NoInterval, covered_until, until_now
 from dbtorch.core.schedule.cause import Cause, CauseKind
+from dbtorch.core.schedule.written import ONLY_MODELS
 
 if TYPE_CHECKING:
+    from dbtorch.core.schedule.partition import Partition
     from dbtorch.ports.store import Store
 
 #: Among the options of a run: nothing of it was ever executed, and its target is what files said.
@@ -30,6 +32,7 @@ class RunContext:
     now: datetime  # when the run began, in its very first execution
     goes_on: bool = False  # the interval begins where that of the last successful run ends
     previous_success_end: datetime | None = None
+    partition: str = ""  # key of the partition, or "first..last"; empty for none
     planned_at: datetime | None = None  # when a schedule wanted it to start; None by hand
     outputs: dict[str, Any] = field(default_factory=dict)  # of steps, by name
     params: dict[str, Any] = field(default_factory=dict)  # of the pipeline, with their defaults
@@ -48,6 +51,7 @@ class RunContext:
                 previous_success_end=self.previous_success_end,
                 params=self.params,
                 trigger=self.trigger,
+                partition=self.partition or None,
             )
         )
 
@@ -62,11 +66,20 @@ class RunContext:
         stands_for: Interval | None = None,
         params: dict[str, Any] | None = None,
         cause: Cause | None = None,
+        partition: str = "",
     ) -> RunContext:
         """What a run of a pipeline is about that begins now.
 
-        ``stands_for`` says its interval, where a scheduler has settled that. Raises `UsageError`.
+        ``stands_for`` says its interval, where a scheduler has settled that, ``partition`` the key
+        of its partition; by default that of a pipeline with partitions is the last that is over.
+        Raises `UsageError`.
         """
+        if partition and logical_date is not None:
+            raise UsageError("--partition and --logical-date both say what to run; give one")
+        if pipeline.partition is not None or partition:
+            at = logical_date if stands_for is None else stands_for.end
+            found = _partition(pipeline, partition, at, now, ended=stands_for is not None)
+            stands_for, partition = found.interval, found.key
         if stands_for is None:
             stands_for = _stands_for(pipeline, logical_date, now)
         return cls(
@@ -74,7 +87,8 @@ class RunContext:
             pipeline=pipeline.name,
             interval=stands_for,
             now=now,
-            goes_on=pipeline.schedule is None and logical_date is None,
+            goes_on=pipeline.schedule is None and logical_date is None and not partition,
+            partition=partition,
             params=params or {},
             trigger=(cause or Cause(kind=CauseKind.MANUAL)).as_json(),
         )
@@ -92,6 +106,7 @@ class RunContext:
             outputs=outputs,
             params=dict(record.options.get("params") or {}),
             trigger=dict(record.options.get("triggered_by") or {}),
+            partition="" if record.partition == ONLY_MODELS else record.partition,
         )
 
     def settled(self, store: Store, target: str) -> RunContext:
@@ -119,6 +134,26 @@ class RunContext:
             "params": self.params,
             "triggered_by": self.trigger,
         }
+
+
+def _partition(
+    pipeline: PipelineSpec, key: str, at: datetime | None, now: datetime, *, ended: bool
+) -> Partition:
+    """The partition of a run: of a key, the last that was over at a time, or in which it lies."""
+    if pipeline.partition is None:
+        where = pipeline.origin.file or "dbtorch.yml"
+        raise UsageError(
+            f"pipeline {pipeline.name} has no partitions, of which --partition {key} could be one:"
+            f" give it `partition: {{by: day, start: 2026-01-01}}` in {where}"
+        )
+    from dbtorch.adapters.partitions import Partitions
+
+    partitions = Partitions(pipeline.partition, f"pipeline {pipeline.name}")
+    if key:
+        return partitions.named(key, now)
+    if at is None or ended:
+        return partitions.last(at or now)
+    return partitions.named(partitions.holding(at).key, now)
 
 
 def _stands_for(pipeline: PipelineSpec, logical_date: datetime | None, now: datetime) -> Interval:

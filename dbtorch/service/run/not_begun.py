@@ -115,6 +115,7 @@ class _NotBegun:
             started_at=about.now,
             command=self._hide.json(list(self._options.command)),
             partial=self._options.partial,
+            partition=about.partition,
             dbt_args=tuple(self._hide.json(list(self._args))),
             dbtorch_version=VERSION,
             git_commit=commit.commit,

@@ -74,7 +74,7 @@ def _given(options: RunOptions) -> dict[str, Any]:
 def _window(
     pipeline: PipelineSpec, options: RunOptions, run_context: RunContext
 ) -> tuple[str, ...]:
-    if pipeline.microbatch is not MicrobatchWindow.INTERVAL:
+    if pipeline.microbatch is not MicrobatchWindow.INTERVAL and not run_context.partition:
         return ()
     if any(name in options.dbt_args for name in _WINDOWS):
         return ()

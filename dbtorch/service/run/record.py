@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from dbtorch.adapters.git import Checkout
@@ -13,6 +13,7 @@ from dbtorch.core.failures.scrub import Scrubber
 from dbtorch.core.history.records import RunRecord
 from dbtorch.core.model.state import RunState
 from dbtorch.core.schedule.cause import CauseKind
+from dbtorch.core.schedule.written import ONLY_MODELS
 from dbtorch.ports.steps import StepContext
 from dbtorch.service.planning.planned import OpenedPlan
 from dbtorch.service.project.options import RunOptions
@@ -53,6 +54,7 @@ def describe_run(
         command=_without_secrets(launched.options.command, hide),
         trigger=_trigger(launched.options, earlier),
         partial=launched.options.partial,
+        partition=run_context.partition or _of_models(opened),
         dbt_args=tuple(hide.json(launched.args)),
         dbtorch_version=VERSION,
         dbt_version=selected.dbt_version,
@@ -77,6 +79,7 @@ def step_context(run_context: RunContext, project: Project, selected: Selected) 
         data_interval_end=run_context.interval.end,
         previous_success_end=run_context.previous_success_end,
         up_to_now=run_context.goes_on,
+        partition=run_context.partition,
         project_dir=project.dir,
         target=selected.target,
         vars=selected.vars,
@@ -84,6 +87,13 @@ def step_context(run_context: RunContext, project: Project, selected: Selected) 
         trigger=run_context.trigger,
         project_id=id_of(project) if project.config.steps else "",
     )
+
+
+def _of_models(opened: OpenedPlan) -> str:
+    """What says that models have partitions, where the run as such has none."""
+    metas = (node.meta.get("dbtorch") for node in opened.planned.plan.graph.nodes.values())
+    some = any(isinstance(meta, Mapping) and meta.get("partition") for meta in metas)
+    return ONLY_MODELS if some else ""
 
 
 def _trigger(options: RunOptions, earlier: RunRecord | None) -> str:

@@ -63,8 +63,9 @@ def run(options: RunOptions, listen: Listen, control: RunControl, *, run_id: str
         stands_for=stands_for,
         params=params,
         cause=options.cause or Cause(kind=CauseKind.MANUAL, by=actor()),
+        partition=options.partition,
     )
-    if options.tick:
+    if options.tick and not options.partition:
         planned_at = now if stands_for is None else stands_for.end
         run_context = replace(run_context, planned_at=planned_at)
     options = replace(options, pipeline_args=pipeline_args(pipeline, options, run_context))
@@ -118,9 +119,11 @@ def _refuse_another(earlier: RunRecord, project: Project, options: RunOptions, t
         ("pipeline", earlier.pipeline, pipeline.name),
         ("target", earlier.target, target or earlier.target),
     ]
-    if options.logical_date is not None:
+    if options.logical_date is not None and not options.partition:
         wanted = RunContext.of(pipeline, options.logical_date, earlier.started_at, run_id="")
         said.append(("logical date", earlier.logical_date, wanted.interval.logical_date))
+    if options.partition:
+        said.append(("partition", earlier.partition, options.partition))
     for name in ("steps", "checks", "freshness", "downstream_steps"):
         if getattr(options, name) != earlier.options.get(name, getattr(options, name)):
             raise UsageError(
