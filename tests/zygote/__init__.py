@@ -7,9 +7,9 @@ has started, starts dbt with pytest's own interpreter, the zygote makes that pro
 and takes the place that `execve(2)` would have made: session, files, folder, environment, signals,
 command line, also in ``/proc``. Signals, kills, exit statuses, groups and orphans are real.
 
-What dbt works out of its own code in every process is in the zygote as well (`warm`), and a copy that
-has come to its end and holds nothing that must be closed does not take apart what it got: both
-together take longer than a small command itself.
+What dbt works out of its own code in every process is in the zygote as well (`warm`), and so is what
+jinja makes of dbt's own macros (`templates`): that takes longer than a small command itself. A copy
+that has come to its end and holds nothing that must be closed does not take apart what it got.
 
 A dbtorch is no copy: it is executed as ever. It has a zygote of its own beside it, a child as young
 as itself, and is run by `supervisor`, so that it asks that one. Nothing in dbtorch knows of it.

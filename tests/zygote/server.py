@@ -7,6 +7,7 @@ import atexit
 import builtins
 import ctypes
 import gc
+import importlib
 import marshal
 import os
 import platform
@@ -33,6 +34,18 @@ _MAX_BYTES, _MAX_FILES = 200_000, 253
 _libc = ctypes.PyDLL(None)  # which keeps the interpreter's lock: there is one thread, and will be
 
 Job = dict[str, Any]
+
+#: What every dbt imports sooner or later.
+_IMPORTED = (
+    "dbt.adapters.duckdb",
+    "dbt.adapters.duckdb.__version__",
+    "dbt.adapters.duckdb.environments.local",
+    "dbt.adapters.postgres",
+    "dbt.cli.main",
+    "dbt.task.build",
+    "dbt_common.clients.agate_helper",
+    *("_strptime", "babel.dates", "google.protobuf.descriptor_pb2", "multiprocessing.dummy"),
+)
 
 
 class _Map(ctypes.Structure):
@@ -64,14 +77,15 @@ def main() -> None:
     _deaf()
     os.chdir("/")
     gc.disable()
-    import dbt.adapters.duckdb
-    import dbt.adapters.postgres
-    import dbt.cli.main
-    import dbt.task.build  # noqa: F401
+    for name in _IMPORTED:
+        importlib.import_module(name)
+    from templates import remember
     from warm import warm
 
     warm()
-    del sys.modules["warm"]
+    remember()
+    for name in ("templates", "warm"):
+        del sys.modules[name]
     gc.collect()
     gc.freeze()
     if len(os.listdir("/proc/self/task")) != 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -188,6 +189,67 @@ print(json.dumps([
 
     assert none == 0 < many
     assert copy == as_ever
+
+
+BUILD = """
+import json, pathlib, shutil, sys
+import dbt.cli.main
+from jinja2.parser import Parser
+read = []
+parse = Parser.parse
+Parser.parse = lambda self: read.append(self) or parse(self)
+done = dbt.cli.main.dbtRunner().invoke(["build", "--quiet", "--no-partial-parse"])
+target = pathlib.Path("target")
+found = [json.loads((target / f"{name}.json").read_text()) for name in ("manifest", "run_results")]
+print(json.dumps([len(read), done.success, *found]))
+shutil.rmtree(target)
+pathlib.Path("it.duckdb").unlink()
+"""
+
+#: Macros of dbt's own that are called, one that is replaced, one of the project, and tests.
+PROJECT = {
+    "dbt_project.yml": "{name: shop, profile: shop, flags: {send_anonymous_usage_stats: false}}",
+    "profiles.yml": "{shop: {target: dev, outputs: {dev: {type: duckdb, path: it.duckdb}}}}",
+    "macros/mine.sql": """
+        {% macro default__generate_alias_name(name, node) %}{{ node.name }}_{{ two() }}{% endmacro %}
+        {% macro two() %}2{% endmacro %}
+        {% test is_two(model, column_name) %}
+            select 1 from {{ model }} where {{ column_name }} != {{ two() }}
+        {% endtest %}
+    """,
+    "models/a.sql": "select {{ two() }} as id, cast('x' as {{ dbt.type_string() }}) as kind",
+    "models/b.sql": "{{ config(materialized='incremental') }} select id from {{ ref('a') }}",
+    "models/tests.yml": "models: [{name: b, columns: [{name: id, data_tests: [unique, is_two]}]}]",
+}
+
+
+def test_a_copy_builds_a_project_as_ever_without_reading_dbts_macros_again(
+    both: Any, tmp_path: Path
+) -> None:
+    for name, text in PROJECT.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    changes = re.compile(
+        r'"(created_at|generated_at|\w*started_at|completed_at|invocation_id|execution_time|thread_id)": '
+        r'("[^"]*"|[\d.e-]+)'
+    )
+
+    def act() -> tuple[int, bool, list[str]]:
+        command = [sys.executable, "-c", BUILD]
+        said = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False, text=True)
+        read, success, *files = json.loads(said.stdout.splitlines()[-1])
+        for run in files[1]["results"]:
+            run["timing"] = len(run["timing"])
+        files[1]["results"].sort(key=lambda result: result["unique_id"])
+        del files[1]["elapsed_time"]
+        texts = [json.dumps(file, sort_keys=True) for file in files]  # options are a set to dbt
+        return read, success, [changes.sub(r'"\1"', text) for text in texts]
+
+    as_ever, copy = both(act)
+
+    assert as_ever[1]
+    assert copy[2] == as_ever[2]
+    assert copy[0] < 100 < 1000 < as_ever[0]
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

@@ -55,12 +55,16 @@ def warm() -> None:
     """Have it worked out for what is imported by now."""
     from dbt_common.dataclass_schema import dbtClassMixin
 
-    for cls in dict.fromkeys(_subclasses(dbtClassMixin)):
+    classes = dict.fromkeys(_subclasses(dbtClassMixin))
+    for cls in classes:
         _compile(cls, "dict")
         if cls.__module__.startswith(_KEPT):
             _compile(cls, "msgpack")
         if cls.__name__ in _CHECKED:
             cls.json_schema()
+    for cls in classes:
+        _compile(cls, "dict_msgpack")  # where it stands in another one
+    _write_json_at_once()
     inspect.getmodule(warm.__code__)  # it looks where every module has come from, and keeps that
 
 
@@ -70,6 +74,16 @@ def _compile(cls: type, format: str) -> None:
         getattr(cls, f"__mashumaro_from_{format}__")(None)
     with suppress(Exception):
         getattr(object.__new__(cls), f"__mashumaro_to_{format}__")()
+
+
+def _write_json_at_once() -> None:
+    """Let `json.dump` of an artifact take the encoder that `json.dumps` takes: the text is the same."""
+    from dbt_common.utils.encoding import JSONEncoder
+
+    def iterencode(self: JSONEncoder, o: object, _one_shot: bool = False) -> Iterator[str]:
+        return super(JSONEncoder, self).iterencode(o, _one_shot=True)
+
+    JSONEncoder.iterencode = iterencode  # type: ignore[method-assign]
 
 
 def _subclasses(cls: type) -> Iterator[type]:
