@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import Any, Protocol
 
 from dbtorch.adapters.processes import subreaper
 from dbtorch.adapters.processes.adopted import AdoptedProcess
@@ -23,6 +25,10 @@ from dbtorch.service.project.options import TICK, TICK_INTERVAL
 
 #: What is started: this very dbtorch.
 DBTORCH = (sys.executable, "-m", "dbtorch")
+
+#: Milliseconds between two looks whether one that says nothing has ended; and seconds that what it
+#: has said last may take to be read.
+_LOOK_EVERY, _LAST_WORDS = 500, 5.0
 
 #: Characters of a line that is no JSON, of which people need no more.
 _LONGEST = 2000
@@ -95,11 +101,10 @@ class Starter:
     def start(self, key: ScheduleKey, tick: TickRecord) -> Child:
         """Start the run of a tick, or go on with it. Raises `OSError`."""
         read, write = os.pipe()
-        lines = open(read, encoding="utf-8", errors="replace")  # noqa: SIM115  # the relay closes it
         try:
             process = self._process(self._words(key, tick), _about(tick), write)
         except BaseException:
-            lines.close()
+            os.close(read)
             raise
         finally:
             os.close(write)
@@ -107,7 +112,7 @@ class Starter:
         child = Child(key=key, tick=tick, process=process, run_id=tick.run_id, warm=warm)
         child.thread = threading.Thread(
             target=self._relay,
-            args=(child, lines),
+            args=(child, read),
             name=f"dbtorch-child-{process.pid}",
             daemon=True,
         )
@@ -139,23 +144,46 @@ class Starter:
         words += ["--project-dir", os.fspath(self.project_dir), "--log-format", "json", "--wait"]
         return words if self.grace is None else [*words, "--grace", durations.text(self.grace)]
 
-    def _relay(self, child: Child, lines: TextIO) -> None:
+    def _relay(self, child: Child, output: int) -> None:
         """Hand on what a child says, a line at a time, until it has ended."""
         common = {"pipeline": child.key.pipeline}
-        with lines:
-            for line in lines:
-                said = _object(line)
-                if said is None:
-                    text = self.log.hide(line.strip())[:_LONGEST]  # before it is cut
-                    child.last_words = text or child.last_words
-                    self.log.write("output", level="error", message=child.last_words, **common)
-                    continue
-                child.run_id = str(said.get("run_id") or child.run_id)
-                self.on_line(child, said)
-                self.log.pass_on({**said, **common})
+        for line in _lines(output, child.process):
+            said = _object(line)
+            if said is None:
+                text = self.log.hide(line.strip())[:_LONGEST]  # before it is cut
+                child.last_words = text or child.last_words
+                self.log.write("output", level="error", message=child.last_words, **common)
+                continue
+            child.run_id = str(said.get("run_id") or child.run_id)
+            self.on_line(child, said)
+            self.log.pass_on({**said, **common})
+        os.close(output)
         child.process.wait()
         subreaper.disown(child.process.pid)
         self.on_end(child)
+
+
+def _lines(output: int, process: RunProcess) -> Iterator[str]:
+    """What comes through a pipe, a line at a time, until the process has ended.
+
+    What it has started may have the pipe in hand for ever, and is not waited for.
+    """
+    poll = select.poll()
+    poll.register(output, select.POLLIN)
+    rest, until = b"", None
+    while until is None or time.monotonic() < until:
+        if poll.poll(_LOOK_EVERY):
+            piece = os.read(output, 1 << 16)
+            if not piece:
+                break
+            *whole, rest = (rest + piece).split(b"\n")
+            yield from (line.decode(errors="replace") for line in whole)
+        elif until is not None:
+            break
+        if until is None and process.poll() is not None:
+            until = time.monotonic() + _LAST_WORDS
+    if rest:
+        yield rest.decode(errors="replace")
 
 
 def _about(tick: TickRecord) -> dict[str, str]:

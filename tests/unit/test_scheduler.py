@@ -1,5 +1,6 @@
 """A scheduler's turns over a store, with children that are real processes."""
 
+import os
 import signal
 from dataclasses import replace
 
@@ -186,6 +187,18 @@ def test_a_run_is_told_the_grace_as_it_can_be_read(serving, grace):
     words = one.end().last_words.split()
     assert words[:1] == ["run"]
     assert durations.seconds(words[words.index("--grace") + 1]) == grace
+
+
+@pytest.mark.parametrize("stays", ["sleep 3600", "while sleep 0.1; do echo; done"])
+def test_a_run_has_ended_though_what_it_started_has_its_output_in_hand(serving, stays):
+    one = serving(f"{stays} & echo last words; exit 2")
+    one.turn(HOUR)
+    child = one.end()
+    try:
+        assert child.process.returncode == 2
+        assert '"message": "last words"' in one.said.getvalue()
+    finally:
+        os.killpg(child.process.pid, signal.SIGKILL)
 
 
 def test_a_run_is_given_up_aloud_that_never_ends(serving):
