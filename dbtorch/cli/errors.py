@@ -6,7 +6,7 @@ import errno
 
 from dbtorch.core.exit_codes import Exit
 
-OK, NODE_FAILED, USAGE, GATED, INTERNAL = (int(code) for code in Exit)
+OK, NODE_FAILED, USAGE, GATED, INTERNAL, UNREACHABLE = (int(code) for code in Exit)
 
 #: What to do about a disk, by what the system says of it.
 _DISK = {
@@ -42,7 +42,10 @@ def disk_trouble(error: BaseException) -> str | None:
 
 def exit_code(error: BaseException) -> int:
     """Exit code of an expected error: what may pass by itself is a failure, nobody's mistake."""
+    from dbtorch.core.errors import StoreUnreachable
     from dbtorch.core.model.state import FailureClass
 
+    if isinstance(error, StoreUnreachable):
+        return UNREACHABLE
     found = getattr(error, "failure_class", FailureClass.CODE)
     return NODE_FAILED if found is FailureClass.TRANSIENT else USAGE

@@ -107,6 +107,10 @@ class StoreError(DbtorchError):
     """The store cannot be opened, read or written; the text says which, why and what to do."""
 
 
+class StoreUnreachable(StoreError):
+    """The database does not answer, and may do so in a while."""
+
+
 class NoHistory(StoreError):
     """There is no run history yet."""
 

@@ -14,6 +14,7 @@ class Exit(IntEnum):
     USAGE = 2  # usage, configuration, or something outside that has to be mended first
     GATED = 3  # nothing failed, but a gate kept nodes from running
     INTERNAL = 4  # a mistake of dbtorch's own, told with a traceback
+    UNREACHABLE = 75  # the history does not answer; sysexits.h calls it EX_TEMPFAIL
 
 
 class Again(Enum):
@@ -23,7 +24,7 @@ class Again(Enum):
     NO = "a person has to act first"
     LATER = "when data has come"
     ONCE = "it may help"
-    YES = "it was ended from outside"
+    YES = "it was ended from outside, or what it needs may be back"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +79,12 @@ TABLE = {
         meaning="a bug in dbtorch, with a traceback",
         advice="start `dbtorch retry` once at most, and report it",
         again=Again.ONCE,
+    ),
+    Exit.UNREACHABLE: ExitRow(
+        codes="75",
+        meaning="the database of the history does not answer: it restarts, or the network is down",
+        advice="start `dbtorch retry` in a minute, or the same run if it had not begun",
+        again=Again.YES,
     ),
 }
 

@@ -12,6 +12,7 @@ from dbtorch.adapters.clock import SystemClock
 from dbtorch.adapters.processes.liveness import this_host, this_process
 from dbtorch.adapters.run_files import new_run_id
 from dbtorch.adapters.store import open_store
+from dbtorch.cli.errors import exit_code
 from dbtorch.core.errors import DbtorchError, LeaseHeld
 from dbtorch.core.history.records import Lease, RunRecord
 from dbtorch.core.model.state import RunState
@@ -29,7 +30,7 @@ def main():
         run(sys.argv[1:])
     except DbtorchError as error:
         print(f"Error: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(exit_code(error))
 
 
 def run(words):

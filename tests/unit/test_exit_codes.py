@@ -13,7 +13,7 @@ from dbtorch.app.inbox import Inbox
 from dbtorch.cli import main as command_line
 from dbtorch.cli.errors import Stopped
 from dbtorch.cli.executed import executed
-from dbtorch.core.errors import EngineError, NothingToDo, StoreError, UsageError
+from dbtorch.core.errors import EngineError, NothingToDo, StoreError, StoreUnreachable, UsageError
 from dbtorch.core.exit_codes import KILLED, STOPPED, TABLE, Again, Exit, again
 from dbtorch.core.model.state import RunState
 from dbtorch.service.run.listener import Executed
@@ -25,6 +25,7 @@ from dbtorch.service.run.listener import Executed
         (NothingToDo("run r1 succeeded"), 0, "run r1 succeeded\n"),
         (UsageError("there is no run"), 2, "Error: there is no run\n"),
         (StoreError("the disk is full"), 2, "Error: the disk is full\n"),
+        (StoreUnreachable("it restarts"), 75, "Error: it restarts\n"),
         (EngineError("Compilation Error"), 2, "Error: Compilation Error\n"),
         (click.UsageError("no such option"), 2, "no such option"),
         (ZeroDivisionError("ours"), 4, "ZeroDivisionError: ours"),
@@ -98,6 +99,7 @@ def test_what_breaks_before_the_command_line_is_there_is_a_mistake_of_ours(tmp_p
         (2, Again.NO),
         (3, Again.LATER),
         (4, Again.ONCE),
+        (75, Again.YES),
         (120, Again.ONCE),  # Python's, where it cannot write its last words
         (130, Again.YES),
         (137, Again.YES),

@@ -26,6 +26,7 @@ from tests.waiting import PATIENCE
         ("printf '%0100000d' 0 | tr 0 '['; echo; exit 2", 1),  # no JSON that anybody reads
         ("exit 3", 1),
         ("exit 4", 2),  # our own fault: once more
+        ("exit 75", 3),  # the history may be back
         ("exit 137", 3),
         ("kill -9 $$", 3),
     ],

@@ -1,11 +1,12 @@
 """What Postgres, or who uses it, can do to a history, and for how long."""
 
 import threading
+from urllib.parse import urlsplit
 
 import pytest
 
 from dbtorch.adapters.store import database, open_store, postgres
-from dbtorch.core.errors import StoreError
+from dbtorch.core.errors import StoreError, StoreUnreachable
 from tests.stores import SUCCESS, a_lease, a_node, a_run, an_attempt
 from tests.waiting import PATIENCE
 
@@ -95,3 +96,12 @@ def test_what_the_address_says_of_the_network_counts(tmp_path, postgres_url):
     store = open_store(f"{postgres_url}&keepalives_idle=60", tmp_path)
     assert store._database._connection.info.get_parameters()["keepalives_idle"] == "60"
     store.close()
+
+
+def test_a_server_that_is_away_may_be_back_and_a_wrong_name_stays_wrong(tmp_path, postgres_url):
+    with pytest.raises(StoreUnreachable, match="cannot connect to"):
+        open_store("postgresql://ann@127.0.0.1:1/runs", tmp_path)
+    wrong = urlsplit(postgres_url)._replace(path="/no_such_database").geturl()
+    with pytest.raises(StoreError, match="cannot connect to") as caught:
+        open_store(wrong, tmp_path)
+    assert not isinstance(caught.value, StoreUnreachable)

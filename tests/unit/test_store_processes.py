@@ -10,7 +10,7 @@ from subprocess import PIPE, Popen
 import pytest
 
 from dbtorch.adapters.store import database, open_store
-from dbtorch.core.errors import StoreError
+from dbtorch.core.errors import StoreUnreachable
 from dbtorch.core.model.state import RunState, State
 from tests.stores import NOON, SUCCESS, a_lease, a_node, a_run, an_attempt, change, let_pass
 
@@ -166,6 +166,6 @@ def test_a_connection_that_stays_lost_is_an_error(
     store = open_store(postgres_url, tmp_path)
     hang_up(store, postgres_server)
     store._database.driver._parameters["port"] = "1"
-    with pytest.raises(StoreError, match="cannot connect to"):
+    with pytest.raises(StoreUnreachable, match="cannot connect to"):
         store.end("r1", RunState.FAILED, NOON)
     store.close()

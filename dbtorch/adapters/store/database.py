@@ -9,7 +9,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
-from dbtorch.core.errors import StoreError
+from dbtorch.core.errors import StoreError, StoreUnreachable
 
 T = TypeVar("T")
 
@@ -206,10 +206,11 @@ class Database:
             cursor.execute("COMMIT")
         except self.driver.error as error:
             self._roll_back(connection)
-            told = StoreError(self.driver.explain(error))
             self._lost = self.driver.lost(connection)
+            passes = self._lost or self.driver.passes(error)
+            told = (StoreUnreachable if passes else StoreError)(self.driver.explain(error))
             # A COMMIT without an answer may have happened: doing it again could write twice.
-            if (self._lost or self.driver.passes(error)) and not committing:
+            if passes and not committing:
                 raise _MayPassError(told) from error
             raise told from error
         except DamagedError as error:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from dbtorch.adapters.install_command import install_command
-from dbtorch.core.errors import StoreError
+from dbtorch.core.errors import StoreError, StoreUnreachable
 
 if TYPE_CHECKING:
     import psycopg
@@ -93,7 +93,9 @@ class PostgresDriver:
                 **self._parameters, autocommit=True, row_factory=dict_row, prepare_threshold=None
             )
         except psycopg.Error as error:
-            raise StoreError(self._no_connection(error)) from error
+            told = self._no_connection(error)
+            for_good = any(sign in told for sign in _FOR_GOOD)
+            raise (StoreError if for_good else StoreUnreachable)(told) from error
 
     def sql(self, text: str) -> str:
         """Text with ``%(name)s`` for ``:name``."""
@@ -169,6 +171,9 @@ _CONNECTING = {
     "resolve": "check the host",
     "too many clients": "wait for others to close their connections, or let the server have more",
 }
+
+#: Those of them that somebody has to mend.
+_FOR_GOOD = tuple(_CONNECTING)[:5]
 
 #: How an SQLSTATE begins of what may go through a moment later.
 _PASSING = ("40", "53300", "55P03", "57014", "57P01", "57P02", "57P03")
