@@ -20,6 +20,7 @@ COMMANDS = {
     "mark": "Set the state of a node in a run by hand.",
     "cancel": "Cancel a run that is under way, or nodes of it.",
     "serve": "Start each pipeline by its schedule.",
+    "trigger": "Have dbtorch serve run a pipeline.",
     "schedule": "Show when pipelines run next.",
     "pause": "Keep a pipeline from starting by its schedule.",
     "resume": "Let a paused pipeline start by its schedule again.",
@@ -43,7 +44,7 @@ COMMANDS = {
 #: Headings of `dbtorch --help`; a command that is in none of them is under the last one.
 _GROUPS = {
     "Run": ("run", "plan", "retry", "rerun", "mark", "cancel"),
-    "Start by schedule": ("serve", "schedule", "pause", "resume"),
+    "Start by schedule": ("serve", "trigger", "schedule", "pause", "resume"),
     "Look": ("runs", "show", "logs", "status", "freshness", "graph"),
     "Set up and maintain": (),
 }

@@ -11,6 +11,7 @@ from dbtorch.core.model.freshness import FreshnessSpec
 from dbtorch.core.model.graph import Kind
 from dbtorch.core.model.policy import Breaker
 from dbtorch.core.params import ParamSpec
+from dbtorch.core.schedule.condition import TriggerSpec
 from dbtorch.core.schedule.schedule import Schedule
 from dbtorch.core.settings import Settings
 
@@ -152,6 +153,15 @@ class PipelineSpec:
             "When it runs, and which intervals its runs cover; text is the cron part alone.",
             default="none",
             example='{cron: "0 6 * * *", timezone: Europe/Berlin}',
+        ),
+    )
+    on: TriggerSpec | None = field(
+        default=None,
+        metadata=key(
+            "What `dbtorch serve` starts it by, beside or instead of a schedule; see [Start a"
+            " pipeline by events](scheduling.md#start-a-pipeline-by-events).",
+            default="nothing",
+            example="{pipeline: staging}",
         ),
     )
     production: bool = field(

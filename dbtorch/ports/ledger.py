@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from dbtorch.core.model.state import RunState
     from dbtorch.core.schedule.ledger import (
+        Happened,
         LedgerView,
         Pause,
         ScheduleChange,
@@ -30,6 +31,18 @@ class Ledger(Protocol):
 
     def decide(self, changes: Sequence[ScheduleChange]) -> frozenset[ScheduleKey]:
         """Write what was decided; answers for which pipelines nobody else came first."""
+
+    def trigger(self, key: ScheduleKey, tick: TickRecord) -> TickRecord | None:
+        """Add a tick that no schedule makes, at the time of the database.
+
+        One whose cause has a key that a tick of the pipeline had is not added; answers that one.
+        """
+
+    def last_end(self, key: ScheduleKey, states: Collection[str]) -> Happened | None:
+        """The last end of a whole run of a pipeline in one of these states."""
+
+    def last_update(self, place: str, node_id: str) -> Happened | None:
+        """The last success of a node where a target builds, by a run of any pipeline."""
 
     def pause(self, key: ScheduleKey, pause: Pause | None) -> Pause | None:
         """Pause a pipeline, or resume it with None; answers the pause that there was."""

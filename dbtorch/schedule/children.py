@@ -22,6 +22,7 @@ from dbtorch.core.text.from_outside import Unreadable, json_value
 from dbtorch.schedule.log import Log
 from dbtorch.schedule.warm import Warm
 from dbtorch.service.project.options import TICK, TICK_INTERVAL
+from dbtorch.service.schedule.causes import telling
 
 #: What is started: this very dbtorch.
 DBTORCH = (sys.executable, "-m", "dbtorch")
@@ -139,8 +140,9 @@ class Starter:
         if tick.run_id:
             words = ["retry", tick.run_id, "--reason", "its scheduler had ended"]
         else:
-            date = tick.interval.logical_date.isoformat()
-            words = ["run", "--pipeline", key.pipeline, "--logical-date", date]
+            words = ["run", "--pipeline", key.pipeline]
+            if tick.cause is None:
+                words += ["--logical-date", tick.interval.logical_date.isoformat()]
         words += ["--project-dir", os.fspath(self.project_dir), "--log-format", "json", "--wait"]
         return words if self.grace is None else [*words, "--grace", durations.text(self.grace)]
 
@@ -188,6 +190,8 @@ def _lines(output: int, process: RunProcess) -> Iterator[str]:
 
 def _about(tick: TickRecord) -> dict[str, str]:
     """What a run is told of its tick: nothing that it would have to work out again."""
+    if tick.cause is not None:  # it covers what a run by hand would
+        return {TICK: tick.token, **telling(tick.cause)}
     return {TICK: tick.token, TICK_INTERVAL: tick.interval.to_text()}
 
 

@@ -1,4 +1,4 @@
-"""What `serve` answers over HTTP: whether it is well, and numbers for Prometheus."""
+"""What `serve` answers over HTTP: whether it is well, numbers for Prometheus, and webhooks."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from dbtorch.core.errors import UsageError
 from dbtorch.schedule.metrics import CONTENT_TYPE, Metrics
 from dbtorch.schedule.state import ServeState
+from dbtorch.schedule.webhooks import Webhooks
 
 #: Seconds without a turn after which the scheduler is stuck, and after which it is not ready.
 _STUCK, _NOT_READY = 120.0, 30.0
@@ -34,8 +35,10 @@ MOST_CONNECTIONS, LONGEST = 100, 60.0
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 
-def application(state: ServeState, metrics: Metrics, hosts: list[str]) -> Starlette:
-    """The answers; all of them read only. ``hosts`` are the names that it may be called by."""
+def application(
+    state: ServeState, metrics: Metrics, hosts: list[str], webhooks: Webhooks | None = None
+) -> Starlette:
+    """The answers; all but ``webhooks`` read only. ``hosts`` are names that it may be called by."""
 
     async def healthz(_: Request) -> Response:  # waits for no thread that the history keeps busy
         stuck = time.monotonic() - state.beat > _STUCK
@@ -48,12 +51,15 @@ def application(state: ServeState, metrics: Metrics, hosts: list[str]) -> Starle
     def numbers(_: Request) -> Response:
         return Response(metrics.text(), media_type=CONTENT_TYPE)
 
+    routes = [
+        Route("/healthz", healthz, methods=["GET"]),
+        Route("/readyz", readyz, methods=["GET"]),
+        Route("/metrics", numbers, methods=["GET"]),
+    ]
+    if webhooks is not None:
+        routes.append(Route("/webhooks/{pipeline}", webhooks.answer, methods=["POST"]))
     return Starlette(
-        routes=[
-            Route("/healthz", healthz, methods=["GET"]),
-            Route("/readyz", readyz, methods=["GET"]),
-            Route("/metrics", numbers, methods=["GET"]),
-        ],
+        routes=routes,
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=hosts)],
     )
 

@@ -67,6 +67,7 @@ class Scheduler:
     children: dict[str, Child] = field(default_factory=dict)  # by their token
     stopping: bool = False
     held: bool = False  # nothing starts, and what is due waits
+    waits: bool = False  # nothing starts for a moment: the database file is looked at
     _lease: Lease | None = field(default=None, init=False)
     _renewed: float = field(default=0.0, init=False)
     _looked: tuple[datetime, float] | None = field(default=None, init=False)
@@ -83,6 +84,11 @@ class Scheduler:
         """The name of its lease, by which others know that it lives."""
         assert self._lease is not None
         return self._lease.name
+
+    @property
+    def by_themselves(self) -> int:
+        """How many pipelines start by a schedule, or by what happens."""
+        return sum(one.runs_by_itself for one in self.timetable.values())
 
     def use(self, timetable: dict[ScheduleKey, TimedPipeline]) -> None:
         """From now on these are the schedules."""
@@ -223,7 +229,7 @@ class Scheduler:
 
         A pipeline that catches up so takes turns with the others.
         """
-        room = 0 if self.stopping or self.held else self.max_runs - len(self.children)
+        room = 0 if self.stopping or self.held or self.waits else self.max_runs - len(self.children)
         ready = [(one.timed.key, tick) for one in decided for tick in one.decision.ready]
         ready.sort(key=lambda one: (not one[1].run_id, self._ready_since(*one)))
         found: dict[ScheduleKey, list[TickRecord]] = {}
@@ -258,6 +264,7 @@ class Scheduler:
             run_id=tick.run_id or None,
             scheduled_for=tick.scheduled_for.isoformat(),
             late_seconds=round(late, 3),
+            trigger=str(tick.cause) if tick.cause is not None else None,
             pid=child.process.pid,
             warm=child.warm,
         )
@@ -267,14 +274,18 @@ class Scheduler:
         serving = f"serve/{self.store.identity.project_id}/"
         alone = not any(name.startswith(serving) and name != self.name for name in view.leases)
         found = []
-        for key, record in view.schedules.items():
-            if not record.ticks or key in self.timetable or record.watermark is None:
+        for key, known in view.schedules.items():
+            record = known
+            there, watermark = self.timetable.get(key), record.watermark
+            if not record.ticks or (there is not None and there.ticks is not None):
                 continue
-            if key.place not in self._places:
+            if key.place not in self._places or watermark is None:
                 continue
+            if there is not None:  # it has lost its schedule, and may still be triggered
+                record = replace(record, ticks=tuple(t for t in record.ticks if t.cause is None))
             ticks = removed(record, view, alone=alone)
             if ticks:
-                found.append(written(record, record.watermark, ticks))
+                found.append(written(record, watermark, ticks))
         return found
 
     def _tell(self, key: ScheduleKey, ticks: Iterable[TickRecord]) -> None:
@@ -326,7 +337,7 @@ class Scheduler:
 def _change(one: Decided, claims: Sequence[TickRecord]) -> ScheduleChange:
     ticks = {tick.scheduled_for: tick for tick in (*one.decision.ticks, *claims)}
     change = written(one.record, one.decision.watermark, ticks.values())
-    return replace(change, checksum=one.checksum)
+    return replace(change, checksum=one.checksum, seen=one.seen)
 
 
 def _own_lease(store: Store, lifetime: timedelta) -> Lease:

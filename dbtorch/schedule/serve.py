@@ -21,14 +21,18 @@ from dbtorch.core.schedule.ledger import ScheduleKey
 from dbtorch.ports.store import Store
 from dbtorch.schedule.children import DBTORCH, Child, Starter
 from dbtorch.schedule.log import Log
+from dbtorch.schedule.looks import BackgroundLooks, DatabaseTurn
 from dbtorch.schedule.scheduler import Scheduler
 from dbtorch.schedule.state import ServeState
 from dbtorch.schedule.warm import Warm
+from dbtorch.schedule.webhooks import Webhooks
+from dbtorch.service.conditions.looker import Looker
 from dbtorch.service.history.store import history_of
 from dbtorch.service.project.artifacts import artifacts_of
 from dbtorch.service.project.known_secrets import scrubber_of
 from dbtorch.service.project.options import RunOptions
 from dbtorch.service.project.project import Project, open_project
+from dbtorch.service.project.store_scope import adapters_of
 from dbtorch.service.run.lease import lease_lifetime
 from dbtorch.service.schedule.timetable import TimedPipeline, timetable
 from dbtorch.service.wiring.warm import warm_request
@@ -130,10 +134,32 @@ class _Served:
         self._calendars = Calendars(
             on_problem=lambda why: log.write("calendar_unread", level="warning", message=why)
         )
+        self._turn_of_database = DatabaseTurn(exclusive=False, runs=self._runs)
+        self._looks = BackgroundLooks(looker=self._looker(project), log=log)
+        self._webhooks = Webhooks(store=store.apart(), log=log, environ=self._environ)
         self._scheduler.use(self._timetable(project))
 
     def _timetable(self, project: Project) -> dict[ScheduleKey, TimedPipeline]:
-        return timetable(project.config, self._store.identity, self._calendars)
+        self._looks.looker = self._looker(project)
+        self._webhooks.use(project.config)
+        return timetable(
+            project.config, self._store.identity, self._calendars, looking=self._looks.of
+        )
+
+    def _looker(self, project: Project) -> Looker:
+        self._turn_of_database.exclusive = "duckdb" in adapters_of(project)
+        return Looker(
+            project=project,
+            store=self._store.apart(),
+            environ=self._environ,
+            database=self._turn_of_database.look,
+        )
+
+    def _runs(self) -> bool:
+        """Whether any run goes on, started here or elsewhere."""
+        mine = f"{self._store.identity.project_id}/"
+        held = self._looks.looker.store.ledger().leases
+        return bool(self._scheduler.children) or any(name.startswith(mine) for name in held)
 
     def listening(self) -> ExitStack:
         """Hear signals, and answer HTTP, while the answer is open. Raises `UsageError`."""
@@ -151,7 +177,8 @@ class _Served:
         from dbtorch.schedule.metrics import Metrics
 
         metrics = Metrics(self.state, self._store.apart())
-        app = application(self.state, metrics, hosts_of(host, self._options.hosts))
+        hosts = hosts_of(host, self._options.hosts)
+        app = application(self.state, metrics, hosts, self._webhooks)
         with answering(app, host, port) as bound:
             self._log.write("http_answers", host=host, port=bound)
             yield
@@ -162,7 +189,7 @@ class _Served:
             "serve_started",
             pid=os.getpid(),
             project=self._project.name,
-            pipelines=len(self._scheduler.timetable),
+            pipelines=self._scheduler.by_themselves,
         )
         self._warm_up()
         received: int | None = None
@@ -175,7 +202,7 @@ class _Served:
 
     def _warm_up(self) -> None:
         """Have runs of the project, as it is now, start warm."""
-        if self._warm is not None and self._scheduler.timetable:
+        if self._warm is not None and self._scheduler.by_themselves:
             self._warm.use(warm_request(self._project, self._environ, Path.cwd()))
 
     def _turn(self) -> float:
@@ -184,7 +211,9 @@ class _Served:
             self._warm.look()
         self._calendars.look()
         try:
-            rest = self._scheduler.turn()
+            with self._turn_of_database.start() as free:
+                self._scheduler.waits = not free
+                rest = self._scheduler.turn()
         except StoreError as error:
             self.state.failed(str(error))
             self._log.write("store_failed", level="error", message=str(error))
@@ -238,7 +267,7 @@ class _Served:
             project = open_project(str(self._project.dir), self._options.environ)
             found = self._timetable(project)
             artifacts_of(project, self._options.of_runs(project))
-            if self._scheduler.timetable and not self._read:  # a mount that failed, an editor
+            if self._scheduler.by_themselves and not self._read:  # a mount that failed, an editor
                 raise UsageError("dbtorch.yml is gone; put it back")
         except DbtorchError as error:
             what = f"the schedules stay as they were, and what is due waits: {error}"
@@ -250,7 +279,7 @@ class _Served:
         self._scheduler.use(found)
         self._warm_up()
         self.state.reloaded(ok=True)
-        self._log.write("reloaded", pipelines=len(found))
+        self._log.write("reloaded", pipelines=self._scheduler.by_themselves)
 
     # ---------------------------------------------------------------- the end
 
@@ -261,6 +290,7 @@ class _Served:
         """Start nothing more, let what runs end within its grace, and leave it to others."""
         if self._warm is not None:
             self._warm.close()
+        self._looks.close()
         try:
             self._scheduler.give_back()
         except StoreError as error:

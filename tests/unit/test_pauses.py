@@ -37,7 +37,7 @@ def test_in_python_it_is_the_same(folder):
 
 
 def test_what_cannot_be_paused_says_why(folder):
-    with pytest.raises(UsageError, match="pipeline by_hand has no schedule"):
+    with pytest.raises(UsageError, match="pipeline by_hand has no schedule and no `on`"):
         Project(folder).pause("by_hand")
     with pytest.raises(NotFound, match="has no pipeline 'nope'"):
         Project(folder).pause("nope")

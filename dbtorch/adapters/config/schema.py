@@ -120,6 +120,12 @@ def _partition() -> Kind:
     return PARTITION
 
 
+def _on() -> Kind:
+    from dbtorch.adapters.config.trigger_keys import ON
+
+    return ON
+
+
 def _one_choice(written: Mapping[str, Any], at: Path, report: Report) -> None:
     others = [key for key in ("select", "exclude") if key in written]
     if "selector" in written and others:
@@ -138,6 +144,7 @@ PIPELINE = section(
     kinds={
         "schedule": SCHEDULE,
         "partition": Later("mapping", _partition),
+        "on": Later("condition or mapping", _on),
         "vars": Unread(Named(of=ANYTHING, pattern=r"[^\0]+", rule="is no name"), "mapping"),
         "settings": replace(RETRY, build=settings),
         "params": Named(of=PARAM, pattern=_NAME, rule=_NAME_RULE),
@@ -182,7 +189,12 @@ def _alerts() -> Kind:
 
 
 def _config(said: dict[str, Any], at: Path, report: Report) -> Config:
-    return Config(**said, origin=Origin(file=report.where(at).file))
+    found = Config(**said, origin=Origin(file=report.where(at).file))
+    if any(one is not None and one.on is not None for one in found.pipelines.values()):
+        from dbtorch.adapters.config.trigger_keys import check_together
+
+        check_together(found, report)
+    return found
 
 
 ROOT = section(

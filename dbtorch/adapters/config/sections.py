@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dbtorch.adapters.config import alert_keys, check_keys
+from dbtorch.adapters.config import alert_keys, check_keys, trigger_keys
 from dbtorch.adapters.config import setting_keys as of
 from dbtorch.adapters.config.http_keys import HTTP, POLL
 from dbtorch.adapters.config.schedule_keys import PARTITION
@@ -42,4 +42,7 @@ SECTIONS = (
     SCHEDULE,
     PARAM,
     PARTITION,
+    trigger_keys.ON,
+    trigger_keys.REQUEST,
+    trigger_keys.WEBHOOK,
 )

@@ -66,7 +66,7 @@ def command(action: Any, call: Call) -> Command:
     """
     check(action)
     early = {key: value for key, value in action.items() if key not in ("poll", "fail_when")}
-    request = _request(call.render(early, native=False) | _json(action, call))
+    request = request_of(call.render(early, native=False) | _json(action, call))
     request["fail_when"] = action.get("fail_when")
     if "idempotency-key" not in map(str.lower, request["headers"]):
         request["headers"]["Idempotency-Key"] = call.context["idempotency_key"]
@@ -154,7 +154,8 @@ def _json(action: Mapping[str, Any], call: Call) -> dict[str, Any]:
     return {"body": json.dumps(call.render(action["json"], native=True))}
 
 
-def _request(said: Mapping[str, Any]) -> dict[str, Any]:
+def request_of(said: Mapping[str, Any]) -> dict[str, Any]:
+    """What is sent, of what was said and rendered. Raises `StepError`."""
     headers = {str(name): str(value) for name, value in said.get("headers", {}).items()}
     if "json" in said and "content-type" not in map(str.lower, headers):
         headers["Content-Type"] = "application/json"

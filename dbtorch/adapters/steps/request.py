@@ -186,7 +186,7 @@ def _expect(request: Mapping[str, Any], answer: Answer) -> None:
     The body is quoted whole: it is cut where secrets are taken out of it before.
     """
     status = answer.status
-    if _is_expected(request, status):
+    if is_expected(request, status):
         return
     phrase = http.client.responses.get(status, "")
     brief = f"{_shown(request)} answered {status} {phrase}".rstrip()
@@ -196,7 +196,8 @@ def _expect(request: Mapping[str, Any], answer: Answer) -> None:
     raise NotNow(brief, answer) if transient else Never(brief, answer)
 
 
-def _is_expected(request: Mapping[str, Any], status: int) -> bool:
+def is_expected(request: Mapping[str, Any], status: int) -> bool:
+    """Whether a status means success."""
     return str(status) in request["expect"] or f"{status // 100}xx" in request["expect"]
 
 
@@ -230,8 +231,14 @@ def _followed(request: Mapping[str, Any], budget: Budget) -> Answer:
 
 
 def _exchanged(request: Mapping[str, Any], budget: Budget) -> Answer:
+    answer = answered(request, budget)
+    print(f"{_shown(request)} -> {answer.status}")
+    return answer
+
+
+def answered(request: Mapping[str, Any], budget: Budget) -> Answer:
+    """What is answered, whatever it is. Raises `Fail`, `OSError`, `HTTPException`, `ValueError`."""
     came = exchange(_prepared(request), budget, most=_MAX_BODY)
-    print(f"{_shown(request)} -> {came.status}")
     text = came.body.decode("utf-8", errors="replace")
     said, broken = _parsed(text)
     return Answer(status=came.status, headers=came.headers, text=text, json=said, no_json=broken)
@@ -244,7 +251,7 @@ def _redirected(request: Mapping[str, Any], answer: Answer) -> str | None:
     with a page to look at is no success.
     """
     said = answer.headers.get("location")
-    if not said or answer.status not in _REDIRECTS or _is_expected(request, answer.status):
+    if not said or answer.status not in _REDIRECTS or is_expected(request, answer.status):
         return None
     place = urljoin(request["url"], said)
     repeatable = request["method"] in ("GET", "HEAD") or answer.status in _AS_IT_WAS

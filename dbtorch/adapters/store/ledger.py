@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from dbtorch.adapters.store import leases, rows
@@ -13,8 +15,10 @@ from dbtorch.adapters.store.scope import Scope
 from dbtorch.core.errors import TickLost
 from dbtorch.core.model.interval import Interval
 from dbtorch.core.model.state import RunState
+from dbtorch.core.schedule.cause import Cause, cause_of
 from dbtorch.core.schedule.ledger import (
     MOST_WAITING,
+    Happened,
     LedgerView,
     Pause,
     ScheduleChange,
@@ -30,7 +34,7 @@ _KEY = "project_id = :project_id AND place = :place AND pipeline = :pipeline"
 _TICK_COLUMNS = (
     "project_id", "place", "pipeline", "scheduled_for", "interval_start", "interval_end", "due_at",
     "backlog", "state", "reason", "note", "run_id", "token", "server", "claims", "claimed_at",
-    "started_at", "ended_at",
+    "started_at", "ended_at", "cause", "event_key",
 )  # fmt: skip
 
 _SCHEDULES = "SELECT * FROM dbtorch_schedules WHERE project_id = :project_id"
@@ -50,14 +54,16 @@ _OPEN_TICKS = """
 _LEASES = "SELECT * FROM dbtorch_leases"
 
 _FIRST_DECISION = """
-    INSERT INTO dbtorch_schedules (project_id, place, pipeline, version, watermark, checksum)
-    VALUES (:project_id, :place, :pipeline, 1, :watermark, :checksum)
+    INSERT INTO dbtorch_schedules (project_id, place, pipeline, version, watermark, checksum, seen)
+    VALUES
+        (:project_id, :place, :pipeline, 1, :watermark, :checksum, coalesce(:seen, ''))
     ON CONFLICT (project_id, place, pipeline) DO NOTHING
 """
 
 _NEXT_DECISION = f"""
     UPDATE dbtorch_schedules
-    SET version = version + 1, watermark = :watermark, checksum = :checksum
+    SET version = version + 1, watermark = :watermark, checksum = :checksum,
+        seen = coalesce(:seen, seen)
     WHERE {_KEY} AND version = :version
 """
 
@@ -67,6 +73,38 @@ _PUT_TICK = f"""
     ON CONFLICT (project_id, place, pipeline, scheduled_for) DO UPDATE SET
     {", ".join(f"{column} = excluded.{column}" for column in _TICK_COLUMNS[6:])}
 """
+
+_ADD_TICK = f"""
+    INSERT INTO dbtorch_ticks ({", ".join(_TICK_COLUMNS)})
+    VALUES ({", ".join(f":{column}" for column in _TICK_COLUMNS)})
+    ON CONFLICT DO NOTHING
+"""
+
+_TICK_OF_EVENT = f"SELECT * FROM dbtorch_ticks WHERE {_KEY} AND event_key = :event_key"
+
+# Whoever has looked at the pipeline before this looks again.
+_NOTICE = """
+    INSERT INTO dbtorch_schedules (project_id, place, pipeline, version)
+    VALUES (:project_id, :place, :pipeline, 1)
+    ON CONFLICT (project_id, place, pipeline) DO UPDATE SET version = dbtorch_schedules.version + 1
+"""
+
+_LAST_UPDATE = """
+    SELECT run_id, finished_at, state FROM dbtorch_attempts
+    WHERE project = :project_id AND target = :place AND node_id = :node_id
+        AND state IN ('success', 'warn') AND started_at IS NOT NULL
+    ORDER BY finished_at DESC LIMIT 1
+"""
+
+
+def _last_end(states: int) -> str:
+    names = ", ".join(f":state_{place}" for place in range(states))
+    return f"""
+        SELECT run_id, finished_at, state FROM dbtorch_runs
+        WHERE {_KEY} AND partial = 0 AND finished_at IS NOT NULL AND state IN ({names})
+        ORDER BY finished_at DESC LIMIT 1
+    """
+
 
 _IS_PAUSED = f"SELECT * FROM dbtorch_schedules WHERE {_KEY}"
 
@@ -142,6 +180,39 @@ class SqlLedger:
             return frozenset(change.key for change in done)
 
         return self._database.write(write)
+
+    def trigger(self, key: ScheduleKey, tick: TickRecord) -> TickRecord | None:
+        """Add a tick that no schedule makes, at the time of the database."""
+        name = {**self._scope.mine, **_key_values(key)}
+
+        def write(transaction: Transaction) -> TickRecord | None:
+            transaction.run(_NOTICE, name)  # and so nobody else adds one meanwhile
+            event_key = tick.cause.key if tick.cause is not None else ""
+            if event_key:
+                there = transaction.one(_TICK_OF_EVENT, {**name, "event_key": event_key})
+                if there is not None:
+                    return _tick(there)
+            at = now = transaction.now()
+            while transaction.run(_ADD_TICK, {**name, **_tick_values(_timed(tick, at, now))}) == 0:
+                at += timedelta(microseconds=1)
+            return None
+
+        return self._database.write(write)
+
+    def last_end(self, key: ScheduleKey, states: Collection[str]) -> Happened | None:
+        """The last end of a whole run of a pipeline in one of these states."""
+        named = {f"state_{place}": state for place, state in enumerate(sorted(states))}
+        values = {**self._scope.mine, **_key_values(key), **named}
+        return self._database.read(
+            lambda transaction: _happened(transaction.one(_last_end(len(named)), values))
+        )
+
+    def last_update(self, place: str, node_id: str) -> Happened | None:
+        """The last success of a node where a target builds, by a run of any pipeline."""
+        values = {**self._scope.mine, "place": place, "node_id": node_id}
+        return self._database.read(
+            lambda transaction: _happened(transaction.one(_LAST_UPDATE, values))
+        )
 
     def pause(self, key: ScheduleKey, pause: Pause | None) -> Pause | None:
         """Pause a pipeline, or resume it with None; answers the pause that there was."""
@@ -230,6 +301,7 @@ def _is_first(transaction: Transaction, mine: dict[str, Any], change: ScheduleCh
         "version": change.version,
         "watermark": rows.moment(change.watermark),
         "checksum": change.checksum,
+        "seen": change.seen,
     }
     return transaction.run(_NEXT_DECISION if change.version else _FIRST_DECISION, values) == 1
 
@@ -255,6 +327,7 @@ def _schedule(row: Row, ticks: dict[ScheduleKey, list[TickRecord]]) -> ScheduleR
         version=row["version"],
         watermark=rows.maybe(row["watermark"]),
         checksum=row["checksum"],
+        seen=rows.of_newer(row, "seen", ""),
         pause=_pause(row),
         ticks=tuple(ticks.get(key, ())),
     )
@@ -273,6 +346,7 @@ def _tick(row: Row) -> TickRecord:
         due_at=rows.time(row["due_at"]),
         state=TickState(row["state"]),
         backlog=bool(row["backlog"]),
+        cause=_cause(rows.of_newer(row, "cause", "")),
         reason=SkipReason(row["reason"]) if row["reason"] else None,
         note=row["note"],
         run_id=row["run_id"],
@@ -302,4 +376,22 @@ def _tick_values(tick: TickRecord) -> dict[str, Any]:
         "claimed_at": rows.moment(tick.claimed_at),
         "started_at": rows.moment(tick.started_at),
         "ended_at": rows.moment(tick.ended_at),
+        "cause": rows.dumped(tick.cause.to_json()) if tick.cause else "",
+        "event_key": tick.cause.key if tick.cause else "",
     }
+
+
+def _cause(said: str) -> Cause | None:
+    return cause_of(json.loads(said)) if said else None
+
+
+def _timed(tick: TickRecord, at: datetime, now: datetime) -> TickRecord:
+    """A tick of now; ``at`` is no other one's time."""
+    ended = now if tick.ended_at is not None else None
+    return replace(tick, scheduled_for=at, due_at=now, interval=Interval(None, at), ended_at=ended)
+
+
+def _happened(row: Row | None) -> Happened | None:
+    if row is None:
+        return None
+    return Happened(run_id=row["run_id"], at=rows.time(row["finished_at"]), state=row["state"])

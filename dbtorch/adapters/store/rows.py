@@ -236,7 +236,7 @@ def run_record(
         seconds_before=_seconds(row["seconds_before"]),
         trigger=row["run_type"],
         partial=bool(row["partial"]),
-        partition=_of_newer(row, "partition_key", ""),
+        partition=of_newer(row, "partition_key", ""),
         command=_words(row["command"]),
         dbt_args=_words(row["dbt_args"]),
         dbtorch_version=row["dbtorch_version"],
@@ -249,7 +249,7 @@ def run_record(
         pid=row["pid"],
         edges=tuple(map(_edge, json.loads(row["edges"]))),
         options=json.loads(row["options"]),
-        dbt_warnings=warnings_from_json(json.loads(_of_newer(row, "dbt_warnings", "[]"))),
+        dbt_warnings=warnings_from_json(json.loads(of_newer(row, "dbt_warnings", "[]"))),
         place=row["place"],
         nodes=tuple(nodes),
         transitions=tuple(moves),
@@ -391,7 +391,7 @@ def time(text: str) -> datetime:
     return at
 
 
-def _of_newer(row: Row, name: str, default: str) -> str:
+def of_newer(row: Row, name: str, default: str) -> str:
     """A column that a history of an older dbtorch does not have."""
     return row[name] if name in row.keys() else default  # noqa: SIM118 (no mapping)
 

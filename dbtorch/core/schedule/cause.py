@@ -40,11 +40,15 @@ class Cause:
         said = {"kind": self.kind.value, "text": self.text, "by": self.by, "key": self.key}
         return {name: value for name, value in said.items() if value}
 
+    def to_json(self) -> dict[str, Any]:
+        """All of it."""
+        return {**self.as_json(), **({"params": dict(self.params)} if self.params else {})}
+
     def __str__(self) -> str:
         return " ".join(filter(None, (self.text or self.kind, f"by {self.by}" if self.by else "")))
 
 
 def cause_of(said: Mapping[str, Any]) -> Cause:
-    """What `Cause.as_json` answered. Raises `ValueError` for what a newer dbtorch has written."""
+    """What `Cause.to_json` answered. Raises `ValueError` for what a newer dbtorch has written."""
     known = {name: said[name] for name in ("text", "by", "key", "params") if name in said}
     return Cause(kind=CauseKind(said["kind"]), **known)

@@ -130,7 +130,7 @@ def _classified(
     rules: Rules, due: Sequence[DueTick], now: datetime, *, paused: bool
 ) -> list[TickRecord]:
     """New ticks, each queued or skipped for its own sake."""
-    open = [one for one in due if not (paused or one.blackout)]
+    open = [one for one in due if not (paused or one.blackout or one.cause)]
     missed = [one for one in open if _is_late(one, now)]
     caught_up = _caught_up(rules, missed, now, newer=len(open) > len(missed))
     new = []
@@ -147,6 +147,7 @@ def _classified(
                 scheduled_for=one.scheduled_for,
                 interval=one.interval,
                 due_at=one.due_at,
+                cause=one.cause,
                 state=TickState.SKIPPED if reason else TickState.QUEUED,
                 reason=reason,
                 backlog=reason is None and one in missed and rules.catchup is Catchup.ALL,

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from dbtorch.core.history.records import Lease
 from dbtorch.core.model.interval import Interval
+from dbtorch.core.schedule.cause import Cause
 
 #: Ticks of a pipeline that wait, and that are looked at: the oldest, of a backlog and of others.
 MOST_WAITING = 20
@@ -62,8 +63,9 @@ class TickRecord:
     interval: Interval
     due_at: datetime  # with its jitter; not before then
     state: TickState = TickState.QUEUED
-    backlog: bool = False  # missed, and caught up with: no newer one takes its place
+    backlog: bool = False  # caught up with, or asked for: no newer one takes its place
     reason: SkipReason | None = None  # of one that is skipped
+    cause: Cause | None = None  # what it was made by; None: its schedule
     note: str = ""  # a sentence for people, where the state does not say it all
     run_id: str = ""  # one that is queued with a run goes on with that
     token: str = ""  # of the claim: only who has it may begin
@@ -87,6 +89,7 @@ class ScheduleRecord:
     version: int = 0  # counts changes; 0: nothing is known yet
     watermark: datetime | None = None  # all ticks up to then are decided; None: never looked at
     checksum: str = ""  # of the schedule that it is decided by; empty: nobody has said
+    seen: str = ""  # of its conditions: `TriggerState`
     pause: Pause | None = None
     ticks: tuple[TickRecord, ...] = ()  # those that are open, the oldest first: see MOST_WAITING
 
@@ -99,7 +102,17 @@ class ScheduleChange:
     version: int  # that was looked at
     watermark: datetime
     checksum: str = ""
+    seen: str | None = None  # None: as it was
     ticks: tuple[TickRecord, ...] = ()  # new ones, and others as they are from now on
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Happened:
+    """The last thing of a kind that happened."""
+
+    run_id: str
+    at: datetime
+    state: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from dbtorch.core.model.interval import Interval
+from dbtorch.core.schedule.cause import Cause
 
 
 class Catchup(StrEnum):
@@ -44,4 +45,5 @@ class DueTick:
     scheduled_for: datetime
     interval: Interval
     due_at: datetime  # with its jitter
+    cause: Cause | None = None  # None: its schedule
     blackout: bool = False  # within a window in which nothing starts

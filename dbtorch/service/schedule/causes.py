@@ -27,4 +27,4 @@ def told_cause(environ: MutableMapping[str, str]) -> Cause | None:
 
 def telling(cause: Cause) -> dict[str, str]:
     """The variable that says so to a run."""
-    return {TICK_CAUSE: json.dumps({**cause.as_json(), "params": dict(cause.params)})}
+    return {TICK_CAUSE: json.dumps(cause.to_json())}

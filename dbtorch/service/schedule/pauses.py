@@ -29,8 +29,10 @@ def pause(store: Store, config: Config, pipeline: str, *, reason: str = "") -> P
     Raises `NotFound`, and `UsageError` for a pipeline without a schedule.
     """
     spec = pipeline_of(config, RunOptions(pipeline=pipeline))
-    if spec.schedule is None:
-        raise UsageError(f"pipeline {spec.name} has no schedule, so there is nothing to pause")
+    if spec.schedule is None and spec.on is None:
+        raise UsageError(
+            f"pipeline {spec.name} has no schedule and no `on`, so there is nothing to pause"
+        )
     now = Pause(at=SystemClock().now(), by=actor(), reason=reason)
     before = store.pause(key_of(spec, store.identity), now)
     return Paused(spec.name, now, before)
