@@ -131,8 +131,10 @@ class BackgroundLooks:
         if found is not None:
             one.found = found
         if problem != one.problem:
-            one.problem = problem
-            event = "condition_unknown" if problem else "condition_known"
-            level = "warning" if problem else "info"
-            more = {"message": problem} if problem else {}
-            self.log.write(event, level=level, condition=str(one.condition), **more)
+            one.problem, name = problem, str(one.condition)
+            if problem:
+                self.log.write(
+                    "condition_unknown", level="warning", condition=name, message=problem
+                )
+            else:
+                self.log.write("condition_known", condition=name)
