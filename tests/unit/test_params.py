@@ -173,6 +173,7 @@ def test_a_step_s_process_knows_what_started_the_run():
         "project_dir": "",
         "idempotency_key": "",
         "target": {},
+        "partition": None,
         "trigger": {"kind": "file"},
     }
     assert environment(told)["DBTORCH_TRIGGER"] == "file"
