@@ -71,6 +71,7 @@ class Simulated:
                     key=timed.key,
                     version=found.record.version,
                     watermark=found.decision.watermark,
+                    checksum=found.checksum,
                     ticks=tuple(written.values()),
                 )
                 changes.append(change)

@@ -37,7 +37,7 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     folder = a_project(tmp_path_factory.mktemp("healthy"))
     path = a_history(folder)
     with closing(sqlite3.connect(path)) as database:
-        database.execute("PRAGMA journal_mode = DELETE")
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return path.read_bytes()
 
 
@@ -55,6 +55,7 @@ def damage(path: Path, table: str, column: str, value: object) -> bool:
     """Write a value into a column of all rows; False where the database itself refuses that."""
     with closing(sqlite3.connect(path)) as database:
         database.execute("PRAGMA foreign_keys = OFF")
+        database.execute("PRAGMA synchronous = OFF")  # nobody wants it after a power cut
         try:
             database.execute(f'UPDATE "{table}" SET "{column}" = ?', (value,))
         except (sqlite3.IntegrityError, sqlite3.DataError, UnicodeEncodeError):
