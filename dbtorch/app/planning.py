@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from dbtorch.app.check_planning import Checking, Remember, find_checks
@@ -124,14 +125,10 @@ def _parts(
 ) -> tuple[StepWiring, Gates, Checking]:
     """What dbtorch puts beside dbt's nodes. Raises `PlanError` with what is wrong with all."""
     wrong: list[str] = []
-    wiring = _unless(wrong, lambda: StepWiring(selected, config))
-    gates = _unless(wrong, lambda: find_gates(selected, config, settings, wanted=choice.freshness))
-    checking = _unless(
-        wrong,
-        lambda: find_checks(
-            selected, config, settings, remember, wanted=choice.checks, but=choice.unchecked
-        ),
-    )
+    wiring = _unless(wrong, partial(StepWiring, selected, config))
+    gates = _unless(wrong, partial(find_gates, selected, config, settings, wanted=choice.freshness))
+    checked = partial(find_checks, wanted=choice.checks, but=choice.unchecked)
+    checking = _unless(wrong, partial(checked, selected, config, settings, remember))
     if wiring is None or gates is None or checking is None:
         raise PlanError(wrong)
     return wiring, gates, checking

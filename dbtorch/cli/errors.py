@@ -6,7 +6,7 @@ import errno
 
 from dbtorch.core.exit_codes import Exit
 
-OK, NODE_FAILED, USAGE, GATED, INTERNAL, UNREACHABLE = (int(code) for code in Exit)
+OK, NODE_FAILED, USAGE, GATED, INTERNAL, UNREACHABLE = map(int, Exit)
 
 #: What to do about a disk, by what the system says of it.
 _DISK = {

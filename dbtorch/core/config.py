@@ -10,16 +10,16 @@ from dbtorch.core.model.deadline import DeadlineAction, DeadlineRule
 from dbtorch.core.model.freshness import FreshnessSpec
 from dbtorch.core.model.graph import Kind
 from dbtorch.core.model.policy import Breaker
-from dbtorch.core.params import ParamSpec
-from dbtorch.core.schedule.condition import TriggerSpec
-from dbtorch.core.schedule.schedule import Schedule
 from dbtorch.core.settings import Settings
 
 if TYPE_CHECKING:  # imported by who has any
     from dbtorch.core.alerts.routing import AlertsSpec
     from dbtorch.core.checks.relation_checks import PatternChecks
     from dbtorch.core.failures.evidence import Rule
+    from dbtorch.core.params import ParamSpec
+    from dbtorch.core.schedule.condition import TriggerSpec
     from dbtorch.core.schedule.partition import PartitionSpec
+    from dbtorch.core.schedule.schedule import Schedule
 
 #: Seconds from asking a step or a query to end to killing what runs it. With it a run that gets
 #: SIGTERM ends within the ten seconds that containers are given.
@@ -147,7 +147,7 @@ class PipelineSpec:
         default=None,
         metadata=key("Target in `profiles.yml`.", default="the profile's", example="prod"),
     )
-    schedule: Schedule | None = field(
+    schedule: "Schedule | None" = field(
         default=None,
         metadata=key(
             "When it runs, and which intervals its runs cover; text is the cron part alone.",
@@ -155,7 +155,7 @@ class PipelineSpec:
             example='{cron: "0 6 * * *", timezone: Europe/Berlin}',
         ),
     )
-    on: TriggerSpec | None = field(
+    on: "TriggerSpec | None" = field(
         default=None,
         metadata=key(
             "What `dbtorch serve` starts it by, beside or instead of a schedule; see [Start a"
@@ -190,7 +190,7 @@ class PipelineSpec:
             example='{run_date: "{{ run.logical_date.date() }}"}',
         ),
     )
-    params: Mapping[str, ParamSpec] = field(
+    params: "Mapping[str, ParamSpec]" = field(
         default_factory=dict,
         metadata=key(
             "What may be said of one of its runs (`--param`); known as `params` in templates of"

@@ -5,6 +5,7 @@ Nothing is fetched or read here: whoever asks for ticks reads files and calendar
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -97,3 +98,25 @@ def _partition(said: dict[str, Any], at: Path, report: Report) -> PartitionSpec:
 
 
 PARTITION = section(PartitionSpec, title="partition", kinds={"start": MOMENT}, build=_partition)
+
+
+def _one_rhythm(written: Mapping[str, Any], at: Path, report: Report) -> None:
+    if "every" in written and "cron" in written:
+        report.wrong((*at, "every"), "replaces cron; keep one of them")
+    if "every" not in written and written.get("cron", ()) in ((), []):
+        report.wrong(at, "has no cron, and no every; give it one of them")
+
+
+SCHEDULE = section(
+    Schedule,
+    title="schedule",
+    short="cron",
+    check=_one_rhythm,
+    build=schedule,
+    kinds={
+        "except_": EXCEPT,
+        "blackouts": BLACKOUTS,
+        "start_date": MOMENT,
+        "end_date": MOMENT,
+    },
+)

@@ -17,7 +17,7 @@ from dbtorch.adapters.config.field_types import (
     Unread,
     section,
 )
-from dbtorch.adapters.config.problems import Path, Report, shown
+from dbtorch.adapters.config.problems import Path, Report
 from dbtorch.adapters.config.scalars import ANYTHING, Kind, whole
 from dbtorch.adapters.config.setting_keys import (
     DEFAULTS,
@@ -28,11 +28,7 @@ from dbtorch.adapters.config.setting_keys import (
 from dbtorch.adapters.config.step_keys import STEP
 from dbtorch.core import plan
 from dbtorch.core.config import Config, EngineSpec, Origin, PipelineSpec
-from dbtorch.core.errors import Refused
-from dbtorch.core.failures.evidence import Rule
 from dbtorch.core.model.policy import Breaker
-from dbtorch.core.params import ParamSpec
-from dbtorch.core.schedule.schedule import Schedule
 
 #: A word that is safe in file names, selections and dotted paths.
 _WORD = r"[A-Za-z_][A-Za-z0-9_-]{0,99}"
@@ -45,42 +41,22 @@ _NAME_RULE = "is no name; use letters, digits and _, a letter or _ first, 100 of
 ENGINE = section(EngineSpec, title="engine")
 
 
-def _one_rhythm(written: Mapping[str, Any], at: Path, report: Report) -> None:
-    if "every" in written and "cron" in written:
-        report.wrong((*at, "every"), "replaces cron; keep one of them")
-    if "every" not in written and written.get("cron", ()) in ((), []):
-        report.wrong(at, "has no cron, and no every; give it one of them")
+def _schedule() -> Kind:
+    from dbtorch.adapters.config.schedule_keys import SCHEDULE
+
+    return SCHEDULE
 
 
-def _schedule(said: dict[str, Any], at: Path, report: Report) -> Schedule:
-    from dbtorch.adapters.config.schedule_keys import schedule
+def _param() -> Kind:
+    from dbtorch.adapters.config.param_keys import PARAM
 
-    return schedule(said, at, report)
-
-
-def _schedule_key(name: str, doc: str) -> Kind:
-    def find() -> Kind:
-        from dbtorch.adapters.config import schedule_keys
-
-        found: Kind = getattr(schedule_keys, name)
-        return found
-
-    return Later(doc, find)
+    return PARAM
 
 
-SCHEDULE = section(
-    Schedule,
-    title="schedule",
-    short="cron",
-    check=_one_rhythm,
-    build=_schedule,
-    kinds={
-        "except_": _schedule_key("EXCEPT", "date, file or URL or list of date, file or URL"),
-        "blackouts": _schedule_key("BLACKOUTS", "window or list of window"),
-        "start_date": _schedule_key("MOMENT", "date or time"),
-        "end_date": _schedule_key("MOMENT", "date or time"),
-    },
-)
+def _one_choice(written: Mapping[str, Any], at: Path, report: Report) -> None:
+    others = [key for key in ("select", "exclude") if key in written]
+    if "selector" in written and others:
+        report.wrong((*at, "selector"), f"replaces {' and '.join(others)}; keep one way to choose")
 
 
 def _pipeline_keys(written: Mapping[str, Any], at: Path, report: Report) -> None:
@@ -90,28 +66,6 @@ def _pipeline_keys(written: Mapping[str, Any], at: Path, report: Report) -> None
             (*at, "production"),
             "needs target: a run on another target than production's publishes nothing",
         )
-
-
-def _param(said: dict[str, Any], at: Path, report: Report) -> ParamSpec:
-    spec = ParamSpec(**said)
-    for name, value in (("default", spec.default), *(("choices", one) for one in spec.choices)):
-        try:
-            if value is not None:
-                (spec if name == "default" else replace(spec, choices=())).value(value)
-        except Refused as error:
-            report.wrong((*at, name), f"has {shown(value)}; {error}")
-    if spec.required and spec.default is not None:
-        report.wrong((*at, "required"), "has no effect beside a default; remove one of them")
-    return spec
-
-
-PARAM = section(
-    ParamSpec,
-    title="params.<name>",
-    short="default",
-    build=_param,
-    kinds={"default": ANYTHING, "choices": Listed(ANYTHING)},
-)
 
 
 def _partition() -> Kind:
@@ -126,12 +80,6 @@ def _on() -> Kind:
     return ON
 
 
-def _one_choice(written: Mapping[str, Any], at: Path, report: Report) -> None:
-    others = [key for key in ("select", "exclude") if key in written]
-    if "selector" in written and others:
-        report.wrong((*at, "selector"), f"replaces {' and '.join(others)}; keep one way to choose")
-
-
 def _pipeline(said: dict[str, Any], at: Path, report: Report) -> PipelineSpec:
     return PipelineSpec(name=str(at[-1]), **said, origin=report.where(at))
 
@@ -142,23 +90,15 @@ PIPELINE = section(
     check=_pipeline_keys,
     build=_pipeline,
     kinds={
-        "schedule": SCHEDULE,
+        "schedule": Later("cron or list of cron or mapping", _schedule),
         "partition": Later("mapping", _partition),
         "on": Later("condition or mapping", _on),
         "vars": Unread(Named(of=ANYTHING, pattern=r"[^\0]+", rule="is no name"), "mapping"),
         "settings": replace(RETRY, build=settings),
-        "params": Named(of=PARAM, pattern=_NAME, rule=_NAME_RULE),
+        "params": Named(of=Later("anything or mapping", _param), pattern=_NAME, rule=_NAME_RULE),
     },
 )
 
-
-def _names_evidence(written: Mapping[str, Any], at: Path, report: Report) -> None:
-    if not set(written) - {"class"}:
-        names = ", ".join(key.name for key in RULE.keys if key.name != "class")
-        report.wrong(at, f"names no evidence; give it one of {names}")
-
-
-RULE = section(Rule, title="failure_classes", check=_names_evidence)
 
 BREAKER = section(Breaker, title="circuit_breaker")
 
@@ -174,6 +114,12 @@ _POOLS = Named(
 )
 
 STEPS = Named(of=STEP, pattern=_WORD, rule=_WORD_RULE)
+
+
+def _rules() -> Kind:
+    from dbtorch.adapters.config.failure_keys import RULE
+
+    return Listed(RULE)
 
 
 def _checks() -> Kind:
@@ -205,7 +151,7 @@ ROOT = section(
         "engine": ENGINE,
         "defaults": DEFAULTS,
         "pools": _POOLS,
-        "failure_classes": Listed(RULE),
+        "failure_classes": Later("list of mapping", _rules),
         "circuit_breaker": Switch(BREAKER),
         "freshness": Switch(FRESHNESS),
         "checks": Later("mapping", _checks),

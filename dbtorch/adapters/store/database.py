@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from dbtorch.core.errors import StoreError, StoreUnreachable
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 Row = Mapping[str, Any]
 
@@ -148,13 +149,17 @@ class Database:
         self._apart.append(Database(self.driver))
         return self._apart[-1]
 
-    def read(self, work: Callable[[Transaction], T]) -> T:
+    def read(
+        self, work: Callable[Concatenate[Transaction, P], T], *about: P.args, **more: P.kwargs
+    ) -> T:
         """Answer what ``work`` reads; all of it from one state of the database."""
-        return self._transact(self.driver.begin_read, work)
+        return self._transact(self.driver.begin_read, work, *about, **more)
 
-    def write(self, work: Callable[[Transaction], T]) -> T:
+    def write(
+        self, work: Callable[Concatenate[Transaction, P], T], *about: P.args, **more: P.kwargs
+    ) -> T:
         """Commit what ``work`` writes, or nothing. It may be called again on a new connection."""
-        return self._transact(self.driver.begin_write, work)
+        return self._transact(self.driver.begin_write, work, *about, **more)
 
     def settle(self) -> None:
         """Begin, beside the caller, with what closing would take its time for."""
@@ -180,7 +185,13 @@ class Database:
         finally:
             self._lock.release()
 
-    def _transact(self, begin: str, work: Callable[[Transaction], T]) -> T:
+    def _transact(
+        self,
+        begin: str,
+        work: Callable[Concatenate[Transaction, P], T],
+        *about: P.args,
+        **more: P.kwargs,
+    ) -> T:
         with self._lock:
             if self._connection is None:
                 raise StoreError(f"{self.driver.name} was closed already")
@@ -188,20 +199,26 @@ class Database:
             while True:
                 try:
                     self._connect_again()
-                    return self._once(begin, work)
+                    return self._once(begin, work, *about, **more)
                 except _MayPassError as error:
                     if time.monotonic() + pause >= until:
                         raise error.told from error
                 time.sleep(pause)
                 pause = min(_LONGEST_PAUSE, pause * 2 or 0.25)
 
-    def _once(self, begin: str, work: Callable[[Transaction], T]) -> T:
+    def _once(
+        self,
+        begin: str,
+        work: Callable[Concatenate[Transaction, P], T],
+        *about: P.args,
+        **more: P.kwargs,
+    ) -> T:
         connection = self._connection
         committing = False
         try:
             cursor = connection.cursor()
             cursor.execute(begin)
-            result = work(Transaction(cursor, self.driver))
+            result = work(Transaction(cursor, self.driver), *about, **more)
             committing = True
             cursor.execute("COMMIT")
         except self.driver.error as error:

@@ -162,7 +162,7 @@ class SqlLedger:
 
     def ledger(self) -> LedgerView:
         """How all schedules stand, and who holds which lease."""
-        return self._database.read(lambda transaction: _view(transaction, self._scope.mine))
+        return self._database.read(_view, self._scope.mine)
 
     def decide(self, changes: Sequence[ScheduleChange]) -> frozenset[ScheduleKey]:
         """Write what was decided; answers for which pipelines nobody else came first."""
@@ -254,12 +254,12 @@ class SqlLedger:
     def outcomes(self, *, since: datetime) -> dict[str, RunState]:
         """How the runs stand, by id, of ticks from a time on."""
         values = {**self._scope.mine, "since": rows.moment(since)}
-        found = self._database.read(lambda transaction: transaction.all(_OUTCOMES, values))
+        found = self._database.read(Transaction.all, _OUTCOMES, values)
         return dict(map(_outcome, found))
 
     def skipped(self) -> dict[tuple[str, str], int]:
         """How many ticks were skipped, by pipeline and reason."""
-        found = self._database.read(lambda transaction: transaction.all(_SKIPPED, self._scope.mine))
+        found = self._database.read(Transaction.all, _SKIPPED, self._scope.mine)
         return {(row["pipeline"], row["reason"]): int(row["ticks"]) for row in found}
 
 

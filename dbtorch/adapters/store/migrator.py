@@ -22,7 +22,7 @@ def migrate(database: Database, folder: Path | None = None) -> None:
     newest = max(migrations)
     found = version(database)
     while found < newest:
-        found = database.write(lambda transaction: _step(transaction, database, migrations))
+        found = database.write(_step, database, migrations)
     _refuse_newer(database, found, newest)
 
 
@@ -58,7 +58,7 @@ def _refuse_newer(database: Database, found: int, newest: int) -> None:
 
 def version(database: Database) -> int:
     """The last migration that was applied; 0 when there is none."""
-    return database.read(lambda transaction: _version(transaction, database))
+    return database.read(_version, database)
 
 
 def _version(transaction: Transaction, database: Database) -> int:

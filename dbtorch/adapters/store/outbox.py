@@ -178,7 +178,7 @@ class SqlOutbox:
         asked["since"] = moment(since)
         self._free_what_the_dead_hold(notifier, now)
         while True:
-            found = self._database.read(lambda transaction: _first(transaction, asked))
+            found = self._database.read(_first, asked)
             if found is None:
                 return None
             values = {**self._name(found.entry), "now": moment(now), "until": moment(until)}
@@ -189,7 +189,7 @@ class SqlOutbox:
 
     def _free_what_the_dead_hold(self, notifier: str, now: datetime) -> None:
         asked = {**self._scope.mine, "notifier": notifier, "now": moment(now)}
-        found = self._database.read(lambda transaction: transaction.all(_CLAIMANTS, asked))
+        found = self._database.read(Transaction.all, _CLAIMANTS, asked)
         for claimant in (row["claimed_by"] for row in found):
             if _is_gone(claimant):
                 values = {"claimant": claimant, "now": moment(now)}
@@ -201,13 +201,13 @@ class SqlOutbox:
 
     def _run(self, statement: str, values: Mapping[str, Any]) -> int:
         """Rows that a statement has changed, in a transaction of its own."""
-        return self._database.write(lambda transaction: transaction.run(statement, values))
+        return self._database.write(Transaction.run, statement, values)
 
     def delivered(self, delivery: Delivery, receipt: Mapping[str, Any], at: datetime) -> None:
         """Write that a version was sent, and where it is."""
         values = {"version": delivery.version, "at": moment(at), "receipt": dumped(receipt)}
         values |= self._name(delivery.entry)
-        self._database.write(lambda transaction: transaction.run(_DELIVERED, values))
+        self._database.write(Transaction.run, _DELIVERED, values)
 
     def not_delivered(
         self, delivery: Delivery, error: str, next_try_at: datetime, *, unsure: bool = False
@@ -215,7 +215,7 @@ class SqlOutbox:
         """Write why it was not sent, and when to try again."""
         values = {"error": clean(error), "next_try_at": moment(next_try_at), "unsure": int(unsure)}
         values |= self._name(delivery.entry)
-        self._database.write(lambda transaction: transaction.run(_NOT_DELIVERED, values))
+        self._database.write(Transaction.run, _NOT_DELIVERED, values)
 
     def _name(self, entry: Entry) -> dict[str, Any]:
         return {**self._scope.mine, **_name(entry)}

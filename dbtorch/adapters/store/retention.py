@@ -39,11 +39,11 @@ class SqlRetention:
 
     def prune(self, before: datetime, *, most: int) -> list[str]:
         """Remove runs that ended before a time, the oldest first; answers which."""
-        return self._database.write(lambda transaction: self._prune(transaction, before, most))
+        return self._database.write(self._prune, before, most)
 
     def outlived(self, before: datetime) -> list[str]:
         """Runs that `prune` would remove."""
-        return self._database.read(lambda transaction: self._outlived(transaction, before))
+        return self._database.read(self._outlived, before)
 
     def _prune(self, transaction: Transaction, before: datetime, most: int) -> list[str]:
         gone = self._outlived(transaction, before)[:most]

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from dbtorch.adapters.store import actions, leases, microbatches, rows, statements
 from dbtorch.adapters.store.beginning import begin_run
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from dbtorch.core.schedule.coverage import Entry
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 #: Rows that anybody could want; no database counts further than 64 bits.
 _MOST = 2**31
@@ -92,7 +93,7 @@ class SqlStore(SqlMeasurements, SqlOutbox, SqlLedger, SqlRetention):
             elif tick:  # last, so that schedulers wait for no more than the commit
                 start_tick(transaction, scope, tick, run.run_id)
 
-        self._write(begin, lease)
+        self._write(lease, begin)
 
     def record(
         self, run_id: str, changes: Sequence[Changed], *, lease: Lease | None = None
@@ -100,14 +101,14 @@ class SqlStore(SqlMeasurements, SqlOutbox, SqlLedger, SqlRetention):
         """Write changes, and what they say about nodes and attempts, in one commit."""
         of = {**self._scope.mine, "run_id": run_id}
         if changes:
-            self._write(lambda transaction: write_changes(transaction, of, changes), lease)
+            self._write(lease, write_changes, of, changes)
 
     def note(
         self, run_id: str, progress: Sequence[Progress], *, lease: Lease | None = None
     ) -> None:
         """Write what attempts are about to build, and have built, in one commit."""
         of = {**self._scope.mine, "run_id": run_id}
-        self._write(lambda transaction: microbatches.note(transaction, of, progress), lease)
+        self._write(lease, microbatches.note, of, progress)
 
     def end(
         self,
@@ -134,17 +135,23 @@ class SqlStore(SqlMeasurements, SqlOutbox, SqlLedger, SqlRetention):
             _end_elsewhere(transaction, values, state, at)
             return transaction.run(statements.END_RUN, values)
 
-        if self._write(write, lease) == 0:
+        if self._write(lease, write) == 0:
             raise StoreError(f"there is no run {run_id} to end in {self._database.driver.name}")
         self._database.settle()
 
-    def _write(self, work: Callable[[Transaction], T], lease: Lease | None) -> T:
+    def _write(
+        self,
+        lease: Lease | None,
+        work: Callable[Concatenate[Transaction, P], T],
+        *about: P.args,
+        **more: P.kwargs,
+    ) -> T:
         """Commit what ``work`` writes, unless somebody else has taken the lease over."""
 
         def fenced(transaction: Transaction) -> T:
             if lease is not None:
                 leases.fence(transaction, lease, self._database.driver.lock_rows)
-            return work(transaction)
+            return work(transaction, *about, **more)
 
         return self._database.write(fenced)
 
@@ -153,23 +160,23 @@ class SqlStore(SqlMeasurements, SqlOutbox, SqlLedger, SqlRetention):
     def act(self, run_id: str, action: Action) -> int:
         """Append an action; answers its ordinal. Raises `StoreError` for an unknown run."""
         of = {**self._scope.mine, "run_id": run_id}
-        return self._database.write(lambda transaction: actions.act(transaction, of, action))
+        return self._database.write(actions.act, of, action)
 
     def handled(self, run_id: str, ordinal: int, at: datetime) -> None:
         """Write when an action took effect; the first time counts."""
         values = {"run_id": run_id, "ordinal": ordinal, "at": rows.moment(at)}
-        self._database.write(lambda transaction: transaction.run(statements.HANDLE_ACTION, values))
+        self._database.write(Transaction.run, statements.HANDLE_ACTION, values)
 
     def actions(self, run_id: str, *, after: int = 0) -> list[Action]:
         """Actions of a run with an ordinal greater than ``after``, in order."""
-        return self._database.read(lambda transaction: actions.actions(transaction, run_id, after))
+        return self._database.read(actions.actions, run_id, after)
 
     # ---------------------------------------------------------------- reading
 
     def run(self, run_id: str, *, transitions: bool = True) -> RunRecord | None:
         """One run with its nodes in plan order, attempts and transitions; None for none."""
         of = {**self._scope.mine, "run_id": run_id}
-        return self._database.read(lambda transaction: _run(transaction, of, transitions))
+        return self._database.read(_run, of, transitions)
 
     def runs(
         self, *, limit: int = 20, pipeline: str | None = None, state: RunState | None = None
@@ -192,13 +199,13 @@ class SqlStore(SqlMeasurements, SqlOutbox, SqlLedger, SqlRetention):
         else:
             query = statements.RUNS_BY_PREFIX
             values = {**self._scope.mine, "prefix": prefix, "length": len(prefix)}
-        found = self._database.read(lambda transaction: transaction.all(query, values))
+        found = self._database.read(Transaction.all, query, values)
         return [row["run_id"] for row in found]
 
     def microbatches(self, run_id: str) -> dict[str, dict[Window, bool]]:
         """The batches that a run has planned of each microbatch model, and which are built."""
         of = {**self._scope.mine, "run_id": run_id}
-        return self._database.read(lambda transaction: microbatches.microbatches(transaction, of))
+        return self._database.read(microbatches.microbatches, of)
 
     def attempts(self, run_id: str, node_id: str) -> list[AttemptRecord]:
         """Attempts of a node, in order."""
@@ -256,15 +263,13 @@ class SqlStore(SqlMeasurements, SqlOutbox, SqlLedger, SqlRetention):
         """How the project stands on a target; on that of its newest run when none is named."""
         from dbtorch.adapters.store.standings import standing  # of no use to a run
 
-        return self._database.read(lambda transaction: standing(transaction, self._scope, target))
+        return self._database.read(standing, self._scope, target)
 
     def adopt(self, target: str) -> None:
         """Take over what was written of this project and target before there were ids."""
-        if self._database.read(
-            lambda transaction: transaction.all(statements.IS_OF_BEFORE, self._scope.there(target))
-        ):
+        if self._database.read(Transaction.all, statements.IS_OF_BEFORE, self._scope.there(target)):
             slow = self._database.driver.take_time
-            self._database.write(lambda transaction: adopt(transaction, self._scope, target, slow))
+            self._database.write(adopt, self._scope, target, slow)
 
     # ---------------------------------------------------------------- partitions, backfills
 
@@ -313,25 +318,23 @@ class SqlStore(SqlMeasurements, SqlOutbox, SqlLedger, SqlRetention):
 
         Raises `LeaseHeld`.
         """
-        return self._database.write(
-            lambda transaction: leases.acquire(transaction, lease, formerly)
-        )
+        return self._database.write(leases.acquire, lease, formerly)
 
     def renew(self, lease: Lease) -> bool:
         """Prolong a lease; False when somebody else has it by now."""
-        return self._database.write(lambda transaction: leases.renew(transaction, lease))
+        return self._database.write(leases.renew, lease)
 
     def release(self, lease: Lease) -> None:
         """Give a lease back; silent when it is somebody else's."""
-        self._database.write(lambda transaction: leases.release(transaction, lease))
+        self._database.write(leases.release, lease)
 
     def holder(self, name: str) -> Lease | None:
         """Who has a lease, over or not."""
-        return self._database.read(lambda transaction: leases.holder(transaction, name))
+        return self._database.read(leases.holder, name)
 
     def driver(self, run_id: str) -> Lease | None:
         """Who drives a run at this moment, as far as can be known."""
-        return self._database.read(lambda transaction: leases.driver(transaction, run_id))
+        return self._database.read(leases.driver, run_id)
 
     def close(self) -> None:
         """Close the connection; closing twice changes nothing."""

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from dbtorch.core.history.records import RunRecord
@@ -61,11 +62,11 @@ class Background:
 
     def start(self, plan: Plan, run: RunRecord, dbt: UsedDbt | None = None) -> None:
         """Show that the run begins."""
-        self._calls.put(lambda: self._renderer.start(plan, run, dbt))
+        self._calls.put(partial(self._renderer.start, plan, run, dbt))
 
     def changed(self, changes: Sequence[Changed]) -> None:
         """Show changes."""
-        self._calls.put(lambda: self._renderer.changed(changes))
+        self._calls.put(partial(self._renderer.changed, changes))
 
     def note(self, text: str, *, level: str) -> None:
         """Show a remark."""
@@ -73,11 +74,11 @@ class Background:
 
     def warned(self, warning: DbtWarning) -> None:
         """Show what dbt warns of."""
-        self._calls.put(lambda: self._renderer.warned(warning))
+        self._calls.put(partial(self._renderer.warned, warning))
 
     def finish(self, summary: Summary) -> None:
         """Show the end."""
-        self._calls.put(lambda: self._renderer.finish(summary))
+        self._calls.put(partial(self._renderer.finish, summary))
 
     def close(self) -> None:
         """Write what is left, and end the thread."""
@@ -88,10 +89,11 @@ class Background:
         due = time.monotonic()
         while True:
             if self._every is not None and time.monotonic() >= due:
-                self._guarded(lambda: self._renderer.tick(self._clock.now()))
+                self._guarded(partial(self._renderer.tick, self._clock.now()))
                 due = time.monotonic() + self._every
             try:
-                call = self._calls.get(timeout=self._patience(due))
+                patience = None if self._every is None else max(0.0, due - time.monotonic())
+                call = self._calls.get(timeout=patience)
             except queue.Empty:
                 continue
             if call is None:
@@ -99,9 +101,6 @@ class Background:
             self._guarded(call)
         self._broken = False  # whatever happened, the terminal is left as it was
         self._guarded(self._renderer.close)
-
-    def _patience(self, due: float) -> float | None:
-        return None if self._every is None else max(0.0, due - time.monotonic())
 
     def _guarded(self, call: Callable[[], None]) -> None:
         """A view that fails is silent from then on; the run goes on."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from typing import Any
 
 from dbtorch.adapters.actor import actor
 from dbtorch.adapters.clock import SystemClock
@@ -18,7 +19,6 @@ from dbtorch.core.errors import (
 )
 from dbtorch.core.history.records import RunRecord
 from dbtorch.core.model.interval import Interval
-from dbtorch.core.params import settled
 from dbtorch.core.schedule.cause import Cause, CauseKind
 from dbtorch.service.project.options import RunOptions, pipeline_of
 from dbtorch.service.project.project import Project, open_project
@@ -51,7 +51,11 @@ def run(options: RunOptions, listen: Listen, control: RunControl, *, run_id: str
         from dbtorch.service.run.retry_request import RetryRequest
 
         return retry(options, options.run_id, RetryRequest(verb=Verb.RETRY), listen, control)
-    params = settled(pipeline.name, pipeline.params, options.params)
+    params: dict[str, Any] = {}
+    if pipeline.params or options.params:
+        from dbtorch.core.params import settled
+
+        params = settled(pipeline.name, pipeline.params, options.params)
     now = SystemClock().now()
     run_id = options.run_id or run_id or new_run_id()
     stands_for = Interval.of_text(options.tick_interval) if options.tick_interval else None
@@ -132,6 +136,8 @@ def _refuse_another(earlier: RunRecord, project: Project, options: RunOptions, t
             )
     had_params = dict(earlier.options.get("params") or {})
     if options.params:
+        from dbtorch.core.params import settled
+
         given_params = settled(pipeline.name, pipeline.params, options.params)
         said.append(("params", had_params, given_params))
     for what, had, given in said:
