@@ -92,7 +92,7 @@ PIPELINE = section(
     kinds={
         "schedule": Later("cron or list of cron or mapping", _schedule),
         "partition": Later("mapping", _partition),
-        "on": Later("condition or mapping", _on),
+        "on": Later("mapping", _on),
         "vars": Unread(Named(of=ANYTHING, pattern=r"[^\0]+", rule="is no name"), "mapping"),
         "settings": replace(RETRY, build=settings),
         "params": Named(of=Later("anything or mapping", _param), pattern=_NAME, rule=_NAME_RULE),
