@@ -6,6 +6,7 @@ import os
 import queue
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
@@ -17,6 +18,7 @@ from typing import Any, TextIO
 from dbtorch.adapters.calendars import Calendars
 from dbtorch.adapters.config.loading import NAMES
 from dbtorch.core.errors import DbtorchError, StoreError, UsageError
+from dbtorch.core.exit_codes import Exit
 from dbtorch.core.schedule.ledger import ScheduleKey
 from dbtorch.ports.store import Store
 from dbtorch.schedule.children import DBTORCH, Child, Starter
@@ -46,6 +48,9 @@ _ASK_AGAIN = 5.0
 #: Seconds between the grace of runs and the end of what does not listen: what a run that gets
 #: SIGTERM takes at most, and a little for the rest.
 _AFTER_GRACE = 7.0
+
+#: Seconds within which the history is told that we end.
+_TELLING = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +115,7 @@ class _Served:
         self._events: queue.SimpleQueue[Child | int] = queue.SimpleQueue()
         self._read = _stamp(project.dir)
         self._looked = 0.0
+        self._hangs: threading.Timer | None = None  # runs since a signal to end
         self._environ = options.environ_of_runs()
         self._warm = Warm(log) if options.warm else None
         self._grace = project.config.grace if options.grace is None else options.grace
@@ -285,6 +291,32 @@ class _Served:
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         self._events.put(number)
+        if number != signal.SIGHUP and self._hangs is None:
+            self._hangs = self._unless_told()
+
+    def _unless_told(self) -> threading.Timer:
+        """End without the history unless it is told in time, and this is cancelled."""
+        found = threading.Timer(_TELLING, self._end_untold)
+        found.daemon = True
+        found.start()
+        return found
+
+    def _end_untold(self) -> None:
+        """End, whatever the main thread waits for: who ends us does not wait for a database.
+
+        What ran is gone on with when its lease is over.
+        """
+        what = "the history hangs, so this ends without telling it"
+        self._log.write("store_failed", level="error", message=what)
+        children = list(self._scheduler.children.values())
+        for child in children:
+            child.ask_to_end()
+        until = time.monotonic() + self._grace + _AFTER_GRACE
+        for child in children:
+            if child.thread is not None:
+                child.thread.join(max(0.0, until - time.monotonic()))
+            child.kill()
+        os._exit(Exit.UNREACHABLE)
 
     def _end(self) -> None:
         """Start nothing more, let what runs end within its grace, and leave it to others."""
@@ -295,16 +327,20 @@ class _Served:
             self._scheduler.give_back()
         except StoreError as error:
             self._log.write("store_failed", level="error", message=str(error))
+        if self._hangs is not None:
+            self._hangs.cancel()
         for child in list(self._scheduler.children.values()):
             child.ask_to_end()
         self._await_children(self._grace + _AFTER_GRACE)
         for child in list(self._scheduler.children.values()):
             child.kill()
         self._await_children(_AFTER_GRACE)
+        hangs = self._unless_told()
         try:
             self._scheduler.leave()
         except StoreError as error:
             self._log.write("store_failed", level="error", message=str(error))
+        hangs.cancel()
 
     def _await_children(self, seconds: float) -> None:
         until = time.monotonic() + seconds

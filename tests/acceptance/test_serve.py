@@ -1,9 +1,14 @@
 """Real servers over one history: killed outright, ended, their clocks wrong."""
 
 import signal
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
+from dbtorch.adapters.store import open_store
+from dbtorch.core.exit_codes import Exit
+from tests.proxy import proxy
 from tests.serving.farm import Farm, a_project, check, schedule, starts
 from tests.waiting import PATIENCE, wait_for
 
@@ -54,6 +59,29 @@ def test_what_a_server_that_is_ended_had_under_way_the_next_one_goes_on_with(tmp
         assert farm.store.run(begun.run_id).state == "success"
         assert '"exit_code": 0' in farm.logs()
         check(farm, 1.0)
+
+
+@pytest.mark.postgres
+def test_a_history_that_hangs_keeps_no_server_from_ending_with_its_runs(tmp_path, postgres_url):
+    """Who asks it to end kills all of it a little later, with what runs."""
+    there = urlsplit(postgres_url)
+    with proxy(there.hostname, there.port or 5432) as between:
+        user = f"{there.username}:{there.password or ''}"
+        url = there._replace(netloc=f"{user}@127.0.0.1:{between.port}").geturl()
+        with Farm(a_project(tmp_path, 1), url, takes=3600) as farm:
+            server = farm.start()
+            wait_for(lambda: any(tick.run_id for _, tick in farm.store.ticks()))
+            (child,) = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
+            between.hang()
+            server.terminate()
+            assert server.wait(PATIENCE) == Exit.UNREACHABLE
+            assert not Path(f"/proc/{child}").exists()
+            farm.servers.clear()
+            assert "the history hangs" in farm.logs()
+            farm.store.close()
+            farm.store = open_store(postgres_url, tmp_path, identity=farm.store.identity)
+            (tick,) = [tick for _, tick in farm.store.ticks(limit=1000) if tick.run_id]
+            assert tick.state == "started"  # and so is gone on with
 
 
 def test_a_broken_dbtorch_yml_leaves_schedules_alone_and_a_mended_one_is_used(tmp_path, sqlite_url):
