@@ -139,12 +139,17 @@ _LOG_FORMAT = click.option(
 def output(command: Callable[..., Any]) -> Callable[..., Any]:
     """What is printed of a run."""
     quiet = click.option("--quiet", "-q", is_flag=True, help="Print nothing but what went wrong.")
-    return _LOG_FORMAT(quiet(command))
+    report = click.option("--report", metavar="FILE", help="Write the run as a file of HTML.")
+    return _LOG_FORMAT(quiet(report(command)))
 
 
 def shown(given: dict[str, Any]) -> dict[str, Any]:
     """How what is printed of a run is printed."""
-    return {"log_format": given["log_format"], "quiet": given["quiet"]}
+    from dbtorch.cli.reporting import RunReportFile
+
+    file = given["report"]
+    report = RunReportFile(file, given["project_dir"], given["database_url"]) if file else None
+    return {"log_format": given["log_format"], "quiet": given["quiet"], "report": report}
 
 
 def options_of(given: dict[str, Any]) -> RunOptions:

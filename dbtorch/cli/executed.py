@@ -12,14 +12,21 @@ from dbtorch.service.run.control import RunControl
 from dbtorch.service.run.listener import Executed, Listen, RunListener
 
 if TYPE_CHECKING:
+    from dbtorch.cli.reporting import RunReportFile
     from dbtorch.core.failures.scrub import Scrubber
     from dbtorch.ports.loop import Clock
 
 
 def executed(
-    work: Callable[[Listen, RunControl], Executed], *, log_format: str, quiet: bool
+    work: Callable[[Listen, RunControl], Executed],
+    *,
+    log_format: str,
+    quiet: bool,
+    report: RunReportFile | None = None,
 ) -> int:
     """Show a run while it is executed, and end it on a signal. Answers the exit code."""
+    if report is not None:
+        report.make_room()
 
     def listen(clock: Clock, hide: Scrubber) -> RunListener:
         from dbtorch.cli.live.view import make_view
@@ -31,6 +38,8 @@ def executed(
     control = RunControl()
     with Signals(control) as signals:
         end = work(listen, control)
+    if report is not None and end.record is not None:
+        report.write(end.run_id)
     if signals.received is not None:
         return 128 + signals.received
     return {RunState.SUCCESS: OK, RunState.GATED: GATED}.get(end.state, NODE_FAILED)

@@ -27,6 +27,7 @@ COMMANDS = {
     "runs": "List runs.",
     "show": "Show one run.",
     "logs": "Show the log of a node.",
+    "report": "Write one run as a file of HTML.",
     "status": "Show how old pipelines, sources and models are.",
     "alerts": "Try out, list and deliver alerts.",
     "freshness": "Check sources; exit with 3 when one is stale.",
@@ -45,7 +46,7 @@ COMMANDS = {
 _GROUPS = {
     "Run": ("run", "plan", "retry", "rerun", "mark", "cancel"),
     "Start by schedule": ("serve", "trigger", "schedule", "pause", "resume"),
-    "Look": ("runs", "show", "logs", "status", "freshness", "graph"),
+    "Look": ("runs", "show", "logs", "report", "status", "freshness", "graph"),
     "Set up and maintain": (),
 }
 

@@ -15,6 +15,7 @@ from tests.acceptance.workspace import COMMAND, Done, Shown, Workspace
 
 COMMANDS = (
     *("run", "plan", "retry", "runs", "show", "logs"),
+    "report",
     *("freshness", "graph", "init", "validate", "doctor"),
 )
 
@@ -79,7 +80,8 @@ def tour(tmp_path_factory: pytest.TempPathFactory) -> Tour:
     # opening a connection is what it is for, and makes an empty warehouse
     before["doctor"] = workspace.dbtorch("doctor")
     before["doctor json"] = workspace.dbtorch("doctor", "--format", "json")
-    done = workspace.dbtorch("run", "--log-format", "json", code=1)
+    (workspace.dir / "run.html").write_text("of an earlier run")
+    done = workspace.dbtorch("run", "--log-format", "json", "--report", "run.html", code=1)
     return Tour(
         workspace=workspace, before=before, untouched=untouched, done=done, run=workspace.show()
     )
@@ -300,6 +302,19 @@ def test_logs(tour: Tour, args: list[str], said: list[str]) -> None:
     told = tour.workspace.dbtorch("logs", "latest", *args, "--format", "json").json()
     assert Path(told["path"]).is_file()
     assert told["attempt"]["number"] >= 1
+
+
+def test_a_report_is_written_at_the_end_of_a_run_and_later(tour: Tour) -> None:
+    page = (tour.workspace.dir / "run.html").read_text()
+    assert "of an earlier run" not in page
+    assert f"failed · {tour.run.id}" in page
+    assert "try again later" in page  # the log of the attempt that failed
+    done = tour.workspace.dbtorch("report")
+    assert done.out.startswith(f"{tour.run.id}.html written (")
+    later = (tour.workspace.dir / f"{tour.run.id}.html").read_text()
+    assert [text.count('"id":"model.') for text in (page, later)] == [3, 3]
+    done = tour.workspace.dbtorch("report", "-o", "no/such/run.html", code=2)
+    assert "the report no/such/run.html cannot be written: No such file" in done.all
 
 
 def test_logs_of_a_run_and_no_node_say_what_is_missing(tour: Tour) -> None:

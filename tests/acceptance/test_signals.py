@@ -28,7 +28,7 @@ def test_a_signal_cancels_queries_and_closes_properly(
     workspace: Workspace, number: signal.Signals, code: int
 ) -> None:
     slow(workspace)
-    with workspace.started(*RUN) as run:
+    with workspace.started(*RUN, "--report", "run.html") as run:
         wait_for_slow(run)
         run.signal(number)
         done = run.ended()
@@ -36,6 +36,7 @@ def test_a_signal_cancels_queries_and_closes_properly(
         assert workspace.is_quiet()
     shown = workspace.show()
     assert shown.state == "cancelled"
+    assert f"cancelled · {shown.id}" in (workspace.dir / "run.html").read_text()
     assert shown.states == {
         "quick": "success",
         "slow": "cancelled",

@@ -55,7 +55,7 @@ def test_many_options_are_in_groups_with_examples_behind_them(capsys):
 @pytest.mark.parametrize(
     ("typed", "found"),
     [
-        ("re", ["retry", "rerun", "resume"]),
+        ("re", ["retry", "rerun", "resume", "report"]),
         ("run --store", ["--store-failures"]),
         ("logs --fo", ["--follow", "--format"]),
         ("alerts f", ["flush"]),

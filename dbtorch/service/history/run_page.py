@@ -1,0 +1,177 @@
+"""What a page about one run shows: the run, what is usual, what matters, and logs of failures."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from dbtorch.adapters.run_files import RunFiles
+from dbtorch.adapters.state_dir import state_dir
+from dbtorch.core.history.records import AttemptRecord, NodeRecord, RunRecord, seconds_at_work
+from dbtorch.core.history.summary import Summary, summarize
+from dbtorch.core.model.graph import Kind
+from dbtorch.core.model.naming import label
+from dbtorch.core.model.state import RunState, State
+from dbtorch.core.plan import SESSION_CLOSE
+from dbtorch.ports import Clock, Store
+from dbtorch.service.history.log_text import end_of
+from dbtorch.service.history.lookup import IsAlive
+from dbtorch.service.history.run import RunReport, show_run
+from dbtorch.service.history.run_json import run_json
+
+#: Bytes of one log, and of all logs, that are within the page.
+_LOG, _LOGS = 48 << 10, 900 << 10
+
+#: Characters of one message or output, and of all of them, that are within the page.
+_TEXT, _TEXTS = 6_000, 500_000
+
+_SESSION = {SESSION_CLOSE: "dbt session, closing"}
+
+#: Successes that say what is usual.
+_FEWEST = 2
+
+
+@dataclass(frozen=True, slots=True)
+class KeptLog:
+    """The end of a log of an attempt that did not go well."""
+
+    text: str
+    left_out: int  # bytes before it
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPage:
+    """A run at a moment, as a page shows it."""
+
+    report: RunReport
+    summary: Summary
+    usual: Mapping[str, float]  # node -> seconds that it takes as a rule
+    logs: Mapping[str, KeptLog]  # by node and attempt, as of `log_key`
+
+    @property
+    def run(self) -> RunRecord:
+        """The run itself."""
+        return self.report.record
+
+    @property
+    def took(self) -> float:
+        """Seconds that its executions took, so far where it goes on."""
+        run = self.run
+        goes_on = self.report.state == RunState.RUNNING
+        return seconds_at_work(run, self.report.at) if goes_on else run.seconds_at_work
+
+
+def run_page(
+    store: Store,
+    run: str,
+    *,
+    project_dir: Path,
+    logs: bool = True,
+    clock: Clock | None = None,
+    is_alive: IsAlive | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> RunPage:
+    """Everything about the run that ``run`` means, with ``logs`` the ends of those of failures.
+
+    Raises `NotFound`, `StoreError`, and `UsageError` for a log that cannot be read.
+    """
+    report = show_run(store, run, clock=clock, is_alive=is_alive)
+    record = report.record
+    took = store.durations(record.target)
+    return RunPage(
+        report=report,
+        summary=summarize(record, latest=False),
+        usual={
+            node.id: round(median(took[node.id]), 3)
+            for node in record.nodes
+            if len(took.get(node.id, ())) >= _FEWEST
+        },
+        logs=dict(_logs(record, RunFiles(state_dir(project_dir, environ), record.run_id)))
+        if logs
+        else {},
+    )
+
+
+def log_key(node: NodeRecord, attempt: AttemptRecord) -> str:
+    """What the log of an attempt is called within a page."""
+    return f"{node.id}#{attempt.number}"
+
+
+def page_json(page: RunPage) -> dict[str, Any]:
+    """The JSON of the run without what is empty, and what a page needs besides.
+
+    ``edges`` are pairs of places in ``nodes``, those of the session left out.
+    """
+    said = run_json(page.report)
+    said["nodes"] += [one for one in said.pop("session") if one["attempts"]]
+    names = {
+        node.id: _SESSION.get(node.id, "dbt session") if node.kind is Kind.SESSION else label(node)
+        for node in page.run.nodes
+    }
+    room = _Room(_TEXTS)
+    for node in said["nodes"]:
+        node["label"] = names[node["id"]]
+        for attempt in node["attempts"]:
+            attempt["message"] = room.kept(attempt["message"])
+            if len(str(attempt["output"])) > _TEXT:
+                attempt["output"] = room.kept(str(attempt["output"]))
+    places = {node["id"]: place for place, node in enumerate(said["nodes"])}
+    found: dict[str, Any] = _filled(said)
+    found.update(
+        at=page.report.at.isoformat(),
+        sequence=len(page.run.transitions),
+        seconds=page.took,
+        usual_seconds=dict(page.usual),
+        critical_path=[one.id for one in page.summary.critical_path],
+        edges=[
+            (places[before], places[after])
+            for before, after in page.run.edges
+            if before in places and after in places
+        ],
+        logs={
+            key: {"text": log.text, "left_out": log.left_out, "path": log.path}
+            for key, log in page.logs.items()
+        },
+    )
+    return found
+
+
+class _Room:
+    """What is left for long texts: the first ones are kept, of later ones their first lines."""
+
+    def __init__(self, characters: int) -> None:
+        self._left = characters
+
+    def kept(self, text: str | None) -> str | None:
+        if not text:
+            return text
+        most = _TEXT if self._left > 0 else 200
+        self._left -= min(len(text), most)
+        rest = len(text) - most
+        return text if rest <= 0 else f"{text[:most]}\n({rest} characters left out)"
+
+
+def _filled(value: Any) -> Any:
+    """The same without what is None or an empty list, which is most of it."""
+    if isinstance(value, dict):
+        return {key: _filled(one) for key, one in value.items() if one is not None and one != []}
+    return [_filled(one) for one in value] if isinstance(value, list) else value
+
+
+def _logs(run: RunRecord, files: RunFiles) -> Iterator[tuple[str, KeptLog]]:
+    left = _LOGS
+    failed = [node for node in run.nodes if node.state is State.FAILED]
+    retried = [node for node in run.nodes if node.state is not State.FAILED]
+    for node in (*failed, *retried):
+        for attempt in reversed(node.attempts):
+            if attempt.state is State.FAILED and left > 0:
+                path = files.path(node.id, attempt.number)
+                text, before = end_of(path, min(_LOG, left))
+                left -= len(text.encode())
+                if text:
+                    yield log_key(node, attempt), KeptLog(text, before, str(path))

@@ -1,0 +1,66 @@
+"""One run as one file of HTML: it opens from a disk, and asks nobody for anything."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from markupsafe import Markup
+
+from dbtorch.core.errors import UsageError
+from dbtorch.service.history.run_page import RunPage, page_json
+from dbtorch.web.pages import data, one_script, render, source_hash, static
+
+
+def report_html(page: RunPage) -> str:
+    """The file: style, script and data are within it, and nothing else may be fetched."""
+    script = one_script("common.js", "run.js")
+    style = static("style.css")
+    policy = (
+        f"default-src 'none'; script-src '{source_hash(script)}'; style-src '{source_hash(style)}';"
+        " base-uri 'none'; form-action 'none'"
+    )
+    return render(
+        "report.html",
+        page=page,
+        policy=policy,
+        script=Markup(script),  # noqa: S704  # both are files of the package
+        style=Markup(style),  # noqa: S704
+        data=data(page_json(page)),
+    )
+
+
+def write_report(page: RunPage, path: Path) -> int:
+    """Write it, whole or not at all; answers its bytes. Raises `UsageError`."""
+    _refuse_what_is_no_file(path)
+    text = report_html(page).encode()
+    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        draft.write_bytes(text)
+        draft.replace(path)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise _cannot_write(path, error) from error
+    return len(text)
+
+
+def make_room(path: Path) -> None:
+    """Remove the report of an earlier run, which nobody may take for that of this one.
+
+    Raises `UsageError` where no file can be written, before anything is run.
+    """
+    _refuse_what_is_no_file(path)
+    try:
+        path.touch()
+        path.unlink()
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def _refuse_what_is_no_file(path: Path) -> None:
+    if path.exists() and not path.is_file():  # a device must stay
+        raise UsageError(f"the report {path} cannot be written: it is no file")
+
+
+def _cannot_write(path: Path, error: OSError) -> UsageError:
+    return UsageError(f"the report {path} cannot be written: {error.strerror or error}")
