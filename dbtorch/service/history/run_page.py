@@ -17,7 +17,8 @@ from dbtorch.core.model.graph import Kind
 from dbtorch.core.model.naming import label
 from dbtorch.core.model.state import RunState, State
 from dbtorch.core.plan import SESSION_CLOSE
-from dbtorch.ports import Clock, Store
+from dbtorch.ports.loop import Clock
+from dbtorch.ports.store import Store
 from dbtorch.service.history.log_text import end_of
 from dbtorch.service.history.lookup import IsAlive
 from dbtorch.service.history.run import RunReport, show_run
