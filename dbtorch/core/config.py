@@ -175,7 +175,7 @@ class PipelineSpec:
     partition: "PartitionSpec | None" = field(
         default=None,
         metadata=key(
-            "The partitions that its runs stand for, each one of them. See"
+            "The partitions of its data; each run is for one of them. See"
             " [Partitions](scheduling.md#partitions).",
             default="none",
             example="{by: day, start: 2026-01-01, timezone: Europe/Berlin}",

@@ -128,8 +128,7 @@ _TOGETHER = (
 _DEBOUNCE = Key(
     "debounce",
     DURATION,
-    "How long nothing new may have come before a run starts; after ten times as long it starts"
-    " nevertheless.",
+    "How long nothing new must have come before a run starts; after ten times that it starts.",
     default="0",
     example="1m",
 )
