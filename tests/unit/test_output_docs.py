@@ -188,7 +188,7 @@ def test_each_kind_of_reason_is_on_the_page_and_has_a_sentence():
 
 
 def test_exit_codes_are_those_of_the_command_line():
-    rows = re.findall(r"^\| (\d) \| (\w+) \|", PAGE, re.MULTILINE)
+    rows = re.findall(r"^\| (\d+) \| (\w+) \|", PAGE, re.MULTILINE)
     assert [(int(code), name) for code, name in rows] == [
         (value, name)
         for name, value in vars(errors).items()
