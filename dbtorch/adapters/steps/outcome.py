@@ -10,14 +10,16 @@ import stat
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dbtorch.adapters.steps.base import MAX_OUTPUT, one_line
 from dbtorch.core.failures.classify import asked_delay, classify
-from dbtorch.core.failures.evidence import Rule
 from dbtorch.core.model.events import Outcome
 from dbtorch.core.model.state import FailureClass, State
 from dbtorch.core.text.from_outside import json_value, number
+
+if TYPE_CHECKING:
+    from dbtorch.core.failures.evidence import Rule
 
 _CODE = FailureClass.CODE
 _UNKNOWN = FailureClass.UNKNOWN

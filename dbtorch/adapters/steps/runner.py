@@ -24,7 +24,6 @@ from dbtorch.adapters.steps.outcome import failed, last_line, of_exit, of_proces
 from dbtorch.adapters.template import render
 from dbtorch.adapters.template_limits import TemplateError
 from dbtorch.core.config import GRACE, StepSpec
-from dbtorch.core.failures.evidence import Rule
 from dbtorch.core.failures.scrub import (
     Scrubber,
     named_secrets,
@@ -37,6 +36,7 @@ from dbtorch.core.model.events import Attempt, Batch, Finished, Outcome, Started
 from dbtorch.core.model.state import FailureClass, State
 
 if TYPE_CHECKING:
+    from dbtorch.core.failures.evidence import Rule
     from dbtorch.ports.loop import Emit
     from dbtorch.ports.steps import StepContext
 

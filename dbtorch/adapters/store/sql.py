@@ -280,25 +280,21 @@ class SqlStore(SqlMeasurements, SqlOutbox, SqlLedger, SqlRetention):
         from dbtorch.adapters.store import partitions
 
         of = {**self._scope.mine, "place": place}
-        return self._database.read(
-            lambda transaction: partitions.entries(transaction, of, nodes, since, until)
-        )
+        return self._database.read(partitions.entries, of, nodes, since, until)
 
     def add_backfill(self, backfill: Backfill) -> Backfill | None:
         """Keep a new one with all its parts; answers the one that its pipeline has already."""
         from dbtorch.adapters.store import backfills
 
         mine = self._scope.mine
-        return self._database.write(lambda transaction: backfills.add(transaction, mine, backfill))
+        return self._database.write(backfills.add, mine, backfill)
 
     def backfills(self, *, over: bool = False, parts: bool = False) -> list[Backfill]:
         """Those that are not over, the oldest first; with ``over`` the others, too."""
         from dbtorch.adapters.store import backfills
 
         mine = self._scope.mine
-        return self._database.read(
-            lambda transaction: backfills.known(transaction, mine, over=over, parts=parts)
-        )
+        return self._database.read(backfills.known, mine, over=over, parts=parts)
 
     def decide_backfill(
         self, backfill: Backfill, parts: Sequence[Part], state: BackfillState | None = None
@@ -307,9 +303,7 @@ class SqlStore(SqlMeasurements, SqlOutbox, SqlLedger, SqlRetention):
         from dbtorch.adapters.store import backfills
 
         mine = self._scope.mine
-        return self._database.write(
-            lambda transaction: backfills.decide(transaction, mine, backfill, parts, state)
-        )
+        return self._database.write(backfills.decide, mine, backfill, parts, state)
 
     # ---------------------------------------------------------------- leases
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from dbtorch.core.failures.evidence import Link, Rule
 from dbtorch.core.model.state import FailureClass
 from dbtorch.core.text.from_outside import seconds_to_wait
+
+if TYPE_CHECKING:
+    from dbtorch.core.failures.evidence import Link, Rule
 
 
 def classify(evidence: Sequence[Link], message: str, rules: Iterable[Rule] = ()) -> FailureClass:

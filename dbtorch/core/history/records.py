@@ -13,6 +13,9 @@ from dbtorch.core.model.graph import Kind
 from dbtorch.core.model.reason import NO_REASON, Reason
 from dbtorch.core.model.state import FailureClass, RunState, State
 
+#: The partition of a run that is of none, and in which models have some of their own.
+ONLY_MODELS = "-"
+
 #: Among the details of an attempt: its output held secrets, and is kept with stars in their place.
 OUTPUT_HIDDEN = "output_hidden"
 

@@ -11,9 +11,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from dbtorch.core.model.interval import Interval
-from dbtorch.core.schedule.partition import Partition
+
+if TYPE_CHECKING:
+    from dbtorch.core.schedule.partition import Partition
 
 
 class Built(StrEnum):

@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from dbtorch.core.history.records import Lease
 from dbtorch.core.model.interval import Interval
-from dbtorch.core.schedule.cause import Cause
+
+if TYPE_CHECKING:
+    from dbtorch.core.schedule.cause import Cause
 
 #: Ticks of a pipeline that wait, and that are looked at: the oldest, of a backlog and of others.
 MOST_WAITING = 20

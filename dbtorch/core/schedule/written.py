@@ -6,9 +6,6 @@ from dbtorch.core.model.events import Changed
 from dbtorch.core.model.state import RunState, State
 from dbtorch.core.schedule.coverage import Built
 
-#: A run that is of no partition, and in which models have some of their own.
-ONLY_MODELS = "-"
-
 _BUILT = (State.SUCCESS, State.WARN, State.REUSED)
 
 

@@ -13,13 +13,13 @@ from dbtorch.core.config import Config, PipelineSpec
 from dbtorch.core.errors import NotFound, SelectionError, UsageError
 from dbtorch.core.model.deadline import DeadlineAction, DeadlineRule
 from dbtorch.core.model.selection import NOTHING, Chosen, take_apart
-from dbtorch.core.schedule.cause import Cause
 from dbtorch.core.settings import Settings
 from dbtorch.service.project.dbt_options import values_of, without
 from dbtorch.service.project.environment import PREFIXES, shaping
 
 if TYPE_CHECKING:
     from dbtorch.core.history.records import RunRecord
+    from dbtorch.core.schedule.cause import Cause
 
 #: Options of dbt that make a run one of a part, and their environment variables: a window of time
 #: that somebody gives is seldom the run's own interval.

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 from dbtorch.adapters.template import run_values
 from dbtorch.core.config import PipelineSpec
 from dbtorch.core.errors import UsageError
-from dbtorch.core.history.records import RunRecord
+from dbtorch.core.history.records import ONLY_MODELS, RunRecord
 from dbtorch.core.model.interval import Interval, NoInterval, covered_until, until_now
 from dbtorch.core.schedule.cause import Cause, CauseKind
-from dbtorch.core.schedule.written import ONLY_MODELS
 
 if TYPE_CHECKING:
     from dbtorch.core.schedule.partition import Partition

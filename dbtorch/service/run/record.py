@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 from dbtorch.adapters.git import Checkout
 from dbtorch.adapters.processes.liveness import this_host
 from dbtorch.core.failures.scrub import Scrubber
-from dbtorch.core.history.records import RunRecord
+from dbtorch.core.history.records import ONLY_MODELS, RunRecord
 from dbtorch.core.model.state import RunState
 from dbtorch.core.schedule.cause import CauseKind
-from dbtorch.core.schedule.written import ONLY_MODELS
 from dbtorch.ports.steps import StepContext
 from dbtorch.service.planning.planned import OpenedPlan
 from dbtorch.service.project.options import RunOptions

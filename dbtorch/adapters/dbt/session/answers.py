@@ -7,16 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dbtorch.core.failures.classify import asked_delay, classify
-from dbtorch.core.failures.evidence import Rule
 from dbtorch.core.model.events import Outcome
 from dbtorch.core.model.freshness import BEYOND, Thresholds, beyond_limit, status_of, told
 from dbtorch.core.model.graph import Kind
 from dbtorch.core.model.measure import ROW_COUNT, ROWS_AFFECTED, Found, Measure, relation_of
 from dbtorch.core.model.state import FailureClass, State
 from dbtorch.ports.engine import Hook, Selected
+
+if TYPE_CHECKING:
+    from dbtorch.core.failures.evidence import Rule
 
 _STATES = {
     "success": State.SUCCESS,

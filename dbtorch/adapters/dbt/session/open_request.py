@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dbtorch.adapters.dbt.sql_step_kind import SqlStep
 from dbtorch.core.config import GRACE
-from dbtorch.core.failures.evidence import Rule
 from dbtorch.core.failures.scrub import Scrubber
 from dbtorch.core.model.events import Attempt
+
+if TYPE_CHECKING:
+    from dbtorch.core.failures.evidence import Rule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
