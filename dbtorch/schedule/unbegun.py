@@ -43,7 +43,9 @@ def after_its_child(
     if tick.claims < _LAUNCHES.get(verdict, 1):
         return given_back(tick, due_at=now + timedelta(seconds=PAUSE * tick.claims))
     said = f"exit code {code}" + (f": {child.last_words}" if child.last_words else "")
-    return ended(tick, now, "" if code == 0 else f"the run could not begin ({said})")
+    return ended(
+        tick, now, "there was nothing to run" if code == 0 else f"the run could not begin ({said})"
+    )
 
 
 def rewrite(

@@ -49,6 +49,14 @@ def test_a_run_that_does_not_begin_is_launched_again_as_the_table_of_exit_codes_
     assert one.scheduler.children == {}
 
 
+def test_a_run_that_finds_nothing_to_run_says_so(serving):
+    one = serving("exit 0")
+    one.turn(HOUR)
+    one.end()
+    (tick,) = one.ticks()
+    assert (tick.state, tick.run_id, tick.note) == (TickState.DONE, "", "there was nothing to run")
+
+
 def test_a_run_that_could_not_read_a_file_just_being_written_is_started_again(serving):
     one = serving("echo dbtorch.yml:1: is not valid YAML >&2; exit 2")
     one.turn(HOUR)
