@@ -264,6 +264,20 @@ class SqliteEngine:
     def drop_schemas(self, prefix: str, databases: Sequence[str]) -> None:
         """SQLite has no schemas."""
 
+    def rows(self, sql: str, most: int) -> Sequence[Sequence[Any]]:
+        """Rows of a query."""
+        return self._ask(sql)[1][:most]
+
+    def columns(self, database: str, schema: str, name: str) -> Sequence[tuple[str, str, str]]:
+        """What SQLite says of a table."""
+        found = self._ask(f"select name, type from pragma_table_info('{name}')")[1]
+        return [(column, _quoted(column), type) for column, type in found]
+
+    def mark_schema(
+        self, database: str, schema: str, table: str, marker: Mapping[str, str]
+    ) -> None:
+        """SQLite has no schemas."""
+
     # ---------------------------------------------------------------- the thread
 
     def _loop(self) -> None:

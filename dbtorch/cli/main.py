@@ -19,6 +19,7 @@ COMMANDS = {
     "rerun": "Run a part of a run again, whatever its state.",
     "mark": "Set the state of a node in a run by hand.",
     "cancel": "Cancel a run that is under way, or nodes of it.",
+    "ci": "Build what a pull request changes, and compare it with production.",
     "serve": "Start each pipeline by its schedule.",
     "trigger": "Have dbtorch serve run a pipeline.",
     "schedule": "Show when pipelines run next.",
@@ -44,7 +45,7 @@ COMMANDS = {
 
 #: Headings of `dbtorch --help`; a command that is in none of them is under the last one.
 _GROUPS = {
-    "Run": ("run", "plan", "retry", "rerun", "mark", "cancel"),
+    "Run": ("run", "plan", "retry", "rerun", "mark", "cancel", "ci"),
     "Start by schedule": ("serve", "trigger", "schedule", "pause", "resume"),
     "Look": ("runs", "show", "logs", "report", "status", "freshness", "graph"),
     "Set up and maintain": (),

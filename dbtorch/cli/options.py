@@ -22,6 +22,8 @@ _GROUPS = {
     "What runs": "pipeline select exclude selector resource-type exclude-resource-type"
     " indirect-selection state defer defer-state favor-state steps downstream-steps freshness"
     " checks fail-on-empty fail-on from same-code run-id",
+    "Pull request": "pr base state-from max-state-age no-state schema compare ignore tolerance"
+    " sample-above limit-event-time max-duration",
     "How it runs": "full-refresh empty sample vars param event-time-start event-time-end"
     " logical-date partition threads fail-fast store-failures warn-error warn-error-options",
     "Where": "project-dir target profile profiles-dir target-path database-url artifacts-url",

@@ -40,6 +40,13 @@ class Origin:
         return f"{self.file}:{self.line}" if self.line else self.file
 
 
+class InCi(StrEnum):
+    """What `dbtorch ci` does with a step."""
+
+    SKIP = "skip"  # leave it out
+    RUN = "run"  # run it where what comes after it is built
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepSpec:
     """A step as it was declared."""
@@ -93,6 +100,13 @@ class StepSpec:
             "Whether it opens the project's database file itself; dbt lets go of it meanwhile.",
             default="by type",
             example="true",
+        ),
+    )
+    ci: InCi = field(
+        default=InCi.SKIP,
+        metadata=key(
+            "What `dbtorch ci` does with it: leave it out, or run it before what it feeds.",
+            example="run",
         ),
     )
     description: FreeText = field(

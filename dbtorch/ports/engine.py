@@ -211,6 +211,17 @@ class Warehouse(Protocol):
     def drop_schemas(self, prefix: str, databases: Sequence[str]) -> None:
         """Drop the schemas of these databases whose names begin so, whatever their case."""
 
+    def rows(self, sql: str, most: int) -> Sequence[Sequence[Any]]:
+        """The first rows of a query; what is no number, truth value or null is text."""
+
+    def columns(self, database: str, schema: str, name: str) -> Sequence[tuple[str, str, str]]:
+        """Columns of a relation as it is now: name, name in SQL, type. None: it is not there."""
+
+    def mark_schema(
+        self, database: str, schema: str, table: str, marker: Mapping[str, str]
+    ) -> None:
+        """Make a schema, if it is not there, with a ``table`` of one row that says whose it is."""
+
 
 class Engine(Executor, SpeculativeStart, SourceChecks, Warehouse, Protocol):
     """All that is called on an engine."""

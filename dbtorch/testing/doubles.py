@@ -251,5 +251,21 @@ class MemoryEngine(MemorySteps):
         kept = {n: held for n, held in self.contents.items() if not n.startswith(prefix)}
         self.contents = kept
 
+    def rows(self, sql: str, most: int) -> Sequence[Sequence[Any]]:
+        """It understands no SQL. Raises `EngineError`."""
+        del most
+        raise EngineError(f"an engine in memory cannot execute {sql}")
+
+    def columns(self, database: str, schema: str, name: str) -> Sequence[tuple[str, str, str]]:
+        """Columns of what it was given, all of them text."""
+        del database, schema
+        held = self.contents.get(name)
+        return [] if held is None else [(one, one, "text") for one in held.columns]
+
+    def mark_schema(
+        self, database: str, schema: str, table: str, marker: Mapping[str, str]
+    ) -> None:
+        """It has no schemas."""
+
 
 _: Callable[..., Engine] = MemoryEngine  # mypy holds it to all of the port

@@ -7,7 +7,7 @@ import textwrap
 import click
 import pytest
 
-from dbtorch.cli import common_options, options
+from dbtorch.cli import options
 from dbtorch.cli.main import COMMANDS, cli
 
 #: Of a function that goes through all of ``given``.
@@ -38,18 +38,19 @@ def read_by(function):
         elif isinstance(node, ast.Call) and _is_given(getattr(node.func, "value", None)):
             found.add(node.args[0].value)
         elif isinstance(node, ast.Call):
-            found |= read_of_given(node)
+            found |= read_of_given(node, inspect.unwrap(function).__globals__)
     return found
 
 
-def read_of_given(call):
+def read_of_given(call, known):
     """What a function reads that is handed all of ``given``."""
     name = getattr(call.func, "id", "")
     if not any(map(_is_given, call.args)):
         return set()
     if name == "dbt_args":
         return {option.key for option in options.DBT_OPTIONS}
-    return read_by(getattr(common_options, name)) if name in ("options_of", "shown") else set()
+    ours = name in ("options_of", "shown") or name.startswith("_")
+    return read_by(known[name]) if ours and name in known else set()
 
 
 def _is_given(node):

@@ -59,6 +59,7 @@ class _Node(msgspec.Struct):
     description: str | None = ""
     depends_on: _DependsOn = msgspec.field(default_factory=_DependsOn)
     relation_name: str | None = None
+    alias: str | None = None
     schema: str | None = ""
     database: str | None = ""
     primary_key: list[str] | None = None
@@ -138,6 +139,7 @@ def _resource(one: _Node, tested: dict[str, tuple[str, ...]], owners: dict[str, 
         macros=tuple(one.depends_on.macros),
         parents=tuple(one.depends_on.nodes),
         relation=one.relation_name or "",
+        identifier=one.alias or one.name,
         schema=one.schema or "",
         database=one.database or "",
         materialized=one.config.materialized or "",

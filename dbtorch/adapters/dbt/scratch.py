@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,11 +58,18 @@ def copy_of_file(real: Path, to: Path, *, keep_lock: bool) -> Iterator[Path]:
 # ------------------------------------------------------------------------ profiles.yml
 
 
-def redirected(profiles: Path, target: str, *, path: Path | None, schema: str | None) -> str:
+def redirected(
+    profiles: Path,
+    target: str,
+    *,
+    path: Path | None,
+    schema: str | Callable[[str], str] | None,
+) -> str:
     """The text of a profiles.yml with another database file or schema for a target.
 
-    Whatever else it says stays as it is written, templates too; databases that a DuckDB profile
-    attaches can only be read. Raises `ScratchError`.
+    A ``schema`` may be made of the one that is written, or of ``main``. Whatever else it says stays
+    as it is written, templates too; databases that a DuckDB profile attaches can only be read where
+    it has another ``path``. Raises `ScratchError`.
     """
     try:
         said = yaml.safe_load(profiles.read_bytes())
@@ -77,7 +84,9 @@ def redirected(profiles: Path, target: str, *, path: Path | None, schema: str | 
             if output.get("attach"):
                 output["attach"] = [_read_only(one) for one in output["attach"]]
         if schema is not None:
-            output["dataset" if "dataset" in output else "schema"] = schema
+            key = "dataset" if "dataset" in output else "schema"
+            made = schema if isinstance(schema, str) else schema(str(output.get(key) or "main"))
+            output[key] = made
     return yaml.safe_dump(said, sort_keys=False, allow_unicode=True)
 
 

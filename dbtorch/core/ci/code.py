@@ -43,6 +43,7 @@ class Resource:
     macros: tuple[str, ...] = ()  # ids, direct ones
     parents: tuple[str, ...] = ()  # ids, direct ones
     relation: str = ""  # as SQL names it; empty where there is none
+    identifier: str = ""  # its name in its schema
     schema: str = ""
     database: str = ""
     materialized: str = ""

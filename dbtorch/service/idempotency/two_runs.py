@@ -17,10 +17,9 @@ from dbtorch.app.planning import Planned
 from dbtorch.app.runner import Runner
 from dbtorch.core.checks.idempotency import LOAD_COLUMNS, Content, Difference, compare
 from dbtorch.core.errors import EngineError, UsageError
-from dbtorch.core.model.events import Attempt, Batch, Changed, Finished
+from dbtorch.core.model.events import Changed
 from dbtorch.core.model.graph import Graph
 from dbtorch.core.model.state import State
-from dbtorch.core.plan import SESSION_OPEN
 from dbtorch.core.run.machine import Run
 from dbtorch.ports.engine import Engine, Selected
 from dbtorch.service.idempotency.scratch_warehouse import ScratchWarehouse
@@ -30,6 +29,7 @@ from dbtorch.service.project.options import RunOptions
 from dbtorch.service.project.project import Project
 from dbtorch.service.run.context import RunContext
 from dbtorch.service.run.record import step_context
+from dbtorch.service.wiring.connecting import connect
 from dbtorch.service.wiring.engines import Engines
 from dbtorch.service.wiring.steps import build_steps
 
@@ -157,7 +157,7 @@ class Check:
                 self._must_hold()
             engine.accept()
             (self.scratch.folder / "begun").touch()
-            _begin(engine, inbox)
+            connect(engine, inbox)
             yield engine, inbox, selected
         finally:
             engine.close()
@@ -268,15 +268,3 @@ def _alone(planned: Planned, id: str) -> Planned:
     """The plan of one node; the session is opened and closed by us."""
     graph = Graph([planned.plan.graph.nodes[id]], [])
     return replace(planned, plan=replace(planned.plan, graph=graph, breaker=None))
-
-
-def _begin(engine: Engine, inbox: Inbox) -> None:
-    """Connect. Raises `EngineError`."""
-    opening = Attempt(SESSION_OPEN, 1)
-    engine.start(Batch(0, (opening,)))
-    while True:
-        for event in inbox.take(None):
-            if isinstance(event, Finished) and event.attempt == opening:
-                if not event.outcome.state.ok:
-                    raise EngineError(event.outcome.message)
-                return

@@ -110,6 +110,8 @@ class RunOptions:
     tick_interval: str = ""  # what that stands for: two moments with a slash between
     standby: str = ""  # what a warm process has told of a dbt worker at hand
     pipeline_args: tuple[str, ...] = ()  # for dbt, that the pipeline says of this run
+    spec: PipelineSpec | None = None  # a pipeline of which dbtorch.yml says nothing
+    alerts: bool = True  # people are told
     command: tuple[str, ...] = ()
     cwd: Path = field(default_factory=Path.cwd)  # what relative paths in dbt's options count from
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
@@ -250,6 +252,8 @@ def _is_ours(words: Sequence[str]) -> bool:
 
 def pipeline_of(config: Config, options: RunOptions) -> PipelineSpec:
     """The pipeline asked for; without one, everything."""
+    if options.spec is not None:
+        return options.spec
     name = options.pipeline or DEFAULT_PIPELINE
     if name in config.pipelines:
         return config.pipelines[name]

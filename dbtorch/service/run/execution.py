@@ -340,7 +340,7 @@ class Execution:
         At the very end it is waited for, but not long.
         """
         spec = self._project.config.alerts
-        if spec is None or not spec.notifiers:
+        if spec is None or not spec.notifiers or not self._options.alerts:
             return ()
         if why := spec.silence(record.target):
             self._listener.note(why, level="info" if spec.targets else "warning")

@@ -161,7 +161,7 @@ class _NotBegun:
         spec = self._project.config.alerts
         if spec is None or not spec.notifiers or spec.silence(record.target):
             return
-        if record.partial:
+        if record.partial or not self._options.alerts:
             return  # who has chosen a part reads what is wrong with it
         from dbtorch.service.alerts.notifiers import Subject, build_alerting
 

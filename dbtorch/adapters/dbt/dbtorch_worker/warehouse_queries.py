@@ -1,14 +1,16 @@
 """What the supervisor may ask an open session about the warehouse, through dbt's own connection.
 
-Relations are read whole and hashed here, so that every adapter can answer and no row leaves this
-process.
+Relations are read whole and hashed here, so that every adapter can answer; of other queries a few
+rows are answered.
 """
 
 from __future__ import annotations
 
 import fnmatch
 import hashlib
+import math
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +81,57 @@ def drop_schemas(adapter: Any, message: Message) -> list[str]:
     return dropped
 
 
-_QUESTIONS = {"content": content, "tables": tables, "drop_schemas": drop_schemas}
+def rows(adapter: Any, message: Message) -> list[list[Any]]:
+    """The first rows of a query; what JSON does not know is text."""
+    _, found = _read(adapter, message["sql"])
+    return [[_plain(cell) for cell in row] for row in islice(found, message["most"])]
+
+
+def columns(adapter: Any, message: Message) -> list[list[str]]:
+    """Name, name as SQL has it, and type of each column of a relation; none where it is not there.
+
+    It is looked at anew: other processes build as well.
+    """
+    relation = adapter.Relation.create(
+        database=message["database"] or None, schema=message["schema"], identifier=message["name"]
+    )
+    found = adapter.get_columns_in_relation(relation)
+    return [[one.name, adapter.quote(one.name), str(one.data_type)] for one in found]
+
+
+def mark_schema(adapter: Any, message: Message) -> bool:
+    """Make a schema, if it is not there, and a table in it that says who has; answers whether.
+
+    A schema that others have made is left as it is.
+    """
+    where = {"database": message["database"] or None, "schema": message["schema"]}
+    if columns(adapter, {**where, "name": message["table"]}):
+        return False
+    adapter.create_schema(adapter.Relation.create(**where))
+    marker = adapter.Relation.create(**where, identifier=message["table"])
+    said = ", ".join(
+        "'{}' as {}".format(text.replace("'", "''"), name)
+        for name, text in message["marker"].items()
+    )
+    adapter.execute(f"create table {marker} as select {said}", auto_begin=True)
+    adapter.commit_if_has_connection()
+    return True
+
+
+def _plain(cell: Any) -> Any:
+    if isinstance(cell, float):
+        return cell if math.isfinite(cell) else str(cell)
+    return cell if cell is None or isinstance(cell, (bool, int)) else str(cell)
+
+
+_QUESTIONS = {
+    "content": content,
+    "tables": tables,
+    "drop_schemas": drop_schemas,
+    "rows": rows,
+    "columns": columns,
+    "mark_schema": mark_schema,
+}
 
 
 def hashed(value: Any) -> bytes:

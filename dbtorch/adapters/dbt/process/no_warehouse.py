@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 from dbtorch.core.errors import EngineError
@@ -23,6 +23,23 @@ class NoWarehouse:
     def drop_schemas(self, prefix: str, databases: Sequence[str]) -> NoReturn:
         """Raises `EngineError`."""
         del prefix, databases
+        self._refuse()
+
+    def rows(self, sql: str, most: int) -> NoReturn:
+        """Raises `EngineError`."""
+        del sql, most
+        self._refuse()
+
+    def columns(self, database: str, schema: str, name: str) -> NoReturn:
+        """Raises `EngineError`."""
+        del database, schema, name
+        self._refuse()
+
+    def mark_schema(
+        self, database: str, schema: str, table: str, marker: Mapping[str, str]
+    ) -> NoReturn:
+        """Raises `EngineError`."""
+        del database, schema, table, marker
         self._refuse()
 
     def _refuse(self) -> NoReturn:

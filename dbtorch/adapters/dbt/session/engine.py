@@ -207,6 +207,23 @@ class SessionEngine:
         """Drop the schemas of these databases whose names begin so."""
         self._ask("drop_schemas", prefix=prefix, databases=list(databases))
 
+    def rows(self, sql: str, most: int) -> Sequence[Sequence[Any]]:
+        """The first rows of a query."""
+        found: Sequence[Sequence[Any]] = self._ask("rows", sql=sql, most=most)
+        return found
+
+    def columns(self, database: str, schema: str, name: str) -> Sequence[tuple[str, str, str]]:
+        """Columns of a relation as it is now."""
+        found = self._ask("columns", database=database, schema=schema, name=name)
+        return [(str(column), str(quoted), str(type)) for column, quoted, type in found]
+
+    def mark_schema(
+        self, database: str, schema: str, table: str, marker: Mapping[str, str]
+    ) -> None:
+        """Make a schema, if it is not there, with a table that says whose it is."""
+        where = {"database": database, "schema": schema, "table": table}
+        self._ask("mark_schema", **where, marker=dict(marker))
+
     def _ask(self, question: str, **fields: Any) -> Any:
         """What the worker answers; `dbtorch_worker/warehouse_queries.py` has all questions."""
         self._tell(partial(self._protocol.ask, question, **fields))

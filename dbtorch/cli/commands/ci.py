@@ -1,0 +1,114 @@
+"""`dbtorch ci`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dbtorch.cli.common_options import (
+    ARTIFACTS,
+    CHECKS,
+    FORMAT,
+    PROJECT,
+    STORE,
+    options_of,
+)
+from dbtorch.cli.options import DbtCommand, dbt_options
+from dbtorch.cli.param_types import Duration
+from dbtorch.cli.text.terminal import echo, note, warn
+
+if TYPE_CHECKING:
+    from dbtorch.core.ci.result import CiResult
+    from dbtorch.service.ci.options import CiOptions
+    from dbtorch.service.run.control import RunControl
+    from dbtorch.service.run.listener import Executed, Listen
+
+_EXAMPLES = (
+    ("dbtorch ci", "in a CI job of a pull request"),
+    ("dbtorch ci --pr 12 --state prod-state -t ci", "by hand, with a folder of dbt's artifacts"),
+    ("dbtorch ci --empty", "only whether everything compiles and fits together"),
+)
+
+
+@click.command(cls=DbtCommand, examples=_EXAMPLES, page="pull-requests")
+@PROJECT
+@click.option("--pr", default="", help="Number of the pull request; the CI system says it.")
+@click.option("--base", help="Branch or commit it goes into; the CI system says it.")
+@click.option("--state-from", metavar="pipeline:NAME", help="Production pipeline to compare with.")
+@click.option("--max-state-age", type=Duration(), help="Oldest state to compare with; 7d.")
+@click.option("--no-state", type=click.Choice(["full"]), help="Build everything, compare nothing.")
+@click.option("--schema", help="Name of its schema, of {schema} and {pr}; {schema}_pr_{pr}.")
+@click.option("--limit-event-time", type=Duration(), help="Build from the last hours or days.")
+@click.option("--max-duration", type=Duration(), help="Refuse what would take longer.")
+@click.option("--compare/--no-compare", default=True, help="Compare rows with production's.")
+@click.option("--ignore", multiple=True, metavar="COLUMN", help="Column not to compare; * is any.")
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(0, 1),
+    default=1e-9,
+    help="Relative difference of floats that is none; 1e-9.",
+)
+@click.option(
+    "--sample-above",
+    type=click.IntRange(1, 10**12),
+    default=1_000_000,
+    help="Rows from which a sample is compared; 1000000.",
+)
+@click.option(
+    "--freshness/--no-freshness", default=False, help="Check sources before what reads them."
+)
+@CHECKS
+@FORMAT
+@STORE
+@ARTIFACTS
+@dbt_options
+def ci(format: str, **given: Any) -> int:
+    """Build what a pull request changes beside production, and compare the two."""
+    from dbtorch.cli.executed import executed
+    from dbtorch.cli.text.ci import ci_json, ci_text
+    from dbtorch.service.ci.ci import ci
+
+    options = _ci_options(given)
+    found: list[CiResult] = []
+
+    def work(listen: Listen, control: RunControl) -> Executed:
+        ended, result = ci(options, listen, control, say=note)
+        found.append(result)
+        return ended
+
+    code = executed(work, log_format="text", quiet=format == "json")
+    for result in found:
+        for said in result.notes:
+            warn(said)
+        echo(ci_json(result) if format == "json" else ci_text(result))
+    return code
+
+
+def _ci_options(given: dict[str, Any]) -> CiOptions:
+    """What click has parsed, as one value."""
+    from dbtorch.core.ci.comparison import How
+    from dbtorch.service.ci.options import MAX_AGE, SCHEMA, CiOptions
+
+    age, state = given["max_state_age"], given["dbt_state"]
+    named = state and Path(state).exists() and str(Path(state).resolve())
+    return CiOptions(
+        run=options_of(given),
+        pr=given["pr"],
+        base=given["base"],
+        state=named or state,
+        state_from=given["state_from"],
+        max_state_age=MAX_AGE if age is None else age,
+        full=given["no_state"] is not None,
+        schema=given["schema"] or SCHEMA,
+        favor_state=bool(given["dbt_favor_state"]),
+        compare=given["compare"],
+        how=How(
+            ignore=given["ignore"],
+            tolerance=given["tolerance"],
+            sample_above=given["sample_above"],
+        ),
+        limit_event_time=given["limit_event_time"],
+        max_duration=given["max_duration"],
+    )

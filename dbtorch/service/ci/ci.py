@@ -1,0 +1,305 @@
+"""Building what a pull request changes, beside production, and comparing the two."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass, replace
+
+from dbtorch.adapters.clock import SystemClock
+from dbtorch.adapters.dbt.project_code import read_code
+from dbtorch.adapters.git import checkout
+from dbtorch.adapters.state_dir import make_state_dir
+from dbtorch.core.ci.changes import Changes, compare_code
+from dbtorch.core.ci.code import Code
+from dbtorch.core.ci.result import Affected, Against, CiResult, Compared, NodeResult
+from dbtorch.core.config import InCi, PipelineSpec
+from dbtorch.core.errors import EngineError, RunInProgress, UsageError
+from dbtorch.core.history.records import NodeRecord, RunRecord
+from dbtorch.core.model.graph import Kind
+from dbtorch.core.model.state import RunState, State
+from dbtorch.core.production import RESULTS
+from dbtorch.core.text.durations import text as duration
+from dbtorch.core.text.phrases import calm
+from dbtorch.ports import Selected
+from dbtorch.service.ci.comparing import compare_all
+from dbtorch.service.ci.options import CiOptions
+from dbtorch.service.ci.session import CiSession, open_ci_session
+from dbtorch.service.ci.state import States, find_states
+from dbtorch.service.ci.target import redirect, refuse_production, schemas_of
+from dbtorch.service.ci.words import changed_steps, words_of
+from dbtorch.service.project.options import RunOptions
+from dbtorch.service.project.project import Project, open_project
+from dbtorch.service.run.control import RunControl
+from dbtorch.service.run.listener import Executed, Listen
+from dbtorch.service.run.run import run
+from dbtorch.service.tell import Tell, nobody
+
+#: Seconds that an earlier run of the same pull request has to end.
+_PATIENCE = 120.0
+
+
+def ci(
+    options: CiOptions, listen: Listen, control: RunControl, *, say: Tell = nobody
+) -> tuple[Executed, CiResult]:
+    """Build and compare; ``say`` is told what was found, before anything is built.
+
+    Raises `NoState` where there is nothing to compare with, and what `run` raises.
+    """
+    options, _ = options.settled()
+    project = open_project(options.run.project_dir, options.run.environ)
+    folder = make_state_dir(project.dir, options.run.environ) / "ci" / f"pr_{options.pr}"
+    now = SystemClock().now()
+    states = None if options.full else find_states(project, options, folder / "state", now)
+    if states is not None:
+        for note in filter(None, (_found(states), states.note)):
+            say(note)
+    else:
+        say("no state of production is used: everything is built")
+    words = words_of(project, options, states, redirect(project, options, folder / "profiles"))
+    wanted = replace(
+        options.run,
+        dbt_args=words,
+        narrowed=bool({"--select", "--selector", "--exclude"} & {*words}),
+        steps=any(step.ci is InCi.RUN for step in project.config.steps.values()),
+        spec=PipelineSpec(name=f"pr_{options.pr}"),
+        alerts=False,
+    )
+    with ExitStack() as stack:
+        session = stack.enter_context(open_ci_session(project, wanted, control))
+        job = _Job(
+            project=project, options=options, wanted=wanted, states=states, session=session, say=say
+        )
+        return job.go(listen, control)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Job:
+    """One run for a pull request, once dbt has said what is selected."""
+
+    project: Project
+    options: CiOptions
+    wanted: RunOptions
+    states: States | None
+    session: CiSession
+    say: Tell
+
+    def go(self, listen: Listen, control: RunControl) -> tuple[Executed, CiResult]:
+        """Everything, in order."""
+        selected = self.session.selected
+        now = read_code(selected.target_path / "manifest.json")
+        before = Code(resources={}, macros={})
+        if self.states is not None:
+            before = read_code(self.states.base.folder / "manifest.json")
+        changes = self._changes(now, before)
+        result = self._described(now, changes)
+        if not selected.selected:
+            self.say("nothing that dbt builds has changed")
+            return Executed(run_id="", state=RunState.SUCCESS, record=None), result
+        built = [now.resources[id] for id in selected.selected if id in now.resources]
+        production = before
+        if self.states is not None and self.states.latest is not self.states.base:
+            production = read_code(self.states.latest.folder / "manifest.json")
+        refuse_production(built, production.resources.values())
+        self._refuse_long()
+        notes = [*self._marked(schemas_of(built))]
+        self.session.release()
+        executed = self._run(listen, control)
+        result = self._with_run(result, executed, notes)
+        if executed.record is None or self._without_comparison():
+            return executed, result
+        return executed, replace(result, compared=tuple(self._compared(result, now, production)))
+
+    # ---------------------------------------------------------------- before
+
+    def _changes(self, now: Code, before: Code) -> Changes:
+        changed, gone = changed_steps(self.project, self.states)
+        fed: dict[str, tuple[str, ...]] = {}
+        for name in changed:
+            for text in self.project.config.steps[name].produces:
+                for id in self.session.selected.resolved.get(text, ()):
+                    fed[id] = (*fed.get(id, ()), name)
+        found = compare_code(now, before, sorted(self.session.selected.selected), fed=fed)
+        return replace(found, steps=changed, steps_gone=gone)
+
+    def _described(self, now: Code, changes: Changes) -> CiResult:
+        selected, states = self.session.selected, self.states
+        found = [*_affected(now, changes)]
+        shown = {one.id for one in found} | {one.resource.id for one in changes.nodes}
+        against = None
+        if states is not None:
+            against = Against(url=states.base.url, at=states.base.at, commit=states.base.commit)
+        return CiResult(
+            pr=self.options.pr,
+            schema=str(selected.target["schema"]),
+            commit=checkout(self.project.dir).commit,
+            target=str(selected.target["name"]),
+            against=against,
+            changes=changes.nodes,
+            edges=tuple(
+                (parent, id)
+                for id in sorted(shown)
+                for parent in now.resources[id].parents
+                if parent in shown
+            ),
+            deleted=changes.deleted,
+            steps=(*changes.steps, *changes.steps_gone),
+            affected=tuple(found),
+            notes=tuple(_notes(states, selected)),
+        )
+
+    def _refuse_long(self) -> None:
+        """Raise `UsageError` where by what production took the run does not fit."""
+        most = self.options.max_duration
+        if most is None:
+            return
+        expected = self.session.expected_seconds(self._usual())
+        if expected > most:
+            raise UsageError(
+                f"the run would take about {calm(expected)} by what production took, which is more"
+                f" than --max-duration {duration(most)}: nothing was built; select less, give it"
+                " more threads or a longer --max-duration"
+            )
+
+    def _usual(self) -> Mapping[str, float]:
+        """Seconds that nodes took in production."""
+        if self.states is None:
+            return {}
+        try:
+            said = json.loads((self.states.latest.folder / RESULTS).read_bytes())
+            return {one["unique_id"]: float(one["execution_time"]) for one in said["results"]}
+        except (OSError, ValueError, KeyError, TypeError):
+            return {}
+
+    def _marked(self, schemas: list[tuple[str, str]]) -> Iterator[str]:
+        """Say in each schema whose it is, before anything is built there."""
+        try:
+            self.session.mark(schemas, self.options.pr, self.project.name)
+        except EngineError as error:
+            yield f"the schema is not marked, so no cleanup drops it: {error}"
+
+    # ---------------------------------------------------------------- the run
+
+    def _run(self, listen: Listen, control: RunControl) -> Executed:
+        try:
+            return run(self.wanted, listen, control)
+        except RunInProgress as error:
+            self.say(f"cancelling run {error.run_id}, of an earlier commit of this pull request")
+            self._cancel(error.run_id)
+            return run(replace(self.wanted, wait=_PATIENCE), listen, control)
+
+    def _cancel(self, run_id: str) -> None:
+        from dbtorch.service.history.store import history_of
+        from dbtorch.service.run.cancel import cancel
+
+        store = history_of(self.project, self.wanted, writes=True)
+        with closing(store), suppress(UsageError):  # it has just ended
+            cancel(store, run_id, reason="a newer commit of the pull request", wait=True)
+
+    def _with_run(self, result: CiResult, executed: Executed, notes: list[str]) -> CiResult:
+        record = executed.record
+        usual = self._usual()
+        return replace(
+            result,
+            run_id=executed.run_id if record is not None else "",
+            state=executed.state,
+            seconds=_seconds(record),
+            nodes=tuple(_node(node, usual.get(node.id)) for node in _nodes(record)),
+            notes=(*result.notes, *notes, *self._partial()),
+        )
+
+    def _without_comparison(self) -> bool:
+        empty = "--empty" in self.wanted.dbt_args
+        partial = self.options.limit_event_time is not None
+        return self.states is None or not self.options.compare or empty or partial
+
+    def _partial(self) -> Iterator[str]:
+        if "--empty" in self.wanted.dbt_args:
+            yield "built without rows (--empty), so nothing is compared with production"
+        if self.options.limit_event_time is not None:
+            limit = duration(self.options.limit_event_time)
+            yield f"built from the last {limit} alone, so nothing is compared with production"
+
+    def _compared(self, result: CiResult, now: Code, production: Code) -> Iterator[Compared]:
+        done = {node.id for node in result.nodes if node.state in (State.SUCCESS, State.WARN)}
+        built = [now.resources[node.id] for node in result.nodes if node.id in now.resources]
+        adapter = str(self.session.selected.target["type"])
+        yield from compare_all(
+            (one for one in built if one.id in done),
+            production,
+            self.session.engine,
+            self.options.how,
+            adapter,
+        )
+
+
+def _affected(now: Code, changes: Changes) -> Iterator[Affected]:
+    """Everything behind what changed that did not change itself; tests affect nobody."""
+    changed = {one.resource.id for one in changes.nodes if one.changed}
+    children: dict[str, list[str]] = {}
+    for one in now.resources.values():
+        for parent in one.parents:
+            children.setdefault(parent, []).append(one.id)
+    found, waiting = dict.fromkeys(changed), [*changed]
+    while waiting:
+        for id in children.get(waiting.pop(), ()):
+            if id not in found:
+                found[id] = None
+                waiting.append(id)
+    for id in sorted(found.keys() - changed):
+        one = now.resources[id]
+        if one.kind not in (Kind.TEST, Kind.UNIT_TEST):
+            yield Affected(id=id, name=one.name, kind=one.kind, owner=one.owner)
+
+
+def _found(states: States) -> str:
+    commit = f", commit {states.base.commit[:12]}" if states.base.commit else ""
+    return f"compared with {states.base.url}{commit}"
+
+
+def _notes(states: States | None, selected: Selected) -> Iterator[str]:
+    if states is None:
+        return
+    if states.note:
+        yield states.note
+    had, has = (_minor(text) for text in (states.base.dbt_version, selected.dbt_version))
+    if had and had != has:
+        yield (
+            f"production was built by dbt {states.base.dbt_version}, and this is dbt"
+            f" {selected.dbt_version}, which may find changes that nobody has made: use the same"
+            " version in both"
+        )
+
+
+def _minor(version: str) -> str:
+    return ".".join(version.split(".")[:2])
+
+
+def _nodes(record: RunRecord | None) -> Iterator[NodeRecord]:
+    """Nodes of a run; an end of the dbt session only where it failed."""
+    for node in record.nodes if record is not None else ():
+        if node.kind is not Kind.SESSION or node.state is State.FAILED:
+            yield node
+
+
+def _node(node: NodeRecord, usual: float | None) -> NodeResult:
+    last = node.attempts[-1] if node.attempts else None
+    message = last.message if last is not None and last.message else str(node.reason)
+    return NodeResult(
+        id=node.id,
+        name=node.name,
+        kind=node.kind,
+        state=node.state,
+        seconds=last.seconds if last is not None else None,
+        usual=usual,
+        message="" if node.state is State.SUCCESS else message,
+        path=node.path,
+        owner=node.owner,
+    )
+
+
+def _seconds(record: RunRecord | None) -> float | None:
+    if record is None or record.finished_at is None:
+        return None
+    return (record.finished_at - record.started_at).total_seconds()

@@ -1,0 +1,250 @@
+"""`dbtorch ci` over a real git repository: a branch is built beside production, and compared."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance.warehouses import Warehouse
+from tests.acceptance.workspace import Done, Workspace
+
+FILES = {
+    ".gitignore": "loaded\ntarget\nlogs\n*.duckdb*\n.dbtorch\n",
+    "dbtorch.yml": """
+        version: 1
+        defaults: {retry: {retries: 0}}
+        pipelines: {daily: {production: true, target: prod}}
+        steps:
+          load: {command: "touch loaded", produces: [source:raw.events]}
+    """,
+    "macros/doubled.sql": "{% macro doubled(a) %}{{ a }} * 2{% endmacro %}",
+    "models/stg.sql": "select i as id, i % 7 as a from generate_series(1, 50) as t(i)",
+    "models/orders.sql": "select id, a, {{ doubled('a') }} as b from {{ ref('stg') }}",
+    "models/kpi.sql": "select count(*) as n from {{ ref('orders') }}",
+    "models/events.sql": "select {{ env_var('ROWS', '1') }} as n -- {{ source('raw', 'events') }}",
+    "models/schema.yml": """
+        sources: [{name: raw, tables: [{name: events}]}]
+        groups: [{name: core, owner: {name: Bo}}]
+        models:
+          - name: kpi
+            config: {group: core}
+          - name: orders
+            config: {materialized: table}
+            columns: [{name: id, data_tests: [unique, not_null]}]
+        exposures:
+          - {name: board, type: dashboard, owner: {name: Ann}, depends_on: [ref('orders')]}
+    """,
+}
+
+BODY = "body"
+
+#: What GitHub sets in a job for a pull request.
+GITHUB = {
+    "GITHUB_ACTIONS": "true",
+    "GITHUB_REF": "refs/pull/12/merge",
+    "GITHUB_BASE_REF": "main",
+}
+
+
+class Repository:
+    """A clone of a repository, in which somebody has made a branch."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self.git("init", "-q", "-b", "main")
+
+    def git(self, *args: str) -> None:
+        who = ("-c", "user.name=Ann", "-c", "user.email=ann@example.com")
+        subprocess.run(
+            ["git", *who, *args], cwd=self.workspace.dir, check=True, capture_output=True
+        )
+
+    def commit(self, files: Mapping[str, str] = {}) -> None:
+        self.workspace.write(files)
+        self.git("add", "-A")
+        self.git("commit", "-qm", "a change", "--allow-empty")
+
+    def production(self) -> None:
+        """Main is what production was built from, and what a clone knows of it."""
+        self.workspace.dbtorch("run", "-p", "daily", "-q")
+        self.git("update-ref", "refs/remotes/origin/main", "main")
+
+    def branch(self, files: dict[str, str], *, gone: tuple[str, ...] = ()) -> None:
+        self.git("checkout", "-q", "-B", "change", "main")
+        for name in gone:
+            (self.workspace.dir / name).unlink()
+        self.commit(files)
+
+    def ci(self, *args: str, code: int = 0) -> Done:
+        return self.workspace.dbtorch("ci", *args, code=code, env=GITHUB)
+
+    def found(self, *args: str, code: int = 0) -> dict[str, Any]:
+        found: dict[str, Any] = self.ci("--format", "json", *args, code=code).json()
+        return found
+
+
+def profiles(warehouse: Warehouse) -> str:
+    ci = {**warehouse.profile, "schema": "ci"}
+    outputs = {"ci": ci, "prod": warehouse.profile}
+    return f"shop: {{target: ci, outputs: {outputs!r}}}".replace("'", '"')
+
+
+@pytest.fixture
+def repository(workspace: Workspace, warehouse: Warehouse) -> Repository:
+    workspace.write({**FILES, "profiles.yml": profiles(warehouse)})
+    found = Repository(workspace)
+    found.commit()
+    found.production()
+    return found
+
+
+def why(found: dict[str, Any]) -> dict[str, str]:
+    return {
+        one["name"]: " ".join([reason["why"] for reason in one["reasons"]])
+        for one in found["changes"]
+        if one["kind"] in ("model", "seed")
+    }
+
+
+def test_a_change_is_built_beside_production_and_compared(
+    repository: Repository, warehouse: Warehouse, workspace: Workspace
+) -> None:
+    production = warehouse.profile["schema"]
+    started = len(workspace.runs())
+    repository.branch(
+        {
+            "models/orders.sql": "select id, a, a * 3 as b, 1 as c from {{ ref('stg') }} where id <> 7"
+        }
+    )
+    done = repository.ci()
+    assert "It works: 5 nodes done in schema ci_pr_12.\n" in done.out
+    assert "It changes orders. Other than in production: orders, kpi.\n" in done.out
+    assert "It affects 1 node downstream, 1 exposure: board (Ann).\n" in done.out
+    assert (
+        "49 rows (-1); new: c; 1 removed (id 7); 43 changed (id 1, 2, 3, …); b differs" in done.out
+    ), done.out
+    assert len(workspace.runs()) == started + 1
+    schemas = {
+        name: {table for schema, table in tables(warehouse) if schema == name}
+        for name in (production, "ci_pr_12")
+    }
+    assert schemas["ci_pr_12"] == {"dbtorch_ci", "kpi", "orders"}
+    assert schemas[production] == {"events", "kpi", "orders", "stg"}
+    marker = warehouse.execute("select pr, project from ci_pr_12.dbtorch_ci")
+    assert marker == [("12", "shop")]
+
+    # a test that fails, and main has moved on meanwhile, without what the branch is to be told of
+    repository.git("checkout", "-q", "main")
+    repository.commit({"models/events.sql": "select 2 as n"})
+    repository.production()
+    repository.git("checkout", "-q", "change")
+    repository.commit({"models/orders.sql": "select 1 as id, a, 1 as b from {{ ref('stg') }}"})
+    found = repository.found(code=1)
+    assert why(found) == {"orders": "body", "kpi": "upstream"}
+    assert found["state"] == "failed"
+    states = {node["name"]: node["state"] for node in found["nodes"]}
+    assert states["unique_orders_id"] == "failed"
+    assert states["kpi"] == "upstream_failed"
+    (compared,) = found["compared"]  # what was built although its test failed
+    assert compared["comparison"]["note"] == (
+        "the key (id) is not unique here, so rows are compared as a whole"
+    )
+
+
+def tables(warehouse: Warehouse) -> list[tuple[Any, ...]]:
+    return warehouse.execute("select table_schema, table_name from information_schema.tables")
+
+
+CHANGES: list[tuple[dict[str, str], tuple[str, ...], dict[str, str], list[str]]] = [
+    # files, files that are gone, which models are built and why, what is said
+    (
+        {"README.md": "new", "macros/more.sql": "{% macro more() %}1{% endmacro %}"},
+        (),
+        {},
+        ["Nothing that dbt builds has changed."],
+    ),
+    (
+        {"models/stg.sql": "-- all\n" + FILES["models/stg.sql"].replace(" from", "\n  from")},
+        (),
+        {"stg": BODY + " (comments and formatting only)", "orders": "upstream", "kpi": "upstream"},
+        ["It changes comments or formatting alone in 1 node. 3 tables hold what production's do."],
+    ),
+    (
+        {
+            "macros/doubled.sql": "{% macro doubled(a) %}{{ a }} * 3{% endmacro %}",
+            "models/count.sql": FILES["models/kpi.sql"],
+            "dbtorch.yml": FILES["dbtorch.yml"].replace("touch", "touch more"),
+        },
+        ("models/kpi.sql",),
+        {"orders": "macro doubled", "count": "renamed kpi, upstream orders", "events": "step load"},
+        ["deletes kpi", "It changes", "step load", "new: production has none"],
+    ),
+]
+
+
+def test_each_change_is_told(workspace: Workspace) -> None:
+    workspace.write({**FILES, "profiles.yml": profiles(_of(workspace))})
+    repository = Repository(workspace)
+    repository.commit()
+    repository.production()
+    (workspace.dir / "loaded").unlink()
+    for files, gone, expected, said in CHANGES:
+        repository.branch(files, gone=gone)
+        done = repository.ci()
+        for text in said:
+            assert text in done.out, done.all
+        built = {line.split()[3] for line in done.out.splitlines() if "  OK        model " in line}
+        assert built == expected.keys(), done.all
+        part = done.out.partition("What is built")[2].partition("Beside production")[0]
+        told = {line.split()[0]: " ".join(line.split()[1:]) for line in part.splitlines() if line}
+        assert {name: told[name][: len(why)] for name, why in expected.items()} == expected
+        repository.git("checkout", "-q", "main")
+    assert not (workspace.dir / "loaded").exists()
+
+
+def _of(workspace: Workspace) -> Warehouse:
+    profile = {"type": "duckdb", "path": "warehouse.duckdb", "schema": "main", "threads": 4}
+    return Warehouse(workspace.query, profile)
+
+
+def test_what_cannot_be_compared_is_refused(workspace: Workspace, tmp_path: Path) -> None:
+    workspace.write({**FILES, "profiles.yml": profiles(_of(workspace))})
+    repository = Repository(workspace)
+    repository.commit()
+    assert "there is no state of production of pipeline daily at file://" in workspace.refused(
+        "ci", env=GITHUB
+    )
+    assert "nobody says which pull request this is" in workspace.refused("ci")
+    assert "there is no pipeline 'nightly'" in workspace.refused(
+        "ci", "--pr", "1", "--state-from", "pipeline:nightly"
+    )
+    assert "names one schema for all pull requests" in workspace.refused(
+        "ci", "--pr", "1", "--schema", "ci"
+    )
+    whole = repository.ci("--no-state", "full", "--empty", "--exclude", "events")
+    assert "no state of production is used: everything is built" in whole.err
+    assert "built without rows (--empty)" in whole.err
+    assert workspace.query("select count(*) from ci_pr_12.orders") == [(0,)]
+
+    repository.production()
+    repository.branch({"models/kpi.sql": "select 1 as n"})
+    old = workspace.refused("ci", "--max-state-age", "0.001s", env=GITHUB)
+    assert "which is older than --max-state-age" in old
+    slow = workspace.refused("ci", "--max-duration", "0.001s", env=GITHUB)
+    assert "by what production took, which is more than --max-duration" in slow
+    repository.branch(
+        {
+            "models/kpi.sql": "{{ config(schema='main') }} select 1 as n",
+            "macros/names.sql": """
+                {% macro generate_schema_name(name, node) %}
+                  {{- name or target.schema -}}
+                {% endmacro %}
+            """,
+        }
+    )
+    taken = workspace.refused("ci", env=GITHUB)
+    assert 'kpi would be built as "warehouse"."main"."kpi", which is production\'s' in taken
