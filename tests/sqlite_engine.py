@@ -275,8 +275,21 @@ class SqliteEngine:
 
     def mark_schema(
         self, database: str, schema: str, table: str, marker: Mapping[str, str]
-    ) -> None:
+    ) -> bool:
         """SQLite has no schemas."""
+        return False
+
+    def marked_schemas(
+        self, databases: Sequence[str], pattern: str, table: str
+    ) -> Sequence[tuple[str, str, Mapping[str, str] | None]]:
+        """None."""
+        return []
+
+    def drop_marked(
+        self, database: str, schema: str, table: str, marker: Mapping[str, str]
+    ) -> bool:
+        """There is nothing to drop."""
+        return False
 
     # ---------------------------------------------------------------- the thread
 

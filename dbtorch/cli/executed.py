@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from dbtorch.cli.errors import GATED, NODE_FAILED, OK
 from dbtorch.cli.signals import Signals
@@ -23,8 +23,12 @@ def executed(
     log_format: str,
     quiet: bool,
     report: RunReportFile | None = None,
+    stream: TextIO | None = None,
 ) -> int:
-    """Show a run while it is executed, and end it on a signal. Answers the exit code."""
+    """Show a run while it is executed, and end it on a signal. Answers the exit code.
+
+    It is shown on ``stream``, by default on standard output.
+    """
     if report is not None:
         report.make_room()
 
@@ -33,7 +37,7 @@ def executed(
         from dbtorch.cli.tracebacks import hide_in_tracebacks
 
         hide_in_tracebacks(hide)
-        return make_view(log_format, clock, quiet=quiet, hide=hide)
+        return make_view(log_format, clock, quiet=quiet, stream=stream, hide=hide)
 
     control = RunControl()
     with Signals(control) as signals:

@@ -29,7 +29,7 @@ _GROUPS = {
     "Where": "project-dir target profile profiles-dir target-path database-url artifacts-url",
     "Retries and time": "retries retry-delay retry-max-delay timeout deadline"
     " deadline-action grace wait",
-    "What is printed": "log-format quiet report format reason help",
+    "What is printed": "log-format quiet report format junit comment-file code-quality reason help",
 }
 _REST = "More of dbt's options"
 
@@ -67,6 +67,8 @@ class Helped(click.Command):
             if listed:
                 with formatter.section(name):
                     formatter.write_dl(listed)
+        if isinstance(self, click.Group):
+            self.format_commands(ctx, formatter)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Examples, and where to read on."""
@@ -89,6 +91,10 @@ class DbtCommand(Helped):
         """Repeat the option in front of each further word."""
         many = {name for option in DBT_OPTIONS if option.kind == "many" for name in option.names}
         return super().parse_args(ctx, _spread(args, many))
+
+
+class DbtGroup(DbtCommand, HelpedGroup):
+    """The same with commands of its own."""
 
 
 def group_of(names: Sequence[str]) -> str:

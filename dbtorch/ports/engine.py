@@ -219,8 +219,22 @@ class Warehouse(Protocol):
 
     def mark_schema(
         self, database: str, schema: str, table: str, marker: Mapping[str, str]
-    ) -> None:
-        """Make a schema, if it is not there, with a ``table`` of one row that says whose it is."""
+    ) -> bool:
+        """Make a schema, if it is not there, with a ``table`` of one row that says whose it is.
+
+        The marker is renewed where it has the same ``pr``. Answers False for a schema that holds
+        something and has no such table: it is somebody else's.
+        """
+
+    def marked_schemas(
+        self, databases: Sequence[str], pattern: str, table: str
+    ) -> Sequence[tuple[str, str, Mapping[str, str] | None]]:
+        """Database, schema and marker of the schemas whose names match, whatever their case."""
+
+    def drop_marked(
+        self, database: str, schema: str, table: str, marker: Mapping[str, str]
+    ) -> bool:
+        """Drop a schema, if its marker still says this; answers whether."""
 
 
 class Engine(Executor, SpeculativeStart, SourceChecks, Warehouse, Protocol):

@@ -248,3 +248,28 @@ def test_what_cannot_be_compared_is_refused(workspace: Workspace, tmp_path: Path
     )
     taken = workspace.refused("ci", env=GITHUB)
     assert 'kpi would be built as "warehouse"."main"."kpi", which is production\'s' in taken
+
+
+def test_schemas_of_pull_requests_are_dropped_and_no_others(
+    repository: Repository, warehouse: Warehouse, workspace: Workspace
+) -> None:
+    repository.branch({"models/kpi.sql": "select 1 as n"})
+    repository.ci("--no-compare")
+    warehouse.execute("create schema ci_pr_120")  # somebody's own, of the same name
+    warehouse.execute("create table ci_pr_120.precious as select 1 as id")
+    other = repository.ci("--pr", "120", "--no-compare")
+    assert "schema ci_pr_120 holds what somebody else has made" in other.err
+
+    listed = workspace.dbtorch("ci", "cleanup").out
+    assert "nothing was asked to be dropped" in listed
+    assert "it has no table dbtorch_ci, so dbtorch has not made it" in listed
+    new = workspace.dbtorch("ci", "cleanup", "--older-than", "1h", "--yes").out
+    assert "dropped" not in new
+    tried = workspace.dbtorch("ci", "cleanup", "--pr", "12", "--pr", "120").out
+    assert "1 schema would be dropped: say so with --yes" in tried
+    assert {schema for schema, _ in tables(warehouse)} >= {"ci_pr_12", "ci_pr_120"}
+
+    workspace.dbtorch("ci", "cleanup", "--pr", "12", "--pr", "120", "--yes")
+    left = {schema for schema, _ in tables(warehouse)}
+    assert "ci_pr_12" not in left
+    assert {"ci_pr_120", warehouse.profile["schema"]} <= left

@@ -36,6 +36,7 @@ SAME = Comparison(rows_before=3, rows_after=3, key=("id",), added=0, removed=0, 
 BODY = Reason(why=Why.BODY)
 DONE = CiResult(
     pr="12",
+    project="shop",
     schema="ci_pr_12",
     commit="b" * 40,
     target="ci",

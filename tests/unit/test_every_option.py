@@ -18,6 +18,8 @@ def every_command():
     for name in COMMANDS:
         command = cli.get_command(None, name)
         if isinstance(command, click.Group):
+            if command.invoke_without_command:
+                yield name, command
             for one in command.commands.values():
                 yield f"{name} {one.name}", one
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from dbtorch.cli.common_options import (
     STORE,
     options_of,
 )
-from dbtorch.cli.options import DbtCommand, dbt_options
+from dbtorch.cli.options import DbtGroup, Helped, dbt_options, profile_options
 from dbtorch.cli.param_types import Duration
 from dbtorch.cli.text.terminal import echo, note, warn
 
@@ -31,8 +32,10 @@ _EXAMPLES = (
     ("dbtorch ci --empty", "only whether everything compiles and fits together"),
 )
 
+_FILE = click.Path(dir_okay=False, path_type=Path)
 
-@click.command(cls=DbtCommand, examples=_EXAMPLES, page="pull-requests")
+
+@click.group(invoke_without_command=True, cls=DbtGroup, examples=_EXAMPLES, page="pull-requests")
 @PROJECT
 @click.option("--pr", default="", help="Number of the pull request; the CI system says it.")
 @click.option("--base", help="Branch or commit it goes into; the CI system says it.")
@@ -60,15 +63,30 @@ _EXAMPLES = (
     "--freshness/--no-freshness", default=False, help="Check sources before what reads them."
 )
 @CHECKS
+@click.option("--junit", type=_FILE, help="Write a report in JUnit's XML.")
+@click.option("--comment-file", type=_FILE, help="Write a comment for the pull request, Markdown.")
+@click.option("--code-quality", type=_FILE, help="Write a report for GitLab's code quality.")
 @FORMAT
 @STORE
 @ARTIFACTS
 @dbt_options
-def ci(format: str, **given: Any) -> int:
+@click.pass_context
+def ci(
+    context: click.Context,
+    /,
+    format: str,
+    junit: Path | None,
+    comment_file: Path | None,
+    code_quality: Path | None,
+    **given: Any,
+) -> int:
     """Build what a pull request changes beside production, and compare the two."""
+    if context.invoked_subcommand is not None:
+        return 0
     from dbtorch.cli.executed import executed
     from dbtorch.cli.text.ci import ci_json, ci_text
     from dbtorch.service.ci.ci import ci
+    from dbtorch.service.ci.reports import Reports, write_reports
 
     options = _ci_options(given)
     found: list[CiResult] = []
@@ -78,11 +96,20 @@ def ci(format: str, **given: Any) -> int:
         found.append(result)
         return ended
 
-    code = executed(work, log_format="text", quiet=format == "json")
+    as_json = format == "json"
+    stream = sys.stderr if as_json else None
+    code = executed(work, log_format="text", quiet=as_json, stream=stream)
     for result in found:
         for said in result.notes:
             warn(said)
-        echo(ci_json(result) if format == "json" else ci_text(result))
+        echo(ci_json(result) if as_json else ci_text(result))
+        said = write_reports(
+            Reports(junit=junit, comment=comment_file, code_quality=code_quality),
+            result,
+            options.run,
+        )
+        if said:
+            echo(said.rstrip(), err=as_json)
     return code
 
 
@@ -112,3 +139,33 @@ def _ci_options(given: dict[str, Any]) -> CiOptions:
         limit_event_time=given["limit_event_time"],
         max_duration=given["max_duration"],
     )
+
+
+_CLEANUP = (
+    ("dbtorch ci cleanup", "list the schemas of pull requests"),
+    ("dbtorch ci cleanup --pr 12 --yes", "after a pull request was closed"),
+    ("dbtorch ci cleanup --older-than 7d --yes", "every night"),
+)
+
+
+@ci.command(cls=Helped, examples=_CLEANUP, page="pull-requests")
+@PROJECT
+@click.option("--pr", multiple=True, help="Number of a pull request.")
+@click.option("--older-than", type=Duration(), help="Those in which nothing was built for so long.")
+@click.option("--schema", help="How schemas are named, as in `dbtorch ci`.")
+@click.option("--yes", is_flag=True, help="Drop them; without, they are listed.")
+@profile_options
+def cleanup(
+    pr: tuple[str, ...], older_than: float | None, schema: str | None, yes: bool, **given: Any
+) -> int:
+    """List and drop the schemas of pull requests: only those that dbtorch has made and marked."""
+    from dbtorch.cli.errors import OK
+    from dbtorch.cli.signals import Signals
+    from dbtorch.cli.text.ci import cleanup_text
+    from dbtorch.service.ci.cleanup import Cleanup
+    from dbtorch.service.ci.options import SCHEMA
+
+    wanted = Cleanup(prs=pr, older_than=older_than, schema=schema or SCHEMA, yes=yes)
+    with Signals():
+        echo(cleanup_text(wanted.go(options_of(given))))
+    return OK

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from dbtorch.cli.text.table import table
 from dbtorch.cli.text.terminal import document
 from dbtorch.core.ci.result import CiResult
 from dbtorch.core.ci.words import affected, changed, difference, owned, reasons, verdict
-from dbtorch.core.text.phrases import took
+from dbtorch.core.text.phrases import many, took
+from dbtorch.service.ci.cleanup import Fate
+
+if TYPE_CHECKING:
+    from dbtorch.service.ci.cleanup import Schema
 
 
 def ci_json(result: CiResult) -> str:
@@ -19,6 +24,18 @@ def ci_json(result: CiResult) -> str:
 def ci_text(result: CiResult) -> str:
     """The result as text: three sentences, and then what they stand on."""
     return "\n".join(_lines(result))
+
+
+def cleanup_text(found: Sequence[Schema]) -> str:
+    """Schemas of pull requests, and what becomes of each."""
+    if not found:
+        return "There is no schema of a pull request."
+    rows = [[one.name, one.pr, str(one.fate), one.why] for one in found]
+    lines = table(["schema", "pull request", "", "why"], rows)
+    chosen = sum(1 for one in found if one.fate is Fate.CHOSEN)
+    if chosen:
+        lines += ["", f"{many(chosen, 'schema')} would be dropped: say so with --yes"]
+    return "\n".join(lines)
 
 
 def _lines(result: CiResult) -> Iterator[str]:

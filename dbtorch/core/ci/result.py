@@ -75,6 +75,7 @@ class CiResult:
     """Everything about one run for a pull request."""
 
     pr: str
+    project: str
     schema: str
     commit: str
     target: str
@@ -125,7 +126,10 @@ class CiResult:
     def to_json(self) -> dict[str, Any]:
         """The result for programs; `docs/output.md` does not promise more than is here."""
         return {
-            **{name: getattr(self, name) for name in ("pr", "schema", "commit", "target")},
+            **{
+                name: getattr(self, name)
+                for name in ("pr", "project", "schema", "commit", "target")
+            },
             "against": None if self.against is None else _dict(self.against),
             "changes": [_change(one) for one in self.changes],
             "deleted": list(self.deleted),

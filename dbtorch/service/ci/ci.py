@@ -132,6 +132,7 @@ class _Job:
             against = Against(url=states.base.url, at=states.base.at, commit=states.base.commit)
         return CiResult(
             pr=self.options.pr,
+            project=self.project.name,
             schema=str(selected.target["schema"]),
             commit=checkout(self.project.dir).commit,
             target=str(selected.target["name"]),
@@ -175,7 +176,7 @@ class _Job:
     def _marked(self, schemas: list[tuple[str, str]]) -> Iterator[str]:
         """Say in each schema whose it is, before anything is built there."""
         try:
-            self.session.mark(schemas, self.options.pr, self.project.name)
+            yield from self.session.mark(schemas, self.options.pr, self.project.name)
         except EngineError as error:
             yield f"the schema is not marked, so no cleanup drops it: {error}"
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from dbtorch.adapters.clock import SystemClock
+from dbtorch.adapters.dbt.project_code import read_code
 from dbtorch.adapters.run_files import RunFiles
 from dbtorch.adapters.state_dir import state_dir
 from dbtorch.app.inbox import Inbox
@@ -43,14 +44,30 @@ class CiSession:
         opened = OpenedPlan.of(self.project, self.selected, self.options, None)
         return forecast(replace(opened.planned.plan, expected=durations)).seconds
 
-    def mark(self, schemas: Sequence[tuple[str, str]], pr: str, project: str) -> None:
-        """Connect, and make the schemas with a marker in each. Raises `EngineError`."""
+    def connect(self) -> None:
+        """Connect to the warehouse. Raises `EngineError`."""
         self.engine.accept()
         connect(self.engine, self.inbox)
+
+    def databases(self) -> set[str]:
+        """The databases of the project's nodes."""
+        code = read_code(self.selected.target_path / "manifest.json")
+        return {one.database for one in code.resources.values() if one.database and one.relation}
+
+    def mark(self, schemas: Sequence[tuple[str, str]], pr: str, project: str) -> Iterator[str]:
+        """Connect, and make the schemas with a marker in each.
+
+        Answers what is not marked, a sentence each. Raises `EngineError`.
+        """
+        self.connect()
         at = SystemClock().now().isoformat(timespec="seconds")
-        marker = {"pr": pr, "project": project, "created_at": at}
+        marker = {"pr": pr, "project": project, "built_at": at}
         for database, schema in schemas:
-            self.engine.mark_schema(database, schema, MARKER, marker)
+            if not self.engine.mark_schema(database, schema, MARKER, marker):
+                yield (
+                    f"schema {schema} holds what somebody else has made, so it has no marker and no"
+                    " cleanup drops it"
+                )
 
     def release(self) -> None:
         """Let another process have the warehouse's file."""

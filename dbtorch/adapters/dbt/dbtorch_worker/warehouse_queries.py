@@ -9,6 +9,7 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import math
+import re
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -100,22 +101,64 @@ def columns(adapter: Any, message: Message) -> list[list[str]]:
 
 
 def mark_schema(adapter: Any, message: Message) -> bool:
-    """Make a schema, if it is not there, and a table in it that says who has; answers whether.
+    """Make a schema, if it is not there, and a table in it that says whose it is; answers whether.
 
-    A schema that others have made is left as it is.
+    One that holds something already, and has no such table, is somebody else's and stays so.
     """
     where = {"database": message["database"] or None, "schema": message["schema"]}
-    if columns(adapter, {**where, "name": message["table"]}):
-        return False
-    adapter.create_schema(adapter.Relation.create(**where))
     marker = adapter.Relation.create(**where, identifier=message["table"])
-    said = ", ".join(
-        "'{}' as {}".format(text.replace("'", "''"), name)
-        for name, text in message["marker"].items()
-    )
-    adapter.execute(f"create table {marker} as select {said}", auto_begin=True)
+    said = {name: _text(text) for name, text in message["marker"].items()}
+    if columns(adapter, {**where, "name": message["table"]}):
+        values = ", ".join(f"{name} = {text}" for name, text in said.items())
+        adapter.execute(f"update {marker} set {values} where pr = {said['pr']}", auto_begin=True)
+        adapter.commit_if_has_connection()
+        return True
+    schema = adapter.Relation.create(**where)
+    adapter.create_schema(schema)
+    if adapter.list_relations_without_caching(schema):
+        return False
+    listed = ", ".join(f"{text} as {name}" for name, text in said.items())
+    adapter.execute(f"create table {marker} as select {listed}", auto_begin=True)
     adapter.commit_if_has_connection()
     return True
+
+
+def marked_schemas(adapter: Any, message: Message) -> list[Message]:
+    """The schemas whose names match a pattern, each with what its marker says, if it has one."""
+    pattern = re.compile(message["pattern"], re.IGNORECASE)
+    found = []
+    for database in message["databases"]:
+        for schema in sorted(adapter.list_schemas(database)):
+            if pattern.fullmatch(schema):
+                marker = _marker(adapter, database, schema, message["table"])
+                found.append({"database": database, "schema": schema, "marker": marker})
+    return found
+
+
+def drop_marked(adapter: Any, message: Message) -> bool:
+    """Drop a schema, if it has a marker that says just this; answers whether."""
+    database, schema = message["database"], message["schema"]
+    if _marker(adapter, database, schema, message["table"]) != message["marker"]:
+        return False
+    adapter.drop_schema(adapter.Relation.create(database=database, schema=schema))
+    adapter.commit_if_has_connection()
+    return True
+
+
+def _marker(adapter: Any, database: str, schema: str, table: str) -> Message | None:
+    where = {"database": database, "schema": schema, "name": table}
+    if not columns(adapter, where):
+        return None
+    relation = adapter.Relation.create(database=database, schema=schema, identifier=table)
+    names, rows = _read(adapter, f"select * from {relation}")
+    row = next(rows, None)
+    if row is None:
+        return None
+    return {name.lower(): str(cell) for name, cell in zip(names, row)}  # noqa: B905  # Python 3.9
+
+
+def _text(text: str) -> str:
+    return "'{}'".format(text.replace("'", "''"))
 
 
 def _plain(cell: Any) -> Any:
@@ -131,6 +174,8 @@ _QUESTIONS = {
     "rows": rows,
     "columns": columns,
     "mark_schema": mark_schema,
+    "marked_schemas": marked_schemas,
+    "drop_marked": drop_marked,
 }
 
 

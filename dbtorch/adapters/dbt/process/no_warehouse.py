@@ -42,6 +42,18 @@ class NoWarehouse:
         del database, schema, table, marker
         self._refuse()
 
+    def marked_schemas(self, databases: Sequence[str], pattern: str, table: str) -> NoReturn:
+        """Raises `EngineError`."""
+        del databases, pattern, table
+        self._refuse()
+
+    def drop_marked(
+        self, database: str, schema: str, table: str, marker: Mapping[str, str]
+    ) -> NoReturn:
+        """Raises `EngineError`."""
+        del database, schema, table, marker
+        self._refuse()
+
     def _refuse(self) -> NoReturn:
         raise EngineError(
             "the process engine has no open session to ask the warehouse through; "

@@ -219,10 +219,25 @@ class SessionEngine:
 
     def mark_schema(
         self, database: str, schema: str, table: str, marker: Mapping[str, str]
-    ) -> None:
+    ) -> bool:
         """Make a schema, if it is not there, with a table that says whose it is."""
         where = {"database": database, "schema": schema, "table": table}
-        self._ask("mark_schema", **where, marker=dict(marker))
+        return bool(self._ask("mark_schema", **where, marker=dict(marker)))
+
+    def marked_schemas(
+        self, databases: Sequence[str], pattern: str, table: str
+    ) -> Sequence[tuple[str, str, Mapping[str, str] | None]]:
+        """Schemas whose names match, each with its marker."""
+        asked = {"databases": list(databases), "pattern": pattern, "table": table}
+        found = self._ask("marked_schemas", **asked)
+        return [(one["database"], one["schema"], one["marker"]) for one in found]
+
+    def drop_marked(
+        self, database: str, schema: str, table: str, marker: Mapping[str, str]
+    ) -> bool:
+        """Drop a schema, if its marker still says this."""
+        where = {"database": database, "schema": schema, "table": table}
+        return bool(self._ask("drop_marked", **where, marker=dict(marker)))
 
     def _ask(self, question: str, **fields: Any) -> Any:
         """What the worker answers; `dbtorch_worker/warehouse_queries.py` has all questions."""

@@ -1,0 +1,124 @@
+"""Dropping the schemas of pull requests: only what has the name and carries our marker."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from dbtorch.adapters.clock import SystemClock
+from dbtorch.core.errors import UsageError
+from dbtorch.core.text.phrases import ago
+from dbtorch.service.ci.options import SCHEMA
+from dbtorch.service.ci.session import MARKER, CiSession, open_ci_session
+from dbtorch.service.project.dbt_options import without
+from dbtorch.service.project.options import RunOptions
+from dbtorch.service.project.project import open_project
+from dbtorch.service.run.control import RunControl
+
+#: What pull requests are called in names of schemas.
+_PR = "[A-Za-z0-9_]{1,40}"
+
+
+class Fate(StrEnum):
+    """What becomes of a schema."""
+
+    KEPT = "kept"
+    CHOSEN = "would be dropped"
+    DROPPED = "dropped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schema:
+    """A schema that has the name of one of a pull request."""
+
+    database: str
+    name: str
+    pr: str  # empty where nobody knows
+    fate: Fate
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cleanup:
+    """Which schemas are to go."""
+
+    prs: tuple[str, ...] = ()
+    older_than: float | None = None  # seconds since something was last built
+    schema: str = SCHEMA
+    yes: bool = False  # drop them; else only say which
+
+    def go(self, options: RunOptions) -> list[Schema]:
+        """Look, and drop. Raises `UsageError`, `EngineError`."""
+        if "{pr}" not in self.schema:
+            raise UsageError(
+                f"--schema {self.schema!r} names one schema for all pull requests: put {{pr}} in it"
+            )
+        project = open_project(options.project_dir, options.environ)
+        words = without(options.dbt_args, {"--select", "--exclude", "--selector"})
+        from dataclasses import replace
+
+        nothing = replace(options, dbt_args=(*words, "--exclude", "*"), narrowed=True, steps=False)
+        with open_ci_session(project, nothing, RunControl()) as session:
+            session.connect()
+            return [*self._schemas(session, project.name)]
+
+    def _schemas(self, session: CiSession, project: str) -> Iterator[Schema]:
+        target = session.selected.target
+        databases = sorted({str(target["database"]), *session.databases()})
+        pattern = self.pattern(str(target["schema"]))
+        now = SystemClock().now()
+        for database, name, marker in session.engine.marked_schemas(databases, pattern, MARKER):
+            said = dict(marker or {})
+            why = self._kept(said, project, now)
+            fate = Fate.KEPT if why else Fate.CHOSEN
+            if not why and self.yes:
+                gone = session.engine.drop_marked(database, name, MARKER, said)
+                fate = Fate.DROPPED if gone else Fate.KEPT
+                why = "" if gone else "it was built in again meanwhile"
+            yield Schema(
+                database=database,
+                name=name,
+                pr=said.get("pr", ""),
+                fate=fate,
+                why=why or _built(said, now),
+            )
+
+    def pattern(self, schema: str) -> str:
+        """The names of schemas of pull requests; a model's own schema comes behind."""
+        parts = re.split(r"(\{schema\}|\{pr\})", self.schema)
+        known = {"{schema}": re.escape(schema), "{pr}": _PR}
+        return "".join(known.get(part, re.escape(part)) for part in parts) + "(_.*)?"
+
+    def _kept(self, marker: dict[str, str], project: str, now: datetime) -> str:
+        """Why a schema stays; empty where it is to go."""
+        if not {"pr", "project", "built_at"} <= marker.keys():
+            return f"it has no table {MARKER}, so dbtorch has not made it"
+        if marker["project"] != project:
+            return f"it is of project {marker['project']}"
+        if self.prs and marker["pr"] not in self.prs:
+            return f"it is of pull request {marker['pr']}"
+        age = _age(marker, now)
+        if self.older_than is not None and (age is None or age < self.older_than):
+            return _built(marker, now)
+        return "" if self.prs or self.older_than is not None else "nothing was asked to be dropped"
+
+
+def names(found: Sequence[Schema], fate: Fate) -> list[str]:
+    """The names of schemas with one fate."""
+    return [one.name for one in found if one.fate is fate]
+
+
+def _age(marker: dict[str, str], now: datetime) -> float | None:
+    try:
+        return (now - datetime.fromisoformat(marker["built_at"])).total_seconds()
+    except (ValueError, TypeError):
+        return None
+
+
+def _built(marker: dict[str, str], now: datetime) -> str:
+    if _age(marker, now) is None:
+        return "nobody knows when it was built"
+    return f"built {ago(datetime.fromisoformat(marker['built_at']), now)}"
