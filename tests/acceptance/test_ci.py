@@ -142,7 +142,9 @@ def test_a_change_is_built_beside_production_and_compared(
     repository.commit({"models/events.sql": "select 2 as n"})
     repository.production()
     repository.git("checkout", "-q", "change")
-    repository.commit({"models/orders.sql": "select 1 as id, a, 1 as b from {{ ref('stg') }}"})
+    repository.commit(
+        {"models/orders.sql": "select id - id + 1 as id, a, a * 2 as b from {{ ref('stg') }}"}
+    )
     found = repository.found(code=1)
     assert why(found) == {"orders": "body", "kpi": "upstream"}
     assert found["state"] == "failed"

@@ -129,7 +129,7 @@ def _ci_options(given: dict[str, Any]) -> CiOptions:
         max_state_age=MAX_AGE if age is None else age,
         full=given["no_state"] is not None,
         schema=given["schema"] or SCHEMA,
-        favor_state=bool(given["dbt_favor_state"]),
+        favor_state=given["dbt_favor_state"],
         compare=given["compare"],
         how=How(
             ignore=given["ignore"],

@@ -106,6 +106,7 @@ class _Job:
         notes = [*self._marked(schemas_of(built))]
         self.session.release()
         executed = self._run(listen, control)
+        control.kills(self.session.engine.kill)
         result = self._with_run(result, executed, notes)
         if executed.record is None or self._without_comparison():
             return executed, result

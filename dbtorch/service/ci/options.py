@@ -31,7 +31,7 @@ class CiOptions:
     full: bool = False  # build everything, without a state
     base: str | None = None
     schema: str = SCHEMA
-    favor_state: bool = False
+    favor_state: bool | None = None  # None: yes, where the engine can
     compare: bool = True
     how: How = field(default_factory=How)
     limit_event_time: float | None = None  # seconds

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dbtorch.core.config import InCi
+from dbtorch.core.config import EngineType, InCi
 from dbtorch.core.errors import UsageError
 from dbtorch.core.production import fingerprint
 from dbtorch.service.ci.options import CiOptions
 from dbtorch.service.ci.state import States
 from dbtorch.service.project.dbt_options import values_of, without
 from dbtorch.service.project.project import Project
+from dbtorch.service.wiring.engines import choose_engine
 
 #: What is selected by default: what changed, and all that reads it.
 MODIFIED = "state:modified+"
@@ -25,7 +26,7 @@ def words_of(
     words = [*without(given, _OURS), *place]
     if states is not None:
         words += ["--state", str(states.base.folder), "--defer"]
-        words += ["--favor-state"] if options.favor_state else []
+        words += ["--favor-state"] if _favors(project, options) else []
         if states.latest is not states.base:
             words += ["--defer-state", str(states.latest.folder)]
         if not {"--select", "--selector"} & {*given}:
@@ -42,6 +43,16 @@ def words_of(
             raise UsageError("--limit-event-time and --sample are the same: keep one of them")
         words += ["--sample", _sample(options.limit_event_time)]
     return tuple(words)
+
+
+def _favors(project: Project, options: CiOptions) -> bool:
+    """Whether production is read also where an earlier commit has built in its own schema.
+
+    The process engine cannot: its later batches would not read what earlier ones have built.
+    """
+    if options.favor_state is not None:
+        return options.favor_state
+    return choose_engine(project).type is EngineType.SESSION
 
 
 def _behind(text: str) -> str:
