@@ -141,7 +141,6 @@ def drop_marked(adapter: Any, message: Message) -> bool:
     if _marker(adapter, database, schema, message["table"]) != message["marker"]:
         return False
     adapter.drop_schema(adapter.Relation.create(database=database, schema=schema))
-    adapter.commit_if_has_connection()
     return True
 
 
