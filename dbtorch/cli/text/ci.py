@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from dbtorch.cli.text.table import table
 from dbtorch.cli.text.terminal import document
 from dbtorch.core.ci.result import CiResult
+from dbtorch.core.ci.schemas import Fate, Schema
 from dbtorch.core.ci.words import affected, changed, difference, owned, reasons, verdict
 from dbtorch.core.text.phrases import many, took
-from dbtorch.service.ci.cleanup import Fate
-
-if TYPE_CHECKING:
-    from dbtorch.service.ci.cleanup import Schema
 
 
 def ci_json(result: CiResult) -> str:

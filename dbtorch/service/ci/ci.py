@@ -22,7 +22,7 @@ from dbtorch.core.model.state import RunState, State
 from dbtorch.core.production import RESULTS
 from dbtorch.core.text.durations import text as duration
 from dbtorch.core.text.phrases import calm
-from dbtorch.ports import Selected
+from dbtorch.ports.engine import Selected
 from dbtorch.service.ci.comparing import compare_all
 from dbtorch.service.ci.options import CiOptions
 from dbtorch.service.ci.session import CiSession, open_ci_session

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import StrEnum
 
 from dbtorch.adapters.clock import SystemClock
+from dbtorch.core.ci.schemas import Fate, Schema
 from dbtorch.core.errors import UsageError
 from dbtorch.core.text.phrases import ago
 from dbtorch.service.ci.options import SCHEMA
@@ -20,25 +20,6 @@ from dbtorch.service.run.control import RunControl
 
 #: What pull requests are called in names of schemas.
 _PR = "[A-Za-z0-9_]{1,40}"
-
-
-class Fate(StrEnum):
-    """What becomes of a schema."""
-
-    KEPT = "kept"
-    CHOSEN = "would be dropped"
-    DROPPED = "dropped"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Schema:
-    """A schema that has the name of one of a pull request."""
-
-    database: str
-    name: str
-    pr: str  # empty where nobody knows
-    fate: Fate
-    why: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +39,6 @@ class Cleanup:
             )
         project = open_project(options.project_dir, options.environ)
         words = without(options.dbt_args, {"--select", "--exclude", "--selector"})
-        from dataclasses import replace
-
         nothing = replace(options, dbt_args=(*words, "--exclude", "*"), narrowed=True, steps=False)
         with open_ci_session(project, nothing, RunControl()) as session:
             session.connect()
@@ -104,11 +83,6 @@ class Cleanup:
         if self.older_than is not None and (age is None or age < self.older_than):
             return _built(marker, now)
         return "" if self.prs or self.older_than is not None else "nothing was asked to be dropped"
-
-
-def names(found: Sequence[Schema], fate: Fate) -> list[str]:
-    """The names of schemas with one fate."""
-    return [one.name for one in found if one.fate is fate]
 
 
 def _age(marker: dict[str, str], now: datetime) -> float | None:

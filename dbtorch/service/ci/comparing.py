@@ -10,7 +10,7 @@ from dbtorch.core.ci.comparison import Column, How, Side, compare
 from dbtorch.core.ci.result import Compared
 from dbtorch.core.errors import EngineError
 from dbtorch.core.model.graph import Kind
-from dbtorch.ports import Engine
+from dbtorch.ports.engine import Engine
 
 _HELD = (Kind.MODEL, Kind.SEED, Kind.SNAPSHOT)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dbtorch.core.ci.comparison import How
 from dbtorch.core.ci.place import CiPlace, place_of
@@ -54,8 +54,6 @@ class CiOptions:
             raise UsageError(
                 f"--schema {self.schema!r} names one schema for all pull requests: put {{pr}} in it"
             )
-        from dataclasses import replace
-
         return replace(self, pr=pr, base=self.base or place.base or None), place
 
     def schema_of(self, schema: str) -> str:

@@ -14,9 +14,9 @@ from dbtorch.adapters.dbt.project_code import read_code
 from dbtorch.adapters.run_files import RunFiles
 from dbtorch.adapters.state_dir import state_dir
 from dbtorch.app.inbox import Inbox
-from dbtorch.app.planning import texts_to_resolve
+from dbtorch.app.step_wiring import texts_to_resolve
 from dbtorch.core.run.simulation import forecast
-from dbtorch.ports import Engine, Selected
+from dbtorch.ports.engine import Engine, Selected
 from dbtorch.service.planning.planned import OpenedPlan
 from dbtorch.service.project.options import RunOptions, pipeline_of
 from dbtorch.service.project.project import Project

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dbtorch.adapters.git import commits_before
 from dbtorch.core.errors import NotFound, UsageError
-from dbtorch.ports import Artifacts
+from dbtorch.ports.artifacts import Artifacts
 from dbtorch.service.ci.options import CiOptions
 from dbtorch.service.production.find import (
     FULL,

@@ -6,7 +6,7 @@ from dbtorch.app.inbox import Inbox
 from dbtorch.core.errors import EngineError
 from dbtorch.core.model.events import Attempt, Batch, Finished
 from dbtorch.core.plan import SESSION_OPEN
-from dbtorch.ports import Engine
+from dbtorch.ports.engine import Engine
 
 
 def connect(engine: Engine, inbox: Inbox) -> None:
