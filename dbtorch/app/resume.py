@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from dbtorch.app.earlier import differs, is_marked, where
 from dbtorch.core.history.records import UNWATCHED, AttemptRecord, NodeRecord, RunRecord
 from dbtorch.core.model.events import NOTHING_EXECUTED, Changed
 from dbtorch.core.model.graph import EVERY_TIME, Graph, Kind, Node
@@ -15,9 +16,6 @@ from dbtorch.core.model.reason import NO_REASON, Reason, ReasonKind
 from dbtorch.core.model.state import State
 from dbtorch.core.plan import Plan
 from dbtorch.core.run.machine import PreviousState
-
-#: Materializations that leave a relation of the node's name; others may leave anything.
-_RELATIONS = frozenset({"table", "view", "incremental", "seed", "snapshot"})
 
 #: Kinds that build nothing: those after them need not run again because of them.
 _ONLY_LOOKS = frozenset(
@@ -104,51 +102,6 @@ def unwatched(earlier: RunRecord | None, plan: Plan) -> dict[str, list[str]]:
     return {UNWATCHED: sorted(known)} if known else {}
 
 
-def differences(earlier: RunRecord, graph: Graph) -> list[str]:
-    """What is not as it was when the run was planned, as a person would name it.
-
-    Sorted, as a graph's nodes are in no order: dbt parses changed files in that of a set.
-    """
-    known = {node.id: node for node in earlier.nodes}
-    changed = {
-        _where(node)
-        for id, node in graph.nodes.items()
-        if id in known and _differs(known[id], node)
-    }
-    new = {
-        f"{_where(node)} (new)"
-        for id, node in graph.nodes.items()
-        if id not in known and node.kind not in EVERY_TIME
-    }
-    gone = {f"{_where(node)} (gone)" for node in known.values() if _is_gone(node, graph)}
-    return [*sorted(changed), *sorted(new), *sorted(gone)]
-
-
-def built(earlier: RunRecord, graph: Graph) -> list[str]:
-    """What of a run has left a relation, and counts unless that is gone; in the graph's order.
-
-    Of a microbatch model that failed the batches that are built count.
-    """
-    known = {node.id: node for node in earlier.nodes}
-    return [
-        id
-        for id in graph.order()
-        if id in known
-        and known[id].materialized in _RELATIONS
-        and not is_marked(known[id])
-        and (known[id].state.ok or (graph.nodes[id].splits and known[id].attempts))
-    ]
-
-
-def outputs(earlier: RunRecord) -> dict[str, Any]:
-    """What steps returned that succeeded, by name."""
-    return {
-        node.name: node.attempts[-1].output
-        for node in earlier.nodes
-        if node.kind is Kind.STEP and node.state.ok and not is_marked(node) and node.attempts
-    }
-
-
 def _unsettled(earlier: RunRecord, known: Mapping[str, NodeRecord]) -> Iterator[str]:
     for id in earlier.options.get(UNWATCHED, ()):
         node = known.get(id)
@@ -158,12 +111,6 @@ def _unsettled(earlier: RunRecord, known: Mapping[str, NodeRecord]) -> Iterator[
 
 def _may_have_built(attempt: AttemptRecord) -> bool:
     return not attempt.details.get(NOTHING_EXECUTED)
-
-
-def is_marked(node: NodeRecord) -> bool:
-    """Whether a node's success is what a person said, and no attempt's."""
-    said = node.state in (State.SUCCESS, State.WARN)
-    return said and not (node.attempts and node.attempts[-1].state.ok)
 
 
 # -------------------------------------------------------------------- what runs again
@@ -266,8 +213,8 @@ def _why(
         return Reason(ReasonKind.FEEDS_STALE, (stale,))
     if node.id in doubted:
         return Reason(ReasonKind.CONTRADICTED, (node.id,), "dbt contradicted its own success")
-    if _differs(before, node) and not is_marked(before):
-        return Reason(ReasonKind.CODE_CHANGED, text=_where(node))
+    if differs(before, node) and not is_marked(before):
+        return Reason(ReasonKind.CODE_CHANGED, text=where(node))
     if node.id in wish.gone:
         return Reason(ReasonKind.RELATION_GONE)
     return None
@@ -356,19 +303,6 @@ def _fresh(node: Node) -> NodeRecord:
     return NodeRecord(id=node.id, kind=node.kind, name=node.name, state=State.PENDING)
 
 
-def _differs(before: NodeRecord, node: Node) -> bool:
-    """Whether a node's code is another one; an older history may not know."""
-    return bool(before.checksum and node.checksum) and before.checksum != node.checksum
-
-
-def _where(node: Node | NodeRecord) -> str:
-    return f"step {node.name}" if node.kind is Kind.STEP else node.path or node.id
-
-
-def _is_gone(node: NodeRecord, graph: Graph) -> bool:
-    return node.id not in graph and node.kind not in EVERY_TIME
-
-
 def _is_shown(node: NodeRecord) -> bool:
     return node.kind not in EVERY_TIME
 
@@ -384,10 +318,3 @@ def _result(node: NodeRecord) -> dict[str, Any]:
         return {**last.details, "message": last.message}
     status = "error" if node.state is State.FAILED else "skipped"
     return {"status": status, "message": str(node.reason)}
-
-
-def names(ids: Iterable[str], graph: Graph) -> str:
-    """Files of nodes, each once, in the order of the graph."""
-    chosen = set(ids)
-    found = [_where(graph.nodes[id]) for id in graph.order() if id in chosen]
-    return ", ".join(dict.fromkeys(found))

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from dbtorch.app.earlier import built, differences, is_marked, outputs
 from dbtorch.app.marking import mark
-from dbtorch.app.resume import ResumeSpec, built, differences, is_marked, outputs, resume, unwatched
+from dbtorch.app.resume import ResumeSpec, resume, unwatched
 from dbtorch.core.history.records import AttemptRecord, NodeRecord, RunRecord, Transition
 from dbtorch.core.model.events import NOTHING_EXECUTED, Attempt
 from dbtorch.core.model.graph import Graph, Kind, Node

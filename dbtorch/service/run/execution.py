@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from dbtorch.adapters.actor import actor
 from dbtorch.adapters.git import Checkout, checkout
+from dbtorch.app.earlier import built
 from dbtorch.app.inbox import Interrupt, Requested
 from dbtorch.app.requests import RequestWatcher
-from dbtorch.app.resume import ResumePlan, ResumeSpec, built, resume, start, unwatched
+from dbtorch.app.resume import ResumePlan, ResumeSpec, resume, start, unwatched
 from dbtorch.app.runner import Runner
 from dbtorch.core.config import PipelineSpec
 from dbtorch.core.errors import EngineError, RunCancelled, SelectionError, StoreError

@@ -10,7 +10,7 @@ from pathlib import Path
 from dbtorch.adapters.home import expanded
 from dbtorch.adapters.run_files import RunFiles
 from dbtorch.adapters.state_dir import state_dir
-from dbtorch.app.resume import outputs
+from dbtorch.app.earlier import outputs
 from dbtorch.core.errors import UsageError
 from dbtorch.core.history.records import RunRecord
 from dbtorch.core.model.identity import Identity

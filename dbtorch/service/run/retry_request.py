@@ -8,7 +8,8 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Any
 
-from dbtorch.app.resume import ResumePlan, ResumeSpec, differences, outputs, resume
+from dbtorch.app.earlier import differences, outputs
+from dbtorch.app.resume import ResumePlan, ResumeSpec, resume
 from dbtorch.core.config import Config
 from dbtorch.core.errors import NothingToDo, SelectionError, UsageError
 from dbtorch.core.history.records import RunRecord, Verb
