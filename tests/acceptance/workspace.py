@@ -17,6 +17,12 @@ from typing import Any
 
 import duckdb
 
+from dbtorch.cli.text.run import run_json_text
+from dbtorch.cli.text.runs import runs_json
+from dbtorch.core.errors import DbtorchError
+from dbtorch.service.history.run import show_run
+from dbtorch.service.history.runs import list_runs
+from dbtorch.service.history.store import open_history
 from tests.engines import SESSION_1_11, Driven
 from tests.waiting import PATIENCE, eventually
 
@@ -208,23 +214,26 @@ class Workspace:
     # ---------------------------------------------------------------- what is left of runs
 
     def runs(self) -> list[dict[str, Any]]:
-        """What `dbtorch runs` lists; nothing while there is no history to read."""
+        """What `dbtorch runs` lists; nothing while there is no history to read.
+
+        Read in this process, as in `show`: starting a command costs more than that.
+        """
         if not (self.dir / ".dbtorch" / "dbtorch.db").is_file():
             return []
-        ended = subprocess.run(
-            [*COMMAND, "runs", "--format", "json"],
-            cwd=self.dir,
-            env=self.environ(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        listed: list[dict[str, Any]] = json.loads(ended.stdout) if ended.returncode == 0 else []
+        try:
+            with open_history(str(self.dir), None, environ=self.environ()) as store:
+                listed: list[dict[str, Any]] = json.loads(runs_json(list_runs(store, limit=20)))
+        except DbtorchError:
+            return []
         return listed
 
-    def show(self, run: str = "latest", **kwargs: Any) -> Shown:
+    def show(
+        self, run: str = "latest", *, cwd: Path | None = None, env: Mapping[str, str] = {}
+    ) -> Shown:
         """What `dbtorch show` says of a run."""
-        return Shown(self.dbtorch("show", run, "--format", "json", **kwargs).json())
+        folder = str(cwd or self.dir)
+        with open_history(folder, None, environ=self.environ(env)) as store:
+            return Shown(json.loads(run_json_text(show_run(store, run))))
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         """Ask the warehouse, once nobody has its file: a dbt that was killed may just be ending."""

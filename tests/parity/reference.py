@@ -14,6 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from dbtorch.cli.text.run import run_json_text
+from dbtorch.core.errors import DbtorchError
+from dbtorch.service.history.run import show_run
+from dbtorch.service.history.store import open_history
 from tests.parity.normal import normal
 from tests.parity.project import Project
 
@@ -117,12 +121,15 @@ def _latest(project: Project, *, since: datetime) -> dict[str, Any]:
 
     Bad input and a selection without nodes leave no record.
     """
-    command = [sys.executable, "-m", "dbtorch", "show", "latest", "--format", "json"]
-    show = call(project, [*command, "--project-dir", str(project.path)])
-    found: dict[str, Any] = json.loads(show.stdout) if show.returncode == 0 else {}
-    if found and datetime.fromisoformat(found["started_at"]) >= since:
-        return found
-    return {"state": "", "nodes": [], "why": "" if found else _output(show)}
+    why = ""
+    try:
+        with open_history(str(project.path), None, environ=project.environ()) as store:
+            found: dict[str, Any] = json.loads(run_json_text(show_run(store, "latest")))
+        if datetime.fromisoformat(found["started_at"]) >= since:
+            return found
+    except DbtorchError as error:
+        why = str(error)
+    return {"state": "", "nodes": [], "why": why}
 
 
 def _where(project: Project) -> list[str]:
