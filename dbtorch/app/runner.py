@@ -99,8 +99,9 @@ class Runner:
                 self._cancel(attempt)
             heard = self._inbox.take(self._patience())
             changes = self._look_at_the_clock()
-            self._note([event for event in heard if isinstance(event, Progress)])
             events = [event for event in heard if not isinstance(event, Progress)]
+            if len(events) < len(heard):
+                self._note([event for event in heard if isinstance(event, Progress)])
             for event in events:
                 changes += self._record(event)
             self._tell(changes)
@@ -114,8 +115,7 @@ class Runner:
 
     def _note(self, progress: Sequence[Progress]) -> None:
         """Write what attempts are about to build and have built; only then do they go on."""
-        if progress:
-            self._on_progress(progress)
+        self._on_progress(progress)
         for event in progress:
             if isinstance(event, MicrobatchesPlanned):
                 event.kept()

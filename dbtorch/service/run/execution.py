@@ -127,11 +127,6 @@ class Execution:
             )
         return [self._uploads]
 
-    @property
-    def _begins(self) -> datetime:
-        """What deadlines count from: when the run was to start, or first started."""
-        return self._run_context.planned_at or self._run_context.now
-
     def go(self) -> Executed:
         """Everything, in order."""
         self._engine.dbt_warnings.listen(self._listener.warned)
@@ -184,8 +179,10 @@ class Execution:
         """Execute the plan; answers the record of a run that has ended."""
         engine, store, lease = self._engine, self._store, self._lease
         planned = opened.planned
+        # deadlines count from when the run was to start, or first started
+        begins = self._run_context.planned_at or self._run_context.now
         deadlines = deadlines_of(
-            self._deadline, planned.plan, self._pipeline, self._begins, self._earlier
+            self._deadline, planned.plan, self._pipeline, begins, self._earlier
         )
         hide = self._launched.hide.knowing(secrets_of(opened.selected.vars))
         described = describe_run(
