@@ -29,7 +29,8 @@ _GROUPS = {
     "Where": "project-dir target profile profiles-dir target-path database-url artifacts-url",
     "Retries and time": "retries retry-delay retry-max-delay timeout deadline"
     " deadline-action grace wait",
-    "What is printed": "log-format quiet report format junit comment-file code-quality reason help",
+    "What is printed": "log-format quiet report format junit comment comment-file"
+    " code-quality reason help",
 }
 _REST = "More of dbt's options"
 

@@ -15,7 +15,8 @@ from dbtorch.core.ci.reports.markdown import PICTURED, escaped, markdown
 from dbtorch.core.errors import UsageError
 from dbtorch.core.model.graph import Kind
 from dbtorch.core.model.state import RunState, State
-from dbtorch.service.ci.reports import Reports
+from dbtorch.service.ci.reports import Reports, post_result
+from tests.forge_server import TOKEN, forge_server
 from tests.unit.test_ci_result import BODY, DONE, NOON, SAME, change, node
 
 LATER = NOON + timedelta(hours=3)
@@ -195,3 +196,28 @@ def test_a_report_that_cannot_be_written_is_said(tmp_path):
     (tmp_path / "a").write_text("a file")
     with pytest.raises(UsageError, match=r"the report .*junit\.xml cannot be written"):
         write(DONE, Reports(junit=tmp_path / "a" / "junit.xml"), tmp_path)
+
+
+def test_the_comment_is_posted_and_updated_and_none_is_made_of_nothing():
+    nothing = replace(DONE, run_id="", nodes=(), changes=())
+    with forge_server() as server:
+        environ = {
+            "GITHUB_ACTIONS": "true",
+            "GITHUB_API_URL": server.url,
+            "GITHUB_REPOSITORY": "acme/shop",
+            "GITHUB_TOKEN": TOKEN,
+        }
+
+        def post(result, **more: str) -> str:
+            return post_result(result, {**environ, **more}, LATER, pause=lambda _: None)
+
+        assert (post(nothing), server.said()) == ("", [])
+        assert post(FAILED) == ""
+        assert post(DONE) == ""
+        (said,) = server.said()
+        assert said.startswith("<!-- dbtorch ci shop 12 -->\n✅ **It works")
+        assert post(nothing) == ""
+        assert "Nothing that dbt builds has changed" in server.said()[0]
+        assert post(DONE, GITHUB_TOKEN="").startswith(
+            "the comment is not posted: there is no token"
+        )

@@ -65,6 +65,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @CHECKS
 @click.option("--junit", type=_FILE, help="Write a report in JUnit's XML.")
 @click.option("--comment-file", type=_FILE, help="Write a comment for the pull request, Markdown.")
+@click.option("--comment", is_flag=True, help="Post that comment, or update it; needs a token.")
 @click.option("--code-quality", type=_FILE, help="Write a report for GitLab's code quality.")
 @FORMAT
 @STORE
@@ -77,6 +78,7 @@ def ci(
     format: str,
     junit: Path | None,
     comment_file: Path | None,
+    comment: bool,
     code_quality: Path | None,
     **given: Any,
 ) -> int:
@@ -86,7 +88,7 @@ def ci(
     from dbtorch.cli.executed import executed
     from dbtorch.cli.text.ci import ci_json, ci_text
     from dbtorch.service.ci.ci import ci
-    from dbtorch.service.ci.reports import Reports, write_reports
+    from dbtorch.service.ci.reports import Reports, post, write_reports
 
     options = _ci_options(given)
     found: list[CiResult] = []
@@ -108,6 +110,8 @@ def ci(
             result,
             options.run,
         )
+        if comment and (why := post(result, options.run)):
+            warn(why)
         if said:
             echo(said.rstrip(), err=as_json)
     return code

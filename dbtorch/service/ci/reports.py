@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -60,13 +61,48 @@ class Reports:
 
 
 def write_reports(reports: Reports, result: CiResult, options: RunOptions) -> str:
-    """Write what is wanted of a run that has ended; answers what is to be printed."""
+    """Write what is wanted of a run that has ended; answers what is to be printed.
+
+    Raises `UsageError`.
+    """
     return reports.write(
         result,
         project_dir=find_project_dir(options.project_dir, options.environ),
         environ=options.environ,
         now=SystemClock().now(),
     )
+
+
+def post(result: CiResult, options: RunOptions) -> str:
+    """Post the comment; answers why it is not there, if so."""
+    return post_result(result, options.environ, SystemClock().now())
+
+
+def post_result(
+    result: CiResult,
+    environ: Mapping[str, str],
+    now: datetime,
+    *,
+    pause: Callable[[float], None] = time.sleep,
+) -> str:
+    """Post the comment at the pull request, or update it; answers why it is not there, if so.
+
+    Where there is nothing to say, none is made; one of an earlier commit says so.
+    """
+    from dbtorch.adapters.forges import NotPosted, forge_of, post_comment
+
+    mark = marker(result.project, result.pr)
+    try:
+        forge = forge_of(environ, result.pr)
+        text, create = _comment(result, now), not is_silent(result)
+        post_comment(forge, mark, text, pause=pause, create=create)
+    except NotPosted as error:
+        return f"the comment is not posted: {error}"
+    return ""
+
+
+def _comment(result: CiResult, now: datetime) -> str:
+    return f"{marker(result.project, result.pr)}\n{markdown(result, now, most=_COMMENT - 200)}"
 
 
 def is_silent(result: CiResult) -> bool:

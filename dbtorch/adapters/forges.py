@@ -1,0 +1,236 @@
+"""One comment at a pull request of GitHub, GitLab or Bitbucket, updated in its place."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.error import URLError
+from urllib.parse import quote
+
+from dbtorch.adapters.exchange import Answer, Budget, exchange
+
+#: Seconds for one exchange, and bytes of an answer.
+_TIMEOUT, _MOST = 30.0, 8 * 1024 * 1024
+
+#: Tries, pages of comments that are looked at, and the longest wait between two tries.
+_TRIES, _PAGES, _LONGEST = 4, 100, 60.0
+
+_NEXT = re.compile(r'<([^>]+)>;\s*rel="next"')
+
+
+class NotPosted(Exception):
+    """The comment is not there; the text says why in one sentence."""
+
+
+class _Later(Exception):
+    """It may work after some seconds."""
+
+    def __init__(self, why: str, seconds: float | None) -> None:
+        super().__init__(why)
+        self.seconds = seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forge:
+    """How a forge keeps the comments of one pull request."""
+
+    name: str
+    comments: str  # URL of all of them
+    one: str  # URL of one, with {id}
+    update: str  # method
+    page: str  # parameter for the size of a page
+    headers: Mapping[str, str]
+
+    def body(self, text: str) -> dict[str, Any]:
+        """What is sent for a comment."""
+        return {"content": {"raw": text}} if self.name == "Bitbucket" else {"body": text}
+
+    def text(self, comment: Mapping[str, Any]) -> str:
+        """What a comment says."""
+        if self.name == "Bitbucket":
+            return str((comment.get("content") or {}).get("raw") or "")
+        return str(comment.get("body") or "")
+
+
+def forge_of(environ: Mapping[str, str], pr: str) -> Forge:
+    """The forge whose CI this environment is of. Raises `NotPosted`."""
+    own = environ.get("DBTORCH_CI_TOKEN", "")
+    if environ.get("GITHUB_ACTIONS") == "true":
+        api = environ.get("GITHUB_API_URL", "https://api.github.com").rstrip("/")
+        top = f"{api}/repos/{_said(environ, 'GITHUB_REPOSITORY')}/issues"
+        return Forge(
+            name="GitHub",
+            comments=f"{top}/{quote(pr)}/comments",
+            one=f"{top}/comments/{{id}}",
+            update="PATCH",
+            page="per_page",
+            headers={
+                "Authorization": f"Bearer {own or _token(environ, 'GITHUB_TOKEN')}",
+                "Accept": "application/vnd.github+json",
+                "X-GitHub-Api-Version": "2022-11-28",
+            },
+        )
+    if environ.get("GITLAB_CI") == "true":
+        project = quote(_said(environ, "CI_PROJECT_ID"), safe="")
+        api = _said(environ, "CI_API_V4_URL").rstrip("/")
+        top = f"{api}/projects/{project}/merge_requests/{quote(pr)}/notes"
+        token = own or _token(environ, "GITLAB_TOKEN")
+        return Forge(
+            name="GitLab",
+            comments=top,
+            one=f"{top}/{{id}}",
+            update="PUT",
+            page="per_page",
+            headers={"PRIVATE-TOKEN": token},
+        )
+    if "BITBUCKET_BUILD_NUMBER" in environ:
+        api = environ.get("BITBUCKET_API_URL", "https://api.bitbucket.org/2.0").rstrip("/")
+        repository = _said(environ, "BITBUCKET_REPO_FULL_NAME")
+        top = f"{api}/repositories/{repository}/pullrequests/{quote(pr)}/comments"
+        token = own or _token(environ, "BITBUCKET_TOKEN")
+        return Forge(
+            name="Bitbucket",
+            comments=top,
+            one=f"{top}/{{id}}",
+            update="PUT",
+            page="pagelen",
+            headers={"Authorization": f"Bearer {token}"},
+        )
+    raise NotPosted("this is no job of GitHub, GitLab or Bitbucket: write it with --comment-file")
+
+
+def post_comment(
+    forge: Forge,
+    marker: str,
+    text: str,
+    *,
+    pause: Callable[[float], None],
+    create: bool = True,
+) -> bool:
+    """Update the comment that begins with ``marker``, or ``create`` it; answers whether.
+
+    Each try looks for it again: one that a broken connection has left is updated. Raises
+    `NotPosted`.
+    """
+    for number in range(1, _TRIES + 1):
+        try:
+            found = _find(forge, marker)
+            if found is None and not create:
+                return False
+            if found is None:
+                _ask(forge, "POST", forge.comments, forge.body(text))
+            else:
+                _ask(forge, forge.update, forge.one.format(id=found), forge.body(text))
+        except _Later as error:
+            wait = error.seconds if error.seconds is not None else 2.0 ** (number - 1)
+            if number == _TRIES or wait > _LONGEST:
+                raise NotPosted(str(error)) from error
+            pause(wait)
+        else:
+            return True
+    return False
+
+
+def _find(forge: Forge, marker: str) -> str | None:
+    for comment in _comments(forge):
+        if forge.text(comment).startswith(marker):
+            return str(comment["id"])
+    return None
+
+
+def _comments(forge: Forge) -> Iterator[Mapping[str, Any]]:
+    url: str | None = f"{forge.comments}?{forge.page}=100"
+    for _ in range(_PAGES):
+        if url is None:
+            return
+        if not url.startswith(f"{forge.comments}?"):  # the token is for nobody else
+            raise NotPosted(f"{forge.name} names a next page that is elsewhere: {url}")
+        answer = _ask(forge, "GET", url, None)
+        said = _read(forge, answer)
+        listed = said.get("values") if isinstance(said, dict) else said
+        yield from (one for one in listed or () if isinstance(one, dict) and "id" in one)
+        link = _NEXT.search(answer.headers.get("link", ""))
+        url = link[1] if link else said.get("next") if isinstance(said, dict) else None
+
+
+def _read(forge: Forge, answer: Answer) -> Any:
+    try:
+        return json.loads(answer.body)
+    except ValueError:
+        raise _Later(f"{forge.name} answers with something that is no JSON", None) from None
+
+
+def _ask(forge: Forge, method: str, url: str, body: Mapping[str, Any] | None) -> Answer:
+    """One exchange that succeeded. Raises `NotPosted`, `_Later`."""
+    data = None if body is None else json.dumps(body).encode()
+    headers = {**forge.headers, "Content-Type": "application/json", "User-Agent": "dbtorch"}
+    try:
+        request = urllib.request.Request(url, data=data, headers=headers, method=method)  # noqa: S310
+        with Budget(_TIMEOUT) as budget:
+            answer = exchange(request, budget, most=_MOST)
+    except (ValueError, http.client.InvalidURL):  # Python's own text would quote the token
+        raise NotPosted(f"the URL or token of {forge.name} is none") from None
+    except (URLError, OSError, http.client.HTTPException) as error:
+        raise _Later(f"{forge.name} is not reached: {error}", None) from error
+    if answer.status < 300:
+        return answer
+    why = f"{forge.name} answers {answer.status} {answer.reason}: {_message(answer)}"
+    limited = answer.status == 429 or _is_limit(answer)
+    if limited or answer.status >= 500:
+        raise _Later(why, _wait(answer))
+    raise NotPosted(f"{why}; {_ADVICE.get(answer.status, 'see what it says')}")
+
+
+#: What to do about an answer.
+_ADVICE = {
+    401: "give the job another token",
+    403: "give the token the right to write comments (pull-requests: write)",
+    404: "see that the token may read the repository, and that the pull request is there",
+    422: "the comment is too long or the pull request is locked",
+}
+
+
+def _is_limit(answer: Answer) -> bool:
+    """Whether a 403 is one of too many requests; GitHub's secondary limits are."""
+    if answer.status != 403:
+        return False
+    gone = answer.headers.get("x-ratelimit-remaining") == "0"
+    return gone or "retry-after" in answer.headers or "rate limit" in _message(answer).lower()
+
+
+def _wait(answer: Answer) -> float | None:
+    said = answer.headers.get("retry-after", "")
+    return float(said) if said.isdigit() else None
+
+
+def _message(answer: Answer) -> str:
+    try:
+        said = json.loads(answer.body)
+    except ValueError:
+        return "no reason"
+    found = said.get("message") or said.get("error") if isinstance(said, dict) else None
+    if isinstance(found, dict):
+        found = found.get("message")
+    return " ".join(str(found or "no reason").split())[:300]
+
+
+def _said(environ: Mapping[str, str], name: str) -> str:
+    found = environ.get(name)
+    if not found:
+        raise NotPosted(f"{name} is not set, which the CI system does in its jobs")
+    return found
+
+
+def _token(environ: Mapping[str, str], name: str) -> str:
+    found = environ.get(name)
+    if not found:
+        raise NotPosted(
+            f"there is no token: give the job {name} or DBTORCH_CI_TOKEN (a pull request from a"
+            " fork has none)"
+        )
+    return found
