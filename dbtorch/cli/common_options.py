@@ -156,7 +156,13 @@ def options_of(given: dict[str, Any]) -> RunOptions:
     """What click has parsed, as one value."""
     from dbtorch.core.model.deadline import DeadlineAction
     from dbtorch.core.settings import Settings
-    from dbtorch.service.project.options import STANDBY, TICK, TICK_INTERVAL, RunOptions
+    from dbtorch.service.project.options import (
+        STANDBY,
+        TICK,
+        TICK_INTERVAL,
+        TICK_SHARED,
+        RunOptions,
+    )
     from dbtorch.service.schedule.causes import told_cause
 
     action = given.get("deadline_action")
@@ -190,6 +196,7 @@ def options_of(given: dict[str, Any]) -> RunOptions:
         deadline_action=DeadlineAction(action) if action else None,
         tick=os.environ.pop(TICK, ""),  # for this run, and for none that it starts
         tick_interval=os.environ.pop(TICK_INTERVAL, ""),
+        shared=bool(os.environ.pop(TICK_SHARED, "")),
         standby=os.environ.pop(STANDBY, ""),
         command=("dbtorch", *sys.argv[1:]),
     )

@@ -23,6 +23,9 @@ COMMANDS = {
     "serve": "Start each pipeline by its schedule.",
     "trigger": "Have dbtorch serve run a pipeline.",
     "schedule": "Show when pipelines run next.",
+    "partitions": "Show which partitions are done, missing, failed or old.",
+    "backfill": "Run partitions of the past again.",
+    "backfills": "Show how far backfills are; pause, resume or cancel one.",
     "pause": "Keep a pipeline from starting by its schedule.",
     "resume": "Let a paused pipeline start by its schedule again.",
     "runs": "List runs.",
@@ -47,6 +50,7 @@ COMMANDS = {
 _GROUPS = {
     "Run": ("run", "plan", "retry", "rerun", "mark", "cancel", "ci"),
     "Start by schedule": ("serve", "trigger", "schedule", "pause", "resume"),
+    "Run the past again": ("partitions", "backfill", "backfills"),
     "Look": ("runs", "show", "logs", "report", "status", "freshness", "graph"),
     "Set up and maintain": (),
 }

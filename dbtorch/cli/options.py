@@ -21,11 +21,13 @@ from dbtorch.service.project.dbt_options import (
 _GROUPS = {
     "What runs": "pipeline select exclude selector resource-type exclude-resource-type"
     " indirect-selection state defer defer-state favor-state steps downstream-steps freshness"
-    " checks fail-on-empty fail-on from same-code run-id",
+    " checks fail-on-empty fail-on from same-code run-id"
+    " to reprocess missing failed stale-code late",
     "Pull request": "pr base state-from max-state-age no-state schema compare ignore tolerance"
     " sample-above limit-event-time max-duration",
     "How it runs": "full-refresh empty sample vars param event-time-start event-time-end"
-    " logical-date partition threads fail-fast store-failures warn-error warn-error-options",
+    " logical-date partition max-active merge reverse dry-run threads fail-fast store-failures"
+    " warn-error warn-error-options",
     "Where": "project-dir target profile profiles-dir target-path database-url artifacts-url",
     "Retries and time": "retries retry-delay retry-max-delay timeout deadline"
     " deadline-action grace wait",

@@ -65,6 +65,7 @@ class Child:
     process: RunProcess
     run_id: str = ""  # as soon as it has said so
     last_words: str = ""  # the last line that was no JSON: why it could not begin
+    backfill: str = ""  # that it is of, if any
     warm: bool = False  # made with a dbt worker at hand
     thread: threading.Thread | None = field(default=None, repr=False)
 
@@ -99,11 +100,22 @@ class Starter:
     on_end: Callable[[Child], None]  # in another thread
     warm: Warm | None = None
 
-    def start(self, key: ScheduleKey, tick: TickRecord) -> Child:
-        """Start the run of a tick, or go on with it. Raises `OSError`."""
+    def start(
+        self,
+        key: ScheduleKey,
+        tick: TickRecord,
+        words: Sequence[str] = (),
+        about: Mapping[str, str] | None = None,
+    ) -> Child:
+        """Start the run of a tick, or go on with it; ``words`` and ``about`` are others than its.
+
+        Raises `OSError`.
+        """
         read, write = os.pipe()
         try:
-            process = self._process(self._words(key, tick), _about(tick), write)
+            process = self._process(
+                self._words(words or _words(key, tick)), about or _about(tick), write
+            )
         except BaseException:
             os.close(read)
             raise
@@ -136,14 +148,9 @@ class Starter:
             start_new_session=True,  # Ctrl-C is for us; we tell it to end
         )
 
-    def _words(self, key: ScheduleKey, tick: TickRecord) -> list[str]:
-        if tick.run_id:
-            words = ["retry", tick.run_id, "--reason", "its scheduler had ended"]
-        else:
-            words = ["run", "--pipeline", key.pipeline]
-            if tick.cause is None:
-                words += ["--logical-date", tick.interval.logical_date.isoformat()]
-        words += ["--project-dir", os.fspath(self.project_dir), "--log-format", "json", "--wait"]
+    def _words(self, own: Sequence[str]) -> list[str]:
+        words = [*own, "--project-dir", os.fspath(self.project_dir), "--log-format", "json"]
+        words.append("--wait")
         return words if self.grace is None else [*words, "--grace", durations.text(self.grace)]
 
     def _relay(self, child: Child, output: int) -> None:
@@ -186,6 +193,15 @@ def _lines(output: int, process: RunProcess) -> Iterator[str]:
             until = time.monotonic() + _LAST_WORDS
     if rest:
         yield rest.decode(errors="replace")
+
+
+def _words(key: ScheduleKey, tick: TickRecord) -> list[str]:
+    if tick.run_id:
+        return ["retry", tick.run_id, "--reason", "its scheduler had ended"]
+    words = ["run", "--pipeline", key.pipeline]
+    if tick.cause is None:
+        words += ["--logical-date", tick.interval.logical_date.isoformat()]
+    return words
 
 
 def _about(tick: TickRecord) -> dict[str, str]:

@@ -29,6 +29,7 @@ from dbtorch.core.schedule.ledger import (
 )
 from dbtorch.ports.store import Store
 from dbtorch.schedule.children import Child, Starter
+from dbtorch.schedule.lane import Lane
 from dbtorch.schedule.log import Log
 from dbtorch.schedule.unbegun import PAUSE, Change, after_its_child, rewrite, written
 from dbtorch.service.schedule.timetable import Decided, TimedPipeline, next_tick
@@ -65,6 +66,8 @@ class Scheduler:
     lifetime: timedelta
     timetable: dict[ScheduleKey, TimedPipeline] = field(default_factory=dict)
     children: dict[str, Child] = field(default_factory=dict)  # by their token
+    lane: Lane | None = None  # of backfills, which take no slot
+    kind: str = "serve"  # what its lease's name begins with
     stopping: bool = False
     held: bool = False  # nothing starts, and what is due waits
     waits: bool = False  # nothing starts for a moment: the database file is looked at
@@ -125,11 +128,17 @@ class Scheduler:
                 self._end_runs(one)
                 for tick in starts.get(one.timed.key, ()):
                     self._start(one.timed.key, tick)
+        if self.lane is not None:
+            self.lane.turn(self.timetable, server=self.name, held=self.held or self.waits)
         self.observer.turned(view)
         return self._rest(view)
 
     def ended(self, *children: Child) -> None:
         """Children have ended: what they have not done is left to be done. Raises `StoreError`."""
+        for child in children:
+            if child.backfill and self.lane is not None:
+                self.lane.ended(child)
+        children = tuple(child for child in children if not child.backfill)
         changed: dict[str, bool] = {}
         for child in children:
             self.children.pop(child.token, None)
@@ -153,6 +162,13 @@ class Scheduler:
         """Leave all that is under way to whoever comes next. Raises `StoreError`."""
         self.stopping = True
         self._rewrite(list(self.children.values()), lambda tick, _: given_back(tick))
+        if self.lane is not None:
+            self.lane.give_back()
+
+    @property
+    def under_way(self) -> list[Child]:
+        """All that it has started and that has not ended."""
+        return [*self.children.values(), *(self.lane.children.values() if self.lane else ())]
 
     def leave(self) -> None:
         """Say that nothing of this scheduler lives any more. Raises `StoreError`."""
@@ -167,7 +183,7 @@ class Scheduler:
         if self._lease is not None and now - self._renewed < self._patience:
             return
         if self._lease is None or not self.store.renew(self._lease):
-            self._lease, _ = self.store.acquire(_own_lease(self.store, self.lifetime))
+            self._lease, _ = self.store.acquire(_own_lease(self.store, self.lifetime, self.kind))
         self._renewed = now
 
     def _look(self) -> LedgerView:
@@ -340,12 +356,12 @@ def _change(one: Decided, claims: Sequence[TickRecord]) -> ScheduleChange:
     return replace(change, checksum=one.checksum, seen=one.seen)
 
 
-def _own_lease(store: Store, lifetime: timedelta) -> Lease:
+def _own_lease(store: Store, lifetime: timedelta, kind: str) -> Lease:
     """The store says when it begins."""
     me, now = uuid4().hex[:12], datetime.now(UTC)
     return Lease(
-        name=f"serve/{store.identity.project_id}/{me}",
-        run_id=f"serve-{me}",
+        name=f"{kind}/{store.identity.project_id}/{me}",
+        run_id=f"{kind}-{me}",
         host=this_host(),
         pid=os.getpid(),
         process=this_process(),

@@ -22,6 +22,7 @@ from dbtorch.core.exit_codes import Exit
 from dbtorch.core.schedule.ledger import ScheduleKey
 from dbtorch.ports.store import Store
 from dbtorch.schedule.children import DBTORCH, Child, Starter
+from dbtorch.schedule.lane import Lane
 from dbtorch.schedule.log import Log
 from dbtorch.schedule.looks import BackgroundLooks, DatabaseTurn
 from dbtorch.schedule.scheduler import Scheduler
@@ -120,18 +121,20 @@ class _Served:
         self._warm = Warm(log) if options.warm else None
         self._grace = project.config.grace if options.grace is None else options.grace
         self.state = ServeState()
+        starter = Starter(
+            program=options.program,
+            project_dir=project.dir,
+            environ=self._environ,
+            grace=options.grace,
+            log=log,
+            on_line=lambda child, said: self.state.heard(child.key, said),
+            on_end=self._events.put,
+            warm=self._warm,
+        )
         self._scheduler = Scheduler(
             store=store,
-            starter=Starter(
-                program=options.program,
-                project_dir=project.dir,
-                environ=self._environ,
-                grace=options.grace,
-                log=log,
-                on_line=lambda child, said: self.state.heard(child.key, said),
-                on_end=self._events.put,
-                warm=self._warm,
-            ),
+            starter=starter,
+            lane=Lane(store=store, starter=starter, log=log),
             log=log,
             observer=self.state,
             max_runs=options.max_runs,
@@ -165,7 +168,7 @@ class _Served:
         """Whether any run goes on, started here or elsewhere."""
         mine = f"{self._store.identity.project_id}/"
         held = self._looks.looker.store.ledger().leases
-        return bool(self._scheduler.children) or any(name.startswith(mine) for name in held)
+        return bool(self._scheduler.under_way) or any(name.startswith(mine) for name in held)
 
     def listening(self) -> ExitStack:
         """Hear signals, and answer HTTP, while the answer is open. Raises `UsageError`."""
@@ -308,7 +311,7 @@ class _Served:
         """
         what = "the history hangs, so this ends without telling it"
         self._log.write("store_failed", level="error", message=what)
-        children = list(self._scheduler.children.values())
+        children = self._scheduler.under_way
         for child in children:
             child.ask_to_end()
         until = time.monotonic() + self._grace + _AFTER_GRACE
@@ -329,10 +332,10 @@ class _Served:
             self._log.write("store_failed", level="error", message=str(error))
         if self._hangs is not None:
             self._hangs.cancel()
-        for child in list(self._scheduler.children.values()):
+        for child in self._scheduler.under_way:
             child.ask_to_end()
         self._await_children(self._grace + _AFTER_GRACE)
-        for child in list(self._scheduler.children.values()):
+        for child in self._scheduler.under_way:
             child.kill()
         self._await_children(_AFTER_GRACE)
         hangs = self._unless_told()
@@ -344,7 +347,7 @@ class _Served:
 
     def _await_children(self, seconds: float) -> None:
         until = time.monotonic() + seconds
-        while self._scheduler.children and time.monotonic() < until:
+        while self._scheduler.under_way and time.monotonic() < until:
             try:
                 event = self._events.get(timeout=max(0.0, until - time.monotonic()))
             except queue.Empty:

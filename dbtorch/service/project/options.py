@@ -49,6 +49,9 @@ TICK_INTERVAL = "DBTORCH_TICK_INTERVAL"
 #: And what that was made by, where no schedule has: JSON, with the parameters of the run.
 TICK_CAUSE = "DBTORCH_TICK_CAUSE"
 
+#: And that it may go on beside other runs of its pipeline, each for a partition of its own.
+TICK_SHARED = "DBTORCH_TICK_SHARED"
+
 #: Variable by which the warm process of a scheduler tells a run of the worker that it has at hand.
 STANDBY = "DBTORCH_STANDBY"
 
@@ -108,6 +111,7 @@ class RunOptions:
     tick: str = ""  # token of the tick that the run is started for; empty for one by hand
     cause: Cause | None = None  # what it is started by; None: whoever calls
     tick_interval: str = ""  # what that stands for: two moments with a slash between
+    shared: bool = False  # goes on beside runs of other partitions of its pipeline
     standby: str = ""  # what a warm process has told of a dbt worker at hand
     pipeline_args: tuple[str, ...] = ()  # for dbt, that the pipeline says of this run
     spec: PipelineSpec | None = None  # a pipeline of which dbtorch.yml says nothing
@@ -236,6 +240,7 @@ class RunOptions:
             "deadline_action": self.deadline_action,
             "wait": self.wait,
             "tick": self.tick,
+            "shared": self.shared,
             "standby": self.standby,
         }
         if self.grace is not None:

@@ -112,6 +112,7 @@ class Execution:
             goes_on=request is not None,
             note=self._warn,
             wait=self._options.wait,
+            shared=self._options.shared,
             environ=self._options.environ,
         )
 

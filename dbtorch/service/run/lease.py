@@ -66,35 +66,41 @@ def hold_lease(
     goes_on: bool,
     note: Callable[[str], None],
     wait: float | None = None,
+    shared: bool = False,
     environ: Mapping[str, str] = os.environ,
 ) -> Lease:
     """Take the lease, keep it while ``stack`` is open, and end what an earlier run left behind.
 
-    A run that ``goes_on`` may have left something itself. ``note`` is told who is waited for, at
-    most ``wait`` seconds, and what was ended. Raises `RunInProgress` naming who holds it.
+    A run of a partition holds that as well, and one that is ``shared`` nothing else. A run that
+    ``goes_on`` may have left something itself. ``note`` is told who is waited for, at most ``wait``
+    seconds, and what was ended. Raises `RunInProgress` naming who holds it.
     """
     identity, run_id = store.identity, run_context.run_id
     place = identity.place(identity.target)
     what = identity.called(run_context.pipeline)
-    lease = _lease(identity.lease(run_context.pipeline, place), run_id, environ)
-    keeper = LeaseKeeper(store.apart(), lease, inbox, control.kill, formerly=what)
+    name = identity.lease(run_context.pipeline, place)
+    names = [f"{name}@{run_context.interval.to_text()}"] if run_context.partition else []
+    names += [] if shared and names else [name]
     until, waits_for = time.monotonic() + (wait or 0.0), ""
-    while True:
-        try:
-            stack.enter_context(keeper)
-            break
-        except LeaseHeld as held:
-            if time.monotonic() >= until:
-                raise RunInProgress(
-                    _who_holds(held.lease, what, place), held.lease.run_id
-                ) from held
-            if held.lease.run_id != waits_for:
-                waits_for = held.lease.run_id
-                note(f"waits for {waits_for}, which runs {what} (pid {_by(held.lease)})")
-        control.pause(_LOOK_EVERY)
     left = {run_id} if goes_on else set()  # every process of the machine is looked at for each
-    if keeper.before is not None:
-        left.add(keeper.before.run_id)
+    for name in names:
+        lease, formerly = _lease(name, run_id, environ), "" if "@" in name else what
+        keeper = LeaseKeeper(store.apart(), lease, inbox, control.kill, formerly=formerly)
+        while True:
+            try:
+                stack.enter_context(keeper)
+                break
+            except LeaseHeld as held:
+                if time.monotonic() >= until:
+                    raise RunInProgress(
+                        _who_holds(held.lease, what, place), held.lease.run_id
+                    ) from held
+                if held.lease.run_id != waits_for:
+                    waits_for = held.lease.run_id
+                    note(f"waits for {waits_for}, which runs {what} (pid {_by(held.lease)})")
+            control.pause(_LOOK_EVERY)
+        if keeper.before is not None:
+            left.add(keeper.before.run_id)
     ended = sum(end_left_behind(id, grace=_GRACE) for id in left)
     if ended:
         note(f"ended {ended} processes that an earlier run left behind")

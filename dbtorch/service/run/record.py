@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 #: Airflow's words for a run that somebody has started, and one that a schedule has; and one that
 #: something else has.
-MANUAL, SCHEDULED, TRIGGERED = "manual", "scheduled", "triggered"
+MANUAL, SCHEDULED, TRIGGERED, BACKFILL = "manual", "scheduled", "triggered", "backfill"
 
 
 def describe_run(
@@ -101,6 +101,8 @@ def _trigger(options: RunOptions, earlier: RunRecord | None) -> str:
         return earlier.trigger
     if not options.tick:
         return MANUAL
+    if options.cause is not None and options.cause.kind is CauseKind.BACKFILL:
+        return BACKFILL
     by_schedule = options.cause is None or options.cause.kind is CauseKind.SCHEDULE
     return SCHEDULED if by_schedule else TRIGGERED
 

@@ -74,10 +74,17 @@ class Engines:
             failure_classes=self.project.config.failure_classes,
             hide=self.hide or Scrubber(secrets_of(self.environ)),
             grace=self.grace,
+            run_vars=self._run_vars(),
             patches=self.project.config.engine.patches,
             standby=self.standby,
         )
         return SessionEngine(request, emit)
+
+    def _run_vars(self) -> tuple[str, ...]:
+        """Variables of the pipeline that say which time a run stands for, and change with it."""
+        pipeline = self.project.config.pipelines.get(self.run_context.pipeline)
+        said = pipeline.vars if pipeline is not None else {}
+        return tuple(name for name, value in said.items() if "run." in str(value))
 
     def process(self, executable: str, emit: Emit) -> Engine:
         """The process engine."""

@@ -20,7 +20,8 @@ def describe_selection(task: Any, request: Message) -> Message:
     credentials = config.credentials
     graph = task.job_queue.graph
     said = project_vars(config)
-    found_checksums = checksums(task.manifest, said)
+    of_code = {name: value for name, value in said.items() if name not in request["run_vars"]}
+    found_checksums = checksums(task.manifest, of_code)
     resolved, unreadable = resolve_all(task, request["resolve"])
     # dbt executes a unit test with its model, and never without it.
     unit_tests = {m: found for m, found in task.model_to_unit_test_map.items() if m in graph}

@@ -30,6 +30,7 @@ class SessionRequest:
     console: Path  # what dbt prints
     scratch: Path  # folder for files of this run
     sql: Mapping[str, SqlStep] = field(default_factory=dict)  # by node id
+    run_vars: tuple[str, ...] = ()  # variables that say what a run is for, and are no code
     patches: bool = True  # whether dbt's own work for each node is done with fewer detours
     grace: float = GRACE  # seconds from cancelling an attempt to killing the worker that runs it
     run: Mapping[str, Any] = field(default_factory=dict)  # `run` in a sql step's templates
@@ -43,6 +44,7 @@ class SessionRequest:
             "args": (*self.args, *self.ours),
             "ours": [word for word in self.ours if word.startswith("--")],
             "patches": self.patches,
+            "run_vars": list(self.run_vars),
             "asked": self.asked,
             "scratch": str(self.scratch),
             "secrets": sorted(self.hide.secrets),
