@@ -145,10 +145,11 @@ def output(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def shown(given: dict[str, Any]) -> dict[str, Any]:
     """How what is printed of a run is printed."""
-    from dbtorch.cli.reporting import RunReportFile
+    report = None
+    if given["report"]:
+        from dbtorch.cli.reporting import RunReportFile
 
-    file = given["report"]
-    report = RunReportFile(file, given["project_dir"], given["database_url"]) if file else None
+        report = RunReportFile(given["report"], given["project_dir"], given["database_url"])
     return {"log_format": given["log_format"], "quiet": given["quiet"], "report": report}
 
 
