@@ -16,7 +16,8 @@ from dbtorch.core.errors import PlanError
 from dbtorch.core.model.graph import Kind
 from dbtorch.core.model.naming import named_apart
 from dbtorch.core.model.ownership import owned
-from dbtorch.core.plan import STEPS, THREADS, Plan, with_session
+from dbtorch.core.model.policy import Policy
+from dbtorch.core.plan import AT_ONCE, LOOKS, STEPS, THREADS, Plan, with_session
 from dbtorch.core.settings import Settings
 
 if TYPE_CHECKING:
@@ -89,7 +90,12 @@ def make_plan(
     plan = Plan(
         graph=graph,
         policies=policies,
-        pools={**config.pools, THREADS: selected.threads, STEPS: config.max_steps},
+        pools={
+            **config.pools,
+            THREADS: selected.threads,
+            STEPS: config.max_steps,
+            **_looks(policies),
+        },
         expected=durations,
         fail_fast=selected.fail_fast,
         breaker=config.circuit_breaker,
@@ -141,6 +147,11 @@ def _unless(wrong: list[str], make: Callable[[], _T]) -> _T | None:
     except PlanError as error:
         wrong += error.problems
         return None
+
+
+def _looks(policies: Mapping[str, Policy]) -> dict[str, int]:
+    """The pool of looks, where something waits."""
+    return {LOOKS: AT_ONCE} if any(LOOKS in one.slots for one in policies.values()) else {}
 
 
 def _opens_database(spec: StepSpec, selected: Selected) -> bool:

@@ -11,7 +11,8 @@ from dbtorch.core.model.gate import Require
 from dbtorch.core.model.graph import Kind, Node
 from dbtorch.core.model.measure import relation_of
 from dbtorch.core.model.policy import OnFailure, Policy, Retry
-from dbtorch.core.plan import STEPS, THREADS
+from dbtorch.core.model.wait import Wait
+from dbtorch.core.plan import LOOKS, STEPS, THREADS
 from dbtorch.core.settings import Settings
 
 
@@ -72,7 +73,8 @@ class Levels:
 
     def _policy(self, node: Node, *, engine: bool, whole: int) -> Policy:
         said = self.of(node)
-        slots = {THREADS: 1} if engine else {STEPS: 1}
+        wait = self._wait(node)
+        slots = {THREADS: 1} if engine else {STEPS: 1} if wait is None else {LOOKS: 1}
         if whole:
             slots[THREADS] = whole
         if said.pool:
@@ -84,9 +86,14 @@ class Levels:
             slots=slots,
             on_failure=OnFailure(said.on_failure or OnFailure.BLOCK),
             gate=said.gate.gate() if said.gate is not None else None,
+            wait=wait,
             require=said.require or Require.ANY,
             deadline=said.deadline,
         )
+
+    def _wait(self, node: Node) -> Wait | None:
+        spec = self._steps.get(node.name) if node.kind is Kind.STEP else None
+        return spec.wait if spec is not None else None
 
     def apart(self, nodes: Iterable[Node], edges: Iterable[tuple[str, str]]) -> frozenset[str]:
         """Nodes that need a dbt of their own: what it gets together has its order and its pools.

@@ -10,6 +10,10 @@ from dbtorch.core.model.deadline import DeadlineAction, DeadlineRule
 from dbtorch.core.model.freshness import FreshnessSpec
 from dbtorch.core.model.graph import Kind
 from dbtorch.core.model.policy import Breaker
+from dbtorch.core.model.wait import Wait
+from dbtorch.core.params import ParamSpec
+from dbtorch.core.schedule.condition import TriggerSpec
+from dbtorch.core.schedule.schedule import Schedule
 from dbtorch.core.settings import Settings
 
 if TYPE_CHECKING:  # imported by who has any
@@ -27,6 +31,9 @@ GRACE = 3.0
 
 #: The type of step that dbt executes; all others are in the catalogue of step types.
 SQL = "sql"
+
+#: The type of step that waits; a query it waits for is dbt's to execute.
+WAIT = "wait_for"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +119,7 @@ class StepSpec:
     description: FreeText = field(
         default="", metadata=key("What it is for.", example="Lands the orders.")
     )
+    wait: Wait | None = None  # of one that waits: how often, how long, and what then
     checksum: str = ""  # of what it executes; empty until somebody has looked
     settings: Settings = field(default_factory=Settings)
     origin: Origin = field(default_factory=Origin)
@@ -124,7 +132,7 @@ class StepSpec:
     @property
     def on_engine(self) -> bool:
         """Whether dbt executes it, over its own connection; no process is started for it."""
-        return self.type == SQL
+        return self.type == SQL or (self.type == WAIT and "sql" in self.action)
 
 
 class MicrobatchWindow(StrEnum):

@@ -26,6 +26,9 @@ STEPS = "steps"
 #: Pool that every batch takes one slot of; its size is the number that may be at work at once.
 BATCHES = "batches"
 
+#: Pool that every look of a step that waits takes one slot of, and how many it has.
+LOOKS, AT_ONCE = "looks", 8
+
 SESSION_OPEN = "session.open"
 SESSION_CLOSE = "session.close"
 

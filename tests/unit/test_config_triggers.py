@@ -68,3 +68,37 @@ def test_a_ring_of_pipelines_is_told_once(tmp_path):
         read(tmp_path, "{pipeline: staging}", more)
     assert len(caught.value.problems) == 1
     assert "starts a ring that never ends: a -> b -> a" in str(caught.value)
+
+
+def step(folder, waits):
+    (folder / "dbtorch.yml").write_text(f"version: 1\nsteps:\n  w:\n    wait_for: {waits}\n")
+    return load(folder, environ={}).steps["w"]
+
+
+def test_a_step_waits_for_the_same(tmp_path):
+    one = step(tmp_path, "{file: in/, every: 1m, for: 2h, then: skip}")
+    assert (one.wait.every, one.wait.patience, one.wait.then) == (60, 7200, "skipped")
+    assert (one.on_engine, one.opens_database) == (False, False)
+    assert step(tmp_path, "{sql: select 1}").on_engine
+    several = step(tmp_path, "{any: [{file: in/, every: 1m}, {pipeline: default, max_age: 2h}]}")
+    assert several.wait.every == 2  # as often as the most impatient one wants
+
+
+@pytest.mark.parametrize(
+    ("waits", "why"),
+    [
+        ("{for: 2h}", "says no condition"),
+        ("{file: in/, then: warn}", "expected one of fail, skip"),
+        ("{webhook: 'a secret of twenty four'}", "cannot wait for a webhook"),
+        ("{source: shop.orders}", "wait for it with freshness (on_stale: wait)"),
+        ("{all: [{sql: select 1}, {file: in/}]}", "make it another step"),
+        ("{all: [{file: in/}], every: 1m}", "every belongs to a condition; move it into all"),
+        ("in/", 'is "in/"; expected'),
+        ("{pipeline: stagin}", 'names pipeline "stagin", which there is not'),
+    ],
+)
+def test_what_a_step_cannot_wait_for_is_told_with_its_line(tmp_path, waits, why):
+    with pytest.raises(ConfigError) as caught:
+        step(tmp_path, waits)
+    assert why in str(caught.value)
+    assert str(caught.value).startswith("dbtorch.yml:4: ")

@@ -109,6 +109,7 @@ _POOLS = Named(
     reserved={
         plan.THREADS: "is a pool of dbtorch's own; its size is dbt's --threads",
         plan.BATCHES: "is a pool of dbtorch's own; its size is engine.batches",
+        plan.LOOKS: "is a pool of dbtorch's own",
         plan.STEPS: "is a pool of dbtorch's own; its size is max_steps",
     },
 )
@@ -136,7 +137,8 @@ def _alerts() -> Kind:
 
 def _config(said: dict[str, Any], at: Path, report: Report) -> Config:
     found = Config(**said, origin=Origin(file=report.where(at).file))
-    if any(one is not None and one.on is not None for one in found.pipelines.values()):
+    starts = any(one is not None and one.on is not None for one in found.pipelines.values())
+    if starts or any(one is not None and one.wait is not None for one in found.steps.values()):
         from dbtorch.adapters.config.trigger_keys import check_together
 
         check_together(found, report)

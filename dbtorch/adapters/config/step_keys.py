@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from dbtorch.adapters.config.field_types import Key, Named, Section, Unread, keys_of
+from dbtorch.adapters.config.field_types import Key, Later, Named, Section, Unread, keys_of
 from dbtorch.adapters.config.http_keys import HTTP
 from dbtorch.adapters.config.problems import Path, Report
 from dbtorch.adapters.config.scalars import ANYTHING, FREE_TEXT, TEXT, Kind, checked_later
 from dbtorch.adapters.config.setting_keys import DEADLINE_KEY, SETTINGS, said_twice, settings
-from dbtorch.core.config import SQL, StepSpec
+from dbtorch.core.config import SQL, WAIT, StepSpec
 
 
 class _Action:
@@ -32,6 +33,12 @@ class _Action:
 
 def _type(name: str, kind: Kind, doc: str = "", example: str = "") -> Key:
     return Key(name, _Action(name, kind), doc, example=example, fills=None)
+
+
+def _waited_for() -> Kind:
+    from dbtorch.adapters.config.trigger_keys import WAITED_FOR
+
+    return WAITED_FOR
 
 
 #: The keys that say what a step does; packages add types of their own.
@@ -59,6 +66,13 @@ TYPES = (
         Unread(HTTP, "mapping"),
         "Request to send.",
         '{url: "https://bi.example/refresh", method: POST}',
+    ),
+    _type(
+        WAIT,
+        Unread(Later("mapping", _waited_for), "mapping"),
+        "Condition to wait for, as for a pipeline's `on`; see [Wait for something](steps.md#wait"
+        "-for-something).",
+        "{file: landing/orders.csv, for: 2h, then: skip}",
     ),
 )
 
@@ -105,6 +119,10 @@ def _step(said: dict[str, Any], at: Path, report: Report) -> StepSpec:
     others = {name: value for name, value in said.items() if name not in mine}
     name = str(at[-1])
     spec = StepSpec(name=name, **own, settings=settings(others), origin=report.where(at))
+    if spec.type == WAIT:
+        from dbtorch.adapters.config.trigger_keys import waiting
+
+        spec = replace(spec, wait=waiting(spec.action).wait)
     if spec.on_engine:
         return spec  # dbt's connection takes any SQL
     from dbtorch.adapters.steps.base import StepError

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dbtorch.adapters.config.field_types import Key, Listed, Section, Several, keys_of, section
 from dbtorch.adapters.config.http_keys import HTTP
-from dbtorch.adapters.config.problems import Path, Report, suggestion
+from dbtorch.adapters.config.problems import Path, Report, dotted, suggestion
 from dbtorch.adapters.config.scalars import DURATION, SCALARS, TEXT, one_of
 from dbtorch.core.config import Config
 from dbtorch.core.errors import Refused
-from dbtorch.core.model.state import RunState
+from dbtorch.core.model.state import RunState, State
+from dbtorch.core.model.wait import Wait
 from dbtorch.core.schedule.condition import (
     KINDS,
     OPTIONS,
@@ -143,6 +144,9 @@ def _one_or_several(written: Mapping[str, Any], at: Path, report: Report) -> Non
         _one_kind(written, at, report)
     elif not any(written[name] for name in together):
         report.wrong(at, f"has an empty {together[0]}; give it a condition")
+    for name in (*OPTIONS, "every") if together else ():
+        if name in written:
+            report.wrong((*at, name), f"belongs to a condition; move it into {together[0]}")
 
 
 def conditions_of(said: dict[str, Any], at: Path, report: Report) -> dict[str, Any]:
@@ -176,7 +180,22 @@ ON = Section(
 )
 
 
-def _waits(said: dict[str, Any], at: Path, report: Report) -> ConditionSet:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """What a step waits for, and how."""
+
+    conditions: ConditionSet
+    wait: Wait
+
+
+def waiting(action: Any) -> Waiting:
+    """What stands under ``wait_for``, which was looked at before."""
+    found: Waiting = WAITED_FOR.read(action, (), Report(name=dotted))
+    return found
+
+
+def _waits(said: dict[str, Any], at: Path, report: Report) -> Waiting:
+    patience, then = said.pop("patience", 3600.0), said.pop("then", "fail")
     found = ConditionSet(**conditions_of(said, at, report))
     for one in found.conditions:
         if one.webhook is not None:
@@ -187,7 +206,16 @@ def _waits(said: dict[str, Any], at: Path, report: Report) -> ConditionSet:
                 f"cannot wait for source {one.source}; models that read it wait for it with"
                 " freshness (on_stale: wait)",
             )
-    return found
+        if one.sql and len(found.conditions) > 1:
+            report.wrong(at, "has sql beside others, and dbt executes that; make it another step")
+    return Waiting(
+        conditions=found,
+        wait=Wait(
+            every=min(one.interval for one in found.conditions),
+            patience=patience,
+            then=State.SKIPPED if then == "skip" else State.FAILED,
+        ),
+    )
 
 
 #: What a step waits for, without its own `every`, `for` and `then`.
@@ -201,6 +229,7 @@ WAITED_FOR = Section(
             "How long it waits, from its first look.",
             default="1h",
             example="4h",
+            fills="patience",
         ),
         Key(
             "then",
@@ -226,6 +255,10 @@ def check_together(config: Config, report: Report) -> None:
         for one in conditions:
             if wrong := named_wrongly(one, config):
                 report.wrong(at, wrong)
+    for name, step in config.steps.items():
+        for one in waiting(step.action).conditions.conditions if step.wait is not None else ():
+            if wrong := named_wrongly(one, config):
+                report.wrong(("steps", name, "wait_for"), wrong)
     for name in after:
         ring = _ring(name, after)
         if ring and name == min(ring):

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dbtorch.adapters.plugins import Catalog
-from dbtorch.adapters.steps import command_step, http_step, python_step
+from dbtorch.adapters.steps import command_step, http_step, python_step, wait_step
 from dbtorch.adapters.steps.base import StepError, StepType
 from dbtorch.core.config import StepSpec
 
@@ -21,7 +21,12 @@ _CODE = "code"
 STEP_TYPES = Catalog[StepType](
     what="step type",
     group="dbtorch.steps",
-    built_in={"python": python_step, "command": command_step, "http": http_step},
+    built_in={
+        "python": python_step,
+        "command": command_step,
+        "http": http_step,
+        "wait_for": wait_step,
+    },
     functions=("check", "command"),
     optional=(_CODE,),
     flags=(_OPENS,),

@@ -13,6 +13,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from dbtorch.adapters.steps.base import Call, Command, Render, StepError
 from dbtorch.adapters.steps.catalog import STEP_TYPES
 from dbtorch.adapters.steps.context import describe, environment, plain, run_of
 from dbtorch.adapters.steps.outcome import failed, last_line, of_exit, of_process
+from dbtorch.adapters.tasks import Tasks
 from dbtorch.adapters.template import render
 from dbtorch.adapters.template_limits import TemplateError
 from dbtorch.core.config import GRACE, StepSpec
@@ -34,6 +36,7 @@ from dbtorch.core.failures.scrub import (
 from dbtorch.core.history.records import OUTPUT_HIDDEN
 from dbtorch.core.model.events import Attempt, Batch, Finished, Outcome, Started
 from dbtorch.core.model.state import FailureClass, State
+from dbtorch.core.plan import AT_ONCE
 
 if TYPE_CHECKING:
     from dbtorch.core.failures.evidence import Rule
@@ -44,6 +47,9 @@ log = logging.getLogger(__name__)
 
 #: What ``when`` renders to where a step is not to run.
 _NO = frozenset({"", "false", "none", "0"})
+
+#: Whether what a step waits for holds, with what renders its templates.
+Look = Callable[[StepSpec, Render], Outcome]
 
 #: Message of an attempt that was ended from outside.
 TERMINATED = "terminated"
@@ -67,11 +73,13 @@ class StepRunner:
         failure_classes: Sequence[Rule] = (),
         hide: Scrubber | None = None,
         keep: Callable[[str, Any], None] = lambda _name, _output: None,
+        look: Look | None = None,
     ) -> None:
         """``python`` is the project's interpreter, ``outputs`` what earlier executions left.
 
         ``hide`` knows secrets besides those of the environment; ``keep`` is given a step's name
         and its output where that holds some, because the history has them hidden.
+        ``look`` looks at what a step waits for.
 
         ``work_dir`` gets a private folder for each attempt, gone when the attempt has ended.
         """
@@ -88,6 +96,9 @@ class StepRunner:
         self._rules = failure_classes
         self._hide = (hide or Scrubber()).knowing(secrets_of(environ))
         self._keep = keep
+        self._look = look
+        self._looks = Tasks(AT_ONCE, "dbtorch-wait")
+        self._said: dict[str, str] = {}  # of steps that wait, what they have said last
         self._knows_steps = False
         self._lock = threading.Lock()
         self._running: dict[Attempt, Process] = {}
@@ -97,6 +108,9 @@ class StepRunner:
     def start(self, batch: Batch) -> None:
         """Execute a batch; returns at once."""
         for attempt in batch.attempts:
+            if self._specs[attempt.node_id].wait is not None:
+                self._looks.submit(partial(self._look_at, attempt))
+                continue
             process = Process(grace=self._grace)
             thread = threading.Thread(
                 target=self._attempt,
@@ -127,6 +141,7 @@ class StepRunner:
         """End everything that still runs; returns when it has."""
         with self._lock:
             self._closed = True
+            self._looks.close()
             running, threads = list(self._running.values()), list(self._threads)
         for process in running:
             process.cancel()
@@ -139,6 +154,36 @@ class StepRunner:
         self._closed = True
         for process in tuple(self._running.values()):
             process.kill()
+
+    def _look_at(self, attempt: Attempt) -> None:
+        """One look at what a step waits for: a short task, and no attempt of its own."""
+        self._emit(Started(attempt))
+        try:
+            outcome = self._looked(attempt)
+        except (TemplateError, StepError) as error:
+            outcome = failed(str(error), FailureClass.CODE)
+        except Exception as error:
+            log.exception("step %s", attempt.node_id)
+            outcome = failed(f"{type(error).__name__}: {error}", FailureClass.UNKNOWN)
+        shown = self._without_secrets(outcome)
+        if self._said.get(attempt.node_id) != shown.message:
+            self._said[attempt.node_id] = shown.message
+            with contextlib.suppress(OSError):
+                path = self._log_path(attempt)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with path.open("a", encoding="utf-8") as file:
+                    file.write(f"{shown.message}\n")
+        self._emit(Finished(attempt, shown))
+
+    def _looked(self, attempt: Attempt) -> Outcome:
+        spec = self._specs[attempt.node_id]
+        told = describe(self._context, spec.name, attempt, self.outputs)
+        rendered = self._renderer(told)
+        if _is_left_out(spec, rendered):
+            return Outcome(state=State.SKIPPED, message=f"when: {spec.when} is empty or false")
+        if self._look is None:
+            raise StepError("nothing here looks at what a step waits for")
+        return self._look(spec, rendered)
 
     def _attempt(self, attempt: Attempt, process: Process) -> None:
         """All of one attempt, in its thread. Whatever goes wrong becomes an outcome."""
@@ -265,7 +310,7 @@ class StepRunner:
         self._learn_of_steps()
         told = describe(self._context, spec.name, attempt, self.outputs)
         rendered = self._renderer(told)
-        if spec.when is not None and str(rendered(spec.when)).strip().lower() in _NO:
+        if _is_left_out(spec, rendered):
             return Outcome(state=State.SKIPPED, message=f"when: {spec.when} is empty or false")
         told["params"] = {**told["params"], **plain(rendered(spec.params, native=True))}
         command = STEP_TYPES.find(spec.type).command(
@@ -318,6 +363,10 @@ class StepRunner:
             result = files["RESULT"]
             return of_process(status, result=result, said=said, rules=self._rules, hide=self._hide)
         return of_exit(status, said=said, output=files["OUTPUT"], rules=self._rules)
+
+
+def _is_left_out(spec: StepSpec, rendered: Render) -> bool:
+    return spec.when is not None and str(rendered(spec.when)).strip().lower() in _NO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,7 @@ class Outcome:
     rows_affected: int | None = None
     lost: bool = False  # nobody reported it: what ran it is gone
     innocent: bool = False  # ended for another attempt's sake: does not count against its retries
+    waits: bool = False  # of a look: what it is about does not hold yet
     retry_after: float | None = None  # seconds the other side asked to wait
     output: Any = None  # what a step returned, JSON
     details: Mapping[str, Any] = field(default_factory=dict)  # the engine's own result, JSON

@@ -10,6 +10,7 @@ from dbtorch.core.keys import Between, Limit, key
 from dbtorch.core.model.deadline import DeadlineRule
 from dbtorch.core.model.gate import Gate, Require
 from dbtorch.core.model.state import FailureClass
+from dbtorch.core.model.wait import Wait
 from dbtorch.core.text.from_outside import FOR_EVER, number
 
 
@@ -121,5 +122,6 @@ class Policy:
     trigger: Trigger = Trigger.ALL_SUCCESS
     on_failure: OnFailure = OnFailure.BLOCK
     gate: Gate | None = None  # of a source: what its freshness means for those after it
+    wait: Wait | None = None  # of a step that looks until something holds
     require: Require = Require.ANY  # how many of the sources before it must be fresh
     deadline: DeadlineRule | None = None  # when it is late

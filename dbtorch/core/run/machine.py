@@ -26,11 +26,13 @@ from dbtorch.core.model.graph import EVERY_TIME, Kind
 from dbtorch.core.model.policy import OnFailure, Trigger
 from dbtorch.core.model.reason import FAIL_FAST, NO_REASON, Reason, ReasonKind
 from dbtorch.core.model.state import FailureClass, RunState, State
+from dbtorch.core.model.wait import NOT_YET
 from dbtorch.core.plan import BATCHES, STEPS, THREADS, Plan
 from dbtorch.core.run.breaker import CircuitBreaker, Pause
 from dbtorch.core.run.cancelling import Stopping
 from dbtorch.core.run.in_flight import InFlight
 from dbtorch.core.run.slots import WAITING, Ready, Slots
+from dbtorch.core.text import durations
 
 if TYPE_CHECKING:  # most engines take node by node
     from dbtorch.core.run.batching import BatchKind
@@ -70,6 +72,7 @@ class Run:
         self._circuit = CircuitBreaker(plan.breaker)
         self._stopping = Stopping()
         self.cancelled = False  # it was asked to stop
+        self._waiting: set[str] = set()  # looked at once; they run, for everybody else
         self._called_off: set[str] = set()  # nodes that were cancelled one by one
         self.held = False  # it starts nothing more, and another plan goes on with it
         self.held_back = False  # nothing starts for now
@@ -163,9 +166,10 @@ class Run:
             members = self._carve(first)
             for id in members:
                 self._first_start.setdefault(id, now)
-                self.attempts[id] += 1
+                self.attempts[id] += id not in self._waiting
                 self._ready.remove(id)
-                changes.append(self._to(id, State.QUEUED, now))
+                change = self._to(id, State.QUEUED, now)
+                changes += [] if id in self._waiting else [change]
             batches.append(self._give(first, members))
         return Due(tuple(batches), self._stopping.take(), tuple(changes))
 
@@ -281,7 +285,8 @@ class Run:
         if self.states[id] is not State.QUEUED or attempt.number != self.attempts[id]:
             return []
         self._stopping.limit(attempt, now, self.plan.policy(id).timeout)
-        return [self._to(id, State.RUNNING, now)]
+        change = self._to(id, State.RUNNING, now)
+        return [] if id in self._waiting else [change]
 
     def _ended(self, attempt: Attempt, outcome: Outcome, now: datetime) -> list[Changed]:
         id = attempt.node_id
@@ -298,6 +303,9 @@ class Run:
         if outcome.state is State.UPSTREAM_FAILED and self._waits_again(id, together):
             return self._undo(id, outcome.message, now)
         outcome = self._stopping.judge(id, outcome, called_off=self._is_called_off(id))
+        waits = self._wait(id, outcome, now)
+        if waits is not None:
+            return waits
         if id in self.plan.checks:
             outcome = self.plan.checks[id].judge(outcome, now)
         if self._is_covered(id):
@@ -314,6 +322,26 @@ class Run:
         self._last_words[id] = _why(outcome)
         change = self._to(id, State.UP_FOR_RETRY, now, _why(outcome), outcome)
         return [replace(change, retry_at=again)]
+
+    def _wait(self, id: str, outcome: Outcome, now: datetime) -> list[Changed] | None:
+        """What comes of a look at something that does not hold yet; None for all else."""
+        wait = self.plan.policy(id).wait
+        not_yet = outcome.waits or NOT_YET in outcome.message
+        if wait is None or not not_yet or outcome.state is not State.FAILED:
+            return None
+        again = wait.again(first_look=self._first_start.get(id, now), now=now)
+        if again is None:
+            said = f"waited {durations.text(wait.patience)}: {outcome.message}"
+            over = replace(
+                outcome, state=wait.then, failure_class=FailureClass.TIMEOUT, message=said
+            )
+            over = over if wait.then is State.FAILED else replace(over, failure_class=None)
+            return self._close(id, wait.then, now, _why(over), over)
+        self._stopping.forget(Attempt(id, self.attempts[id]))
+        self._waiting.add(id)
+        self._to(id, State.UP_FOR_RETRY, now)  # and nobody hears of it: it goes on waiting
+        heapq.heappush(self._retries, (again, id))
+        return []
 
     def _pass_gate(
         self, id: str, outcome: Outcome, now: datetime
@@ -426,6 +454,10 @@ class Run:
         before, self.states[id] = self.states[id], state
         self._open -= state.final
         self._active += state.active - before.active
+        if id in self._waiting and state.final:
+            self._waiting.discard(id)
+            before = State.RUNNING
+            outcome = outcome or Outcome(state=state, message=str(reason))
         return Changed(
             node_id=id,
             attempt=self.attempts[id],
@@ -524,7 +556,11 @@ class Run:
 
     def _left_out(self, id: str, state: State, reason: Reason, at: datetime) -> Changed:
         """Close a node that waits; one that has failed and would be tried again has failed."""
-        if state is State.SKIPPED and self.states[id] is State.UP_FOR_RETRY:
+        if (
+            state is State.SKIPPED
+            and self.states[id] is State.UP_FOR_RETRY
+            and id in self._last_words
+        ):
             return self._to(id, State.FAILED, at, self._last_words[id])
         return self._to(id, state, at, reason)
 

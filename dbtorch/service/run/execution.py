@@ -227,6 +227,7 @@ class Execution:
             environ=self._options.environ,
             grace=self._launched.grace,
             hide=hide,
+            store=store,
         )
         run = Run(planned.plan, random=_random, prior=resumed.prior)
         timekeeper = None

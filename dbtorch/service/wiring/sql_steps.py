@@ -7,12 +7,22 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dbtorch.core.config import StepSpec
+from dbtorch.core.config import WAIT, StepSpec
+from dbtorch.core.model.wait import NOT_YET
 from dbtorch.service.project.project import Project
 from dbtorch.service.run.context import RunContext
 
 if TYPE_CHECKING:
     from dbtorch.adapters.dbt.sql_step_kind import SqlStep
+
+
+#: dbt asks while it compiles: an answer that is none, or false, is said as an error.
+_WAITS = (
+    "{% set dbtorch_query %}QUERY{% endset %}"
+    "{% set dbtorch_found = run_query(dbtorch_query) %}"
+    "{% if execute and not (dbtorch_found and dbtorch_found.rows and dbtorch_found.rows[0][0]) %}"
+    "{{ exceptions.raise_compiler_error('" + NOT_YET + "') }}{% endif %}select 1"
+)
 
 
 def sql_steps(
@@ -36,6 +46,8 @@ def _sql_text(spec: StepSpec, project_dir: Path) -> str:
     """The SQL of a step: written in place, or in a file of the project."""
     from dbtorch.core.errors import UsageError
 
+    if spec.type == WAIT:
+        return _WAITS.replace("QUERY", str(spec.action["sql"]), 1)
     text = spec.action
     if not isinstance(text, str):
         raise UsageError(f"{spec.origin}: sql of step {spec.name} must be text")

@@ -16,8 +16,10 @@ from dbtorch.service.project.project import Project
 from dbtorch.service.run.context import RunContext
 
 if TYPE_CHECKING:
+    from dbtorch.adapters.steps.runner import Look
     from dbtorch.ports.loop import Emit
     from dbtorch.ports.steps import StepContext, Steps
+    from dbtorch.ports.store import Store
 
 
 def build_steps(
@@ -30,8 +32,12 @@ def build_steps(
     environ: Mapping[str, str] = os.environ,
     grace: float = GRACE,
     hide: Scrubber | None = None,
+    store: Store | None = None,
 ) -> Steps:
-    """The runner of all steps that are no SQL; ``hide`` knows the secrets of the run."""
+    """The runner of all steps that are no SQL; ``hide`` knows the secrets of the run.
+
+    What steps wait for may be in the ``store``.
+    """
     work_dir = files.root / "steps"
     shutil.rmtree(work_dir, ignore_errors=True)  # an earlier supervisor and its guard were killed
     work_dir /= os.urandom(4).hex()  # if that guard is still at work, it removes its own
@@ -52,9 +58,24 @@ def build_steps(
         grace=grace,
         hide=hide,
         keep=partial(keep_output, files),
+        look=_looks(project, context, store, environ),
     )
     runner.outputs = run_context.outputs  # one mapping, so that sql steps see the others' outputs
     return runner
+
+
+def _looks(
+    project: Project, context: StepContext, store: Store | None, environ: Mapping[str, str]
+) -> Look | None:
+    """What looks at what steps wait for; None where none waits."""
+    if store is None or not any(spec.wait is not None for spec in project.config.steps.values()):
+        return None
+    from dbtorch.service.conditions.looker import Looker
+    from dbtorch.service.conditions.waiting import WaitingLooks
+
+    looker = Looker(project=project, store=store.apart(), environ=environ)
+    place = store.identity.place(str(context.target["name"]))
+    return WaitingLooks(looker=looker, context=context, place=place)
 
 
 class _NoSteps:
