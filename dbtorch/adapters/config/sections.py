@@ -42,6 +42,7 @@ SECTIONS = (
     PARAM,
     PARTITION,
     trigger_keys.ON,
+    trigger_keys.OWN_OF_WAIT,
     trigger_keys.REQUEST,
     trigger_keys.WEBHOOK,
 )

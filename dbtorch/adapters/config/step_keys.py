@@ -70,8 +70,8 @@ TYPES = (
     _type(
         WAIT,
         Unread(Later("mapping", _waited_for), "mapping"),
-        "Condition to wait for, as for a pipeline's `on`; see [Wait for something](steps.md#wait"
-        "-for-something).",
+        "Condition to wait for, as for a pipeline's `on`; see [Wait for events](steps.md#wait"
+        "-for-events).",
         "{file: landing/orders.csv, for: 2h, then: skip}",
     ),
 )

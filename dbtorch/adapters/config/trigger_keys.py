@@ -293,3 +293,7 @@ def _ring(start: str, after: Mapping[str, tuple[str, ...]]) -> list[str]:
                 seen.add(before)
                 ways.append([*way, before])
     return []
+
+
+#: What of that is no condition, for the documentation.
+OWN_OF_WAIT = replace(WAITED_FOR, keys=tuple(k for k in WAITED_FOR.keys if k.name not in _KEYS))
