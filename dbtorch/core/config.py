@@ -10,16 +10,13 @@ from dbtorch.core.model.deadline import DeadlineAction, DeadlineRule
 from dbtorch.core.model.freshness import FreshnessSpec
 from dbtorch.core.model.graph import Kind
 from dbtorch.core.model.policy import Breaker
-from dbtorch.core.model.wait import Wait
-from dbtorch.core.params import ParamSpec
-from dbtorch.core.schedule.condition import TriggerSpec
-from dbtorch.core.schedule.schedule import Schedule
 from dbtorch.core.settings import Settings
 
 if TYPE_CHECKING:  # imported by who has any
     from dbtorch.core.alerts.routing import AlertsSpec
     from dbtorch.core.checks.relation_checks import PatternChecks
     from dbtorch.core.failures.evidence import Rule
+    from dbtorch.core.model.wait import Wait
     from dbtorch.core.params import ParamSpec
     from dbtorch.core.schedule.condition import TriggerSpec
     from dbtorch.core.schedule.partition import PartitionSpec
@@ -119,7 +116,7 @@ class StepSpec:
     description: FreeText = field(
         default="", metadata=key("What it is for.", example="Lands the orders.")
     )
-    wait: Wait | None = None  # of one that waits: how often, how long, and what then
+    wait: "Wait | None" = None  # of one that waits: how often, how long, and what then
     checksum: str = ""  # of what it executes; empty until somebody has looked
     settings: Settings = field(default_factory=Settings)
     origin: Origin = field(default_factory=Origin)
