@@ -22,10 +22,10 @@ class _Runner(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 
 class _Handler(socketserver.StreamRequestHandler):
     def handle(self):
-        asked = json.loads(self.rfile.readline())
+        token, *words = self.rfile.readline().decode().rstrip("\n").split("\0")
         store = self.server.stores.get()
         try:
-            for said in execute(store, asked["words"], asked["token"]):
+            for said in execute(store, words, token):
                 self._say(json.dumps(said))
             self._say("exit 0")
         except TickLost as error:
