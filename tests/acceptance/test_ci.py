@@ -275,3 +275,30 @@ def test_schemas_of_pull_requests_are_dropped_and_no_others(
     left = {schema for schema, _ in tables(warehouse)}
     assert "ci_pr_12" not in left
     assert {"ci_pr_120", warehouse.profile["schema"]} <= left
+
+
+def test_a_window_of_event_time_is_all_that_is_built(workspace: Workspace) -> None:
+    hourly = "select i as id, now()::timestamp - to_hours(i) as happened from range(100) as t(i)"
+    described = """
+        models:
+          - {name: stg, config: {event_time: happened}}
+          - {name: orders, config: {materialized: table, event_time: happened}}
+    """
+    workspace.write(
+        {
+            "dbtorch.yml": "pipelines: {daily: {production: true, target: prod}}",
+            "profiles.yml": profiles(_of(workspace)),
+            "models/stg.sql": hourly,
+            "models/orders.sql": "select * from {{ ref('stg') }}",
+            "models/schema.yml": described,
+        }
+    )
+    workspace.dbtorch("run", "-p", "daily", "-q")
+    workspace.write({"models/orders.sql": "select *, 1 as one from {{ ref('stg') }}"})
+    done = workspace.dbtorch("ci", "--pr", "7", "--limit-event-time", "1d")
+    assert "It works: 1 node done in schema ci_pr_7." in done.out
+    assert "built from the last 1d alone, so nothing is compared" in done.err
+    ((count,),) = workspace.query("select count(*) from ci_pr_7.orders")
+    assert 23 <= count <= 25
+    refused = workspace.refused("ci", "--pr", "7", "--limit-event-time", "90s")
+    assert "a number of hours or days" in refused
