@@ -46,6 +46,7 @@ class Browser:
         self.events: deque[dict[str, Any]] = deque(maxlen=20_000)
         self.errors: list[str] = []
         self.requests: list[str] = []
+        self._added: list[str] = []
         self._session = ""
         target = self._call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self._call("Target.attachToTarget", targetId=target, flatten=True)[
@@ -72,6 +73,16 @@ class Browser:
         self.requests.clear()
         self._go("about:blank")  # so that another part of the same page is a load, too
         self._go(url)
+
+    def before_scripts(self, script: str) -> None:
+        """Run this in every page before its own scripts, until `forget`."""
+        said = self._call("Page.addScriptToEvaluateOnNewDocument", source=script)
+        self._added.append(said["identifier"])
+
+    def forget(self) -> None:
+        """No page gets a script any more."""
+        while self._added:
+            self._call("Page.removeScriptToEvaluateOnNewDocument", identifier=self._added.pop())
 
     def _go(self, url: str) -> None:
         loader = self._call("Page.navigate", url=url)["loaderId"]
@@ -138,10 +149,10 @@ class Browser:
     def wait(self, expression: str) -> Any:
         """The value of an expression once it is true."""
         until = time.monotonic() + PATIENCE
-        while not (value := self.js(f"Boolean({expression}) && ({expression})")):
+        while not self.js(f"Boolean({expression})"):
             assert time.monotonic() < until, f"{expression} never came true: {self.text()[:2000]}"
             self.js("new Promise((done) => setTimeout(done, 20))")
-        return value
+        return self.js(expression)
 
     def picture(self, path: Path) -> None:
         """Write what is seen to a file."""

@@ -31,6 +31,7 @@ COMMANDS = {
     "runs": "List runs.",
     "show": "Show one run.",
     "logs": "Show the log of a node.",
+    "ui": "Show pipelines, runs and logs in a browser.",
     "report": "Write one run as a file of HTML.",
     "status": "Show how old pipelines, sources and models are.",
     "alerts": "Try out, list and deliver alerts.",
@@ -51,7 +52,7 @@ _GROUPS = {
     "Run": ("run", "plan", "retry", "rerun", "mark", "cancel", "ci"),
     "Start by schedule": ("serve", "trigger", "schedule", "pause", "resume"),
     "Run the past again": ("partitions", "backfill", "backfills"),
-    "Look": ("runs", "show", "logs", "report", "status", "freshness", "graph"),
+    "Look": ("runs", "show", "logs", "ui", "report", "status", "freshness", "graph"),
     "Set up and maintain": (),
 }
 

@@ -14,7 +14,14 @@ if TYPE_CHECKING:  # so that a command that only reads imports no more of the co
     from dbtorch.core.alerts.incidents import Incident
     from dbtorch.core.alerts.outbox import Delivery, Entry
     from dbtorch.core.history.health import HealthFacts
-    from dbtorch.core.history.records import Action, AttemptRecord, Lease, RunRecord, RunSummary
+    from dbtorch.core.history.records import (
+        Action,
+        AttemptRecord,
+        Lease,
+        RunChanges,
+        RunRecord,
+        RunSummary,
+    )
     from dbtorch.core.model.dbt_warnings import DbtWarning
     from dbtorch.core.model.events import Changed, Progress, Window
     from dbtorch.core.model.graph import Node
@@ -163,6 +170,9 @@ class Store(Outbox, Ledger, PartitionLedger, Backfills, Retention, Protocol):
 
         Without its ``transitions``, of which there are most, it is there sooner.
         """
+
+    def run_changes(self, run_id: str, *, after: int) -> RunChanges | None:
+        """What has changed after the transition of that ordinal; None when there is no such run."""
 
     def runs(
         self, *, limit: int = 20, pipeline: str | None = None, state: RunState | None = None

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-import socket
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -19,20 +14,16 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from dbtorch.core.errors import UsageError
 from dbtorch.schedule.metrics import CONTENT_TYPE, Metrics
 from dbtorch.schedule.state import ServeState
 from dbtorch.schedule.webhooks import Webhooks
+from dbtorch.web import server
 
 #: Seconds without a turn after which the scheduler is stuck, and after which it is not ready.
 _STUCK, _NOT_READY = 120.0, 30.0
 
 #: Connections at a time, and seconds that one may take, all of its requests together.
 MOST_CONNECTIONS, LONGEST = 100, 60.0
-
-#: Names by which a server on loopback may be called: another one is a page of somebody else's that
-#: had its name lead here.
-_LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 
 def application(
@@ -74,38 +65,9 @@ def not_ready(state: ServeState) -> str:
         return "" if state.config_ok else "dbtorch.yml is broken"
 
 
-def hosts_of(host: str, more: tuple[str, ...]) -> list[str]:
-    """Names by which it may be called: those that were said, and on loopback its own."""
-    own = [host] if host not in ("0.0.0.0", "::") else []  # noqa: S104
-    return [*_LOOPBACK, *own, *more]
-
-
-def is_loopback(host: str) -> bool:
-    """Whether nobody but this machine reaches it."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-@contextmanager
-def answering(app: Starlette, host: str, port: int) -> Iterator[int]:
+def answering(app: Starlette, host: str, port: int) -> AbstractContextManager[int]:
     """Answer in a thread while it is open; yields the port. Raises `UsageError`."""
-    listener = _listener(host, port)
-    config = uvicorn.Config(
-        app, log_config=None, access_log=False, lifespan="off", http=_Connection
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(
-        target=server.run, args=([listener],), name="dbtorch-http", daemon=True
-    )
-    thread.start()
-    try:
-        yield int(listener.getsockname()[1])
-    finally:
-        server.should_exit = True
-        thread.join(5)
-        listener.close()
+    return server.answering(app, host, port, http=_Connection)
 
 
 class _Connection(H11Protocol):  # type: ignore[misc]
@@ -130,15 +92,3 @@ class _Connection(H11Protocol):  # type: ignore[misc]
             self._ends = self.loop.call_later(LONGEST, self._end)  # it is we who are slow
         else:
             self.transport.abort()
-
-
-def _listener(host: str, port: int) -> socket.socket:
-    try:
-        return socket.create_server(
-            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET
-        )
-    except OSError as error:
-        raise UsageError(
-            f"nothing can be answered on {host}, port {port} ({error.strerror or error}): choose"
-            " another --port, or --no-http"
-        ) from error

@@ -182,8 +182,9 @@ class _Served:
 
     @contextmanager
     def _answering(self, host: str, port: int) -> Iterator[None]:
-        from dbtorch.schedule.http import answering, application, hosts_of
+        from dbtorch.schedule.http import answering, application
         from dbtorch.schedule.metrics import Metrics
+        from dbtorch.web.server import hosts_of
 
         metrics = Metrics(self.state, self._store.apart())
         hosts = hosts_of(host, self._options.hosts)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import re
 from functools import cache
 from importlib.resources import files
@@ -13,6 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from dbtorch.core.text.json_text import to_json
 from dbtorch.core.text.phrases import ago, many, took
 from dbtorch.web.words import SIGNS, is_link, ordered, said
 
@@ -45,8 +45,8 @@ def static(name: str) -> str:
 
 def data(value: Any) -> Markup:
     """JSON that no markup can end, for an element that is not executed."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    for character in "<>&\u2028\u2029":
+    text = to_json(value)
+    for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return Markup(text)  # noqa: S704  # nothing in it is markup any more
 

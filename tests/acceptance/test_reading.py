@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
 import subprocess
+import urllib.error
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +18,7 @@ from tests.acceptance.workspace import COMMAND, Done, Shown, Workspace
 
 COMMANDS = (
     *("run", "plan", "retry", "runs", "show", "logs"),
-    "report",
+    *("report", "ui"),
     *("freshness", "graph", "init", "validate", "doctor"),
 )
 
@@ -312,9 +315,29 @@ def test_a_report_is_written_at_the_end_of_a_run_and_later(tour: Tour) -> None:
     done = tour.workspace.dbtorch("report")
     assert done.out.startswith(f"{tour.run.id}.html written (")
     later = (tour.workspace.dir / f"{tour.run.id}.html").read_text()
-    assert [text.count('"id":"model.') for text in (page, later)] == [3, 3]
+    assert [text.count('"id": "model.') for text in (page, later)] == [3, 3]
     done = tour.workspace.dbtorch("report", "-o", "no/such/run.html", code=2)
     assert "the report no/such/run.html cannot be written: No such file" in done.all
+
+
+def test_the_ui_answers_until_a_signal_comes(tour: Tour) -> None:
+    workspace = tour.workspace
+    with workspace.started("ui", "--port", "0") as ui:
+        url = ui.wait_for("http://127.0.0.1:", "shows shop").split()[0]
+        with urllib.request.urlopen(f"{url}runs/{tour.run.id}") as answer:
+            assert f"failed · {tour.run.id}" in answer.read().decode()
+        with urllib.request.urlopen(f"{url}api/v1/runs/latest") as answer:
+            assert json.load(answer) == workspace.show().said
+        taken = workspace.dbtorch("ui", "--port", url.split(":")[2].strip("/"), code=2)
+        assert "Address already in use): choose another --port" in taken.all
+        ui.signal(signal.SIGTERM)
+        assert ui.ended().code == 0
+    with workspace.started("ui", "--port", "0", "--host", "0.0.0.0") as ui:
+        said = ui.wait_for("http://localhost:", "/token#token=").split()[0]
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(said.partition("token#")[0])
+        ui.signal(signal.SIGINT)
+        assert ui.ended().code == 0
 
 
 def test_logs_of_a_run_and_no_node_say_what_is_missing(tour: Tour) -> None:

@@ -13,7 +13,7 @@ from dbtorch.core.model.graph import Kind
 from dbtorch.core.model.reason import NO_REASON, Reason, ReasonKind
 from dbtorch.core.model.state import FailureClass, RunState, State
 from dbtorch.ports.store import Store
-from tests.stores import NOON, SUCCESS, a_node, a_run, after, an_attempt, change
+from tests.stores import NOON, SUCCESS, a_node, a_run, after, an_attempt, change, seen_by
 
 BLOCKED = Reason(ReasonKind.UPSTREAM_FAILED, ("model.x",))
 DROPPED = Outcome(
@@ -262,6 +262,30 @@ def test_transitions_come_back_in_the_order_they_were_written(store):
         at=NOON,
         reason=Reason.said("why"),
     )
+
+
+def test_what_has_changed_since_somebody_looked(store):
+    store.begin(a_run(), [a_node("model.b"), a_node("model.a")])
+    store.record("r1", [change("model.a", State.PENDING, State.QUEUED, 1)])
+    first = store.run_changes("r1", after=0)
+    assert [(node.id, node.state) for node in first.nodes] == [("model.a", State.QUEUED)]
+    assert [one.state for one in first.nodes[0].attempts] == [State.QUEUED]
+    assert store.run_changes("r1", after=first.sequence).nodes == ()
+    store.record(
+        "r1",
+        [
+            change(id, State.PENDING, State.SKIPPED, 2, reason=BLOCKED)
+            for id in ("model.a", "model.b")
+        ],
+    )
+    store.end("r1", RunState.FAILED, after(9))
+    then = store.run_changes("r1", after=first.sequence)
+    assert [node.id for node in then.nodes] == ["model.b", "model.a"]  # as planned
+    assert then.nodes == store.run("r1").nodes
+    assert (then.state, then.finished_at) == (RunState.FAILED, after(9))
+    assert then.sequence == len(store.run("r1").transitions)
+    assert store.run_changes("nobody", after=0) is None
+    assert seen_by(store, project_id="acme/other").run_changes("r1", after=0) is None
 
 
 def test_changes_of_an_unknown_run_are_refused(store):

@@ -15,10 +15,11 @@ from dbtorch.core.errors import StoreError, UsageError
 from dbtorch.core.model.state import RunState
 from dbtorch.core.schedule.ledger import LedgerView, ScheduleKey, SkipReason
 from dbtorch.schedule import http as serve_http
-from dbtorch.schedule.http import answering, application, hosts_of
+from dbtorch.schedule.http import answering, application
 from dbtorch.schedule.metrics import Metrics
 from dbtorch.schedule.state import ServeState
 from dbtorch.testing.store import MemoryStore
+from dbtorch.web.server import hosts_of
 from tests.stores import NOON, a_run
 from tests.waiting import PATIENCE, wait_for
 

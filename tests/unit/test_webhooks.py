@@ -19,11 +19,12 @@ from dbtorch.core.schedule.condition import Condition, TriggerSpec, Webhook
 from dbtorch.core.schedule.ledger import Pause, ScheduleKey
 from dbtorch.schedule import http as serve_http
 from dbtorch.schedule import webhooks
-from dbtorch.schedule.http import answering, application, hosts_of
+from dbtorch.schedule.http import answering, application
 from dbtorch.schedule.log import Log
 from dbtorch.schedule.metrics import Metrics
 from dbtorch.schedule.state import ServeState
 from dbtorch.testing.store import MemoryStore
+from dbtorch.web.server import hosts_of
 from tests.stores import NOON
 from tests.unit.serving import SHOP
 

@@ -24,6 +24,7 @@ def browser(chromium):
     chromium.dark(False)
     chromium.open("about:blank")
     yield chromium
+    chromium.forget()
     assert chromium.errors == []
     outside = ("http://127.0.0.1:", "http://localhost:", "file://", "about:", "data:", "blob:")
     assert [url for url in chromium.requests if not url.startswith(outside)] == []

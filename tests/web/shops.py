@@ -26,7 +26,7 @@ def small(**more):
     return store
 
 
-def large(count, *, message="", store=None):
+def large(count, *, message="", store=None, run_id="20260301T120000Z-cccccc"):
     """So many models in layers; one was lost once, and a tenth fails where there is a message."""
     chance = random.Random(1)
     nodes, edges = [], []
@@ -52,7 +52,7 @@ def large(count, *, message="", store=None):
         seconds,
         a_plan=plan(nodes, edges, threads=8),
         store=store or MemoryStore(),
-        run_id="20260301T120000Z-cccccc",
+        run_id=run_id,
     ).store
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
@@ -16,6 +16,7 @@ from dbtorch.core.history.records import (
     AttemptRecord,
     Lease,
     NodeRecord,
+    RunChanges,
     RunRecord,
     RunSummary,
     Transition,
@@ -346,6 +347,18 @@ def summary(row: Row, counts: Mapping[State, int]) -> RunSummary:
         partial=bool(row["partial"]),
         resumed_at=maybe(row["resumed_at"]),
         seconds_before=_seconds(row["seconds_before"]),
+    )
+
+
+@table("dbtorch_runs")
+def run_changes(row: Row, nodes: Sequence[NodeRecord]) -> RunChanges:
+    """What has changed in a run, from what is small of its row."""
+    return RunChanges(
+        sequence=row["sequence"],
+        state=RunState(row["state"]),
+        finished_at=maybe(row["finished_at"]),
+        resumed_at=maybe(row["resumed_at"]),
+        nodes=tuple(nodes),
     )
 
 

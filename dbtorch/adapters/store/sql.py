@@ -18,7 +18,15 @@ from dbtorch.adapters.store.outbox import SqlOutbox
 from dbtorch.adapters.store.retention import SqlRetention
 from dbtorch.adapters.store.scope import Scope, adopt
 from dbtorch.core.errors import StoreError
-from dbtorch.core.history.records import Action, AttemptRecord, Lease, RunRecord, RunSummary
+from dbtorch.core.history.records import (
+    Action,
+    AttemptRecord,
+    Lease,
+    NodeRecord,
+    RunChanges,
+    RunRecord,
+    RunSummary,
+)
 from dbtorch.core.model.dbt_warnings import DbtWarning, warnings_json
 from dbtorch.core.model.events import (
     Changed,
@@ -177,6 +185,11 @@ class SqlStore(SqlMeasurements, SqlOutbox, SqlLedger, SqlRetention):
         """One run with its nodes in plan order, attempts and transitions; None for none."""
         of = {**self._scope.mine, "run_id": run_id}
         return self._database.read(_run, of, transitions)
+
+    def run_changes(self, run_id: str, *, after: int) -> RunChanges | None:
+        """What has changed after the transition of that ordinal; None when there is no such run."""
+        of = {**self._scope.mine, "run_id": run_id}
+        return self._database.read(_run_changes, of, after)
 
     def runs(
         self, *, limit: int = 20, pipeline: str | None = None, state: RunState | None = None
@@ -350,17 +363,33 @@ def _end_elsewhere(
         backfills.end_part(transaction, of["run_id"], state, at)
 
 
+def _run_changes(transaction: Transaction, id: Mapping[str, Any], after: int) -> RunChanges | None:
+    found = transaction.one(statements.RUN_SEQUENCE, id)
+    if found is None:
+        return None
+    nodes: list[NodeRecord] = []
+    if found["sequence"] > after:
+        since = {"run_id": id["run_id"], "after": after}
+        nodes = _nodes(
+            transaction.all(statements.CHANGED_NODES, since),
+            transaction.all(statements.CHANGED_ATTEMPTS, since),
+        )
+    return rows.run_changes(found, nodes)
+
+
+def _nodes(nodes: Sequence[Row], attempts: Sequence[Row]) -> list[NodeRecord]:
+    of: defaultdict[str, list[AttemptRecord]] = defaultdict(list)
+    for row in attempts:
+        of[row["node_id"]].append(rows.attempt_record(row))
+    return [rows.node_record(row, of[row["node_id"]]) for row in nodes]
+
+
 def _run(transaction: Transaction, id: Mapping[str, Any], transitions: bool) -> RunRecord | None:
     found = transaction.one(statements.GET_RUN, id)
     if found is None:
         return None
-    attempts: defaultdict[str, list[AttemptRecord]] = defaultdict(list)
-    for row in transaction.all(statements.GET_ATTEMPTS, id):
-        attempts[row["node_id"]].append(rows.attempt_record(row))
-    nodes = [
-        rows.node_record(row, attempts[row["node_id"]])
-        for row in transaction.all(statements.GET_NODES, id)
-    ]
+    attempts = transaction.all(statements.GET_ATTEMPTS, id)
+    nodes = _nodes(transaction.all(statements.GET_NODES, id), attempts)
     moves = transaction.all(statements.GET_TRANSITIONS, id) if transitions else ()
     acts = actions.actions(transaction, id["run_id"], 0)
     return rows.run_record(found, nodes, map(rows.transition, moves), acts)

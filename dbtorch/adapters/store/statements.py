@@ -185,6 +185,24 @@ GET_NODE_ATTEMPTS = """
 
 GET_TRANSITIONS = "SELECT * FROM dbtorch_transitions WHERE run_id = :run_id ORDER BY ordinal"
 
+# One row of what is small of a run, and its last transition.
+RUN_SEQUENCE = f"""
+    SELECT state, finished_at, resumed_at, (
+        SELECT coalesce(max(t.ordinal), 0) FROM dbtorch_transitions t WHERE t.run_id = :run_id
+    ) AS sequence
+    FROM dbtorch_runs WHERE run_id = :run_id AND {MINE}
+"""
+
+_CHANGED = """
+    run_id = :run_id AND node_id IN (
+        SELECT node_id FROM dbtorch_transitions WHERE run_id = :run_id AND ordinal > :after
+    )
+"""
+
+CHANGED_NODES = f"SELECT * FROM dbtorch_run_nodes WHERE {_CHANGED} ORDER BY ordinal, node_id"
+
+CHANGED_ATTEMPTS = f"SELECT * FROM dbtorch_attempts WHERE {_CHANGED} ORDER BY node_id, number"
+
 RUNS_BY_PREFIX = f"""
     SELECT run_id FROM dbtorch_runs WHERE substr(run_id, 1, :length) = :prefix AND {MINE}
     ORDER BY started_at DESC, run_id DESC

@@ -5,13 +5,10 @@ from __future__ import annotations
 import os
 import re
 import sys
-from typing import Any, TextIO
+from typing import TextIO
 
 from dbtorch.cli.text.colour import colours_for
 from dbtorch.core.failures.message import plain
-
-#: Grows when a field goes away or means something else; new fields may come at any time.
-SCHEMA_VERSION = 1
 
 #: The colours that dbtorch paints with, and their end.
 _OURS = re.compile(r"(\x1b\[(?:0|1|2|3[1236])m)")
@@ -45,24 +42,6 @@ def _without_secrets(text: str) -> str:
     from dbtorch.service.project.known_secrets import scrubber_of_environment
 
     return scrubber_of_environment()(text)
-
-
-def document(**fields: Any) -> str:
-    """What a command prints for programs: `docs/output.md` has the shape of each."""
-    return to_json({"schema_version": SCHEMA_VERSION, **fields}, indent=2)
-
-
-def to_json(value: Any, *, indent: int | None = None) -> str:
-    """Valid JSON, whatever was kept: a number that JSON cannot express is null."""
-    import json
-
-    try:
-        written = json.dumps(value, default=str, allow_nan=False, indent=indent)
-    except (ValueError, RecursionError):
-        from dbtorch.core.text.json_text import expressible
-
-        written = json.dumps(expressible(value), default=str, allow_nan=False, indent=indent)
-    return written.replace("\x7f", "\\u007f")  # the one character left that a terminal would obey
 
 
 def shown(text: str, *, colours: bool = False) -> str:

@@ -190,6 +190,17 @@ class RunSummary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunChanges:
+    """What has changed in a run since somebody looked."""
+
+    sequence: int  # ordinal of its last transition, to ask with the next time
+    state: RunState
+    finished_at: datetime | None
+    resumed_at: datetime | None  # another one than before: its plan may be another, too
+    nodes: tuple[NodeRecord, ...]  # as they are now, in the order of the plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
     """The right to drive a pipeline, held by one supervisor at a time."""
 

@@ -70,6 +70,28 @@ def end_of(path: Path, most: int = MOST_IN_JSON) -> tuple[str, int]:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from error
 
 
+#: Bytes of a log that are answered at once.
+_PIECE = 4 << 20
+
+
+def piece_of(path: Path, start: int) -> tuple[str, int]:
+    """Whole lines from a byte on, and the byte after them; the last line may not be whole yet.
+
+    Raises `UsageError` for a file that cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            file.seek(start)
+            found = file.read(_PIECE)
+    except FileNotFoundError:
+        return "", start
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+    if len(found) == _PIECE and b"\n" in found:
+        found = found[: found.rindex(b"\n") + 1]
+    return found.decode("utf-8", "replace"), start + len(found)
+
+
 def _broken(text: str) -> str:
     """The text with line breaks in lines that are too long for whatever shows them."""
     if len(text) < _LONGEST_LINE:

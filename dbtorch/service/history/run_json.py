@@ -91,9 +91,9 @@ def run_json(report: RunReport) -> dict[str, Any]:
         "counts": dict(counts),
         "dbt_warnings": warnings_json(run.dbt_warnings),
         "waits": {source: list(nodes) for source, nodes in run.waits.items()},
-        "nodes": [_node(node, rows.get(node.id)) for node in nodes],
+        "nodes": [node_json(node, rows.get(node.id)) for node in nodes],
         "actions": [_action(action) for action in run.actions],
-        "session": [_node(node) for node in run.nodes if node.kind is Kind.SESSION],
+        "session": [node_json(node) for node in run.nodes if node.kind is Kind.SESSION],
     }
 
 
@@ -101,7 +101,8 @@ def _told(id: str, verb: Verb, run: RunRecord) -> bool:
     return any(action.action == verb and action.node_id == id for action in run.actions)
 
 
-def _node(node: NodeRecord, rows: Rows | None = None) -> dict[str, Any]:
+def node_json(node: NodeRecord, rows: Rows | None = None) -> dict[str, Any]:
+    """One node of a run."""
     last = node.attempts[-1] if node.attempts and node.kind is Kind.CHECK else None
     return {
         "id": node.id,

@@ -11,7 +11,13 @@ from typing import Any
 
 from dbtorch.adapters.run_files import RunFiles
 from dbtorch.adapters.state_dir import state_dir
-from dbtorch.core.history.records import AttemptRecord, NodeRecord, RunRecord, seconds_at_work
+from dbtorch.core.history.records import (
+    AttemptRecord,
+    NodeRecord,
+    RunChanges,
+    RunRecord,
+    seconds_at_work,
+)
 from dbtorch.core.history.summary import Summary, summarize
 from dbtorch.core.model.graph import Kind
 from dbtorch.core.model.naming import label
@@ -22,7 +28,7 @@ from dbtorch.ports.store import Store
 from dbtorch.service.history.log_text import end_of
 from dbtorch.service.history.lookup import IsAlive
 from dbtorch.service.history.run import RunReport, show_run
-from dbtorch.service.history.run_json import run_json
+from dbtorch.service.history.run_json import node_json, run_json
 
 #: Bytes of one log, and of all logs, that are within the page.
 _LOG, _LOGS = 48 << 10, 900 << 10
@@ -109,23 +115,18 @@ def page_json(page: RunPage) -> dict[str, Any]:
     ``edges`` are pairs of places in ``nodes``, those of the session left out.
     """
     said = run_json(page.report)
-    said["nodes"] += [one for one in said.pop("session") if one["attempts"]]
-    names = {
-        node.id: _SESSION.get(node.id, "dbt session") if node.kind is Kind.SESSION else label(node)
-        for node in page.run.nodes
-    }
+    goes_on = page.report.state == RunState.RUNNING  # they may still come
+    said["nodes"] += [one for one in said.pop("session") if one["attempts"] or goes_on]
     room = _Room(_TEXTS)
+    records = {node.id: node for node in page.run.nodes}
     for node in said["nodes"]:
-        node["label"] = names[node["id"]]
-        for attempt in node["attempts"]:
-            attempt["message"] = room.kept(attempt["message"])
-            if len(str(attempt["output"])) > _TEXT:
-                attempt["output"] = room.kept(str(attempt["output"]))
+        _fit(node, records[node["id"]], room)
     places = {node["id"]: place for place, node in enumerate(said["nodes"])}
     found: dict[str, Any] = _filled(said)
     found.update(
         at=page.report.at.isoformat(),
         sequence=len(page.run.transitions),
+        resumed_at=page.run.resumed_at.isoformat() if page.run.resumed_at else None,
         seconds=page.took,
         usual_seconds=dict(page.usual),
         critical_path=[one.id for one in page.summary.critical_path],
@@ -140,6 +141,30 @@ def page_json(page: RunPage) -> dict[str, Any]:
         },
     )
     return found
+
+
+def changes_json(changes: RunChanges, state: str) -> dict[str, Any]:
+    """What has changed in a run, in the shapes of `page_json`; ``state`` is the run's, seen now."""
+    room, nodes = _Room(_TEXTS), [node_json(node) for node in changes.nodes]
+    for node, record in zip(nodes, changes.nodes, strict=True):
+        _fit(node, record, room)
+    said = {
+        "sequence": changes.sequence,
+        "state": state,
+        "finished_at": changes.finished_at.isoformat() if changes.finished_at else None,
+        "resumed_at": changes.resumed_at.isoformat() if changes.resumed_at else None,
+    }
+    return {**_filled(said), "nodes": _filled(nodes)}
+
+
+def _fit(node: dict[str, Any], record: NodeRecord, room: _Room) -> None:
+    """Name a node as pages do, and cut what is endless."""
+    session = record.kind is Kind.SESSION
+    node["label"] = _SESSION.get(record.id, "dbt session") if session else label(record)
+    for attempt in node["attempts"]:
+        attempt["message"] = room.kept(attempt["message"])
+        if len(str(attempt["output"])) > _TEXT:
+            attempt["output"] = room.kept(str(attempt["output"]))
 
 
 class _Room:

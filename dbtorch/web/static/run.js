@@ -157,6 +157,7 @@ function show() {
       node.row.hidden = !wanted(node);
     }
     body.append(...rows.map((node) => node.row));
+    if (!from) performance.mark("rows");
     from += count;
     count = 4 * ROWS_AT_ONCE;
     if (from < order.length) setTimeout(more);
@@ -398,3 +399,93 @@ const sort = (asked.sort || "start").replace(/^-/, "");
 chosen.down = Boolean(asked.sort?.startsWith("-"));
 sortBy(sort in SORTS ? sort : "start", true);
 filter();
+
+// ------------------------------------------------------------------ live: what changes, as it does
+
+const ORDER = ["failed", "upstream_failed", "cancelled", "warn", "up_for_retry", "running", "queued", "skipped", "removed", "success", "reused", "pending"];
+
+function count() {
+  const counts = {};
+  for (const node of nodes) if (node.kind !== "open" && node.kind !== "close" && node.kind !== "session") counts[node.state] = (counts[node.state] || 0) + 1;
+  const chips = ORDER.filter((state) => counts[state]).map((state) => el("button", { type: "button", class: "chip", "data-state": state, "aria-pressed": String(chosen.states.has(state)) },
+    el("b", { class: `s-${state}`, "aria-hidden": "true" }, SIGNS[state]), " ", el("i", {}, String(counts[state])), ` ${said(state)}`));
+  const focus = document.activeElement?.dataset?.state;
+  $("chips").replaceChildren(...chips, ...$("chips").querySelectorAll("[data-critical]"));
+  if (focus) $("chips").querySelector(`[data-state="${focus}"]`)?.focus();
+}
+
+function redraw(changed) {
+  const before = JSON.stringify(idle.map((gap) => gap.from));
+  squeeze();
+  const all = JSON.stringify(idle.map((gap) => gap.from)) !== before;
+  for (const node of all ? nodes : changed) if (node.row) { const hidden = node.row.hidden; fill(node); node.row.hidden = hidden; }
+  drawAxis();
+  $("run-took").textContent = took(ended());
+}
+
+function tick() {
+  if (run.state !== "running") return;
+  if (!document.hidden) redraw(nodes.filter((node) => node.state === "running"));
+  setTimeout(tick, 1000);
+}
+
+// What only the server words: the head of the page, and what failed.
+async function words() {
+  const answer = await fetch(location.pathname);
+  if (!answer.ok) return;
+  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  localTimes(fresh);
+  document.title = fresh.title;
+  const main = document.querySelector("main");
+  main.querySelector(".failures")?.remove();
+  main.querySelector(".head").replaceWith(...[...fresh.querySelectorAll(".head, .failures")].map((one) => document.importNode(one, true)));
+}
+
+function hear(message) {
+  if (message.gone) { $("live").textContent = "this run was removed from the history"; return; }
+  if (message.trouble !== undefined) { $("live").textContent = message.trouble ? `${message.trouble}; shown is what was last known` : "live"; return; }
+  if ((message.resumed_at ?? null) !== (run.resumed_at ?? null) || message.nodes.some((node) => !byId.has(node.id))) { location.reload(); return; }
+  Object.assign(run, { sequence: message.sequence, state: message.state, finished_at: message.finished_at });
+  const changed = message.nodes.map((said) => {
+    const node = byId.get(said.id);
+    const { before, after, row } = node;
+    for (const name of Object.keys(node)) delete node[name];
+    return Object.assign(node, { attempts: [] }, said, { before, after, row });
+  });
+  redraw(changed);
+  count();
+  filter();
+  if (changed.includes(open)) { const at = panel.scrollTop; choose(open, false); panel.scrollTop = at; }
+  const over = run.state !== "running";
+  $("live").textContent = over ? "" : "live";
+  if (over || message.nodes.some((node) => node.state === "failed")) words();
+}
+
+async function poll(url) {
+  try {
+    const answer = await fetch(`${url}changes?after=${run.sequence}`);
+    if (answer.status === 404) return hear({ gone: true });
+    if (answer.ok) hear(await answer.json());
+  } catch { hear({ trouble: "no answer" }); }
+  if (run.state === "running") setTimeout(poll, 2000, url);
+}
+
+function live() {
+  const url = `${run.base}api/v1/runs/${encodeURIComponent(run.run_id)}/`;
+  $("live").textContent = "live";
+  setTimeout(tick, 1000);
+  const source = new EventSource(`${url}events?after=${run.sequence}`);
+  let silent = 0;
+  source.onmessage = (event) => { silent = 0; hear(JSON.parse(event.data)); };
+  source.addEventListener("over", () => source.close());
+  source.onerror = () => {
+    silent += 1;
+    if (run.state !== "running") source.close();
+    else if (silent >= 3 || source.readyState === EventSource.CLOSED) { source.close(); poll(url); }
+  };
+}
+
+if (run.base) {
+  key("g h", "all pipelines", () => { location.href = run.base; });
+  if (run.state === "running") live();
+}

@@ -1,0 +1,270 @@
+"""The pages of a project and their JSON, over its history: read only, whatever is asked."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import threading
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from dbtorch.core.errors import DbtorchError, NotFound, StoreError, UsageError
+from dbtorch.core.text.json_text import document, to_json
+from dbtorch.ports.store import Store
+from dbtorch.service.health.overview import Overview, overview
+from dbtorch.service.history.log_text import piece_of
+from dbtorch.service.history.logs import AttemptLog, find_log, missing
+from dbtorch.service.history.run import show_run
+from dbtorch.service.history.run_json import run_json, summary_json
+from dbtorch.service.history.run_page import page_json, run_page
+from dbtorch.service.history.runs import list_runs
+from dbtorch.service.project.artifacts import artifacts_for_reading
+from dbtorch.service.project.known_secrets import scrubber_of_environment
+from dbtorch.service.project.options import RunOptions
+from dbtorch.version import VERSION
+from dbtorch.web.feed import Feed, changes
+from dbtorch.web.pages import data, render, static
+from dbtorch.web.security import COOKIE, Guard, is_same
+
+#: Files that a browser may ask for, and what they are.
+_STATIC = {
+    "style.css": "text/css",
+    "common.js": "text/javascript",
+    "home.js": "text/javascript",
+    "icon.svg": "image/svg+xml",
+    "log.js": "text/javascript",
+    "run.js": "text/javascript",
+    "token.js": "text/javascript",
+}
+
+#: Seconds for which what was found of the whole project is shown to everybody.
+_FRESH = 2.0
+
+#: Most runs of a list.
+_MOST = 1000
+
+
+@dataclass(slots=True)
+class Site:
+    """The project that the pages are about."""
+
+    project_dir: Path
+    name: str
+    store: Store
+    options: RunOptions
+    token: str = ""  # who does not have it is refused; empty: everybody may read
+    _overview: tuple[float, Overview] | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def overview(self) -> Overview:
+        """How the project stands, a moment ago at most."""
+        with self._lock:
+            if self._overview is None or time.monotonic() - self._overview[0] > _FRESH:
+                self._overview = (time.monotonic(), overview(self.store, self.options))
+            return self._overview[1]
+
+    def log(self, run: str, node: str, attempt: int | None) -> AttemptLog:
+        """The log of an attempt, fetched where it is elsewhere. Raises `NotFound`, `UsageError`."""
+        url = self.options.artifacts_url
+        found = find_log(
+            self.store,
+            run,
+            node,
+            attempt=attempt,
+            project_dir=self.project_dir,
+            artifacts=partial(artifacts_for_reading, self.project_dir, url),
+        )
+        found.fetch(found)
+        return found
+
+
+def application(site: Site, hosts: list[str]) -> Starlette:
+    """The pages; ``hosts`` are the names that they may be called by."""
+    pages = _Pages(site)
+    return Starlette(
+        routes=[
+            Route("/", pages.home),
+            Route("/runs/{run}", pages.run),
+            Route("/runs/{run}/log", pages.log),
+            Route("/token", pages.token),
+            Route("/static/{name}", pages.static),
+            Route("/api/v1/session", pages.session, methods=["POST"]),
+            Route("/api/v1/runs", pages.runs_json),
+            Route("/api/v1/runs/{run}", pages.run_json),
+            Route("/api/v1/runs/{run}/changes", pages.changes),
+            Route("/api/v1/runs/{run}/events", pages.events),
+            Route("/api/v1/runs/{run}/log", pages.log_text),
+        ],
+        middleware=[
+            Middleware(TrustedHostMiddleware, allowed_hosts=hosts),
+            Middleware(Guard, token=site.token),
+            Middleware(GZipMiddleware, minimum_size=2000),
+        ],
+        exception_handlers={NotFound: _told(404), UsageError: _told(400), DbtorchError: _told(503)},
+    )
+
+
+def _told(status: int) -> Any:
+    def handle(request: Request, error: Exception) -> Response:
+        told = "the history does not answer" if isinstance(error, StoreError) else str(error)
+        said = scrubber_of_environment()(told)  # what went wrong may quote anything
+        if request.url.path.removeprefix(request.scope.get("root_path", "")).startswith("/api/"):
+            return _json(to_json({"error": said}), status)
+        page = render("error.html", **_common(request), said=said, status=status)
+        return Response(page, status, media_type="text/html")
+
+    return handle
+
+
+class _Pages:
+    """One method for each address."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._store = site.store
+        self._feed = Feed(site.store.apart())
+
+    # ---------------------------------------------------------------- pages
+
+    def home(self, request: Request) -> Response:
+        return self._page("home.html", request, seen=self._site.overview())
+
+    def run(self, request: Request) -> Response:
+        page = run_page(
+            self._store, request.path_params["run"], project_dir=self._site.project_dir, logs=False
+        )
+        said = {**page_json(page), "base": _base(request)}
+        return self._page("run.html", request, page=page, data=data(said))
+
+    def log(self, request: Request) -> Response:
+        found = self._log(request)
+        return self._page("log.html", request, log=found, missing=missing(found))
+
+    def token(self, request: Request) -> Response:
+        return self._page("token.html", request)
+
+    def static(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        if name not in _STATIC:
+            return PlainTextResponse("there is no such file\n", 404)
+        kept = "public, max-age=31536000, immutable" if request.query_params else "no-cache"
+        headers = {"Cache-Control": kept}
+        return Response(static(name), headers=headers, media_type=_STATIC[name])
+
+    def _page(self, template: str, request: Request, **values: Any) -> Response:
+        text = render(template, **_common(request), project=self._site.name, **values)
+        return Response(text, media_type="text/html")
+
+    # ---------------------------------------------------------------- JSON, as of --format json
+
+    async def session(self, request: Request) -> Response:
+        """Exchange the token for a cookie, which no page of another site is sent with."""
+        if request.headers.get("content-type", "").partition(";")[0] != "application/json":
+            return JSONResponse({"error": "JSON is expected"}, 415)
+        try:
+            token = json.loads(await request.body())["token"]
+            known = bool(self._site.token) and is_same(token, self._site.token)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            known = False
+        if not known:
+            return JSONResponse({"error": "the token is another one"}, 401)
+        answer = JSONResponse({})
+        path = request.scope.get("root_path") or "/"
+        answer.set_cookie(COOKIE, token, path=path, httponly=True, samesite="strict")
+        return answer
+
+    def runs_json(self, request: Request) -> Response:
+        limit = min(_number(request, "limit") or 20, _MOST)
+        pipeline = request.query_params.get("pipeline")
+        found = list_runs(self._store, limit=limit, pipeline=pipeline)
+        return _json(to_json([summary_json(one) for one in found]))
+
+    def run_json(self, request: Request) -> Response:
+        return _json(document(**run_json(show_run(self._store, request.path_params["run"]))))
+
+    def changes(self, request: Request) -> Response:
+        run_id = request.path_params["run"]
+        found = changes(self._store, run_id, _number(request, "after") or 0)
+        if found is None:
+            raise NotFound(f"there is no run {run_id}")
+        return _json(to_json(found))
+
+    async def events(self, request: Request) -> Response:
+        """The same as they happen: server-sent events, whose ids are sequence numbers."""
+        seen = request.headers.get("last-event-id", "")
+        after = int(seen) if seen.isascii() and seen.isdigit() else _number(request, "after") or 0
+        messages = self._feed.messages(request.path_params["run"], after)
+        headers = {"X-Accel-Buffering": "no", "Content-Encoding": "identity"}
+        return StreamingResponse(_stream(messages), media_type="text/event-stream", headers=headers)
+
+    def log_text(self, request: Request) -> Response:
+        """A part of a log from a byte on, and where the next one begins."""
+        found = self._log(request)
+        text, after = piece_of(found.path, _number(request, "from") or 0)
+        goes_on = found.attempt.finished_at is None
+        headers = {"X-Dbtorch-Next": str(after), "X-Dbtorch-Runs": str(int(goes_on))}
+        return PlainTextResponse(text, headers=headers)
+
+    def _log(self, request: Request) -> AttemptLog:
+        node = request.query_params.get("node", "")
+        return self._site.log(request.path_params["run"], node, _number(request, "attempt"))
+
+
+async def _stream(messages: AsyncIterator[dict[str, Any]]) -> AsyncIterator[str]:
+    """Messages as server-sent events, with a sign of life where there are none for a while."""
+    yield "retry: 2000\n\n"
+    coming = asyncio.ensure_future(anext(messages, None))
+    try:
+        while True:
+            done, _ = await asyncio.wait({coming}, timeout=15)
+            if not done:
+                yield ": still here\n\n"
+                continue
+            message = coming.result()
+            if message is None:
+                yield "event: over\ndata: {}\n\n"
+                return
+            id = f"id: {message['sequence']}\n" if "sequence" in message else ""
+            yield f"{id}data: {to_json(message)}\n\n"
+            coming = asyncio.ensure_future(anext(messages, None))
+    finally:
+        coming.cancel()
+
+
+def _json(text: str, status: int = 200) -> Response:
+    return Response(text, status, media_type="application/json")
+
+
+def _number(request: Request, name: str) -> int | None:
+    text = request.query_params.get(name, "")
+    if text and not (text.isascii() and text.isdigit() and len(text) < 16):
+        raise UsageError(f"{name} is {text[:40]!r}, which is no number")
+    return int(text) if text else None
+
+
+def _base(request: Request) -> str:
+    return f"{request.scope.get('root_path', '')}/"
+
+
+def _common(request: Request) -> dict[str, Any]:
+    """What every page is told: where it is, and of which version its files are."""
+    return {"base": _base(request), "version": _version(), "VERSION": VERSION}
+
+
+@cache
+def _version() -> str:
+    """Something that changes with the files, so that browsers keep those they have."""
+    return hashlib.sha256("".join(map(static, sorted(_STATIC))).encode()).hexdigest()[:10]

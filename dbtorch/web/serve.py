@@ -1,0 +1,90 @@
+"""`dbtorch ui`: the pages on an address, until a signal says to end."""
+
+from __future__ import annotations
+
+import secrets
+import signal
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dbtorch.core.errors import UsageError
+from dbtorch.service.history.store import open_history
+from dbtorch.service.project.options import RunOptions
+from dbtorch.service.project.project import open_project
+from dbtorch.web.server import answering, hosts_of, is_loopback
+
+#: Characters of a token that somebody has thought of, at least.
+_SHORTEST = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UiOptions:
+    """What the command line says."""
+
+    host: str = "127.0.0.1"
+    port: int = 8485  # 0: any that is free
+    hosts: tuple[str, ...] = ()  # further names that it may be called by
+    token: str = ""  # empty: none on loopback, a new one elsewhere
+    root_path: str = ""  # what a proxy has put in front of its addresses
+    options: RunOptions  # project, history and artifacts
+
+
+def serve(ui: UiOptions, say: Callable[[str], None]) -> int:
+    """Answer until SIGTERM or SIGINT. Answers the exit code.
+
+    Raises `UsageError`, `ProjectError`, `ConfigError`, and `NoHistory` before the first run.
+    """
+    token, root_path = _token(ui), _root_path(ui.root_path)
+    options = ui.options
+    project = open_project(options.project_dir, options.environ)
+    end = threading.Event()
+    with open_history(str(project.dir), options.database_url, environ=options.environ) as store:
+        from dbtorch.web.app import Site, application
+
+        site = Site(
+            project_dir=project.dir,
+            name=project.name,
+            store=store,
+            options=options,
+            token=token,
+        )
+        app = application(site, hosts_of(ui.host, ui.hosts))
+        before = {
+            number: signal.signal(number, lambda *_: end.set())
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        try:
+            with answering(app, ui.host, ui.port, root_path=root_path) as port:
+                say(f"{_address(ui, port, root_path, token)} shows {project.name}; Ctrl-C ends it")
+                end.wait()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+    return 0
+
+
+def _token(ui: UiOptions) -> str:
+    token = ui.token or ui.options.environ.get("DBTORCH_UI_TOKEN", "")
+    if token and len(token) < _SHORTEST:
+        raise UsageError(
+            f"--token has {len(token)} characters: use {_SHORTEST} or more, or leave it out for"
+            " a new one"
+        )
+    return token or ("" if is_loopback(ui.host) else secrets.token_urlsafe(24))
+
+
+def _root_path(text: str) -> str:
+    if text and not text.startswith("/"):
+        raise UsageError(f"--root-path is {text!r}: it begins with a slash, as in /dbtorch")
+    return text.rstrip("/")
+
+
+def _address(ui: UiOptions, port: int, root_path: str, token: str) -> str:
+    host = f"[{ui.host}]" if ":" in ui.host else ui.host
+    if ui.hosts:
+        host = ui.hosts[0]
+    elif host in ("0.0.0.0", "[::]"):  # noqa: S104
+        host = "localhost"
+    page = f"token#token={token}" if token else ""
+    return f"http://{host}:{port}{root_path}/{page}"

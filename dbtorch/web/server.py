@@ -1,0 +1,81 @@
+"""Answering HTTP: on which address, by which names, and to whom."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from dbtorch.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+#: Names by which a server on loopback may be called: another one is a page of somebody else's that
+#: had its name lead here.
+_LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+
+#: Seconds that answers under way have when the server ends: those of pages that watch never end.
+_PATIENCE = 1
+
+
+def hosts_of(host: str, more: tuple[str, ...]) -> list[str]:
+    """Names by which it may be called: those that were said, and on loopback its own."""
+    own = [host] if host not in ("0.0.0.0", "::") else []  # noqa: S104
+    return [*_LOOPBACK, *own, *more]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether nobody but this machine reaches it."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+@contextmanager
+def answering(app: Starlette, host: str, port: int, **more: Any) -> Iterator[int]:
+    """Answer in a thread while it is open; yields the port. ``more`` is for uvicorn.
+
+    Raises `UsageError`.
+    """
+    import uvicorn
+
+    listener = _listener(host, port)
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=_PATIENCE,
+        **more,
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(
+        target=server.run, args=([listener],), name="dbtorch-http", daemon=True
+    )
+    thread.start()
+    try:
+        yield int(listener.getsockname()[1])
+    finally:
+        server.should_exit = True
+        thread.join(5)
+        listener.close()
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server(
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET
+        )
+    except OSError as error:
+        raise UsageError(
+            f"nothing can be answered on {host}, port {port} ({os.strerror(error.errno or 0)}): choose"
+            " another --port"
+        ) from error
