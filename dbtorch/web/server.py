@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -75,7 +74,7 @@ def _listener(host: str, port: int) -> socket.socket:
             (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET
         )
     except OSError as error:
+        why = (error.strerror or str(error)).partition(" (while")[0]
         raise UsageError(
-            f"nothing can be answered on {host}, port {port} ({os.strerror(error.errno or 0)}): choose"
-            " another --port"
+            f"nothing can be answered on {host}, port {port} ({why}): choose another --port"
         ) from error

@@ -10,9 +10,9 @@ from dbtorch.adapters.config.meta import settings_for
 from dbtorch.adapters.dbt.manifest import read_manifest
 from dbtorch.adapters.dbt.session.messages import read
 from dbtorch.adapters.store.rows import dumped
+from dbtorch.cli.text.terminal import to_json
 from dbtorch.core.config import Config
 from dbtorch.core.errors import ConfigError, EngineError
-from dbtorch.core.text.json_text import to_json
 from tests.unit.test_kept_files_fuzz import MANIFEST, with_other
 
 

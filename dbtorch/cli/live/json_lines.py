@@ -7,13 +7,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from dbtorch.cli.live.output import Output
+from dbtorch.cli.text.terminal import SCHEMA_VERSION, to_json
 from dbtorch.core.failures.message import tidy
 from dbtorch.core.history.records import RunRecord
 from dbtorch.core.model.dbt_warnings import warnings_json
 from dbtorch.core.model.events import Changed
 from dbtorch.core.model.graph import Kind
 from dbtorch.core.plan import Plan
-from dbtorch.core.text.json_text import SCHEMA_VERSION, to_json
 from dbtorch.ports.loop import Clock
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from dbtorch.core.text.json_text import to_json
+from dbtorch.cli.text.terminal import to_json
 from dbtorch.service.doctor.finding import Finding
 
 

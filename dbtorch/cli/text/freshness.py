@@ -7,10 +7,10 @@ from typing import Any
 
 from dbtorch.cli.errors import GATED, NODE_FAILED, OK
 from dbtorch.cli.text.table import table
+from dbtorch.cli.text.terminal import document
 from dbtorch.core.failures.message import gist
 from dbtorch.core.history.summary import LISTED
 from dbtorch.core.model.freshness import age_told
-from dbtorch.core.text.json_text import document
 from dbtorch.core.text.phrases import and_more
 from dbtorch.service.health.freshness import RAISED, Check
 

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 
 from dbtorch.cli.text.table import table
+from dbtorch.cli.text.terminal import document
 from dbtorch.core.model.graph import Graph, Kind, Node
 from dbtorch.core.model.naming import names_among, short_name
 from dbtorch.core.plan import Plan
 from dbtorch.core.run.simulation import is_shown
-from dbtorch.core.text.json_text import document
 from dbtorch.core.text.phrases import many
 from dbtorch.service.planning.plan import listed
 

@@ -7,7 +7,7 @@ import shlex
 from typing import Any
 
 from dbtorch.cli.text.table import table
-from dbtorch.core.text.json_text import document
+from dbtorch.cli.text.terminal import document
 from dbtorch.core.text.moments import shown
 from dbtorch.core.text.phrases import many
 from dbtorch.service.idempotency.check import Checked

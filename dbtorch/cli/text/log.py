@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dbtorch.core.text.json_text import document, to_json
+from dbtorch.cli.text.terminal import document, to_json
 from dbtorch.core.text.phrases import took
 from dbtorch.service.history.logs import AttemptLog, missing
 from dbtorch.service.history.run_json import attempt_json

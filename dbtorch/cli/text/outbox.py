@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dbtorch.cli.text.table import table
+from dbtorch.cli.text.terminal import to_json
 from dbtorch.cli.text.words import local
 from dbtorch.core.alerts.outbox import Delivery
 from dbtorch.core.alerts.routing import Destination
 from dbtorch.core.failures.message import first_line
-from dbtorch.core.text.json_text import to_json
 from dbtorch.core.text.phrases import many
 from dbtorch.service.alerts.outbox import Flushed, headline_of, message_json
 

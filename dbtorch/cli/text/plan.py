@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from dbtorch.cli.text.table import table
+from dbtorch.cli.text.terminal import document
 from dbtorch.core.model.dbt_warnings import DbtWarning, warnings_json
 from dbtorch.core.model.deadline import DeadlineRule
 from dbtorch.core.model.freshness import Thresholds
@@ -18,7 +19,6 @@ from dbtorch.core.model.naming import label, names_among
 from dbtorch.core.model.policy import Breaker, OnFailure, Policy, Retry
 from dbtorch.core.plan import STEPS, THREADS, Plan
 from dbtorch.core.run.simulation import Forecast, batches, forecast, is_shown
-from dbtorch.core.text.json_text import document
 from dbtorch.core.text.phrases import calm, many, took
 from dbtorch.service.planning.plan import why
 from dbtorch.service.planning.planned import OpenedPlan

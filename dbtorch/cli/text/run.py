@@ -11,6 +11,7 @@ from datetime import UTC, datetime, tzinfo
 
 from dbtorch.cli.text.colour import Colours, colours_for
 from dbtorch.cli.text.table import table
+from dbtorch.cli.text.terminal import document
 from dbtorch.cli.text.words import counted, local
 from dbtorch.core.failures.message import gist, one_line, tidy
 from dbtorch.core.history.records import Action, AttemptRecord, NodeRecord, RunRecord, Verb
@@ -21,7 +22,6 @@ from dbtorch.core.model.measure import Rows, usually
 from dbtorch.core.model.naming import label
 from dbtorch.core.model.state import RunState, State
 from dbtorch.core.schedule.cause import cause_of
-from dbtorch.core.text.json_text import document
 from dbtorch.core.text.phrases import ago, blamed, many, took, without_login
 from dbtorch.service.history.lookup import INTERRUPTED
 from dbtorch.service.history.run import RunReport

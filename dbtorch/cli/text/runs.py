@@ -9,10 +9,10 @@ from datetime import datetime, tzinfo
 
 from dbtorch.cli.text.colour import Colours, colours_for
 from dbtorch.cli.text.table import table
+from dbtorch.cli.text.terminal import to_json
 from dbtorch.cli.text.words import counted, local
 from dbtorch.core.history.records import seconds_at_work
 from dbtorch.core.model.state import RunState
-from dbtorch.core.text.json_text import to_json
 from dbtorch.core.text.phrases import ago, took
 from dbtorch.service.history.run_json import summary_json
 from dbtorch.service.history.runs import ListedRun

@@ -8,10 +8,10 @@ from zoneinfo import ZoneInfo
 
 from dbtorch.cli.text.pauses import paused_by
 from dbtorch.cli.text.table import table
+from dbtorch.cli.text.terminal import to_json
 from dbtorch.core.model.interval import Interval
 from dbtorch.core.model.state import RunState
 from dbtorch.core.schedule.ledger import Pause, SkipReason, TickRecord, TickState
-from dbtorch.core.text.json_text import to_json
 from dbtorch.core.text.moments import shown
 from dbtorch.core.text.phrases import took
 from dbtorch.service.schedule.upcoming import PastTick, PipelineSchedule

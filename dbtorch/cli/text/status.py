@@ -10,10 +10,10 @@ from typing import Any
 
 from dbtorch.cli.text.colour import colours_for
 from dbtorch.cli.text.table import table
+from dbtorch.cli.text.terminal import document
 from dbtorch.core.history.health import PIPELINE, Health, Item
 from dbtorch.core.model.freshness import age_told, span
 from dbtorch.core.model.graph import Kind
-from dbtorch.core.text.json_text import document
 from dbtorch.core.text.phrases import many
 from dbtorch.service.health.health import ProjectHealth
 from dbtorch.service.health.owners import Notified

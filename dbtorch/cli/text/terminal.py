@@ -9,6 +9,9 @@ from typing import TextIO
 
 from dbtorch.cli.text.colour import colours_for
 from dbtorch.core.failures.message import plain
+from dbtorch.core.text.json_text import SCHEMA_VERSION, document, to_json
+
+__all__ = ["SCHEMA_VERSION", "document", "echo", "encodable", "note", "shown", "to_json", "warn"]
 
 #: The colours that dbtorch paints with, and their end.
 _OURS = re.compile(r"(\x1b\[(?:0|1|2|3[1236])m)")

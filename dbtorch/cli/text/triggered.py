@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dbtorch.core.text.json_text import document
+from dbtorch.cli.text.terminal import document
 from dbtorch.service.schedule.trigger import Triggered
 
 
