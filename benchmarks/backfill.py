@@ -66,6 +66,8 @@ def killed(folder: Path, process: subprocess.Popen[bytes], done: int) -> None:
     """Kill the backfill and its run once so many days are done."""
     while process.poll() is None and counts(folder).get("done", 0) < done:
         time.sleep(0.2)
+    if process.poll() is not None:
+        sys.exit(f"the backfill ended before it was killed, with exit code {process.returncode}")
     process.send_signal(signal.SIGKILL)
     process.wait()
     with sqlite3.connect(folder / ".dbtorch" / "dbtorch.db") as history:
@@ -97,7 +99,7 @@ def filled(folder: Path, last: date, days: int) -> float:
     """Seconds of a backfill that is killed twice."""
     began = time.monotonic()
     words = ["backfill", "days", "--from", str(FIRST), "--to", str(last)]
-    for done in (days // 3, 2 * days // 3):
+    for done in (max(1, days // 3), max(1, 2 * days // 3)):
         process = subprocess.Popen(dbtorch(folder, *words), stdout=subprocess.DEVNULL, cwd=folder)
         killed(folder, process, done)
         words = ["backfills", "resume", "days"]

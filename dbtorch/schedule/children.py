@@ -114,7 +114,9 @@ class Starter:
         read, write = os.pipe()
         try:
             process = self._process(
-                self._words(words or _words(key, tick)), about or _about(tick), write
+                self._words(words or _words(key, tick)),
+                _about(tick) if about is None else about,
+                write,
             )
         except BaseException:
             os.close(read)
@@ -149,8 +151,10 @@ class Starter:
         )
 
     def _words(self, own: Sequence[str]) -> list[str]:
-        words = [*own, "--project-dir", os.fspath(self.project_dir), "--log-format", "json"]
-        words.append("--wait")
+        words = [*own, "--project-dir", os.fspath(self.project_dir)]
+        if own[0] == "backfill":  # it begins one, and runs nothing itself
+            return words
+        words += ["--log-format", "json", "--wait"]
         return words if self.grace is None else [*words, "--grace", durations.text(self.grace)]
 
     def _relay(self, child: Child, output: int) -> None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from dbtorch.core.exit_codes import Again, again
+from dbtorch.core.model.interval import Interval
 from dbtorch.core.schedule.backfill import (
     Backfill,
     BackfillDecision,
@@ -144,6 +145,26 @@ class Lane:
             return self._unbegun(part, child, now)
 
         self._rewrite(child.backfill, child.token, unbegun)
+
+    def look_back(self, key: ScheduleKey, timed: TimedPipeline | None) -> None:
+        """After a run that was due, have partitions built again that may have late data by now."""
+        spec = timed.pipeline.partition if timed is not None else None
+        if self.stopping or spec is None or not spec.lookback:
+            return
+        now = datetime.now(UTC)
+        tick = TickRecord(
+            scheduled_for=now, interval=Interval(None, now), due_at=now, token=uuid4().hex
+        )
+        words = ["backfill", key.pipeline, "--late", "--reason", "late data (lookback)"]
+        try:
+            child = self.starter.start(key, tick, words, {})
+        except OSError as error:  # no process is left, or no memory: after the next run
+            self.log.write(
+                "run_not_started", level="error", pipeline=key.pipeline, message=str(error)
+            )
+            return
+        child.backfill = "late data"
+        self.children[tick.token] = child
 
     def give_back(self) -> None:
         """Leave all that is under way to whoever comes next. Raises `StoreError`."""

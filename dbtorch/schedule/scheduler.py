@@ -147,6 +147,8 @@ class Scheduler:
             common = {"pipeline": child.key.pipeline, "run_id": child.run_id or None}
             level = "info" if code == 0 else "warning"
             self.log.write("run_process_ended", level=level, exit_code=code, **common)
+            if self.lane is not None and code == 0:
+                self.lane.look_back(child.key, self.timetable.get(child.key))
             before = self._started_with.pop(child.token, 0)
             changed[child.token] = before != self._configuration
         if self.stopping:

@@ -176,3 +176,11 @@ def test_batches_that_are_built_from_nothing_are_all_there_are(store):
         begin(store, run_id=run_id, partition="", dbt_args=args)
         store.note(run_id, [plan(*hours), *map(built, hours)])
     assert entries(store, MODEL) == {(MODEL, Interval(*window(5))): ("done", "r2")}
+
+
+def test_a_run_of_the_past_does_not_say_how_its_pipeline_stands(store):
+    begin(store, run_id="r1", trigger="scheduled")
+    store.end("r1", RunState.SUCCESS, after(3))
+    begin(store, 1, "r2", trigger="backfill", started_at=after(60))
+    store.end("r2", RunState.SUCCESS, after(63))
+    assert [run.run_id for run in store.standing("dev").runs] == ["r1"]

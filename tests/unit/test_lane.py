@@ -1,5 +1,6 @@
 """Backfills of a scheduler: children that take no slot, and what becomes of their partitions."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -14,13 +15,14 @@ from dbtorch.core.schedule.backfill import (
     PartState,
 )
 from dbtorch.core.schedule.ledger import ScheduleKey
+from dbtorch.core.schedule.partition import Grain, PartitionSpec
 from dbtorch.schedule.lane import Lane
 from tests.stores import a_run
-from tests.unit.serving import HOUR, Serving
+from tests.unit.serving import HOUR, KEY, Serving
 from tests.waiting import PATIENCE
 
 DAY = timedelta(days=1)
-WORDS = 'echo "$DBTORCH_TICK $DBTORCH_TICK_SHARED $*"; exec sleep 3600'
+WORDS = 'echo "$DBTORCH_TICK $DBTORCH_TICK_SHARED $*"; exit 0'
 
 
 class Filling(Serving):
@@ -138,7 +140,7 @@ def test_a_run_is_a_run_like_any_other_with_another_partition(filling):
     one.turn()
     child = next(iter(one.lane.children.values()))
     assert child.token.startswith("part:")
-    one.stop()
+    one.end()
     (said,) = [line["message"] for line in one.events("output")]
     token, shared, *words = said.split()
     assert (token, shared) == (child.token, "1")
@@ -161,3 +163,23 @@ def test_a_run_that_has_just_begun_is_not_taken_for_lost(filling):
     one.store.backfills = lambda **how: looked(**how) if how else begins_meanwhile()
     one.turn()
     assert one.states() == ["started", "waiting", "waiting"]
+
+
+def test_after_a_run_that_was_due_late_data_is_looked_for(filling):
+    one = filling('echo "$*"; exit 0')
+    spec = PartitionSpec(by=Grain.DAY, start=one.now - 9 * DAY, lookback=3)
+    timed = one.scheduler.timetable[KEY]
+    timed.pipeline = replace(timed.pipeline, partition=spec)
+    one.turn(HOUR)
+    one.end()  # the run that was due
+    one.end()  # and what looks for late data
+    said = [line["message"] for line in one.events("output")]
+    assert said[1].startswith("p0 --late --reason late data (lookback) --project-dir")
+    assert one.scheduler.under_way == []
+
+
+def test_without_a_lookback_nothing_is_looked_for(filling):
+    one = filling("exit 0")
+    one.turn(HOUR)
+    one.end()
+    assert one.scheduler.under_way == []

@@ -302,12 +302,13 @@ SUCCESSFUL_INTERVALS = f"""
 
 # ------------------------------------------------------------------ how a project stands
 
+# A run of the past does not say how a pipeline stands.
 LAST_RUNS = f"""
     SELECT {_SUMMARY} FROM (
         SELECT {_SUMMARY}, row_number() OVER (
             PARTITION BY pipeline, state, partial ORDER BY started_at DESC, run_id DESC
         ) AS place
-        FROM dbtorch_runs WHERE {THERE}
+        FROM dbtorch_runs WHERE {THERE} AND run_type <> 'backfill'
     ) AS numbered
     WHERE place = 1 ORDER BY started_at, run_id
 """
