@@ -6,11 +6,14 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from tests.acceptance.warehouses import Warehouse
 from tests.acceptance.workspace import Done, Workspace
+from tests.sessions import on_postgres
+from tests.waiting import eventually
 
 FILES = {
     ".gitignore": "loaded\ntarget\nlogs\n*.duckdb*\n.dbtorch\n",
@@ -302,3 +305,33 @@ def test_a_window_of_event_time_is_all_that_is_built(workspace: Workspace) -> No
     assert 23 <= count <= 25
     refused = workspace.refused("ci", "--pr", "7", "--limit-event-time", "90s")
     assert "a number of hours or days" in refused
+
+
+@pytest.mark.postgres
+def test_a_new_commit_cancels_the_run_of_an_earlier_one(
+    workspace: Workspace, postgres_database: str
+) -> None:
+    schema = f"shop_{uuid4().hex[:8]}"
+    profile = {**on_postgres(postgres_database), "schema": schema, "threads": 2}
+    workspace.write(
+        {
+            "dbtorch.yml": "pipelines: {daily: {production: true, target: prod}}",
+            "profiles.yml": profiles(Warehouse(workspace.query, profile)),
+            "models/kpi.sql": "select 1 as n",
+        }
+    )
+    workspace.dbtorch("run", "-p", "daily", "-q")
+    workspace.write(
+        {"models/kpi.sql": "{{ config(materialized='table') }} select 2 as n, pg_sleep(600)::text"}
+    )
+    pr = f"p{schema}"
+    with workspace.started("ci", "--pr", pr) as earlier:
+        assert eventually(lambda: any(run["state"] == "running" for run in workspace.runs()))
+        workspace.write({"models/kpi.sql": "select 3 as n"})
+        done = workspace.dbtorch("ci", "--pr", pr)
+        ended = earlier.ended()
+    assert "of an earlier commit of this pull request" in done.err
+    assert "It works: 1 node done" in done.out
+    assert ended.code == 1
+    assert "a newer commit of the pull request" in ended.out
+    assert "It is not done: the run is cancelled, and 1 node did not run." in ended.out
