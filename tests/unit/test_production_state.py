@@ -57,10 +57,17 @@ def target(tmp_path: Path) -> Path:
     return folder
 
 
-def published(project: Project, target: Path, *, at: datetime = NOON, run: RunRecord = RUN) -> str:
+def published(
+    project: Project,
+    target: Path,
+    *,
+    at: datetime = NOON,
+    run: RunRecord = RUN,
+    url: str | None = None,
+) -> str:
     return publish(
         project,
-        RunOptions(artifacts_url=str(project.dir / "kept"), environ={}),
+        RunOptions(artifacts_url=url or str(project.dir / "kept"), environ={}),
         run,
         target_path=target,
         began=datetime.fromtimestamp(0, UTC),
