@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from dbtorch.adapters.dbt.session.answers import outcome_of
 from dbtorch.adapters.steps.runner import StepRunner
 from dbtorch.core.config import StepSpec
 from dbtorch.core.model.events import Finished, Outcome, Started
@@ -104,8 +105,8 @@ def test_what_is_wrong_with_it_does_not_wait():
 def test_a_query_says_so_among_other_words():
     one = Waited()
     (attempt,) = one.looks()
-    said = f"Compilation Error in sql_operation: {NOT_YET}"
-    one.find(attempt, Outcome(state=State.FAILED, message=said, failure_class=FailureClass.CODE))
+    said = {"status": "error", "message": f"Compilation Error in sql_operation: {NOT_YET}"}
+    one.find(attempt, outcome_of(said))
     assert not one.run.finished
     assert len(one.looks(MINUTE)) == 1
 

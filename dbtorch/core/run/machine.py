@@ -26,7 +26,6 @@ from dbtorch.core.model.graph import EVERY_TIME, Kind
 from dbtorch.core.model.policy import OnFailure, Trigger
 from dbtorch.core.model.reason import FAIL_FAST, NO_REASON, Reason, ReasonKind
 from dbtorch.core.model.state import FailureClass, RunState, State
-from dbtorch.core.model.wait import NOT_YET
 from dbtorch.core.plan import BATCHES, STEPS, THREADS, Plan
 from dbtorch.core.run.breaker import CircuitBreaker, Pause
 from dbtorch.core.run.cancelling import Stopping
@@ -326,8 +325,7 @@ class Run:
     def _wait(self, id: str, outcome: Outcome, now: datetime) -> list[Changed] | None:
         """What comes of a look at something that does not hold yet; None for all else."""
         wait = self.plan.policy(id).wait
-        not_yet = outcome.waits or NOT_YET in outcome.message
-        if wait is None or not not_yet or outcome.state is not State.FAILED:
+        if wait is None or not outcome.waits or outcome.state is not State.FAILED:
             return None
         again = wait.again(first_look=self._first_start.get(id, now), now=now)
         if again is None:

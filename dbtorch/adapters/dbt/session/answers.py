@@ -15,6 +15,7 @@ from dbtorch.core.model.freshness import BEYOND, Thresholds, beyond_limit, statu
 from dbtorch.core.model.graph import Kind
 from dbtorch.core.model.measure import ROW_COUNT, ROWS_AFFECTED, Found, Measure, relation_of
 from dbtorch.core.model.state import FailureClass, State
+from dbtorch.core.model.wait import NOT_YET
 from dbtorch.ports.engine import Hook, Selected
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def outcome_of(message: Mapping[str, Any], rules: Sequence[Rule] = ()) -> Outcom
         state=state,
         message=text,
         failure_class=failure_class,
+        waits=state is State.FAILED and NOT_YET in text,
         rows_affected=rows if isinstance(rows, int) and rows >= 0 else None,
         retry_after=retry_after,
         details=details,

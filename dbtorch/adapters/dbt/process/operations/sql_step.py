@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from dbtorch.core.failures.evidence import Rule
 from dbtorch.core.model.events import Attempt, Batch, Finished, Outcome, Started
 from dbtorch.core.model.events import Ended as Over
 from dbtorch.core.model.state import FailureClass, State
+from dbtorch.core.model.wait import NOT_YET
 from dbtorch.ports.loop import Emit
 
 
@@ -99,7 +101,9 @@ class StepRun:
             return lost(how(ended.code))
         if not ended.errors:
             return _failed(f"{how(ended.code)}, and nobody knows whether it has executed the step")
-        return _failed(ended.errors, classify((), ended.errors, self._rules))
+        said = ended.errors
+        failed = _failed(said, classify((), said, self._rules))
+        return replace(failed, waits=NOT_YET in said)
 
 
 def _failed(why: str, failure_class: FailureClass = FailureClass.UNKNOWN) -> Outcome:
