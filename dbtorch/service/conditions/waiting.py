@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +13,7 @@ from dbtorch.core.config import StepSpec
 from dbtorch.core.model.events import Outcome
 from dbtorch.core.model.state import State
 from dbtorch.core.schedule.cause import CauseKind
+from dbtorch.core.schedule.condition import ConditionSet
 from dbtorch.ports.steps import StepContext
 from dbtorch.service.conditions.looker import Looker
 
@@ -27,10 +28,13 @@ class WaitingLooks:
     looker: Looker
     context: StepContext
     place: str  # where the run's target builds
+    _read: dict[str, ConditionSet] = field(default_factory=dict, init=False)  # by step
 
     def __call__(self, spec: StepSpec, rendered: Callable[[Any], Any]) -> Outcome:
         """Succeeded if it holds; else failed, and waiting."""
-        conditions = waiting(spec.action).conditions
+        conditions = self._read.get(spec.name)
+        if conditions is None:
+            conditions = self._read[spec.name] = waiting(spec.action).conditions
         held: dict[str, str] = {}
         unknown = []
         for one in conditions.conditions:
