@@ -22,14 +22,16 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 
 from dbtorch.core.errors import DbtorchError, NotFound, StoreError, UsageError
+from dbtorch.core.model.state import RunState
 from dbtorch.core.text.json_text import document, to_json
 from dbtorch.ports.store import Store
 from dbtorch.service.health.overview import Overview, overview
 from dbtorch.service.history.log_text import piece_of
 from dbtorch.service.history.logs import AttemptLog, find_log, missing
+from dbtorch.service.history.lookup import resolve_run
 from dbtorch.service.history.run import show_run
 from dbtorch.service.history.run_json import run_json, summary_json
-from dbtorch.service.history.run_page import page_json, run_page
+from dbtorch.service.history.run_page import NOTHING_AFTER, page_json, run_page
 from dbtorch.service.history.runs import list_runs
 from dbtorch.service.project.artifacts import artifacts_for_reading
 from dbtorch.service.project.known_secrets import scrubber_of_environment
@@ -52,6 +54,9 @@ _STATIC = {
 
 #: Seconds for which what was found of the whole project is shown to everybody.
 _FRESH = 2.0
+
+#: Pages of runs that are kept.
+_KEPT = 10
 
 #: Most runs of a list.
 _MOST = 1000
@@ -136,6 +141,7 @@ class _Pages:
         self._site = site
         self._store = site.store
         self._feed = Feed(site.store.apart())
+        self._kept: dict[str, tuple[object, Response]] = {}  # run -> what it was, and its page
 
     # ---------------------------------------------------------------- pages
 
@@ -143,11 +149,20 @@ class _Pages:
         return self._page("home.html", request, seen=self._site.overview())
 
     def run(self, request: Request) -> Response:
-        page = run_page(
-            self._store, request.path_params["run"], project_dir=self._site.project_dir, logs=False
-        )
+        """A run; the page of one that is over is kept, as long as nothing is done to it."""
+        run_id = resolve_run(self._store, request.path_params["run"])
+        known = (_base(request), self._store.run_changes(run_id, after=NOTHING_AFTER))
+        kept = self._kept.get(run_id)
+        if kept is not None and kept[0] == known:
+            return kept[1]
+        page = run_page(self._store, run_id, project_dir=self._site.project_dir, logs=False)
         said = {**page_json(page), "base": _base(request)}
-        return self._page("run.html", request, page=page, data=data(said))
+        answer = self._page("run.html", request, page=page, data=data(said))
+        if page.run.state is not RunState.RUNNING:
+            self._kept[run_id] = (known, answer)
+            for oldest in list(self._kept)[:-_KEPT]:
+                self._kept.pop(oldest, None)
+        return answer
 
     def log(self, request: Request) -> Response:
         found = self._log(request)

@@ -12,7 +12,7 @@ from dbtorch.adapters.state_dir import state_dir
 from dbtorch.adapters.store.sql import SqlStore
 from dbtorch.core.errors import StoreError, UsageError
 from dbtorch.core.model.events import Attempt
-from dbtorch.core.model.state import RunState
+from dbtorch.core.model.state import RunState, State
 from dbtorch.service.history.run import show_run
 from dbtorch.service.history.run_json import run_json
 from dbtorch.service.project.options import RunOptions
@@ -20,7 +20,7 @@ from dbtorch.testing.store import MemoryStore
 from dbtorch.web.app import Site, application
 from dbtorch.web.serve import UiOptions, serve
 from dbtorch.web.server import answering, hosts_of
-from tests.stores import a_lease
+from tests.stores import a_lease, change
 from tests.unit.story import LOST, WRONG, Told
 from tests.web.shops import large, small
 from tests.web.test_report import CONTRASTS
@@ -246,6 +246,18 @@ def test_three_thousand_nodes_are_there_with_all_their_rows(browser, site, url):
     browser.press("/")
     browser.write("0042")
     browser.wait("document.querySelector('#shown').innerText.startsWith('1 of')")
+
+
+def test_the_page_of_a_run_that_is_over_is_another_one_once_something_is_done_to_it(site, url):
+    small(store=site.store)
+    first = ask(url, f"/runs/{RUN}")[2]
+    assert ask(url, "/runs/latest")[2] == first  # to the second at which it was made
+    assert '"state": "failed"' in first
+    kpis = change("model.shop.fct_kpis", State.UPSTREAM_FAILED, State.SUCCESS, 60, attempt=0)
+    site.store.record(RUN, [kpis])
+    then = ask(url, f"/runs/{RUN}")[2]
+    assert then.count('"state": "upstream_failed"') == first.count('"state": "upstream_failed"') - 1
+    assert ask(url, f"/runs/{RUN[:12]}")[0] == 200
 
 
 # ---------------------------------------------------------------- JSON

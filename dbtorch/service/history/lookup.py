@@ -43,10 +43,10 @@ def _not_blank(text: str, sentence: str) -> None:
         raise NotFound(f"{sentence} (is a variable of the shell not set?)")
 
 
-def read_run(store: Store, text: str) -> RunRecord:
+def read_run(store: Store, text: str, *, transitions: bool = True) -> RunRecord:
     """The run that somebody means. Raises `NotFound`."""
     run_id = resolve_run(store, text)
-    run = store.run(run_id)
+    run = store.run(run_id, transitions=transitions)
     if run is None:
         raise NotFound(f"run {run_id} has just been removed; `dbtorch runs` lists what is there")
     return run

@@ -32,13 +32,20 @@ class RunReport:
 
 
 def show_run(
-    store: Store, run: str, *, clock: Clock | None = None, is_alive: IsAlive | None = None
+    store: Store,
+    run: str,
+    *,
+    clock: Clock | None = None,
+    is_alive: IsAlive | None = None,
+    transitions: bool = True,
 ) -> RunReport:
     """The run that ``run`` means: "latest", an id, or the beginning of one.
 
+    Without its ``transitions``, of which there are most, it is there sooner.
+
     Raises `UsageError` for a run that is not there, `StoreError`.
     """
-    record = read_run(store, run)
+    record = read_run(store, run, transitions=transitions)
     state = state_of(record, is_alive or holds_lease(store))
     return RunReport(
         record=without_running(record) if state == INTERRUPTED else record,

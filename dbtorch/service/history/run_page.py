@@ -26,9 +26,12 @@ from dbtorch.core.plan import SESSION_CLOSE
 from dbtorch.ports.loop import Clock
 from dbtorch.ports.store import Store
 from dbtorch.service.history.log_text import end_of
-from dbtorch.service.history.lookup import IsAlive
+from dbtorch.service.history.lookup import IsAlive, resolve_run
 from dbtorch.service.history.run import RunReport, show_run
 from dbtorch.service.history.run_json import node_json, run_json
+
+#: A sequence number that no change comes after, to ask how a run stands.
+NOTHING_AFTER = 1 << 40
 
 #: Bytes of one log, and of all logs, that are within the page.
 _LOG, _LOGS = 48 << 10, 900 << 10
@@ -59,6 +62,7 @@ class RunPage:
     summary: Summary
     usual: Mapping[str, float]  # node -> seconds that it takes as a rule
     logs: Mapping[str, KeptLog]  # by node and attempt, as of `log_key`
+    sequence: int  # of the last change that is seen on it, or of an earlier one
 
     @property
     def run(self) -> RunRecord:
@@ -69,8 +73,10 @@ class RunPage:
     def took(self) -> float:
         """Seconds that its executions took, so far where it goes on."""
         run = self.run
-        goes_on = self.report.state == RunState.RUNNING
-        return seconds_at_work(run, self.report.at) if goes_on else run.seconds_at_work
+        if self.report.state == RunState.RUNNING:
+            return seconds_at_work(run, self.report.at)
+        ends = (one.finished_at or one.queued_at for node in run.nodes for one in node.attempts)
+        return seconds_at_work(run, run.finished_at or max(ends, default=run.started_at))
 
 
 def run_page(
@@ -87,7 +93,9 @@ def run_page(
 
     Raises `NotFound`, `StoreError`, and `UsageError` for a log that cannot be read.
     """
-    report = show_run(store, run, clock=clock, is_alive=is_alive)
+    run = resolve_run(store, run)
+    before = store.run_changes(run, after=NOTHING_AFTER)  # first: what comes meanwhile comes again
+    report = show_run(store, run, clock=clock, is_alive=is_alive, transitions=False)
     record = report.record
     took = store.durations(record.target)
     return RunPage(
@@ -98,6 +106,7 @@ def run_page(
             for node in record.nodes
             if len(took.get(node.id, ())) >= _FEWEST
         },
+        sequence=before.sequence if before is not None else 0,
         logs=dict(_logs(record, RunFiles(state_dir(project_dir, environ), record.run_id)))
         if logs
         else {},
@@ -125,7 +134,7 @@ def page_json(page: RunPage) -> dict[str, Any]:
     found: dict[str, Any] = _filled(said)
     found.update(
         at=page.report.at.isoformat(),
-        sequence=len(page.run.transitions),
+        sequence=page.sequence,
         resumed_at=page.run.resumed_at.isoformat() if page.run.resumed_at else None,
         seconds=page.took,
         usual_seconds=dict(page.usual),
