@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from dbtorch.core.config import Config, PipelineSpec, Schedule
+from dbtorch.core.config import Config, PipelineSpec
 from dbtorch.core.model.identity import Identity
 from dbtorch.core.schedule.blackout import blackout
 from dbtorch.core.schedule.ledger import (
@@ -15,6 +15,7 @@ from dbtorch.core.schedule.ledger import (
     TickState,
 )
 from dbtorch.core.schedule.rules import Catchup
+from dbtorch.core.schedule.schedule import Schedule
 from dbtorch.service.schedule.timetable import MOST_MISSED, timetable
 
 SHOP = Identity(project_id="acme/shop", name="shop", places={"dev": "dev (x)"}, target="dev")

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from dbtorch.core.model.state import State
 
 #: Among what a query says of itself that waits: the warehouse has answered, and it does not hold.
-NOT_YET = "DBTORCH_NOT_YET"
+NOT_YET = "dbtorch-not-yet"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
