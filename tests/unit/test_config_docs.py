@@ -84,7 +84,7 @@ def test_every_field_is_filled_by_the_key_that_it_names():
     values += (OwnerRoute, PipelineSpec, Rule, Schedule, Settings, StepSpec)
     for value in values:
         assert {of.name for of in fields(value) if of.metadata} <= keys, value.__name__
-    nobody_writes = {"name", "origin", "checksum", "type", "action", "settings"}
+    nobody_writes = {"name", "origin", "checksum", "wait", "type", "action", "settings"}
     assert {of.name for of in fields(StepSpec) if not of.metadata} == nobody_writes
     assert {of.name for of in fields(Config) if not of.metadata} == {"origin"}
     assert {of.name for of in fields(Settings) if not of.metadata} == {"gate"}  # of keys of its own
