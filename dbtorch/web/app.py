@@ -141,7 +141,7 @@ class _Pages:
         self._site = site
         self._store = site.store
         self._feed = Feed(site.store.apart())
-        self._kept: dict[str, tuple[object, Response]] = {}  # run -> what it was, and its page
+        self._kept: dict[str, tuple[object, str]] = {}  # run -> what it was, and its page
 
     # ---------------------------------------------------------------- pages
 
@@ -154,15 +154,15 @@ class _Pages:
         known = (_base(request), self._store.run_changes(run_id, after=NOTHING_AFTER))
         kept = self._kept.get(run_id)
         if kept is not None and kept[0] == known:
-            return kept[1]
+            return _html(kept[1])
         page = run_page(self._store, run_id, project_dir=self._site.project_dir, logs=False)
         said = {**page_json(page), "base": _base(request)}
-        answer = self._page("run.html", request, page=page, data=data(said))
+        text = self._text("run.html", request, page=page, data=data(said))
         if page.run.state is not RunState.RUNNING:
-            self._kept[run_id] = (known, answer)
+            self._kept[run_id] = (known, text)
             for oldest in list(self._kept)[:-_KEPT]:
                 self._kept.pop(oldest, None)
-        return answer
+        return _html(text)
 
     def log(self, request: Request) -> Response:
         found = self._log(request)
@@ -180,8 +180,10 @@ class _Pages:
         return Response(static(name), headers=headers, media_type=_STATIC[name])
 
     def _page(self, template: str, request: Request, **values: Any) -> Response:
-        text = render(template, **_common(request), project=self._site.name, **values)
-        return Response(text, media_type="text/html")
+        return _html(self._text(template, request, **values))
+
+    def _text(self, template: str, request: Request, **values: Any) -> str:
+        return render(template, **_common(request), project=self._site.name, **values)
 
     # ---------------------------------------------------------------- JSON, as of --format json
 
@@ -257,6 +259,10 @@ async def _stream(messages: AsyncIterator[dict[str, Any]]) -> AsyncIterator[str]
             coming = asyncio.ensure_future(anext(messages, None))
     finally:
         coming.cancel()
+
+
+def _html(text: str) -> Response:
+    return Response(text, media_type="text/html")
 
 
 def _json(text: str, status: int = 200) -> Response:
