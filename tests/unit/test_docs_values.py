@@ -144,7 +144,8 @@ def test_every_event_of_serve_is_on_the_page_and_no_other() -> None:
         node
         for path in (ROOT / "dbtorch" / "schedule").glob("*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "write" and node.args
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in ("write", "_say")
+        if node.args
     ]
     said = {text for call in calls for text in texts(call.args[0])}
     assert column("| event | what |") == {text for text in said if re.fullmatch("[a-z_]+", text)}
