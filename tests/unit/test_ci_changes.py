@@ -134,7 +134,7 @@ def test_a_test_is_there_for_what_it_tests():
 
 def test_only_formatting_counts_for_the_whole_node():
     one = model("a")
-    body = Reason(why=Why.BODY, formatting=True)
+    body = Reason(kind=Why.BODY, formatting=True)
     assert Change(resource=one, reasons=(body,)).formatting
-    assert not Change(resource=one, reasons=(body, Reason(why=Why.CONFIG))).formatting
-    assert not Change(resource=one, reasons=(Reason(why=Why.UPSTREAM),)).formatting
+    assert not Change(resource=one, reasons=(body, Reason(kind=Why.CONFIG))).formatting
+    assert not Change(resource=one, reasons=(Reason(kind=Why.UPSTREAM),)).formatting

@@ -33,7 +33,7 @@ def node(name: str, state: State = State.SUCCESS, **more) -> NodeResult:
 
 
 SAME = Comparison(rows_before=3, rows_after=3, key=("id",), added=0, removed=0, changed=0)
-BODY = Reason(why=Why.BODY)
+BODY = Reason(kind=Why.BODY)
 DONE = CiResult(
     pr="12",
     project="shop",
@@ -41,7 +41,7 @@ DONE = CiResult(
     commit="b" * 40,
     target="ci",
     against=Against(url="s3://kept/daily", at=NOON, commit="a" * 40),
-    changes=(change("orders", BODY), change("kpi", Reason(why=Why.UPSTREAM, names=("orders",)))),
+    changes=(change("orders", BODY), change("kpi", Reason(kind=Why.UPSTREAM, names=("orders",)))),
     run_id="r1",
     nodes=(node("orders"), node("kpi", seconds=30.0, usual=10.0)),
     compared=(Compared(id="model.shop.orders", name="orders", comparison=SAME),),
@@ -97,7 +97,7 @@ def test_failures_of_the_changed_files_come_first():
 
 
 def test_formatting_is_told_apart_and_so_is_what_is_gone():
-    note = Reason(why=Why.BODY, formatting=True)
+    note = Reason(kind=Why.BODY, formatting=True)
     found = replace(
         DONE, changes=(change("a", note),), deleted=("old",), steps=("load",), compared=()
     )

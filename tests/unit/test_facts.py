@@ -27,6 +27,7 @@ OF_OTHERS = {
     "debug.py:_connection",  # what `dbt debug` prints
     "debug.py:_trouble",  # the same
     "event_printer.py:_prepare",  # the name of a patch
+    "forges.py:_is_limit",  # what a forge says of its limits
     "freshness.py:freshness_code",  # dbt's status of a source
     "freshness.py:freshness_text",  # the same
     "freshness.py:write_sources",  # the same

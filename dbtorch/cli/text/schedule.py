@@ -38,7 +38,7 @@ _ENDED = {
 
 HOW = "`schedule:` of a pipeline in dbtorch.yml says when it runs"
 NONE = f"no pipeline has a schedule; {HOW}"
-NEVER = "`dbtorch serve` has not decided any time yet"
+UNDECIDED = "`dbtorch serve` has not decided any time yet"
 
 
 def schedule_text(
@@ -108,7 +108,7 @@ def _pause(pause: Pause | None, zone: ZoneInfo) -> dict[str, object] | None:
 def past_text(found: Sequence[PastTick]) -> str:
     """A table of what became of times that are over, the newest first, each in its zone."""
     if not found:
-        return NEVER
+        return UNDECIDED
     rows = [_row(one) for one in found]
     return "\n".join(table(("PIPELINE", "SCHEDULED FOR", "STATE", "RUN", "REMARK"), rows))
 

@@ -30,13 +30,13 @@ class Why(StrEnum):
 class Reason:
     """One reason, and who is the cause of it."""
 
-    why: Why
+    kind: Why
     names: tuple[str, ...] = ()  # of macros, steps or nodes
     formatting: bool = False  # comments and formatting alone
 
     def __str__(self) -> str:
         names = f" {', '.join(self.names[:3])}{', …' if len(self.names) > 3 else ''}"
-        told = f"{self.why}{names if self.names else ''}"
+        told = f"{self.kind}{names if self.names else ''}"
         return f"{told} (comments and formatting only)" if self.formatting else told
 
 
@@ -51,14 +51,14 @@ class Change:
     def changed(self) -> bool:
         """Whether the node itself changed, or what it is made of."""
         return any(
-            reason.why not in (Why.UPSTREAM, Why.TEST, Why.CHOSEN) for reason in self.reasons
+            reason.kind not in (Why.UPSTREAM, Why.TEST, Why.CHOSEN) for reason in self.reasons
         )
 
     @property
     def formatting(self) -> bool:
         """Whether comments and formatting are all that changed of it."""
         return self.changed and all(
-            one.formatting or one.why in (Why.UPSTREAM, Why.TEST) for one in self.reasons
+            one.formatting or one.kind in (Why.UPSTREAM, Why.TEST) for one in self.reasons
         )
 
 
@@ -105,21 +105,21 @@ def _own(
         return
     if old is None:
         twins = [x.name for x in gone if x.kind is one.kind and _same_file(x, one)]
-        yield Reason(why=Why.RENAMED, names=tuple(twins)) if twins else Reason(why=Why.NEW)
+        yield Reason(kind=Why.RENAMED, names=tuple(twins)) if twins else Reason(kind=Why.NEW)
         return
     if (one.code or one.checksum) != (old.code or old.checksum):
         formatting = bool(one.code) and same_logic(one.code, old.code, language=one.language)
-        yield Reason(why=Why.BODY, formatting=formatting)
+        yield Reason(kind=Why.BODY, formatting=formatting)
     if dict(one.config) != dict(old.config):
         keys = {key for key in {*one.config, *old.config} if _said(one, key) != _said(old, key)}
-        yield Reason(why=Why.CONFIG, names=tuple(sorted(keys)))
+        yield Reason(kind=Why.CONFIG, names=tuple(sorted(keys)))
     if one.contract != old.contract:
-        yield Reason(why=Why.CONTRACT)
+        yield Reason(kind=Why.CONTRACT)
     if one.description != old.description:
-        yield Reason(why=Why.DESCRIPTION)
+        yield Reason(kind=Why.DESCRIPTION)
     if used := sorted(macros.keys() & _reached(one.macros, now.macros)):
         names = tuple(name.rpartition(".")[2] for name in used)
-        yield Reason(why=Why.MACRO, names=names, formatting=all(macros[name] for name in used))
+        yield Reason(kind=Why.MACRO, names=names, formatting=all(macros[name] for name in used))
 
 
 def _with_others(
@@ -131,12 +131,12 @@ def _with_others(
     """The reasons of a node, with those that come from others."""
     found = list(own[one.id])
     if steps := dict.fromkeys(name for id in one.parents for name in fed.get(id, ())):
-        found.append(Reason(why=Why.STEP, names=tuple(steps)))
+        found.append(Reason(kind=Why.STEP, names=tuple(steps)))
     parents = tuple(named[id].name for id in one.parents if id in named)
     if parents:
         tests = one.kind in (Kind.TEST, Kind.UNIT_TEST)
-        found.append(Reason(why=Why.TEST if tests else Why.UPSTREAM, names=parents))
-    return tuple(found) or (Reason(why=Why.CHOSEN),)
+        found.append(Reason(kind=Why.TEST if tests else Why.UPSTREAM, names=parents))
+    return tuple(found) or (Reason(kind=Why.CHOSEN),)
 
 
 def _said(one: Resource, key: str) -> object:

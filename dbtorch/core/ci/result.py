@@ -159,7 +159,7 @@ def _change(one: Change) -> dict[str, Any]:
         "path": one.resource.path,
         "formatting": one.formatting,
         "reasons": [
-            {"why": str(reason.why), "names": list(reason.names), "formatting": reason.formatting}
+            {"why": str(reason.kind), "names": list(reason.names), "formatting": reason.formatting}
             for reason in one.reasons
         ],
     }

@@ -13,6 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from dbtorch.core.model.graph import Kind
 from dbtorch.core.model.interval import Interval
 
 if TYPE_CHECKING:
@@ -150,7 +151,9 @@ def _with_run(single: dict[str, Status], run: str) -> dict[str, Status]:
         return {run: single[run]}
     added = {Status.MISSING: Status.STALE}
     return {
-        id: Status.DONE if id.startswith("step.") and one is Status.MISSING else added.get(one, one)
+        id: Status.DONE
+        if Kind.of(id) is Kind.STEP and one is Status.MISSING
+        else added.get(one, one)
         for id, one in single.items()
     }
 
