@@ -44,11 +44,13 @@ for place, one in enumerate(json.loads(json.loads(args)["asked"])):
         sys.exit(1)
     tell("begins", place)
     if one["relation"]["identifier"] == "endless":
-        signal.pause()
+        while True:  # a signal right before `pause` would be heard by nobody
+            signal.sigtimedwait([], 0.1)
     if one["relation"]["identifier"] == "stubborn":
         signal.signal(signal.SIGINT, lambda *_: None)
         tell("sql", "ready")
-        signal.pause()
+        while True:  # a signal right before `pause` would be heard by nobody
+            signal.sigtimedwait([], 0.1)
     if one["relation"]["identifier"] == "deadly":
         os.kill(os.getpid(), signal.SIGKILL)
     tell("sql", "select " + one["listed"])

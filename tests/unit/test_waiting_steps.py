@@ -19,7 +19,7 @@ from dbtorch.core.plan import AT_ONCE, LOOKS, STEPS, Plan
 from dbtorch.core.run.machine import Run
 from dbtorch.ports.steps import StepContext
 from tests.stores import NOON
-from tests.waiting import wait_for
+from tests.waiting import PATIENCE, wait_for
 
 NOT_THERE = Outcome(state=State.FAILED, message="waits for file a", waits=True)
 THERE = Outcome(state=State.SUCCESS, message="file a")
@@ -167,7 +167,7 @@ def test_looks_of_a_thousand_steps_share_a_few_threads(tmp_path):
 
     def look(spec, rendered):
         threads.add(threading.current_thread())
-        gate.wait(60)
+        gate.wait(PATIENCE)
         return NOT_THERE
 
     events = queue.SimpleQueue()
@@ -197,7 +197,7 @@ def test_looks_of_a_thousand_steps_share_a_few_threads(tmp_path):
     gate.set()
     ended = 0
     while ended < 1000:
-        event = events.get(timeout=60)
+        event = events.get(timeout=PATIENCE)
         ended += isinstance(event, Finished)
         run.record(event, NOON)
     assert len(threads) <= AT_ONCE

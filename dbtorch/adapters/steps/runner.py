@@ -108,7 +108,8 @@ class StepRunner:
     def start(self, batch: Batch) -> None:
         """Execute a batch; returns at once."""
         for attempt in batch.attempts:
-            if self._specs[attempt.node_id].wait is not None:
+            spec = self._specs.get(attempt.node_id)
+            if spec is not None and spec.wait is not None:
                 self._looks.submit(partial(self._look_at, attempt))
                 continue
             process = Process(grace=self._grace)

@@ -65,12 +65,12 @@ def backfill(pipeline: str, first: str | None, last: str | None, **given: Any) -
         first=first,
         last=last,
         reprocess=given["reprocess"],
-        only=frozenset(status for name, status in chosen.items() if given[name]),
+        only=frozenset(status for status, wanted in chosen if wanted),
         late=given["late"],
         max_active=given["max_active"],
         merge=given["merge"],
         reverse=given["reverse"],
-        words=_words(given),
+        words=words,
         reason=given["reason"],
     )
     plan = plan_backfill(options, request, warn=warn)

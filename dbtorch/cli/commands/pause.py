@@ -26,7 +26,7 @@ def pause(pipeline: str, reason: str, **given: Any) -> int:
 
     A run that is under way goes on.
     """
-    from dbtorch.cli.text.pauses import paused_text
+    from dbtorch.cli.text.by_hand import paused_text
     from dbtorch.service.schedule.pauses import pause
     from dbtorch.service.schedule.project import scheduled_project
 

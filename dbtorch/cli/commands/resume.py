@@ -20,7 +20,7 @@ _EXAMPLES = (("dbtorch resume daily", "from its next time on"),)
 @STORE
 def resume(pipeline: str, **given: Any) -> int:
     """Let a paused PIPELINE start by its schedule again, from its next time on."""
-    from dbtorch.cli.text.pauses import paused_text
+    from dbtorch.cli.text.by_hand import paused_text
     from dbtorch.service.schedule.pauses import resume
     from dbtorch.service.schedule.project import scheduled_project
 

@@ -29,7 +29,7 @@ def trigger(pipeline: str, params: Any, key: str, format: str, **given: Any) -> 
 
     Answers at once. Without a server it waits for one; `dbtorch run` runs it here and now.
     """
-    from dbtorch.cli.text.triggered import triggered_json, triggered_text
+    from dbtorch.cli.text.by_hand import triggered_json, triggered_text
     from dbtorch.service.schedule.project import scheduled_project
     from dbtorch.service.schedule.trigger import trigger
 

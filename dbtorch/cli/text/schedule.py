@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from dbtorch.cli.text.pauses import paused_by
+from dbtorch.cli.text.by_hand import paused_by
 from dbtorch.cli.text.table import table
 from dbtorch.cli.text.terminal import to_json
 from dbtorch.core.model.interval import Interval
