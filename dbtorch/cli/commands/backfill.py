@@ -59,8 +59,14 @@ def backfill(pipeline: str, first: str | None, last: str | None, **given: Any) -
     from dbtorch.service.project.project import open_project
     from dbtorch.service.schedule.backfill import BackfillRequest, begin_backfill, plan_backfill
 
-    options = options_of({**given, "pipeline": pipeline, "param": ()})
-    chosen = {"missing": Status.MISSING, "failed": Status.FAILED, "stale_code": Status.STALE}
+    words = _words(given)
+    given |= {"pipeline": pipeline, "param": ()}  # parameters are each run's
+    options = options_of(given)
+    chosen = (
+        (Status.MISSING, given["missing"]),
+        (Status.FAILED, given["failed"]),
+        (Status.STALE, given["stale_code"]),
+    )
     request = BackfillRequest(
         first=first,
         last=last,
