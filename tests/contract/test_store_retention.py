@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from dbtorch.core.alerts.outbox import Entry, EntryKind
 from dbtorch.core.model.events import Outcome
+from dbtorch.core.model.interval import Interval
 from dbtorch.core.model.state import RunState, State
+from dbtorch.core.schedule.backfill import Backfill, BackfillSpec, BackfillState, Part, PartState
+from dbtorch.core.schedule.ledger import ScheduleKey
 from tests.stores import NOON, a_lease, a_node, a_run, after, an_attempt, seen_by
 
 DAY = 86_400
+OVER = BackfillState.DONE
 
 
 def day(number: float):
@@ -90,3 +95,28 @@ def test_another_project_keeps_its_own(store):
     ran(other, "their-newest", 1)
     assert store.prune(day(100), most=100) == ["mine"]
     assert sorted(run.run_id for run in other.runs(limit=9)) == ["their-newest", "theirs"]
+
+
+def test_backfills_go_with_their_age_and_what_is_not_over_stays(store):
+    start = Interval(NOON - timedelta(days=1), NOON)
+    for id, pipeline in (("b1", "daily"), ("b2", "weekly")):
+        part = Part(ordinal=0, key="2026-02-28", interval=start)
+        key = ScheduleKey(pipeline, "dev")
+        store.add_backfill(
+            Backfill(id=id, key=key, spec=BackfillSpec(), created_at=NOON, parts=(part,))
+        )
+    first, _ = store.backfills(parts=True)
+    store.decide_backfill(first, [replace(first.parts[0], state=PartState.DONE)], OVER)
+    other = seen_by(store, project_id="acme/other")
+    other.add_backfill(replace(first, id="b1", state=BackfillState.ACTIVE))
+    ended = store.backfills(over=True)[0].ended_at
+    store.prune(ended, most=1)
+    assert [one.id for one in store.backfills(over=True)] == ["b1", "b2"]
+    store.prune(ended + timedelta(microseconds=1), most=1)
+    assert [(one.id, len(one.parts)) for one in store.backfills(over=True, parts=True)] == [
+        ("b2", 1)
+    ]
+    # the name is free again, and what others have of the same name is not touched
+    store.add_backfill(replace(first, parts=(), counts={}))
+    assert [len(one.parts) for one in store.backfills(parts=True)] == [0, 1]
+    assert [len(one.parts) for one in other.backfills(parts=True)] == [1]

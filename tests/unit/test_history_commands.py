@@ -74,10 +74,10 @@ def test_a_run_takes_what_its_executions_take():
 
 def test_runs_are_listed_newest_first(history):
     assert said(runs, history, **FULL).splitlines() == [
-        "RUN                      PIPELINE  TARGET  STATE        STARTED                           TOOK  NODES",
-        "20260301T120000Z-bb3333  hourly    dev     interrupted  2026-03-01 12:00:00 UTC  2h ago      -  1 failed, 2 success, 6 pending",
-        "20260301T110000Z-bb2222  daily     dev     failed       2026-03-01 11:00:00 UTC  3h ago  11.5s  1 failed, 3 upstream failed, 1 warn, 4 success",
-        "20260301T100000Z-aa1111  daily     dev     success      2026-03-01 10:00:00 UTC  4h ago  8.00s  9 success",
+        "RUN                      PIPELINE  TARGET  TRIGGER  STATE        STARTED                           TOOK  NODES",
+        "20260301T120000Z-bb3333  hourly    dev     manual   interrupted  2026-03-01 12:00:00 UTC  2h ago      -  1 failed, 2 success, 6 pending",
+        "20260301T110000Z-bb2222  daily     dev     manual   failed       2026-03-01 11:00:00 UTC  3h ago  11.5s  1 failed, 3 upstream failed, 1 warn, 4 success",
+        "20260301T100000Z-aa1111  daily     dev     manual   success      2026-03-01 10:00:00 UTC  4h ago  8.00s  9 success",
     ]
 
 

@@ -12,12 +12,14 @@ import pytest
 from dbtorch.cli import errors
 from dbtorch.cli.live.json_lines import JsonLines
 from dbtorch.cli.live.output import Output
+from dbtorch.cli.text.backfills import backfills_json, plan_json
 from dbtorch.cli.text.doctor import findings_json
 from dbtorch.cli.text.freshness import freshness_json
 from dbtorch.cli.text.graph import graph_text
 from dbtorch.cli.text.idempotency import idempotency_json
 from dbtorch.cli.text.log import log_json
 from dbtorch.cli.text.outbox import outbox_json
+from dbtorch.cli.text.partitions import partitions_json
 from dbtorch.cli.text.plan import plan_text
 from dbtorch.cli.text.schedule import past_json, schedule_json
 from dbtorch.cli.text.status import status_json
@@ -32,13 +34,19 @@ from dbtorch.core.model.freshness import Thresholds
 from dbtorch.core.model.interval import Interval
 from dbtorch.core.model.reason import Reason, ReasonKind
 from dbtorch.core.model.state import State
-from dbtorch.core.schedule.ledger import Pause, TickRecord
+from dbtorch.core.schedule.backfill import Backfill, BackfillSpec, Part
+from dbtorch.core.schedule.coverage import PartitionStatus, Status
+from dbtorch.core.schedule.ledger import Pause, ScheduleKey, TickRecord
+from dbtorch.core.schedule.partition import Grain, Partition
 from dbtorch.service.doctor.finding import Finding
 from dbtorch.service.health.freshness import Check
 from dbtorch.service.health.health import ProjectHealth
 from dbtorch.service.history.logs import find_log
 from dbtorch.service.idempotency.check import Checked
 from dbtorch.service.idempotency.two_runs import Compared, Verdict
+from dbtorch.service.schedule.backfill import BackfillPlan, BackfillRequest
+from dbtorch.service.schedule.backfills import Progress
+from dbtorch.service.schedule.partitions import PartitionTable
 from dbtorch.service.schedule.upcoming import NextRun, PastTick, PipelineSchedule
 from dbtorch.testing import FixedClock
 from tests.alerts import a_card, a_delivery
@@ -73,6 +81,36 @@ def schedules():
     }
 
 
+def pasts():
+    """What `dbtorch partitions`, `backfill --dry-run` and `backfills` print."""
+    key, covers = ScheduleKey("daily", "dev (x)"), Interval(NOON - timedelta(days=1), NOON)
+    one = PartitionStatus(partition=Partition("2026-02-28", covers), status=Status.MISSING)
+    of = {"of": "pipeline daily", "by": Grain.DAY, "timezone": "UTC", "target": "dev"}
+    table = json.loads(partitions_json(PartitionTable(**of, place=key.place, found=(one,))))
+    part = Part(ordinal=0, key=one.partition.key, interval=covers)
+    plan = BackfillPlan(
+        key=key,
+        target="dev",
+        request=BackfillRequest(),
+        parts=(part,),
+        partitions=1,
+        chosen=(one,),
+        left=0,
+        touches=("orders",),
+    )
+    dry = json.loads(plan_json(plan))
+    begun = Backfill(id="b-1", key=key, spec=BackfillSpec(), created_at=NOON, parts=(part,))
+    (going,) = json.loads(backfills_json([Progress(backfill=begun, at=NOON, driven=False, left=1)]))
+    return {
+        "partitions": table,
+        "partitions partition": table["partitions"][0],
+        "backfill": dry,
+        "backfill run": dry["runs"][0],
+        "backfills": going,
+        "backfills run": going["runs"][0],
+    }
+
+
 @pytest.fixture(scope="module")
 def printed(tmp_path_factory):
     """What each kind of document and event is an example of, by its name on the page."""
@@ -95,6 +133,7 @@ def printed(tmp_path_factory):
         "graph": graph,
         "graph node": graph["nodes"][0],
         **schedules(),
+        **pasts(),
         **others(told, tmp_path_factory.mktemp("shop")),
     }
     for event in events(told):
@@ -164,7 +203,7 @@ def test_each_document_has_the_fields_on_the_page(printed):
 
 def test_each_document_says_its_version(printed):
     documents = ("show", "plan", "graph", "logs", "status", "freshness", "check-idempotent")
-    for name in (*documents, "event run_started"):
+    for name in (*documents, "partitions", "backfill", "event run_started"):
         assert printed[name]["schema_version"] == 1
 
 

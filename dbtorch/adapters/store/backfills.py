@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from dbtorch.adapters.store import rows
+from dbtorch.adapters.store.claims import Claimed, claim, claim_values, key_of, key_values
 from dbtorch.adapters.store.database import Row, Transaction
-from dbtorch.core.errors import TickLost
 from dbtorch.core.model.interval import Interval
 from dbtorch.core.model.state import RunState
 from dbtorch.core.schedule.backfill import (
@@ -20,7 +20,14 @@ from dbtorch.core.schedule.backfill import (
     Part,
     PartState,
 )
-from dbtorch.core.schedule.ledger import ScheduleKey
+
+PARTS = Claimed(
+    table="dbtorch_backfill_parts",
+    owners="dbtorch_backfills",
+    of=("project_id", "backfill_id"),
+    waits="waiting",
+    claimed="claimed",
+)
 
 _OF = "project_id = :project_id AND backfill_id = :backfill_id"
 
@@ -77,38 +84,13 @@ _DECIDE = f"""
     WHERE {_OF} AND version = :version
 """
 
-_TOUCH = """
-    UPDATE dbtorch_backfills SET version = version + 1
-    WHERE EXISTS (
-        SELECT 1 FROM dbtorch_backfill_parts p
-        WHERE p.{by} = :{by} AND p.project_id = dbtorch_backfills.project_id
-            AND p.backfill_id = dbtorch_backfills.backfill_id
-    )
-"""
-
-# A run that was planned again begins twice.
-_START = """
-    UPDATE dbtorch_backfill_parts SET state = 'started', run_id = :run_id, started_at = :at
-    WHERE project_id = :project_id AND token = :token
-        AND (state = 'claimed' OR (state = 'started' AND run_id = :run_id))
-"""
-
-# A run that its driver has ended, as it was told to end itself, is gone on with.
-_END = """
-    UPDATE dbtorch_backfill_parts SET state = :part, ended_at = :at
-    WHERE run_id = :run_id AND (
-        state = 'started' OR (state = 'waiting' AND :part <> 'cancelled')
-    )
-"""
-
 
 def add(transaction: Transaction, mine: Mapping[str, Any], backfill: Backfill) -> Backfill | None:
     """Keep a new one with all its parts; answers the one that its pipeline has already."""
     of = {**mine, "backfill_id": backfill.id}
     values = {
         **of,
-        "place": backfill.key.place,
-        "pipeline": backfill.key.pipeline,
+        **key_values(backfill.key),
         "state": backfill.state.value,
         "words": rows.dumped(backfill.spec.words),
         "max_active": backfill.spec.max_active,
@@ -163,20 +145,10 @@ def _read(transaction: Transaction, mine: Mapping[str, Any], row: Row, *, parts:
     return _backfill(row, found, numbers)
 
 
-def start_part(transaction: Transaction, mine: dict[str, Any], token: str, run_id: str) -> None:
-    """Let a part be started by the run that begins. Raises `TickLost`."""
-    values = {**mine, "token": token, "run_id": run_id, "at": rows.moment(transaction.now())}
-    transaction.run(_TOUCH.format(by="token"), values)
-    if transaction.run(_START, values) == 0:
-        raise TickLost
-
-
 def end_part(transaction: Transaction, run_id: str, state: RunState, at: datetime) -> None:
     """Let the part of a run that ends be over, if it has one."""
-    part = part_after(state)
-    values = {"run_id": run_id, "part": part.value, "at": rows.moment(at)}
-    if transaction.run(_TOUCH.format(by="run_id"), values):
-        transaction.run(_END, values)
+    cancelled = state is RunState.CANCELLED
+    PARTS.end(transaction, run_id, part_after(state), at, cancelled=cancelled)
 
 
 def part_after(state: RunState) -> PartState:
@@ -189,7 +161,7 @@ def part_after(state: RunState) -> PartState:
 def _backfill(row: Row, parts: tuple[Part, ...], counts: Mapping[PartState, int]) -> Backfill:
     return Backfill(
         id=row["backfill_id"],
-        key=ScheduleKey(row["pipeline"], row["place"]),
+        key=key_of(row),
         spec=BackfillSpec(
             words=tuple(json.loads(row["words"])),
             max_active=row["max_active"],
@@ -213,14 +185,7 @@ def _part(row: Row) -> Part:
         key=row["partition_key"],
         interval=Interval(rows.time(row["begins_at"]), rows.time(row["ends_at"])),
         state=PartState(row["state"]),
-        run_id=row["run_id"],
-        token=row["token"],
-        server=row["server"],
-        claims=row["claims"],
-        claimed_at=rows.maybe(row["claimed_at"]),
-        started_at=rows.maybe(row["started_at"]),
-        ended_at=rows.maybe(row["ended_at"]),
-        note=row["note"],
+        **claim(row),
     )
 
 
@@ -230,13 +195,5 @@ def _part_values(part: Part) -> dict[str, Any]:
         "partition_key": part.key,
         "begins_at": rows.moment(part.interval.start),
         "ends_at": rows.moment(part.interval.end),
-        "state": part.state.value,
-        "run_id": part.run_id,
-        "token": part.token,
-        "server": part.server,
-        "claims": part.claims,
-        "claimed_at": rows.moment(part.claimed_at),
-        "started_at": rows.moment(part.started_at),
-        "ended_at": rows.moment(part.ended_at),
-        "note": rows.clean(part.note),
+        **claim_values(part),
     }

@@ -10,9 +10,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dbtorch.adapters.store import leases, rows
+from dbtorch.adapters.store.claims import (
+    OF_PIPELINE,
+    Claimed,
+    claim,
+    claim_values,
+    key_of,
+    key_values,
+)
 from dbtorch.adapters.store.database import Database, Row, Transaction
 from dbtorch.adapters.store.scope import Scope
-from dbtorch.core.errors import TickLost
 from dbtorch.core.model.interval import Interval
 from dbtorch.core.model.state import RunState
 from dbtorch.core.schedule.cause import Cause, cause_of
@@ -29,7 +36,13 @@ from dbtorch.core.schedule.ledger import (
     TickState,
 )
 
-_KEY = "project_id = :project_id AND place = :place AND pipeline = :pipeline"
+TICKS = Claimed(
+    table="dbtorch_ticks",
+    owners="dbtorch_schedules",
+    of=("project_id", "place", "pipeline"),
+    waits="queued",
+    claimed="queued",
+)
 
 _TICK_COLUMNS = (
     "project_id", "place", "pipeline", "scheduled_for", "interval_start", "interval_end", "due_at",
@@ -64,7 +77,7 @@ _NEXT_DECISION = f"""
     UPDATE dbtorch_schedules
     SET version = version + 1, watermark = :watermark, checksum = :checksum,
         seen = coalesce(:seen, seen)
-    WHERE {_KEY} AND version = :version
+    WHERE {OF_PIPELINE} AND version = :version
 """
 
 _PUT_TICK = f"""
@@ -80,7 +93,7 @@ _ADD_TICK = f"""
     ON CONFLICT DO NOTHING
 """
 
-_TICK_OF_EVENT = f"SELECT * FROM dbtorch_ticks WHERE {_KEY} AND event_key = :event_key"
+_TICK_OF_EVENT = f"SELECT * FROM dbtorch_ticks WHERE {OF_PIPELINE} AND event_key = :event_key"
 
 # Whoever has looked at the pipeline before this looks again.
 _NOTICE = """
@@ -101,12 +114,12 @@ def _last_end(states: int) -> str:
     names = ", ".join(f":state_{place}" for place in range(states))
     return f"""
         SELECT run_id, finished_at, state FROM dbtorch_runs
-        WHERE {_KEY} AND partial = 0 AND finished_at IS NOT NULL AND state IN ({names})
+        WHERE {OF_PIPELINE} AND partial = 0 AND finished_at IS NOT NULL AND state IN ({names})
         ORDER BY finished_at DESC LIMIT 1
     """
 
 
-_IS_PAUSED = f"SELECT * FROM dbtorch_schedules WHERE {_KEY}"
+_IS_PAUSED = f"SELECT * FROM dbtorch_schedules WHERE {OF_PIPELINE}"
 
 _PAUSE = """
     INSERT INTO dbtorch_schedules
@@ -115,29 +128,6 @@ _PAUSE = """
     ON CONFLICT (project_id, place, pipeline) DO UPDATE SET
         version = dbtorch_schedules.version + 1, paused_at = excluded.paused_at,
         paused_by = excluded.paused_by, paused_reason = excluded.paused_reason
-"""
-
-# Whoever has looked at the pipeline before this looks again.
-_TOUCH = """
-    UPDATE dbtorch_schedules SET version = version + 1
-    WHERE EXISTS (
-        SELECT 1 FROM dbtorch_ticks t
-        WHERE t.{by} = :{by} AND t.project_id = dbtorch_schedules.project_id
-            AND t.place = dbtorch_schedules.place AND t.pipeline = dbtorch_schedules.pipeline
-    )
-"""
-
-# A run that was planned again begins twice.
-_START = """
-    UPDATE dbtorch_ticks SET state = 'started', run_id = :run_id, started_at = :at
-    WHERE project_id = :project_id AND token = :token
-        AND (state = 'queued' OR (state = 'started' AND run_id = :run_id))
-"""
-
-# A tick that was given back is gone on with, unless its run has ended by itself meanwhile.
-_END = """
-    UPDATE dbtorch_ticks SET state = 'done', ended_at = :at
-    WHERE run_id = :run_id AND (state = 'started' OR (state = 'queued' AND :state <> 'cancelled'))
 """
 
 _OUTCOMES = """
@@ -172,7 +162,7 @@ class SqlLedger:
         def write(transaction: Transaction) -> frozenset[ScheduleKey]:
             done = [change for change in in_order if _is_first(transaction, mine, change)]
             values = [
-                {**mine, **_key_values(change.key), **_tick_values(tick)}
+                {**mine, **key_values(change.key), **_tick_values(tick)}
                 for change in done
                 for tick in change.ticks
             ]
@@ -183,7 +173,7 @@ class SqlLedger:
 
     def trigger(self, key: ScheduleKey, tick: TickRecord) -> TickRecord | None:
         """Add a tick that no schedule makes, at the time of the database."""
-        name = {**self._scope.mine, **_key_values(key)}
+        name = {**self._scope.mine, **key_values(key)}
 
         def write(transaction: Transaction) -> TickRecord | None:
             transaction.run(_NOTICE, name)  # and so nobody else adds one meanwhile
@@ -202,7 +192,7 @@ class SqlLedger:
     def last_end(self, key: ScheduleKey, states: Collection[str]) -> Happened | None:
         """The last end of a whole run of a pipeline in one of these states."""
         named = {f"state_{place}": state for place, state in enumerate(sorted(states))}
-        values = {**self._scope.mine, **_key_values(key), **named}
+        values = {**self._scope.mine, **key_values(key), **named}
         return self._database.read(
             lambda transaction: _happened(transaction.one(_last_end(len(named)), values))
         )
@@ -216,7 +206,7 @@ class SqlLedger:
 
     def pause(self, key: ScheduleKey, pause: Pause | None) -> Pause | None:
         """Pause a pipeline, or resume it with None; answers the pause that there was."""
-        name = {**self._scope.mine, **_key_values(key)}
+        name = {**self._scope.mine, **key_values(key)}
         values = {
             **name,
             "at": rows.moment(pause.at) if pause else None,
@@ -248,7 +238,9 @@ class SqlLedger:
             ORDER BY scheduled_for DESC, pipeline, place LIMIT :limit
         """
         return self._database.read(
-            lambda transaction: [(_key(row), _tick(row)) for row in transaction.all(query, values)]
+            lambda transaction: [
+                (key_of(row), _tick(row)) for row in transaction.all(query, values)
+            ]
         )
 
     def outcomes(self, *, since: datetime) -> dict[str, RunState]:
@@ -263,19 +255,10 @@ class SqlLedger:
         return {(row["pipeline"], row["reason"]): int(row["ticks"]) for row in found}
 
 
-def start_tick(transaction: Transaction, mine: dict[str, Any], token: str, run_id: str) -> None:
-    """Let a tick be started by the run that begins. Raises `TickLost`."""
-    values = {**mine, "token": token, "run_id": run_id, "at": rows.moment(transaction.now())}
-    transaction.run(_TOUCH.format(by="token"), values)
-    if transaction.run(_START, values) == 0:
-        raise TickLost
-
-
 def end_tick(transaction: Transaction, run_id: str, state: RunState, at: datetime) -> None:
     """Let the tick of a run that ends be done, if it has one."""
-    values = {"run_id": run_id, "state": state.value, "at": rows.moment(at)}
-    if transaction.run(_TOUCH.format(by="run_id"), values):
-        transaction.run(_END, values)
+    cancelled = state is RunState.CANCELLED
+    TICKS.end(transaction, run_id, TickState.DONE, at, cancelled=cancelled)
 
 
 def _view(transaction: Transaction, mine: dict[str, Any]) -> LedgerView:
@@ -283,7 +266,7 @@ def _view(transaction: Transaction, mine: dict[str, Any]) -> LedgerView:
     ticks: defaultdict[ScheduleKey, list[TickRecord]] = defaultdict(list)
     opened = transaction.all(_OPEN_TICKS, {**mine, "most": MOST_WAITING})
     for row in opened:
-        ticks[_key(row)].append(_tick(row))
+        ticks[key_of(row)].append(_tick(row))
     found = [_schedule(row, ticks) for row in transaction.all(_SCHEDULES, mine)]
     held = (rows.lease(row) for row in transaction.all(_LEASES))
     return LedgerView(
@@ -297,21 +280,13 @@ def _view(transaction: Transaction, mine: dict[str, Any]) -> LedgerView:
 def _is_first(transaction: Transaction, mine: dict[str, Any], change: ScheduleChange) -> bool:
     values = {
         **mine,
-        **_key_values(change.key),
+        **key_values(change.key),
         "version": change.version,
         "watermark": rows.moment(change.watermark),
         "checksum": change.checksum,
         "seen": change.seen,
     }
     return transaction.run(_NEXT_DECISION if change.version else _FIRST_DECISION, values) == 1
-
-
-def _key(row: Row) -> ScheduleKey:
-    return ScheduleKey(row["pipeline"], row["place"])
-
-
-def _key_values(key: ScheduleKey) -> dict[str, Any]:
-    return {"pipeline": key.pipeline, "place": key.place}
 
 
 @rows.table("dbtorch_runs")
@@ -321,7 +296,7 @@ def _outcome(row: Row) -> tuple[str, RunState]:
 
 @rows.table("dbtorch_schedules")
 def _schedule(row: Row, ticks: dict[ScheduleKey, list[TickRecord]]) -> ScheduleRecord:
-    key = _key(row)
+    key = key_of(row)
     return ScheduleRecord(
         key=key,
         version=row["version"],
@@ -348,14 +323,7 @@ def _tick(row: Row) -> TickRecord:
         backlog=bool(row["backlog"]),
         cause=_cause(rows.of_newer(row, "cause", "")),
         reason=SkipReason(row["reason"]) if row["reason"] else None,
-        note=row["note"],
-        run_id=row["run_id"],
-        token=row["token"],
-        server=row["server"],
-        claims=row["claims"],
-        claimed_at=rows.maybe(row["claimed_at"]),
-        started_at=rows.maybe(row["started_at"]),
-        ended_at=rows.maybe(row["ended_at"]),
+        **claim(row),
     )
 
 
@@ -366,16 +334,8 @@ def _tick_values(tick: TickRecord) -> dict[str, Any]:
         "interval_end": rows.moment(tick.interval.end),
         "due_at": rows.moment(tick.due_at),
         "backlog": int(tick.backlog),
-        "state": tick.state.value,
         "reason": tick.reason.value if tick.reason else "",
-        "note": rows.clean(tick.note),
-        "run_id": tick.run_id,
-        "token": tick.token,
-        "server": tick.server,
-        "claims": tick.claims,
-        "claimed_at": rows.moment(tick.claimed_at),
-        "started_at": rows.moment(tick.started_at),
-        "ended_at": rows.moment(tick.ended_at),
+        **claim_values(tick),
         "cause": rows.dumped(tick.cause.to_json()) if tick.cause else "",
         "event_key": tick.cause.key if tick.cause else "",
     }

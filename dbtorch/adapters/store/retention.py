@@ -24,6 +24,13 @@ _DROP = (
 )
 
 _DROP_OLD = (
+    "DELETE FROM dbtorch_backfills WHERE project_id = :project_id AND ended_at < :before",
+    """
+    DELETE FROM dbtorch_backfill_parts WHERE project_id = :project_id AND NOT EXISTS (
+        SELECT 1 FROM dbtorch_backfills b
+        WHERE b.project_id = :project_id AND b.backfill_id = dbtorch_backfill_parts.backfill_id
+    )
+    """,
     "DELETE FROM dbtorch_ticks WHERE project_id = :project_id AND ended_at < :before",
     """
     DELETE FROM dbtorch_incidents WHERE project = :project_id AND closed_at < :before

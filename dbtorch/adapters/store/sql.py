@@ -12,7 +12,7 @@ from dbtorch.adapters.store import actions, leases, microbatches, rows, statemen
 from dbtorch.adapters.store.beginning import begin_run
 from dbtorch.adapters.store.changes import write_changes
 from dbtorch.adapters.store.database import Database, Row, Transaction
-from dbtorch.adapters.store.ledger import SqlLedger, end_tick, start_tick
+from dbtorch.adapters.store.ledger import TICKS, SqlLedger, end_tick
 from dbtorch.adapters.store.measurements import SqlMeasurements
 from dbtorch.adapters.store.outbox import SqlOutbox
 from dbtorch.adapters.store.retention import SqlRetention
@@ -97,9 +97,9 @@ class SqlStore(SqlMeasurements, SqlOutbox, SqlLedger, SqlRetention):
             if tick.startswith(PART):
                 from dbtorch.adapters.store import backfills
 
-                backfills.start_part(transaction, scope, tick, run.run_id)
+                backfills.PARTS.start(transaction, scope, tick, run.run_id)
             elif tick:  # last, so that schedulers wait for no more than the commit
-                start_tick(transaction, scope, tick, run.run_id)
+                TICKS.start(transaction, scope, tick, run.run_id)
 
         self._write(lease, begin)
 

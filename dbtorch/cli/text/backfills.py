@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dbtorch.cli.text.table import table
-from dbtorch.cli.text.terminal import to_json
+from dbtorch.cli.text.terminal import SCHEMA_VERSION, to_json
 from dbtorch.core.schedule.backfill import Backfill, BackfillState, PartState
 from dbtorch.core.text.moments import shown
 from dbtorch.core.text.phrases import and_more, many, took
@@ -50,6 +50,7 @@ def plan_json(plan: BackfillPlan) -> str:
     """The same for programs."""
     return to_json(
         {
+            "schema_version": SCHEMA_VERSION,
             "pipeline": plan.key.pipeline,
             "target": plan.target,
             "place": plan.key.place,

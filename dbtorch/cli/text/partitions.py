@@ -8,7 +8,7 @@ from datetime import date
 
 from dbtorch.cli.text.colour import PLAIN, Colours
 from dbtorch.cli.text.table import table
-from dbtorch.cli.text.terminal import to_json
+from dbtorch.cli.text.terminal import SCHEMA_VERSION, to_json
 from dbtorch.core.schedule.coverage import PartitionStatus, Status
 from dbtorch.core.schedule.partition import Grain
 from dbtorch.core.text.phrases import and_more
@@ -87,6 +87,7 @@ def _place(by: Grain, key: str) -> tuple[str, int]:
 def partitions_json(found: PartitionTable) -> str:
     """The same for programs, all of them."""
     said = {
+        "schema_version": SCHEMA_VERSION,
         "of": found.of,
         "by": found.by.value,
         "timezone": found.timezone,

@@ -17,7 +17,7 @@ from dbtorch.core.text.phrases import ago, took
 from dbtorch.service.history.run_json import summary_json
 from dbtorch.service.history.runs import ListedRun
 
-_HEAD = ("RUN", "PIPELINE", "TARGET", "STATE", "STARTED", "", "TOOK", "NODES")
+_HEAD = ("RUN", "PIPELINE", "TARGET", "TRIGGER", "STATE", "STARTED", "", "TOOK", "NODES")
 _STATE = _HEAD.index("STATE")
 _RIGHT = frozenset({_HEAD.index("TOOK")})
 
@@ -58,6 +58,7 @@ def _row(listed: ListedRun, now: datetime, zone: tzinfo | None) -> list[str]:
         run.run_id,
         f"{run.pipeline} (part)" if run.partial else run.pipeline,
         run.target,
+        run.trigger,
         state,
         local(run.started_at, zone),
         ago(run.started_at, now),
