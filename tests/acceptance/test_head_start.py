@@ -12,17 +12,13 @@ import pytest
 from tests.acceptance.workspace import Workspace
 
 INGEST = """
-    import os
-    from pathlib import Path
     import duckdb
 
     def load(context):
-        manifest = Path(context.project_dir, "target", "manifest.json")
         with duckdb.connect(context.target["path"]) as connection:
             connection.execute("create schema if not exists raw")
             connection.execute("create table if not exists raw.loads (run text)")
             connection.execute("insert into raw.loads values (?)", [context.run_id])
-        return {"manifest_written_at": os.path.getmtime(manifest)}
 """
 
 FILES = {
@@ -61,27 +57,30 @@ def expect_another_answer(path: Path) -> None:
     path.write_text(f'{json.dumps(kept)[:-1]}, "selected": {answer}}}')
 
 
-def ingestion_of(workspace: Workspace) -> tuple[datetime, list[dict[str, object]]]:
-    """When the last run started, and the attempts of its ingestion."""
+def ingestion_of(workspace: Workspace) -> tuple[float, list[dict[str, object]]]:
+    """When the last run's ingestion was started, in seconds since 1970, and its attempts."""
     run = workspace.dbtorch("show", "latest", "--format", "json").json()
     (step,) = (node for node in run["nodes"] if node["id"] == "step.ingest")
-    return datetime.fromisoformat(run["started_at"]), step["attempts"]
+    return datetime.fromisoformat(step["attempts"][0]["started_at"]).timestamp(), step["attempts"]
+
+
+def dbt_had_read_it(workspace: Workspace) -> float:
+    """When dbt had read and linked the project, in seconds since 1970: it writes this file once."""
+    return (workspace.dir / "target" / "graph_summary.json").stat().st_mtime
 
 
 def test_an_ingestion_starts_before_dbt_has_read_the_project(warm: Workspace) -> None:
     warm.dbtorch("run")
-    began, (attempt,) = ingestion_of(warm)
-    seen = attempt["output"]["manifest_written_at"]  # type: ignore[index]
-    assert seen < began.timestamp()  # the manifest it saw was still the one of the run before
-    assert (warm.dir / "target" / "manifest.json").stat().st_mtime > began.timestamp()
+    began, _ = ingestion_of(warm)
+    assert began < dbt_had_read_it(warm)
     assert warm.query("select n from main.loaded") == [(2,)]
 
 
 def test_after_a_change_it_waits_for_dbt(warm: Workspace) -> None:
     warm.write({"models/another.sql": "select 1 as id"})
     warm.dbtorch("run")
-    began, (attempt,) = ingestion_of(warm)
-    assert attempt["output"]["manifest_written_at"] > began.timestamp()  # type: ignore[index]
+    began, _ = ingestion_of(warm)
+    assert dbt_had_read_it(warm) < began
 
 
 def test_a_project_that_no_longer_parses_starts_nothing(warm: Workspace) -> None:
@@ -98,8 +97,7 @@ def test_what_dbt_answers_counts_also_when_it_was_expected_to_answer_something_e
     warm.dbtorch("run")
 
     began, attempts = ingestion_of(warm)
-    seen = attempts[0]["output"]["manifest_written_at"]  # type: ignore[index]
-    assert seen < began.timestamp()  # it was planned from the kept answer
+    assert began < dbt_had_read_it(warm)  # it was planned from the kept answer
     assert [attempt["state"] for attempt in attempts] == ["success"]  # not executed again
     assert warm.query("select n from main.loaded") == [(2,)]
     assert len(warm.runs()) == 2

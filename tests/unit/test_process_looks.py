@@ -47,9 +47,10 @@ for place, one in enumerate(json.loads(json.loads(args)["asked"])):
         while True:  # a signal right before `pause` would be heard by nobody
             signal.sigtimedwait([], 0.1)
     if one["relation"]["identifier"] == "stubborn":
-        signal.signal(signal.SIGINT, lambda *_: None)
+        heard = []
+        signal.signal(signal.SIGINT, lambda *_: heard.append(1))
         tell("sql", "ready")
-        while True:  # a signal right before `pause` would be heard by nobody
+        while not heard:  # a signal right before `pause` would be heard by nobody
             signal.sigtimedwait([], 0.1)
     if one["relation"]["identifier"] == "deadly":
         os.kill(os.getpid(), signal.SIGKILL)
