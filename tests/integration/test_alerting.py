@@ -1,6 +1,7 @@
 """Alerts of a run, from the listener to Slack's server: exactly once, and never in the way."""
 
 import logging
+import threading
 import time
 from dataclasses import replace
 from datetime import timedelta
@@ -269,17 +270,20 @@ def test_an_alert_that_cannot_be_made_costs_no_other(store, server, caplog):
     assert "has missed its deadline" in server.thread(card["ts"])[0]["text"]
 
 
+class Notebook:
+    """A notifier that takes everything."""
+
+    style = SlackBot.style
+
+    def __init__(self):
+        self.told = []
+
+    def deliver(self, delivery, thread):
+        self.told.append(delivery.entry.key)
+        return {}
+
+
 def test_one_place_gets_no_more_than_it_takes(monkeypatch):
-    class Notebook:
-        style = SlackBot.style
-
-        def __init__(self):
-            self.told = []
-
-        def deliver(self, delivery, thread):
-            self.told.append(delivery.entry.key)
-            return {}
-
     monkeypatch.setattr("dbtorch.app.delivery.PACE", 600.0)
     store, notebook, clock = MemoryStore(), Notebook(), SystemClock()
     notes = [replace(a_delivery(a_failure()).entry, key=f"note {n}") for n in range(BURST + 5)]
@@ -290,6 +294,37 @@ def test_one_place_gets_no_more_than_it_takes(monkeypatch):
     courier.stop()
     courier.join(PATIENCE)
     assert notebook.told == [f"note {n}" for n in range(BURST)]
+
+
+class Bell(threading.Event):
+    """Says when it falls silent: right before, and right after."""
+
+    def __init__(self, said):
+        super().__init__()
+        self._said = said
+
+    def clear(self):
+        self._said()
+        super().clear()
+        self._said()
+
+
+def test_who_is_called_has_not_settled_before_it_has_looked():
+    store, notebook, clock = MemoryStore(), Notebook(), SystemClock()
+    settled = []
+    courier = DeliveryWorker(store, "slack", notebook, clock, lambda: 0.0)
+    courier._bell = Bell(lambda: settled.append(courier.settled))
+    courier.start()
+    wait_for(lambda: courier.settled)
+
+    store.alert([replace(a_delivery(a_failure()).entry, key="the last")], at=clock.now())
+    courier.wake()
+    assert not courier.settled or notebook.told
+    wait_for(lambda: courier.settled)
+
+    assert (set(settled), notebook.told) == ({False}, ["the last"])
+    courier.stop()
+    courier.join(PATIENCE)
 
 
 def test_a_run_that_another_plan_goes_on_with_is_left_to_its_listener(store, server):

@@ -227,6 +227,16 @@ def test_modules_that_take_too_long_take_what_they_started_with_them(
     assert not Path(f"/proc/{pid}").exists()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux knows whose orphans they are")
+def test_what_modules_start_ends_with_their_import(project: Path) -> None:
+    away = "env -i setsid -f sh -c 'echo $$ > pid; exec sleep 300'; while ! test -s pid; do sleep 0.01; done"
+    (project / "starts.py").write_text(f"import subprocess\nsubprocess.run({away!r}, shell=True)\n")
+
+    assert discover(["starts"], python=sys.executable, project_dir=project) == []
+
+    assert not Path(f"/proc/{(project / 'pid').read_text().strip()}").exists()
+
+
 def test_modules_that_end_their_interpreter_declare_nothing(project: Path) -> None:
     """Whatever a copy of it says."""
     (project / "forks.py").write_text("import os\nif os.fork():\n    os._exit(3)\n")
