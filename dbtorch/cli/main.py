@@ -39,6 +39,7 @@ COMMANDS = {
     "graph": "Draw the graph as text, Mermaid or DOT.",
     "init": "Write a commented dbtorch.yml for this project.",
     "validate": "Check dbtorch.yml, meta.dbtorch and the graph.",
+    "schema": "Print the JSON Schema of dbtorch.yml, for editors.",
     "check-idempotent": "Run a step or model twice and compare.",
     "docs": "Print a page of the documentation.",
     "doctor": "Check the installation, and say what to do.",

@@ -52,7 +52,7 @@ def test_a_table_that_is_missing_is_noticed(generator):
 
 def test_examples_of_the_page_work(tmp_path):
     blocks = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    whole, rules, meta = blocks
+    _, whole, rules, meta = blocks
     (tmp_path / "dbtorch.yml").write_text(whole)
     assert set(load(tmp_path).steps) == {"ingest_orders", "refresh_dashboard"}
     (tmp_path / "dbtorch.yml").write_text(f"version: 1\n{rules}")

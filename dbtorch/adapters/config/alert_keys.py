@@ -36,19 +36,19 @@ _MAIL_TIMEOUT = Key(
 )
 
 
-def _needs(*ways: tuple[str, ...]) -> Any:
-    """A check that one of these sets of keys was written."""
+def _needs(*ways: tuple[str, ...]) -> dict[str, Any]:
+    """The check that one of these sets of keys was written, and its shape."""
 
     def check(written: Mapping[str, Any], at: Path, report: Report) -> None:
         if not any(all(key in written for key in way) for way in ways):
             report.wrong(at, f"needs {' or '.join(' and '.join(way) for way in ways)}")
 
-    return check
+    return {"check": check, "shape": {"anyOf": [{"required": [*way]} for way in ways]}}
 
 
 SLACK = Section(
     title="alerts.slack",
-    check=_needs(("token", "channel"), ("webhook_url",)),
+    **_needs(("token", "channel"), ("webhook_url",)),
     keys=(
         Key(
             "token",
@@ -97,7 +97,7 @@ WEBHOOK = Section(
 
 EMAIL = Section(
     title="alerts.email",
-    check=_needs(("host", "from")),
+    **_needs(("host", "from")),
     keys=(
         Key("host", TEXT, "Mail server. Required.", example="smtp.example.com"),
         Key(
@@ -172,7 +172,7 @@ ALERT_OWNER = Section(
 
 ALERT_RULE = section(AlertRule, title="alerts.rules")
 
-_ANY_NAME = r"(?s)\S.{0,199}"
+_ANY_NAME = r"\S[\s\S]{0,199}"
 _ANY_NAME_RULE = "is no name of an owner; write 1 to 200 characters"
 _FOLDER = r"[^\s/][^\n]{0,499}"
 _FOLDER_RULE = "is no folder; write its path from the project, such as models/marts/finance"
@@ -213,7 +213,7 @@ def _alerts(said: dict[str, Any], _at: Path, _report: Report) -> AlertsSpec:
 ALERTS = Section(
     title="alerts",
     check=_known_places,
-    more=lambda: _installed(checked_later("mapping")),
+    more=lambda: _installed(checked_later("mapping", {"type": "object"})),
     build=_alerts,
     keys=(
         Key("slack", SLACK, "Slack, by a bot's token or an incoming webhook.", default="off"),

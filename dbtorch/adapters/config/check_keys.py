@@ -26,7 +26,9 @@ def _has_bounds(written: Mapping[str, Any], at: Path, report: Report) -> None:
         report.wrong(at, f"has a min of {low} above its max of {high}")
 
 
-ROW_COUNT = section(RowCount, title="row_count", short="min", check=_has_bounds)
+_BOUNDS = {"anyOf": [{"required": ["min"]}, {"required": ["max"]}]}
+
+ROW_COUNT = section(RowCount, title="row_count", short="min", check=_has_bounds, shape=_BOUNDS)
 ROW_COUNT_CHANGE = section(RowCountChange, title="row_count_change", short="percent")
 NULL_RATE = section(NullRate, title="null_rate", short="column")
 NEWEST = section(Newest, title="freshness of checks")

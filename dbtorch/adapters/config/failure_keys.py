@@ -16,4 +16,4 @@ def _names_evidence(written: Mapping[str, Any], at: Path, report: Report) -> Non
         report.wrong(at, f"names no evidence; give it one of {names}")
 
 
-RULE = section(Rule, title="failure_classes", check=_names_evidence)
+RULE = section(Rule, title="failure_classes", check=_names_evidence, shape={"minProperties": 2})

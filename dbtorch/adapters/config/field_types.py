@@ -10,7 +10,7 @@ from types import NoneType
 from typing import Annotated, Any, get_args, get_origin
 
 from dbtorch.adapters.config.problems import Path, Report, shown
-from dbtorch.adapters.config.scalars import DURATION, SCALARS, Kind, one_of, whole
+from dbtorch.adapters.config.scalars import DURATION, SCALARS, Kind, Shape, one_of, whole
 from dbtorch.core.keys import Besides, Between
 from dbtorch.core.text import durations
 
@@ -82,6 +82,7 @@ class Section:
     short: str = ""  # key that a value without keys stands for: ``schedule: "0 6 * * *"``
     required: tuple[str, ...] = ()  # keys that must be there
     check: Callable[[Mapping[str, Any], Path, Report], None] | None = None  # told what was written
+    shape: Shape = field(default_factory=dict)  # what of that check JSON Schema can say
     more: Callable[[], Iterable[Key]] = tuple  # asked for keys not in the table
     build: Callable[[dict[str, Any], Path, Report], Any] = lambda said, _at, _report: said
 

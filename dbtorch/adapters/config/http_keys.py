@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dbtorch.adapters.config.field_types import Key, Section
-from dbtorch.adapters.config.scalars import ANYTHING, TEXT, checked_later
+from dbtorch.adapters.config.scalars import ANYTHING, LIMIT, STATUS, TEXT, checked_later
 
-_DURATION = checked_later("duration")
+_TEMPLATE = {"type": "string", "pattern": r"\{\{"}
+_DURATION = checked_later("duration", {"anyOf": [*LIMIT["anyOf"], _TEMPLATE]})
+_STATUS = [*STATUS["anyOf"], _TEMPLATE]
 _ANSWER = "Expression over the answer (`status`, `headers`, `text`, `json`)"
 
 _METHOD = Key(
@@ -19,7 +21,7 @@ _METHOD = Key(
 )
 _HEADERS = Key(
     "headers",
-    checked_later("mapping"),
+    checked_later("mapping", {"type": "object"}),
     "Headers; `Idempotency-Key` is added where it is missing.",
     example="{Authorization: \"Bearer {{ env_var('BI_TOKEN') }}\"}",
 )
@@ -27,7 +29,10 @@ _HEADERS = Key(
 _BOTH = (
     Key(
         "expect",
-        checked_later("status or list of statuses"),
+        checked_later(
+            "status or list of statuses",
+            {"anyOf": [*_STATUS, {"type": "array", "items": {"anyOf": _STATUS}}]},
+        ),
         "What means success.",
         default="2xx",
         example="[200, 202, 409]",
@@ -43,6 +48,7 @@ _BOTH = (
 
 POLL = Section(
     title="http.poll",
+    shape={"required": ["until"]},
     keys=(
         Key(
             "until",
@@ -67,6 +73,7 @@ POLL = Section(
 
 HTTP = Section(
     title="http",
+    shape={"required": ["url"], "dependencies": {"body": {"properties": {"json": False}}}},
     keys=(
         Key("url", TEXT, "Where to. Required.", example="\"{{ env_var('BI_URL') }}/refresh\""),
         _METHOD,

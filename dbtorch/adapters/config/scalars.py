@@ -14,6 +14,9 @@ from dbtorch.core.errors import Refused
 from dbtorch.core.model.deadline import DeadlineRule
 from dbtorch.core.text import deadlines, durations
 
+#: What JSON Schema can say of a value.
+Shape = Mapping[str, Any]
+
 
 class Kind(Protocol):
     """Reads one value."""
@@ -35,6 +38,7 @@ class Scalar:
 
     name: str
     convert: Callable[[Any], Any]
+    shape: Shape
 
     def read(self, value: Any, at: Path, report: Report) -> Any:
         """Convert, or note what is accepted."""
@@ -74,7 +78,8 @@ def whole(minimum: int, maximum: int) -> Scalar:
             raise Refused(f"expected a whole number from {minimum} to {maximum}")
         return int(value)
 
-    return Scalar("whole number", convert)
+    bounds = {"minimum": minimum, "maximum": maximum}
+    return Scalar("whole number", convert, {"type": "integer", **bounds})
 
 
 def one_of(words: Iterable[str]) -> Scalar:
@@ -87,7 +92,7 @@ def one_of(words: Iterable[str]) -> Scalar:
             raise Refused(near or f"expected one of {', '.join(known)}")
         return known[value]
 
-    return Scalar(" or ".join(known), convert)
+    return Scalar(" or ".join(known), convert, {"enum": [*known]})
 
 
 def _version(value: Any) -> int:
@@ -264,10 +269,43 @@ def _share(value: Any) -> float:
     return float(value)
 
 
+def _written(pattern: str) -> Shape:
+    return {"type": "string", "pattern": f"^\\s*(?:{pattern})\\s*$"}
+
+
+def _either(*shapes: Shape) -> Shape:
+    return {"anyOf": [*shapes]}
+
+
+def _number(least: float, most: float) -> Shape:
+    return {"type": "number", "minimum": least, "maximum": most}
+
+
+_TEXT: Shape = {"type": "string", "pattern": r"\S"}
+_FREE: Shape = {"type": "string", "pattern": r"^$|\S"}
+_DURATION = _either(_number(0, durations.LONGEST), _written(durations.PATTERN))
+LIMIT = _either({**_number(0, durations.LONGEST), "exclusiveMinimum": 0}, _DURATION["anyOf"][1])
+_CLOCK = _written("[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?")
+_ALIAS = "@(?:hourly|daily|midnight|weekly|monthly|yearly)"
+_FIELD = "[0-9a-zA-Z*?,/#-]+"
+_PERCENT = _written(r"[0-9]{1,9}(?:\.[0-9]{1,9})?\s*%")
+_PART = r"(?![0-9])[\w\u0080-\uffff]+"  # of a dotted name; \w alone is ASCII to an editor
+_DOTTED: Shape = {"type": "string", "pattern": f"^{_PART}(?:\\.{_PART})*$"}
+_SQLSTATE: Shape = {"type": "string", "pattern": "^(?:[0-9A-Z]{5}|[0-9A-Z]{2})$"}
+STATUS = _either(
+    {"type": "string", "pattern": "^[1-5](?:[0-9][0-9]|xx)$"},
+    {"type": "integer", "minimum": 100, "maximum": 599},
+)
+
+#: All but nothing.
+SOMETHING: Shape = {"not": {"type": "null"}}
+
+
 class _EnvText:
     """Text with ``env_var``, which is filled in at once: it must be known before anything runs."""
 
     name = "text"
+    shape = _TEXT
 
     def read(self, value: Any, at: Path, report: Report) -> Any:
         """The text with its environment variables."""
@@ -283,6 +321,7 @@ class _PoolName:
     """A pool; one that nobody defined would limit nothing."""
 
     name = "text"
+    shape = _TEXT
 
     def read(self, value: Any, at: Path, report: Report) -> Any:
         """The name, where there is such a pool."""
@@ -293,36 +332,38 @@ class _PoolName:
         return pool
 
 
-TEXT = Scalar("text", _text)
-FREE_TEXT = Scalar("text", lambda value: plain(value) if value == "" else _text(value))
-DURATION = Scalar("duration", durations.seconds)
-ANYTHING = Scalar("anything", _json)
+TEXT = Scalar("text", _text, _TEXT)
+FREE_TEXT = Scalar("text", lambda value: plain(value) if value == "" else _text(value), _FREE)
+DURATION = Scalar("duration", durations.seconds, _DURATION)
+ANYTHING = Scalar("anything", _json, SOMETHING)
 
 #: By the type of a field, or what its annotation says besides.
 SCALARS: Mapping[Any, Kind] = {
     str: TEXT,
-    bool: Scalar("true or false", _boolean),
-    DeadlineRule: Scalar("duration or time of day", deadlines.rule),
+    bool: Scalar("true or false", _boolean, {"type": "boolean"}),
+    DeadlineRule: Scalar("duration or time of day", deadlines.rule, _either(LIMIT, _CLOCK)),
     "env_var": _EnvText(),
     "free text": FREE_TEXT,
     "pool": _PoolName(),
     "duration": DURATION,
-    "limit": Scalar("duration", _longer_than_nothing),
-    "condition": Scalar("text", _condition),
-    "version": Scalar("1", _version),
-    "module": Scalar("module", _module),
-    "cron": Scalar("cron", _cron),
-    "time zone": Scalar("time zone", _timezone),
-    "SQLSTATE": Scalar("SQLSTATE", _sqlstate),
-    "class": Scalar("class", _exception),
-    "number or name": Scalar("number or name", _errno),
-    "status": Scalar("status", _http_status),
-    "regular expression": Scalar("regular expression", _regex),
-    "percentage": Scalar("percentage", _percentage),
-    "share": Scalar("share", _share),
+    "limit": Scalar("duration", _longer_than_nothing, LIMIT),
+    "condition": Scalar("text", _condition, _either({"type": "boolean"}, _TEXT)),
+    "version": Scalar("1", _version, {"const": 1}),
+    "module": Scalar("module", _module, _DOTTED),
+    "cron": Scalar("cron", _cron, _written(rf"{_ALIAS}|{_FIELD}(?:\s+{_FIELD}){{4}}")),
+    "time zone": Scalar("time zone", _timezone, _TEXT),
+    "SQLSTATE": Scalar("SQLSTATE", _sqlstate, _either(_SQLSTATE, {"type": "integer"})),
+    "class": Scalar("class", _exception, _DOTTED),
+    "number or name": Scalar("number or name", _errno, _either(_TEXT, {"type": "integer"})),
+    "status": Scalar("status", _http_status, STATUS),
+    "regular expression": Scalar("regular expression", _regex, {"type": "string", "minLength": 1}),
+    "percentage": Scalar(
+        "percentage", _percentage, _either({**_number(0, 1e6), "exclusiveMinimum": 0}, _PERCENT)
+    ),
+    "share": Scalar("share", _share, _either(_number(0, 1), _PERCENT)),
 }
 
 
-def checked_later(name: str) -> Scalar:
+def checked_later(name: str, shape: Shape = SOMETHING) -> Scalar:
     """Something that JSON can hold; the rest is checked where it is used."""
-    return Scalar(name, _json)
+    return Scalar(name, _json, shape)

@@ -6,14 +6,14 @@ Nothing is fetched or read here: whoever asks for ticks reads files and calendar
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from dbtorch.adapters.config.field_types import Several, section
 from dbtorch.adapters.config.problems import Path, Report
-from dbtorch.adapters.config.scalars import TEXT, Scalar
+from dbtorch.adapters.config.scalars import TEXT, Scalar, Shape
 from dbtorch.core.errors import Refused
 from dbtorch.core.schedule.blackout import Blackout, blackout
 from dbtorch.core.schedule.partition import LONGEST_OFFSET, PartitionSpec
@@ -40,6 +40,7 @@ class _Except:
     """A date, or where dates are: a URL, or a file of the project by its full path."""
 
     name: str = "date, file or URL"
+    shape: Shape = field(default_factory=lambda: TEXT.shape)
 
     def read(self, value: Any, at: Path, report: Report) -> date | str | None:
         """The date, or where they are."""
@@ -57,9 +58,9 @@ class _Except:
         return str((report.folder / text).absolute())
 
 
-MOMENT = Scalar("date or time", _moment)
+MOMENT = Scalar("date or time", _moment, {"type": ["string", "integer"]})
 EXCEPT = Several(_Except())
-BLACKOUTS = Several(Scalar("window", _blackout))
+BLACKOUTS = Several(Scalar("window", _blackout, TEXT.shape))
 
 
 def schedule(said: dict[str, Any], at: Path, report: Report) -> Schedule:
@@ -112,6 +113,7 @@ SCHEDULE = section(
     title="schedule",
     short="cron",
     check=_one_rhythm,
+    shape={"oneOf": [{"required": ["cron"]}, {"required": ["every"]}]},
     build=schedule,
     kinds={
         "except_": EXCEPT,

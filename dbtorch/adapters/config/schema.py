@@ -68,6 +68,13 @@ def _pipeline_keys(written: Mapping[str, Any], at: Path, report: Report) -> None
         )
 
 
+_PIPELINE_SHAPE = {
+    "dependencies": {"selector": {"properties": {"select": False, "exclude": False}}},
+    "if": {"properties": {"production": {"const": True}}, "required": ["production"]},
+    "then": {"required": ["target"]},
+}
+
+
 def _partition() -> Kind:
     from dbtorch.adapters.config.schedule_keys import PARTITION
 
@@ -88,6 +95,7 @@ PIPELINE = section(
     PipelineSpec,
     title="pipelines.<name>",
     check=_pipeline_keys,
+    shape=_PIPELINE_SHAPE,
     build=_pipeline,
     kinds={
         "schedule": Later("cron or list of cron or mapping", _schedule),

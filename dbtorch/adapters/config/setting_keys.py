@@ -131,6 +131,15 @@ def said_twice(written: Mapping[str, Any], at: Path, report: Report) -> None:
             report.wrong((*at, long), f"says the same as retry.{key.name}; keep one of them")
 
 
+#: The same for JSON Schema.
+ONCE = {
+    "dependencies": {
+        key.fills or key.name: {"properties": {"retry": {"properties": {key.name: False}}}}
+        for key in RETRY.keys
+        if (key.fills or key.name) in {one.name for one in SETTINGS}
+    }
+}
+
 #: What a source, and what reads it, may say in ``meta.dbtorch`` besides the settings of all nodes.
 OF_A_NODE = (DEADLINE_KEY, *GATE, _KEYS["require"])
 
@@ -138,9 +147,10 @@ META = Section(
     title="meta.dbtorch",
     keys=(*SETTINGS, *OF_A_NODE, _KEYS["checks"], PARTITION_KEY),
     check=said_twice,
+    shape=ONCE,
     build=settings,
 )
-DEFAULTS = Section(title="defaults", keys=SETTINGS, check=said_twice, build=settings)
+DEFAULTS = Section(title="defaults", keys=SETTINGS, check=said_twice, shape=ONCE, build=settings)
 
 
 def _freshness(said: dict[str, Any], _at: Path, _report: Report) -> FreshnessSpec:

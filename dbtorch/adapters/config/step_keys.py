@@ -11,11 +11,11 @@ from dbtorch.adapters.config.field_types import Key, Later, Named, Section, Unre
 from dbtorch.adapters.config.http_keys import HTTP
 from dbtorch.adapters.config.problems import Path, Report
 from dbtorch.adapters.config.scalars import ANYTHING, FREE_TEXT, TEXT, Kind, checked_later
-from dbtorch.adapters.config.setting_keys import DEADLINE_KEY, SETTINGS, said_twice, settings
+from dbtorch.adapters.config.setting_keys import DEADLINE_KEY, ONCE, SETTINGS, said_twice, settings
 from dbtorch.core.config import SQL, WAIT, StepSpec
 
 
-class _Action:
+class Action:
     """What a step of one type is to do."""
 
     def __init__(self, type: str, of: Kind) -> None:
@@ -32,7 +32,7 @@ class _Action:
 
 
 def _type(name: str, kind: Kind, doc: str = "", example: str = "") -> Key:
-    return Key(name, _Action(name, kind), doc, example=example, fills=None)
+    return Key(name, Action(name, kind), doc, example=example, fills=None)
 
 
 def _waited_for() -> Kind:
@@ -51,7 +51,7 @@ TYPES = (
     ),
     _type(
         "command",
-        checked_later("text or list"),
+        checked_later("text or list", {"type": ["string", "array"]}),
         "Program to execute: a list is its arguments, text goes through the shell.",
         "[meltano, run, tap-orders]",
     ),
@@ -96,18 +96,23 @@ def _installed() -> tuple[Key, ...]:
     return tuple(_type(name, ANYTHING) for name in STEP_TYPES.names() if name not in KNOWN)
 
 
+def types() -> tuple[Key, ...]:
+    """All keys that say what a step does."""
+    return (*TYPES, *_installed())
+
+
 def _check(written: Mapping[str, Any], at: Path, report: Report) -> None:
     said_twice(written, at, report)
     unknown = any(key not in KNOWN for key in written)
-    known = {key.name for key in (*TYPES, *(_installed() if unknown else ()))}
-    types = [key for key in written if key in known]
-    misspelt = any(key not in KNOWN and key not in types for key in written)
-    if not types and not misspelt:
+    known = {key.name for key in (types() if unknown else TYPES)}
+    said = [key for key in written if key in known]
+    misspelt = any(key not in KNOWN and key not in said for key in written)
+    if not said and not misspelt:
         words = ", ".join(key.name for key in TYPES)
         report.wrong(at, f"does not say what to do; give it one of {words}")
-    if len(types) > 1:
-        report.wrong(at, f"has {' and '.join(types)}; keep one, or make a step of each")
-    for key in ("params", "env") if types == [SQL] else ():
+    if len(said) > 1:
+        report.wrong(at, f"has {' and '.join(said)}; keep one, or make a step of each")
+    for key in ("params", "env") if said == [SQL] else ():
         if key in written:
             report.wrong((*at, key), "has no effect on a sql step, which dbt renders: use var()")
 
@@ -140,6 +145,12 @@ STEP = Section(
     title="steps.<name>",
     keys=(*_KEYS, *SETTINGS, DEADLINE_KEY),
     check=_check,
+    shape={
+        "dependencies": {
+            **ONCE["dependencies"],
+            SQL: {"properties": {"params": False, "env": False}},
+        }
+    },
     more=_installed,
     build=_step,
 )

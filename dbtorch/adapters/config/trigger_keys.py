@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -94,6 +94,25 @@ def _one_kind(written: Mapping[str, Any], at: Path, report: Report) -> None:
         report.wrong((*at, "marker"), "replaces stable; keep one of them")
 
 
+def _needs(names: Iterable[str]) -> list[dict[str, list[str]]]:
+    return [{"required": [name]} for name in names]
+
+
+_OWNED = {name: {"anyOf": _needs(owners)} for name, owners in OPTIONS.items()}
+
+#: One condition, for JSON Schema.
+_ONE = {
+    "oneOf": _needs(_NAMES),
+    "dependencies": {**_OWNED, "stable": {**_OWNED["stable"], "properties": {"marker": False}}},
+}
+
+#: One, or several under ``any`` and ``all``.
+_SEVERAL = {
+    "oneOf": [*_ONE["oneOf"], {"anyOf": _needs(("any", "all"))}],
+    "dependencies": _ONE["dependencies"],
+}
+
+
 def _condition(said: dict[str, Any], at: Path, report: Report) -> Condition:
     found = Condition(**said)
     try:
@@ -118,7 +137,11 @@ def _check(one: Condition) -> None:
 
 
 CONDITION = Section(
-    title="condition", keys=tuple(_KEYS.values()), check=_one_kind, build=_condition
+    title="condition",
+    keys=tuple(_KEYS.values()),
+    check=_one_kind,
+    shape=_ONE,
+    build=_condition,
 )
 
 _TOGETHER = (
@@ -176,6 +199,7 @@ ON = Section(
     title="on",
     keys=(*_TOGETHER, _DEBOUNCE, *_KEYS.values()),
     check=_one_or_several,
+    shape=_SEVERAL,
     build=_trigger,
 )
 
@@ -241,6 +265,7 @@ WAITED_FOR = Section(
         *_KEYS.values(),
     ),
     check=_one_or_several,
+    shape=_SEVERAL,
     build=_waits,
 )
 

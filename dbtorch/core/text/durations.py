@@ -14,9 +14,11 @@ ACCEPTED = 'a duration is a number of seconds, or text such as "30s", "10m", "1h
 LONGEST = 3660 * 86400.0
 
 _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
-_WRITTEN = re.compile(
-    "".join(rf"(?:(?P<{unit}>[0-9]{{1,15}}(?:\.[0-9]{{1,9}})?)\s*{unit}\s*)?" for unit in _UNITS)
-)
+_COUNT = r"[0-9]{1,15}(?:\.[0-9]{1,9})?"
+_WRITTEN = re.compile("".join(rf"(?:(?P<{unit}>{_COUNT})\s*{unit}\s*)?" for unit in _UNITS))
+
+#: A duration that is text, for JSON Schema, which knows no names of groups.
+PATTERN = r"(?=[^\n]*[0-9])" + "".join(rf"(?:{_COUNT}\s*{unit}\s*)?" for unit in _UNITS)
 
 
 def seconds(value: Any) -> float:
