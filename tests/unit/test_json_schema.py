@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dbtorch.adapters.config.document import parse
-from dbtorch.adapters.config.json_schema import meta_schema, schema
 from dbtorch.adapters.config.loading import load
 from dbtorch.adapters.config.meta import settings_of
 from dbtorch.adapters.config.schema import ROOT
@@ -21,6 +20,7 @@ from dbtorch.adapters.config.sections import SECTIONS
 from dbtorch.adapters.config.setting_keys import META
 from dbtorch.cli.main import cli
 from dbtorch.core.errors import ConfigError
+from dbtorch.service.lint.schema import meta_schema, schema
 from tests.language_server import editor
 from tests.pages import ROOT as REPOSITORY
 from tests.pages import every
