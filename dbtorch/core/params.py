@@ -68,9 +68,12 @@ class ParamSpec:
 
 
 def settled(
-    pipeline: str, specs: Mapping[str, ParamSpec], given: Mapping[str, Any]
+    pipeline: str, specs: Mapping[str, ParamSpec], given: Mapping[str, Any], *, runs: bool = True
 ) -> dict[str, Any]:
-    """The parameters of a run: what is given, and defaults for the rest. Raises `UsageError`."""
+    """The parameters of a run: what is given, and defaults for the rest. Raises `UsageError`.
+
+    Where nothing ``runs``, what a run would have to be told is null.
+    """
     for name in given:
         if name not in specs:
             known = did_you_mean(name, specs) or (
@@ -80,8 +83,10 @@ def settled(
     found: dict[str, Any] = {}
     for name, spec in specs.items():
         if name not in given:
-            if spec.must_be_said:
-                raise UsageError(f"pipeline {pipeline} needs a value: --param {name}=…")
+            if runs and spec.must_be_said:
+                raise UsageError(
+                    f"pipeline {pipeline} needs a value: --param {name}=…, or a default of it"
+                )
             found[name] = None if spec.default is None else spec.value(spec.default)
             continue
         try:

@@ -7,20 +7,21 @@ import queue
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from dbtorch.core.errors import StoreError
-from dbtorch.core.schedule.backfill import Backfill
+from dbtorch.core.schedule.backfill import Backfill, BackfillState
 from dbtorch.core.schedule.ledger import LedgerView, ScheduleKey, SkipReason
 from dbtorch.schedule.children import DBTORCH, Child, Starter
 from dbtorch.schedule.lane import Lane
 from dbtorch.schedule.log import Log
 from dbtorch.schedule.scheduler import Scheduler
 from dbtorch.service.run.lease import lease_lifetime
+from dbtorch.service.schedule.backfills import driver_of, serving
 
 if TYPE_CHECKING:
     from dbtorch.ports.store import Store
@@ -85,25 +86,26 @@ class Driver:
             max_runs=0,
             lifetime=lease_lifetime(self.environ),
             lane=lane,
-            kind="drive",
+            kind=driver_of(id),
         )
-        with _signals(events):
+        with _signals(events, lane):
             try:
-                return self._until_over(id, scheduler, lane, events)
+                self._until_over(id, scheduler, lane, events)
             finally:
                 self._end(scheduler, lane, events)
+        return self._known(id)
 
     def _until_over(
         self, id: str, scheduler: Scheduler, lane: Lane, events: queue.SimpleQueue[Child | int]
-    ) -> Backfill:
+    ) -> None:
         while True:
+            rest = _LOOK_EVERY
             try:
                 scheduler.turn()
-                one = next(one for one in self.store.backfills(over=True) if one.id == id)
+                one = self._known(id)
                 self.told(one)
-                if not lane.children and one.state != "active":
-                    return one
-                rest = _LOOK_EVERY
+                if not lane.children and one.state is not BackfillState.ACTIVE:
+                    return
             except StoreError as error:
                 self.log.write("store_failed", level="error", message=str(error))
                 rest = _ASK_AGAIN
@@ -113,29 +115,36 @@ class Driver:
                 continue
             if isinstance(event, int):
                 self.received = event
-                return one
-            lane.ended(event)
+                return
+            self._heard(lane, event)
+
+    def _known(self, id: str) -> Backfill:
+        return next(one for one in self.store.backfills(over=True) if one.id == id)
+
+    def _heard(self, lane: Lane, child: Child) -> None:
+        """What has become of a run that could not begin is written later where that fails."""
+        try:
+            lane.ended(child)
+        except StoreError as error:
+            self.log.write("store_failed", level="error", message=str(error))
 
     def _end(
         self, scheduler: Scheduler, lane: Lane, events: queue.SimpleQueue[Child | int]
     ) -> None:
-        """Leave what goes on to whoever comes next."""
-        if lane.children:
+        """Leave what goes on to whoever comes next; its runs end, whatever the history says."""
+        try:
             lane.give_back()
+        except StoreError as error:  # whoever comes next sees that its runs are gone
+            self.log.write("store_failed", level="error", message=str(error))
+        for end in (Child.ask_to_end, Child.kill):
             for child in list(lane.children.values()):
-                child.ask_to_end()
-            for ends in (Child.kill, None):
-                until = time.monotonic() + self.grace + _AFTER_GRACE
-                while lane.children and time.monotonic() < until:
-                    try:
-                        event = events.get(timeout=max(0.0, until - time.monotonic()))
-                    except queue.Empty:
-                        break
+                end(child)
+            until = time.monotonic() + self.grace + _AFTER_GRACE
+            while lane.children and time.monotonic() < until:
+                with suppress(queue.Empty):
+                    event = events.get(timeout=max(0.0, until - time.monotonic()))
                     if isinstance(event, Child):
                         lane.ended(event)
-                for child in list(lane.children.values()):
-                    if ends is not None:
-                        ends(child)
         scheduler.leave()
 
 
@@ -144,8 +153,17 @@ def _unheard(child: Child, said: dict[str, Any]) -> None:
 
 
 @contextmanager
-def _signals(events: queue.SimpleQueue[Child | int]) -> Iterator[None]:
+def _signals(events: queue.SimpleQueue[Child | int], lane: Lane) -> Iterator[None]:
+    """Hand on the first signal; the second one leaves at once, as of a run."""
+    received = False
+
     def heard(number: int, _: FrameType | None) -> None:
+        nonlocal received
+        if received:
+            for child in lane.children.values():
+                child.kill()
+            os._exit(128 + number)
+        received = True
         events.put(number)
 
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -159,6 +177,5 @@ def _signals(events: queue.SimpleQueue[Child | int]) -> Iterator[None]:
 
 def server_of(store: Store) -> str:
     """The host of a `dbtorch serve` of this project that lives; empty where there is none."""
-    serving = f"serve/{store.identity.project_id}/"
     leases = store.ledger().leases
-    return next((one.host for name, one in leases.items() if name.startswith(serving)), "")
+    return next((one.host for name, one in leases.items() if name.startswith(serving(store))), "")

@@ -45,7 +45,7 @@ def test_what_is_given_counts_and_defaults_fill_the_rest():
 @pytest.mark.parametrize(
     ("given", "why"),
     [
-        ({}, "pipeline daily needs a value: --param days=…"),
+        ({}, "pipeline daily needs a value: --param days=…, or a default of it"),
         ({"days": "x"}, "parameter days of pipeline daily is 'x'; expected a whole number"),
         ({"days": True}, "expected a whole number"),
         ({"days": "9" * 5000}, "expected a whole number"),
@@ -177,3 +177,9 @@ def test_a_step_s_process_knows_what_started_the_run():
         "trigger": {"kind": "file"},
     }
     assert environment(told)["DBTORCH_TRIGGER"] == "file"
+
+
+def test_where_nothing_runs_what_a_run_would_have_to_be_told_is_null():
+    assert settled("daily", SPECS, {}, runs=False)["days"] is None
+    with pytest.raises(UsageError, match="has no parameter"):
+        settled("daily", SPECS, {"nosuch": 1}, runs=False)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from dbtorch.cli.common_options import FORMAT, PROJECT, STORE, options_of, reason
+from dbtorch.cli.common_options import FORMAT, PARAMS, PROJECT, STORE, options_of, reason
 from dbtorch.cli.options import Helped
 from dbtorch.cli.text.terminal import echo, note, warn
 
@@ -41,7 +41,7 @@ _EXAMPLES = (
 )
 @click.option("--reverse", is_flag=True, help="The newest first.")
 @click.option("--dry-run", is_flag=True, help="Show what would run, and run nothing.")
-@click.option("--param", multiple=True, metavar="NAME=VALUE", help="A parameter of the pipeline.")
+@PARAMS
 @click.option("--target", "-t", help="Target of dbt; the pipeline's by default.")
 @reason()
 @FORMAT
@@ -60,7 +60,7 @@ def backfill(pipeline: str, first: str | None, last: str | None, **given: Any) -
     from dbtorch.service.schedule.backfill import BackfillRequest, begin_backfill, plan_backfill
 
     words = _words(given)
-    given |= {"pipeline": pipeline, "param": ()}  # parameters are each run's
+    given["pipeline"] = pipeline
     options = options_of(given)
     chosen = (
         (Status.MISSING, given["missing"]),
@@ -102,5 +102,5 @@ def _words(given: dict[str, Any]) -> tuple[str, ...]:
     """Further words of each run."""
     words = [word for text in given["select"] for word in ("--select", text)]
     words += [word for text in given["exclude"] for word in ("--exclude", text)]
-    words += [word for text in given["param"] for word in ("--param", text)]
+    words += [word for name, text in given["params"] for word in ("--param", f"{name}={text}")]
     return (*words, "--target", given["target"]) if given["target"] else tuple(words)

@@ -15,6 +15,7 @@ from dbtorch.adapters.run_files import RunFiles
 from dbtorch.adapters.state_dir import state_dir
 from dbtorch.app.inbox import Inbox
 from dbtorch.app.step_wiring import texts_to_resolve
+from dbtorch.core.params import settled
 from dbtorch.core.run.simulation import forecast
 from dbtorch.ports.engine import Engine, Selected
 from dbtorch.service.planning.planned import OpenedPlan
@@ -80,7 +81,13 @@ def open_ci_session(
 ) -> Iterator[CiSession]:
     """Let dbt read the project and select. Raises `EngineError`, `UsageError`."""
     pipeline = pipeline_of(project.config, options)
-    run_context = RunContext.of(pipeline, None, SystemClock().now(), run_id=f"ci-{pipeline.name}")
+    run_context = RunContext.of(
+        pipeline,
+        None,
+        SystemClock().now(),
+        run_id=f"ci-{pipeline.name}",
+        params=settled(pipeline.name, pipeline.params, options.params),
+    )
     inbox = Inbox()
     engine = Engines(
         project=project,

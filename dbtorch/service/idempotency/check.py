@@ -17,6 +17,7 @@ from dbtorch.adapters.run_files import RunFiles
 from dbtorch.app.inbox import Inbox
 from dbtorch.app.step_wiring import texts_to_resolve
 from dbtorch.core.errors import UsageError
+from dbtorch.core.params import settled
 from dbtorch.service.idempotency.scratch_warehouse import make_scratch_warehouse
 from dbtorch.service.idempotency.subject import step_named, subject_of
 from dbtorch.service.idempotency.two_runs import Check, Verdict
@@ -82,7 +83,8 @@ def check_idempotent(
 def _run_context(project: Project, options: RunOptions) -> RunContext:
     pipeline = pipeline_of(project.config, options)
     run_id, now = f"check-{secrets.token_hex(3)}", SystemClock().now()
-    return RunContext.of(pipeline, options.logical_date, now, run_id=run_id)
+    params = settled(pipeline.name, pipeline.params, options.params)
+    return RunContext.of(pipeline, options.logical_date, now, run_id=run_id, params=params)
 
 
 def _settled(

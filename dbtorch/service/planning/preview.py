@@ -13,6 +13,7 @@ from dbtorch.adapters.run_files import RunFiles
 from dbtorch.app.inbox import Inbox
 from dbtorch.app.step_wiring import texts_to_resolve
 from dbtorch.core.errors import ConfigError, PlanError, StoreError
+from dbtorch.core.params import settled
 from dbtorch.ports.engine import Engine, Selected
 from dbtorch.ports.store import Store
 from dbtorch.service.history.store import history_of
@@ -36,7 +37,8 @@ def open_session(
     """
     project = open_project(options.project_dir, options.environ)
     pipeline = pipeline_of(project.config, options)
-    run_context = RunContext.of(pipeline, None, SystemClock().now(), run_id="plan")
+    params = settled(pipeline.name, pipeline.params, options.params, runs=False)
+    run_context = RunContext.of(pipeline, None, SystemClock().now(), run_id="plan", params=params)
     options = replace(options, pipeline_args=pipeline_args(pipeline, options, run_context))
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dbtorch-")))

@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dbtorch.core.errors import UsageError
 from dbtorch.core.failures.scrub import (
     SECRET_PREFIX,
     Scrubber,
@@ -53,6 +54,16 @@ def scrubber_of(
     profiles = next((file for file in files if file.is_file()), None)
     more += profile_secrets(profiles, environ) if profiles is not None else []
     return scrubber_of_environment(environ).knowing(more)
+
+
+def refuse_secrets(params: Mapping[str, Any], hide: Scrubber) -> None:
+    """Raise `UsageError` for a parameter that holds a secret: the history would show it."""
+    for name, value in params.items():
+        if hide.json(value) != value:
+            raise UsageError(
+                f"parameter {name} holds a secret, and parameters are kept and shown as they are:"
+                " let the step read it from an environment variable"
+            )
 
 
 def alert_secrets(spec: AlertsSpec, environ: Mapping[str, str]) -> list[str]:

@@ -16,7 +16,7 @@ from dbtorch.core.errors import UsageError
 from dbtorch.core.failures.scrub import Scrubber
 from dbtorch.core.model.used_dbt import UsedDbt
 from dbtorch.service.planning.manifest_cache import ManifestCache
-from dbtorch.service.project.known_secrets import scrubber_of
+from dbtorch.service.project.known_secrets import refuse_secrets, scrubber_of
 from dbtorch.service.project.options import RunOptions
 from dbtorch.service.project.project import Project
 from dbtorch.service.run.context import RunContext
@@ -78,7 +78,7 @@ def launch(
         environ=options.environ,
     )
     if recalls:
-        _refuse_secrets(run_context, hide)
+        refuse_secrets(run_context.params, hide)
     inbox, clock = Inbox(hide), SystemClock()
     control.outlook = NOTHING_BEGAN if recalls else f"run {run_context.run_id} is as it was"
     grace = project.config.grace if options.grace is None else options.grace
@@ -129,16 +129,6 @@ def launch(
         kept=kept,
         speculative=speculative,
     )
-
-
-def _refuse_secrets(run_context: RunContext, hide: Scrubber) -> None:
-    """Raise `UsageError` for a parameter that holds a secret: the history would show it."""
-    for name, value in run_context.params.items():
-        if hide.json(value) != value:
-            raise UsageError(
-                f"parameter {name} holds a secret, and parameters are kept and shown as they are:"
-                " let the step read it from an environment variable"
-            )
 
 
 def _base_of_states(project: Project, options: RunOptions, choice: Choice) -> Path:

@@ -13,6 +13,7 @@ from dbtorch.core.history.records import seconds_at_work
 from dbtorch.core.model.graph import Kind
 from dbtorch.core.model.measure import median
 from dbtorch.core.model.state import RunState
+from dbtorch.core.params import settled
 from dbtorch.core.run.simulation import forecast
 from dbtorch.core.schedule.backfill import (
     Backfill,
@@ -25,7 +26,9 @@ from dbtorch.core.schedule.backfill import (
 from dbtorch.core.schedule.coverage import PartitionStatus, Status
 from dbtorch.core.schedule.ledger import ScheduleKey
 from dbtorch.ports.store import Store
-from dbtorch.service.project.options import RunOptions
+from dbtorch.service.project.known_secrets import refuse_secrets, scrubber_of_environment
+from dbtorch.service.project.options import RunOptions, pipeline_of
+from dbtorch.service.project.project import open_project
 from dbtorch.service.schedule.partitions import Subject, between, kept_nodes, subject
 from dbtorch.service.tell import Tell, nobody
 
@@ -87,8 +90,11 @@ def plan_backfill(
 ) -> BackfillPlan:
     """What a backfill of a pipeline would run. Raises `NothingToDo`, `UsageError` and as a plan.
 
-    ``options`` have the pipeline and the selection.
+    ``options`` have the pipeline, the selection, and the parameters of each run.
     """
+    pipeline = pipeline_of(open_project(options.project_dir, options.environ).config, options)
+    params = settled(pipeline.name, pipeline.params, options.params)
+    refuse_secrets(params, scrubber_of_environment(options.environ))
     with subject(options, warn=warn) as found:
         return _planned(found, options, request)
 

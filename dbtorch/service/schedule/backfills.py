@@ -26,15 +26,30 @@ def progress(store: Store, *, over: bool = False) -> list[Progress]:
     """How far backfills are, the newest first; with ``over`` those that have ended, too."""
     view = store.ledger()
     found = store.backfills(over=over, parts=True)
-    drivers = [name for name in view.leases if name.split("/")[0] in ("serve", "drive")]
-    return [_progress(one, view.now, drivers) for one in reversed(found)]
+    served = any(name.startswith(serving(store)) for name in view.leases)
+
+    def is_driven(id: str) -> bool:
+        mine = f"{driver_of(id)}/{store.identity.project_id}/"
+        return served or any(name.startswith(mine) for name in view.leases)
+
+    return [_progress(one, view.now, is_driven(one.id)) for one in reversed(found)]
+
+
+def serving(store: Store) -> str:
+    """What names of leases begin with that servers of a project hold."""
+    return f"serve/{store.identity.project_id}/"
+
+
+def driver_of(id: str) -> str:
+    """What a command is called that drives a backfill."""
+    return f"drive {id}"
 
 
 def one_backfill(store: Store, text: str) -> Backfill:
     """The backfill that an id, its beginning, or its pipeline names. Raises `NotFound`."""
     found = store.backfills(over=True, parts=True)
-    mine = [one for one in found if one.id.startswith(text)]
-    mine = mine or [one for one in found if one.key.pipeline == text and not one.state.over]
+    mine = [one for one in found if one.key.pipeline == text and not one.state.over]
+    mine = mine or [one for one in found if text and one.id.startswith(text)]
     if len(mine) == 1:
         return mine[0]
     if mine:
@@ -119,7 +134,7 @@ def _change(
             return one_backfill(store, one.id)
 
 
-def _progress(one: Backfill, now: datetime, drivers: list[str]) -> Progress:
+def _progress(one: Backfill, now: datetime, driven: bool) -> Progress:
     left = sum(part.state.is_open for part in one.parts)
     took = [
         (part.ended_at - part.started_at).total_seconds()
@@ -129,4 +144,4 @@ def _progress(one: Backfill, now: datetime, drivers: list[str]) -> Progress:
     eta = None
     if took and left and not one.state.over:
         eta = sum(took) / len(took) * left / min(one.spec.max_active, left)
-    return Progress(backfill=one, at=now, driven=bool(drivers), left=left, eta=eta)
+    return Progress(backfill=one, at=now, driven=driven, left=left, eta=eta)

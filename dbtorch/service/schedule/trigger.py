@@ -15,7 +15,9 @@ from dbtorch.core.params import settled
 from dbtorch.core.schedule.cause import Cause, CauseKind
 from dbtorch.core.schedule.ledger import Pause, SkipReason, TickRecord, TickState
 from dbtorch.ports.store import Store
+from dbtorch.service.project.known_secrets import refuse_secrets, scrubber_of_environment
 from dbtorch.service.project.options import RunOptions, pipeline_of
+from dbtorch.service.schedule.backfills import serving
 from dbtorch.service.schedule.timetable import key_of
 
 
@@ -46,6 +48,7 @@ def trigger(
     """
     spec = pipeline_of(config, RunOptions(pipeline=pipeline))
     values = settled(spec.name, spec.params, params)
+    refuse_secrets(values, scrubber_of_environment())
     if cause is None:
         cause = Cause(kind=CauseKind.TRIGGER, text="dbtorch trigger", by=actor(), key=key)
     cause = Cause(kind=cause.kind, text=cause.text, by=cause.by, key=cause.key, params=values)
@@ -55,11 +58,10 @@ def trigger(
     skips = pause is not None and cause.kind is not CauseKind.TRIGGER
     now = SystemClock().now()
     before = store.trigger(where, _tick(cause, now, skipped=skips))
-    serving = f"serve/{store.identity.project_id}/"
     return Triggered(
         pipeline=spec.name,
         params=values,
-        served=any(name.startswith(serving) for name in view.leases),
+        served=any(name.startswith(serving(store)) for name in view.leases),
         pause=pause,
         before=before,
     )

@@ -81,10 +81,12 @@ class Engines:
         return SessionEngine(request, emit)
 
     def _run_vars(self) -> tuple[str, ...]:
-        """Variables of the pipeline that say which time a run stands for, and change with it."""
+        """Variables of the pipeline that say what a run is for, and change with it."""
         pipeline = self.project.config.pipelines.get(self.run_context.pipeline)
         said = pipeline.vars if pipeline is not None else {}
-        return tuple(name for name, value in said.items() if "run." in str(value))
+        return tuple(
+            name for name, value in said.items() if "run." in str(value) or "params." in str(value)
+        )
 
     def process(self, executable: str, emit: Emit) -> Engine:
         """The process engine."""
