@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from dbtorch.adapters.store import migrator, open_store
+from dbtorch.adapters.store import migrator, open_store, statements
+from dbtorch.adapters.store.database import Transaction
 from dbtorch.adapters.store.sql import SqlStore
 from dbtorch.cli.main import cli
 from dbtorch.core.errors import StoreError, UsageError
@@ -23,6 +24,7 @@ from dbtorch.core.model.measure import Measure
 from dbtorch.core.model.reason import FAIL_FAST, NO_REASON, Reason, ReasonKind
 from dbtorch.core.model.state import State
 from dbtorch.testing import FixedClock
+from dbtorch.testing.store import MemoryStore
 from tests.contract.test_store_outbox import a_note, an_incident
 from tests.stores import NOON, a_lease, a_node, a_run, an_attempt
 from tests.unit.printed import logs, runs, show
@@ -266,3 +268,16 @@ def test_what_is_damaged_is_named(tmp_path, whole):
     assert f"the run history in {whole} is damaged: table dbtorch_attempts, run_id r1" in said
     assert "node_id model.a, number 1" in said
     store.close()
+
+
+@pytest.mark.parametrize("query", ["LAST_RUNS", "LAST_ENDS", "LAST_CHECKS"])
+def test_how_a_project_stands_is_read_without_a_look_at_every_run(query):
+    """A row of a run holds its whole graph: thousands of them are read from an index, or not."""
+    store = MemoryStore()
+    values = store._database.read(store._scope.series, "dev")
+    text = "EXPLAIN QUERY PLAN " + statements.of_now(getattr(statements, query))
+    plan = [row["detail"] for row in store._database.read(Transaction.all, text, values)]
+    of_runs = [step for step in plan if "dbtorch_runs" in step]
+    assert of_runs
+    assert all("COVERING INDEX" in step or "(run_id=?)" in step for step in of_runs), plan
+    assert not any(step.startswith("SCAN dbtorch") for step in plan), plan

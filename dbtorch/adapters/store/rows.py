@@ -292,8 +292,8 @@ def attempt_record(row: Row) -> AttemptRecord:
         failure_class=None if failure_class is None else FailureClass(failure_class),
         message=row["message"],
         rows_affected=row["rows_affected"],
-        output=json.loads(row["output"]),
-        details=json.loads(row["details"]),
+        output=_value(row["output"]),
+        details=_value(row["details"]),
         lost=bool(row["lost"]),
     )
 
@@ -380,6 +380,11 @@ def lease(row: Row) -> Lease:
         acquired_at=time(row["acquired_at"]),
         expires_at=time(row["expires_at"]),
     )
+
+
+def _value(text: str) -> Any:
+    """A value from its JSON; most of them are nothing."""
+    return None if text == "null" else {} if text == "{}" else json.loads(text)
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -31,6 +31,11 @@ class Scope:
         """Parameters for what is of one target."""
         return {**self.mine, "target": target, "place": self.identity.place(target)}
 
+    def seen(self, transaction: Transaction, query: str) -> str:
+        """A query for runs of the project, as short as it may be while none is of before."""
+        old = transaction.one(statements.IS_ANY_OF_BEFORE, self.mine) is not None
+        return query if old else statements.of_now(query)
+
     def series(self, transaction: Transaction, target: str) -> dict[str, Any]:
         """Parameters for what is kept of one target, under its names until it is taken over."""
         there = self.there(target)

@@ -203,7 +203,11 @@ class SqlStore(SqlMeasurements, SqlOutbox, SqlLedger, SqlRetention):
             values["pipeline"] = pipeline
         if state is not None:
             values["state"] = state.value
-        return self._database.read(lambda transaction: _summaries(transaction.all(query, values)))
+
+        def read(transaction: Transaction) -> list[RunSummary]:
+            return _summaries(transaction.all(self._scope.seen(transaction, query), values))
+
+        return self._database.read(read)
 
     def find(self, prefix: str) -> list[str]:
         """Ids of runs that start with this, newest first; "latest" is the newest run."""

@@ -13,17 +13,22 @@ from dbtorch.core.history.health import HealthFacts, last_ends
 def standing(transaction: Transaction, scope: Scope, target: str) -> HealthFacts:
     """What the newest run of each pipeline, the last successes and the last checks say."""
     if not target:
-        newest = transaction.one(statements.newest("target", scope.targets), scope.here)
+        query = scope.seen(transaction, statements.newest("target", scope.targets))
+        newest = transaction.one(query, scope.here)
         if newest is None:
             return HealthFacts()
         target = str(newest["target"])
     values = scope.series(transaction, target)
-    runs = [rows.summary(row, {}) for row in transaction.all(statements.LAST_RUNS, values)]
-    found = transaction.all(statements.LAST_ENDS, values)
+    last_runs, last_ends_, last_checks = (
+        scope.seen(transaction, query)
+        for query in (statements.LAST_RUNS, statements.LAST_ENDS, statements.LAST_CHECKS)
+    )
+    runs = [rows.summary(row, {}) for row in transaction.all(last_runs, values)]
+    found = transaction.all(last_ends_, values)
     successes = transaction.all(statements.LAST_SUCCESSES, values)
     with rows.reading("dbtorch_attempts"):
         since = {row["node_id"]: datetime.fromisoformat(row["found"]) for row in successes}
-    checks = [rows.attempt_of(row) for row in transaction.all(statements.LAST_CHECKS, values)]
+    checks = [rows.attempt_of(row) for row in transaction.all(last_checks, values)]
     return HealthFacts(
         target=target,
         runs=tuple(runs),

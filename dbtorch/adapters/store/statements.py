@@ -36,6 +36,15 @@ MINE = "(project_id = :project_id OR (place = '' AND project = :project_name))"
 THERE = f"({MINE} AND target = :target AND (place = :place OR place = ''))"
 
 
+#: The same where no run is of before: one index finds it.
+_NOW = "project_id = :project_id"
+
+
+def of_now(query: str) -> str:
+    """A query where no run of the project is of before."""
+    return query.replace(MINE, _NOW)
+
+
 def here(targets: int) -> str:
     """Condition for a run that is the project's, and where its target is here if that is known."""
     if not targets:
@@ -284,6 +293,9 @@ LAST_SUCCESSES = _of_each_node(f"""
 """)
 
 
+#: Characters of a time.
+_TIME = 32
+
 #: After every time that is written.
 END_OF_TIME = "A"
 
@@ -302,49 +314,52 @@ SUCCESSFUL_INTERVALS = f"""
 
 # ------------------------------------------------------------------ how a project stands
 
-# A run of the past does not say how a pipeline stands.
+# Times are of one length, so that the greatest of these names the newest run. A run of the past
+# does not say how a pipeline stands.
 LAST_RUNS = f"""
-    SELECT {_SUMMARY} FROM (
-        SELECT {_SUMMARY}, row_number() OVER (
-            PARTITION BY pipeline, state, partial ORDER BY started_at DESC, run_id DESC
-        ) AS place
-        FROM dbtorch_runs WHERE {THERE} AND run_type <> 'backfill'
-    ) AS numbered
-    WHERE place = 1 ORDER BY started_at, run_id
+    SELECT {_SUMMARY} FROM dbtorch_runs WHERE run_id IN (
+        SELECT substr(max(started_at || run_id), {_TIME + 1}) FROM dbtorch_runs
+        WHERE {THERE} AND run_type <> 'backfill' GROUP BY pipeline, state, partial
+    )
+    ORDER BY started_at, run_id
 """
 
 # Each node's last end, and its last one that says whether it is well: a run of everything may be
 # followed by runs of a part. Only what came with or after it is looked at, and not without limit.
 LAST_ENDS = f"""
-    SELECT * FROM (
-        SELECT n.*, r.started_at, row_number() OVER (
+    WITH whole (pipeline, since) AS (
+        SELECT coalesce(pipeline, ''), max(started_at) FROM dbtorch_runs
+        WHERE {THERE} AND partial = 0 AND state IN ('success', 'failed', 'gated')
+        GROUP BY coalesce(pipeline, '')
+    ), looked (run_id, started_at) AS (
+        SELECT q.run_id, q.started_at FROM dbtorch_runs q
+        LEFT JOIN whole ON whole.pipeline = q.pipeline
+        WHERE {THERE} AND q.started_at >= coalesce(whole.since, '')
+        ORDER BY q.started_at DESC, q.run_id DESC LIMIT 200
+    ), ends (run_id, node_id, started_at, place) AS (
+        SELECT n.run_id, n.node_id, r.started_at, row_number() OVER (
             PARTITION BY n.node_id, CASE WHEN n.state IN ('success', 'warn', 'failed', 'reused')
                 THEN 1 ELSE 0 END
             ORDER BY r.started_at DESC, r.run_id DESC
-        ) AS place
-        FROM dbtorch_run_nodes n JOIN (
-            SELECT q.run_id, q.started_at FROM dbtorch_runs q
-            WHERE {THERE} AND q.started_at >= coalesce((
-                SELECT max(w.started_at) FROM dbtorch_runs w
-                WHERE {THERE} AND w.pipeline = q.pipeline
-                    AND w.partial = 0 AND w.state IN ('success', 'failed', 'gated')
-            ), '')
-            ORDER BY q.started_at DESC, q.run_id DESC LIMIT 200
-        ) r ON r.run_id = n.run_id
+        )
+        FROM looked r JOIN dbtorch_run_nodes n ON n.run_id = r.run_id
         WHERE n.state NOT IN ('pending', 'queued', 'running', 'up_for_retry')
-    ) AS numbered
-    WHERE place = 1 ORDER BY started_at, run_id
+    )
+    SELECT n.* FROM ends e
+    JOIN dbtorch_run_nodes n ON n.run_id = e.run_id AND n.node_id = e.node_id
+    WHERE e.place = 1 ORDER BY e.started_at, e.run_id
 """
 
 # Sources are checked by the run before what reads them; looking at its last runs is enough.
 LAST_CHECKS = f"""
-    SELECT a.* FROM dbtorch_attempts a
-    JOIN (
-        SELECT run_id FROM dbtorch_runs WHERE {THERE}
-        ORDER BY started_at DESC, run_id DESC LIMIT 100
-    ) r ON r.run_id = a.run_id
-    JOIN dbtorch_run_nodes n ON n.run_id = a.run_id AND n.node_id = a.node_id
-    WHERE n.kind = 'source' AND a.finished_at IS NOT NULL
+    SELECT a.* FROM (
+        SELECT n.run_id, n.node_id FROM dbtorch_run_nodes n
+        WHERE n.kind = 'source' AND n.run_id IN (
+            SELECT run_id FROM dbtorch_runs WHERE {THERE}
+            ORDER BY started_at DESC, run_id DESC LIMIT 100
+        )
+    ) s CROSS JOIN dbtorch_attempts a
+    WHERE a.run_id = s.run_id AND a.node_id = s.node_id AND a.finished_at IS NOT NULL
     ORDER BY a.finished_at
 """
 
@@ -355,6 +370,8 @@ IS_OF_BEFORE = """
     SELECT 1 FROM dbtorch_runs
     WHERE place = '' AND project = :project_name AND target = :target LIMIT 1
 """
+
+IS_ANY_OF_BEFORE = "SELECT 1 FROM dbtorch_runs WHERE place = '' AND project = :project_name LIMIT 1"
 
 ADOPT_RUNS = """
     UPDATE dbtorch_runs SET project_id = :project_id, place = :place

@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dbtorch.adapters.clock import SystemClock
 from dbtorch.adapters.config.meta import settings_for
@@ -34,6 +36,9 @@ from dbtorch.service.history.lookup import is_driven
 from dbtorch.service.project.options import DEFAULT_PIPELINE, RunOptions
 from dbtorch.service.project.project import Project, top_level
 from dbtorch.service.tell import Tell, nobody
+
+if TYPE_CHECKING:
+    from dbtorch.adapters.dbt.manifest import Manifest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,11 +116,9 @@ def _on_target(words: tuple[str, ...], target: str) -> tuple[str, ...]:
 
 def _last_known(project: Project, standing: HealthFacts, environ: Mapping[str, str]) -> _Known:
     """What the last manifest says, or without one the history."""
-    from dbtorch.adapters.dbt.manifest import read_manifest
-
     path = _target_path(project.dir, environ) / "manifest.json"
     if path.is_file():
-        found = read_manifest(path)
+        found = _manifest(path, path.stat().st_mtime_ns)
         return _Known(nodes=found.nodes, edges=found.edges, limits=found.freshness)
     nodes = tuple(
         Node(id=id, kind=end.kind, name=end.name, path=end.path, owner=end.owner)
@@ -124,6 +127,15 @@ def _last_known(project: Project, standing: HealthFacts, environ: Mapping[str, s
         and end.kind is not Kind.STEP
     )
     return _Known(nodes=nodes, complete=False)
+
+
+@lru_cache(maxsize=1)
+def _manifest(path: Path, written_at: int) -> Manifest:
+    """What the file says, read once as long as it is that of ``written_at``: it may be large."""
+    del written_at
+    from dbtorch.adapters.dbt.manifest import read_manifest
+
+    return read_manifest(path)
 
 
 def _checked_now(options: RunOptions, clock: Clock, warn: Tell) -> _Known:

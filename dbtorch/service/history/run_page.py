@@ -194,7 +194,11 @@ class _Room:
 def _filled(value: Any) -> Any:
     """The same without what is None or an empty list, which is most of it."""
     if isinstance(value, dict):
-        return {key: _filled(one) for key, one in value.items() if one is not None and one != []}
+        return {
+            key: _filled(one) if isinstance(one, dict | list) else one
+            for key, one in value.items()
+            if one is not None and one != []
+        }
     return [_filled(one) for one in value] if isinstance(value, list) else value
 
 
