@@ -25,6 +25,7 @@ class ForgeServer(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.comments: list[dict[str, Any]] = []
+        self.pulls: dict[str, str] = {}  # number -> state, as this forge calls it
         self.calls: list[str] = []
         self.trouble: list[Trouble | None] = []  # one for each of the next requests
         self.after_posting: Callable[[], Trouble] | None = None  # it is kept, and nobody hears so
@@ -58,6 +59,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(*trouble)
         elif not self._allowed():
             self._answer(401, {}, {"message": "Bad credentials"})
+        elif where.path.rpartition("/")[0].endswith(("/pulls", "_requests", "/pullrequests")):
+            state = self.server.pulls.get(where.path.rpartition("/")[2])
+            found = {"state": state} if state else {"message": "Not Found"}
+            self._answer(200 if state else 404, {}, found)
         elif self.command == "GET":
             self._list(where.path, int(parse_qs(where.query).get("page", ["1"])[0]))
         else:

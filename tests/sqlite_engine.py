@@ -33,7 +33,7 @@ from dbtorch.core.model.freshness import Thresholds
 from dbtorch.core.model.graph import Kind, Node
 from dbtorch.core.model.state import FailureClass, State
 from dbtorch.core.plan import SESSION_CLOSE, SESSION_OPEN
-from dbtorch.ports.engine import Engine, Selected
+from dbtorch.ports.engine import Engine, Place, Selected
 from dbtorch.ports.loop import Emit
 
 _REF = re.compile(r"\{\{\s*ref\('(\w+)'\)\s*\}\}")
@@ -278,6 +278,14 @@ class SqliteEngine:
     ) -> bool:
         """SQLite has no schemas."""
         return False
+
+    def clone(self, relation: Place, of: Place) -> bool:
+        """It cannot."""
+        return False
+
+    def make(self, relation: Place, sql: str, *, view: bool) -> None:
+        """Not asked for here."""
+        raise EngineError("nothing is made here")
 
     def marked_schemas(
         self, databases: Sequence[str], pattern: str, table: str

@@ -1,4 +1,4 @@
-"""One comment at a pull request of GitHub, GitLab or Bitbucket, updated in its place."""
+"""A pull request of GitHub, GitLab or Bitbucket: whether it is open, and one comment at it."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _TRIES, _PAGES, _LONGEST = 4, 100, 60.0
 _NEXT = re.compile(r'<([^>]+)>;\s*rel="next"')
 
 
-class NotPosted(Exception):
-    """The comment is not there; the text says why in one sentence."""
+class ForgeError(Exception):
+    """The forge does not do what it is asked for; the text says why in one sentence."""
 
 
 class _Later(Exception):
@@ -37,9 +37,10 @@ class _Later(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forge:
-    """How a forge keeps the comments of one pull request."""
+    """How a forge keeps one pull request, and the comments at it."""
 
     name: str
+    pull: str  # URL of the pull request
     comments: str  # URL of all of them
     one: str  # URL of one, with {id}
     update: str  # method
@@ -58,13 +59,15 @@ class Forge:
 
 
 def forge_of(environ: Mapping[str, str], pr: str) -> Forge:
-    """The forge whose CI this environment is of. Raises `NotPosted`."""
+    """The forge whose CI this environment is of. Raises `ForgeError`."""
     own = environ.get("DBTORCH_CI_TOKEN", "")
     if environ.get("GITHUB_ACTIONS") == "true":
         api = environ.get("GITHUB_API_URL", "https://api.github.com").rstrip("/")
-        top = f"{api}/repos/{_said(environ, 'GITHUB_REPOSITORY')}/issues"
+        repository = f"{api}/repos/{_said(environ, 'GITHUB_REPOSITORY')}"
+        top = f"{repository}/issues"
         return Forge(
             name="GitHub",
+            pull=f"{repository}/pulls/{quote(pr)}",
             comments=f"{top}/{quote(pr)}/comments",
             one=f"{top}/comments/{{id}}",
             update="PATCH",
@@ -78,10 +81,12 @@ def forge_of(environ: Mapping[str, str], pr: str) -> Forge:
     if environ.get("GITLAB_CI") == "true":
         project = quote(_said(environ, "CI_PROJECT_ID"), safe="")
         api = _said(environ, "CI_API_V4_URL").rstrip("/")
-        top = f"{api}/projects/{project}/merge_requests/{quote(pr)}/notes"
+        pull = f"{api}/projects/{project}/merge_requests/{quote(pr)}"
+        top = f"{pull}/notes"
         token = own or _token(environ, "GITLAB_TOKEN")
         return Forge(
             name="GitLab",
+            pull=pull,
             comments=top,
             one=f"{top}/{{id}}",
             update="PUT",
@@ -91,17 +96,19 @@ def forge_of(environ: Mapping[str, str], pr: str) -> Forge:
     if "BITBUCKET_BUILD_NUMBER" in environ:
         api = environ.get("BITBUCKET_API_URL", "https://api.bitbucket.org/2.0").rstrip("/")
         repository = _said(environ, "BITBUCKET_REPO_FULL_NAME")
-        top = f"{api}/repositories/{repository}/pullrequests/{quote(pr)}/comments"
+        pull = f"{api}/repositories/{repository}/pullrequests/{quote(pr)}"
+        top = f"{pull}/comments"
         token = own or _token(environ, "BITBUCKET_TOKEN")
         return Forge(
             name="Bitbucket",
+            pull=pull,
             comments=top,
             one=f"{top}/{{id}}",
             update="PUT",
             page="pagelen",
             headers={"Authorization": f"Bearer {token}"},
         )
-    raise NotPosted("this is no job of GitHub, GitLab or Bitbucket: write it with --comment-file")
+    raise ForgeError("this is no job of GitHub, GitLab or Bitbucket, which say who is to be asked")
 
 
 def post_comment(
@@ -115,25 +122,54 @@ def post_comment(
     """Update the comment that begins with ``marker``, or ``create`` it; answers whether.
 
     Each try looks for it again: one that a broken connection has left is updated. Raises
-    `NotPosted`.
+    `ForgeError`.
     """
-    for number in range(1, _TRIES + 1):
+
+    def once() -> bool:
+        found = _find(forge, marker)
+        if found is None and not create:
+            return False
+        if found is None:
+            _ask(forge, "POST", forge.comments, forge.body(text))
+        else:
+            _ask(forge, forge.update, forge.one.format(id=found), forge.body(text))
+        return True
+
+    return _patiently(once, pause)
+
+
+def is_open(forge: Forge, *, pause: Callable[[float], None]) -> bool:
+    """Whether the pull request is open: neither merged nor closed. Raises `ForgeError`."""
+
+    def once() -> bool:
+        said = _read(forge, _ask(forge, "GET", forge.pull, None))
+        state = str(said.get("state") or "").lower() if isinstance(said, dict) else ""
+        if state not in _STATES:
+            raise ForgeError(f"{forge.name} says that the pull request is {state or 'nothing'}")
+        return _STATES[state]
+
+    return _patiently(once, pause)
+
+
+#: What forges call the state of a pull request, and whether it is open.
+_STATES = {
+    **dict.fromkeys(("open", "opened", "locked"), True),
+    **dict.fromkeys(("closed", "merged", "declined", "superseded"), False),
+}
+
+
+def _patiently(work: Callable[[], bool], pause: Callable[[float], None]) -> bool:
+    """Do it, and again where that may help. Raises `ForgeError`."""
+    number = 1
+    while True:
         try:
-            found = _find(forge, marker)
-            if found is None and not create:
-                return False
-            if found is None:
-                _ask(forge, "POST", forge.comments, forge.body(text))
-            else:
-                _ask(forge, forge.update, forge.one.format(id=found), forge.body(text))
+            return work()
         except _Later as error:
             wait = error.seconds if error.seconds is not None else 2.0 ** (number - 1)
             if number == _TRIES or wait > _LONGEST:
-                raise NotPosted(str(error)) from error
+                raise ForgeError(str(error)) from error
             pause(wait)
-        else:
-            return True
-    return False
+            number += 1
 
 
 def _find(forge: Forge, marker: str) -> str | None:
@@ -149,7 +185,7 @@ def _comments(forge: Forge) -> Iterator[Mapping[str, Any]]:
         if url is None:
             return
         if not url.startswith(f"{forge.comments}?"):  # the token is for nobody else
-            raise NotPosted(f"{forge.name} names a next page that is elsewhere: {url}")
+            raise ForgeError(f"{forge.name} names a next page that is elsewhere: {url}")
         answer = _ask(forge, "GET", url, None)
         said = _read(forge, answer)
         listed = said.get("values") if isinstance(said, dict) else said
@@ -166,7 +202,7 @@ def _read(forge: Forge, answer: Answer) -> Any:
 
 
 def _ask(forge: Forge, method: str, url: str, body: Mapping[str, Any] | None) -> Answer:
-    """One exchange that succeeded. Raises `NotPosted`, `_Later`."""
+    """One exchange that succeeded. Raises `ForgeError`, `_Later`."""
     data = None if body is None else json.dumps(body).encode()
     headers = {**forge.headers, "Content-Type": "application/json", "User-Agent": "dbtorch"}
     try:
@@ -174,7 +210,7 @@ def _ask(forge: Forge, method: str, url: str, body: Mapping[str, Any] | None) ->
         with Budget(_TIMEOUT) as budget:
             answer = exchange(request, budget, most=_MOST)
     except (ValueError, http.client.InvalidURL):  # Python's own text would quote the token
-        raise NotPosted(f"the URL or token of {forge.name} is none") from None
+        raise ForgeError(f"the URL or token of {forge.name} is none") from None
     except (URLError, OSError, http.client.HTTPException) as error:
         raise _Later(f"{forge.name} is not reached: {error}", None) from error
     if answer.status < 300:
@@ -183,13 +219,13 @@ def _ask(forge: Forge, method: str, url: str, body: Mapping[str, Any] | None) ->
     limited = answer.status == 429 or _is_limit(answer)
     if limited or answer.status >= 500:
         raise _Later(why, _wait(answer))
-    raise NotPosted(f"{why}; {_ADVICE.get(answer.status, 'see what it says')}")
+    raise ForgeError(f"{why}; {_ADVICE.get(answer.status, 'see what it says')}")
 
 
 #: What to do about an answer.
 _ADVICE = {
     401: "give the job another token",
-    403: "give the token the right to write comments (pull-requests: write)",
+    403: "give the token the right to read pull requests and write comments (pull-requests: write)",
     404: "see that the token may read the repository, and that the pull request is there",
     422: "the comment is too long or the pull request is locked",
 }
@@ -222,14 +258,14 @@ def _message(answer: Answer) -> str:
 def _said(environ: Mapping[str, str], name: str) -> str:
     found = environ.get(name)
     if not found:
-        raise NotPosted(f"{name} is not set, which the CI system does in its jobs")
+        raise ForgeError(f"{name} is not set, which the CI system does in its jobs")
     return found
 
 
 def _token(environ: Mapping[str, str], name: str) -> str:
     found = environ.get(name)
     if not found:
-        raise NotPosted(
+        raise ForgeError(
             f"there is no token: give the job {name} or DBTORCH_CI_TOKEN (a pull request from a"
             " fork has none)"
         )

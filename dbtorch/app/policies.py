@@ -38,7 +38,7 @@ class Levels:
             Settings() if config.freshness is None else Settings(require=config.freshness.require)
         )
         self._below_built = required.over(self._below)
-        self._usual: dict[tuple[bool, int], Policy] = {}  # where nothing is said of a node
+        self._usual: dict[tuple[bool, int, bool], Policy] = {}  # where nothing is said of a node
 
     def retry(self) -> Retry:
         """The retry policy where nothing is said of a node."""
@@ -67,9 +67,10 @@ class Levels:
         """The policy of a node; ``whole`` is how many threads a step takes from dbt."""
         if self.own(node) is not _NOTHING or node.kind in _GATED:
             return self._policy(node, engine=engine, whole=whole)
-        if (engine, whole) not in self._usual:  # most nodes have this one
-            self._usual[engine, whole] = self._policy(node, engine=engine, whole=whole)
-        return self._usual[engine, whole]
+        usual = (engine, whole, node.kind is Kind.UNIT_TEST)
+        if usual not in self._usual:  # most nodes have this one
+            self._usual[usual] = self._policy(node, engine=engine, whole=whole)
+        return self._usual[usual]
 
     def _policy(self, node: Node, *, engine: bool, whole: int) -> Policy:
         said = self.of(node)
@@ -82,7 +83,7 @@ class Levels:
         return Policy(
             retry=said.retry(),
             timeout=said.timeout,
-            priority=said.priority or 0,
+            priority=said.priority or (_FIRST if node.kind is Kind.UNIT_TEST else 0),
             slots=slots,
             on_failure=OnFailure(said.on_failure or OnFailure.BLOCK),
             gate=said.gate.gate() if said.gate is not None else None,
@@ -109,6 +110,9 @@ class Levels:
 
 
 _NOTHING = Settings()
+
+#: Priority of unit tests: they are quick, and what they refuse need not be built.
+_FIRST = 1
 
 #: Kinds of nodes that are, or may be, a gate.
 _GATED = (Kind.SOURCE, Kind.CHECK)

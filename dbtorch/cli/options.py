@@ -23,8 +23,8 @@ _GROUPS = {
     " indirect-selection state defer defer-state favor-state steps downstream-steps freshness"
     " checks fail-on-empty fail-on from same-code run-id"
     " to reprocess missing failed stale-code late",
-    "Pull request": "pr base state-from max-state-age no-state schema compare ignore tolerance"
-    " sample-above limit-event-time max-duration",
+    "Pull request": "pr base state-from max-state-age no-state schema skip-forks clone compare"
+    " ignore tolerance sample-above limit-event-time max-duration",
     "How it runs": "full-refresh empty sample vars param event-time-start event-time-end"
     " logical-date partition max-active merge reverse dry-run threads fail-fast store-failures"
     " warn-error warn-error-options",

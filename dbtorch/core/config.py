@@ -49,6 +49,7 @@ class InCi(StrEnum):
 
     SKIP = "skip"  # leave it out
     RUN = "run"  # run it where what comes after it is built
+    MOCK = "mock"  # leave it out, and let others stand in for the sources it produces
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +110,8 @@ class StepSpec:
     ci: InCi = field(
         default=InCi.SKIP,
         metadata=key(
-            "What `dbtorch ci` does with it: leave it out, or run it before what it feeds.",
+            "What `dbtorch ci` does with it: leave it out, run it before what it feeds, or have"
+            " production's tables stand in for its own.",
             example="run",
         ),
     )

@@ -22,6 +22,10 @@ if TYPE_CHECKING:  # so that a command that only reads imports no more of the co
     from dbtorch.core.model.events import Attempt, Batch, Changed, Outcome, Window
 
 
+#: Database, schema and name of a relation.
+Place = tuple[str, str, str]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hook:
     """An on-run-start or on-run-end hook, as dbt knows it."""
@@ -225,6 +229,15 @@ class Warehouse(Protocol):
         The marker is renewed where it has the same ``pr``. Answers False for a schema that holds
         something and has no such table: it is somebody else's.
         """
+
+    def clone(self, relation: Place, of: Place) -> bool:
+        """Make a table a clone of another, in the place of what is there; answers whether.
+
+        It does where the warehouse can without copying rows, and the other one is a table.
+        """
+
+    def make(self, relation: Place, sql: str, *, view: bool) -> None:
+        """Make a view or table of a query, in the place of what is there."""
 
     def marked_schemas(
         self, databases: Sequence[str], pattern: str, table: str

@@ -12,7 +12,7 @@ from dbtorch.core.checks.relation_checks import RelationChecks
 from dbtorch.core.errors import EngineError
 from dbtorch.core.model.events import Attempt, Batch, Changed, Finished, Outcome, Started, Window
 from dbtorch.core.model.state import FailureClass, State
-from dbtorch.ports.engine import Engine, Selected
+from dbtorch.ports.engine import Engine, Place, Selected
 from dbtorch.ports.loop import Emit
 
 #: Answers what an attempt comes to.
@@ -267,6 +267,14 @@ class MemoryEngine(MemorySteps):
     ) -> bool:
         """It has no schemas."""
         return False
+
+    def clone(self, relation: Place, of: Place) -> bool:
+        """It cannot."""
+        return False
+
+    def make(self, relation: Place, sql: str, *, view: bool) -> None:
+        """It understands no SQL. Raises `EngineError`."""
+        self.rows(sql, 0)
 
     def marked_schemas(
         self, databases: Sequence[str], pattern: str, table: str

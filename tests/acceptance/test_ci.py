@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from tests.acceptance.warehouses import Warehouse
 from tests.acceptance.workspace import Done, Workspace
+from tests.forge_server import TOKEN, forge_server
 from tests.sessions import on_postgres
 from tests.waiting import eventually
 
@@ -51,6 +53,10 @@ GITHUB = {
     "GITHUB_REF": "refs/pull/12/merge",
     "GITHUB_BASE_REF": "main",
 }
+
+
+#: Whose the two repositories of a pull request from a fork are.
+SIDES = {"head": "bo", "base": "acme"}
 
 
 class Repository:
@@ -223,6 +229,14 @@ def test_what_cannot_be_compared_is_refused(workspace: Workspace, tmp_path: Path
     assert "there is no state of production of pipeline daily at file://" in workspace.refused(
         "ci", env=GITHUB
     )
+    event = tmp_path / "event.json"
+    sides = {side: {"repo": {"full_name": f"{who}/shop"}} for side, who in SIDES.items()}
+    event.write_text(json.dumps({"pull_request": sides}))
+    job = {**GITHUB, "GITHUB_EVENT_PATH": str(event)}
+    told = "from the fork bo/shop, whose jobs are given no secrets: there is no state of production"
+    assert told in workspace.refused("ci", env=job)
+    assert told in workspace.dbtorch("ci", "--skip-forks", env=job).err
+    workspace.refused("ci", "--skip-forks", env=GITHUB)  # it comes from no fork
     assert "nobody says which pull request this is" in workspace.refused("ci")
     assert "there is no pipeline 'nightly'" in workspace.refused(
         "ci", "--pr", "1", "--state-from", "pipeline:nightly"
@@ -274,7 +288,17 @@ def test_schemas_of_pull_requests_are_dropped_and_no_others(
     assert "1 schema would be dropped: say so with --yes" in tried
     assert {schema for schema, _ in tables(warehouse)} >= {"ci_pr_12", "ci_pr_120"}
 
-    workspace.dbtorch("ci", "cleanup", "--pr", "12", "--pr", "120", "--yes")
+    wanted = ("ci", "cleanup", "--closed", "--older-than", "0.001s", "--yes")
+    assert "--closed cannot ask which pull requests are open" in workspace.refused(*wanted)
+    with forge_server() as server:
+        job = {**GITHUB, "GITHUB_API_URL": server.url, "GITHUB_REPOSITORY": "acme/shop"}
+        job["GITHUB_TOKEN"] = TOKEN
+        unknown = workspace.dbtorch(*wanted, env=job).out
+        assert "nobody knows whether pull request 12 is open: GitHub answers 404" in unknown
+        server.pulls = {"12": "open"}
+        assert "kept     pull request 12 is open" in workspace.dbtorch(*wanted, env=job).out
+        server.pulls = {"12": "closed"}
+        workspace.dbtorch(*wanted, env=job)
     left = {schema for schema, _ in tables(warehouse)}
     assert "ci_pr_12" not in left
     assert {"ci_pr_120", warehouse.profile["schema"]} <= left

@@ -9,12 +9,13 @@ from dbtorch.cli.text.ci import ci_json, ci_text
 from dbtorch.core.ci.changes import Change, Reason, Why
 from dbtorch.core.ci.code import Resource
 from dbtorch.core.ci.comparison import Comparison, How, Retyped
-from dbtorch.core.ci.place import CiPlace, place_of
+from dbtorch.core.ci.place import CiPlace, fork_of, place_of
 from dbtorch.core.ci.result import Affected, Against, CiResult, Compared, NodeResult
 from dbtorch.core.ci.words import affected, changed, difference, verdict
 from dbtorch.core.errors import UsageError
 from dbtorch.core.model.graph import Kind
 from dbtorch.core.model.state import RunState, State
+from dbtorch.service.ci.forks import NoSecrets, refuse_without_secrets
 from dbtorch.service.ci.options import CiOptions
 from dbtorch.service.project.options import RunOptions
 
@@ -203,6 +204,54 @@ PLACES = [
 @pytest.mark.parametrize(("environ", "place"), PLACES)
 def test_the_environment_says_which_pull_request_it_is(environ, place):
     assert place_of(environ) == place
+
+
+GITHUB = {"GITHUB_ACTIONS": "true"}
+PULL = {"head": {"repo": {"full_name": "bo/shop"}}, "base": {"repo": {"full_name": "acme/shop"}}}
+GITLAB = {"GITLAB_CI": "true", "CI_MERGE_REQUEST_PROJECT_PATH": "acme/shop"}
+
+# an environment, what GitHub says has happened, and the fork
+FORKS = [
+    (GITHUB, {"pull_request": PULL}, "bo/shop"),
+    (GITHUB, {"pull_request": {**PULL, "head": PULL["base"]}}, ""),
+    (GITHUB, {"pull_request": {**PULL, "head": {"repo": None}}}, "that is no longer there"),
+    (GITHUB, {"ref": "refs/heads/main"}, ""),
+    (GITHUB, {}, ""),
+    ({**GITLAB, "CI_MERGE_REQUEST_SOURCE_PROJECT_PATH": "bo/shop"}, {}, "bo/shop"),
+    ({**GITLAB, "CI_MERGE_REQUEST_SOURCE_PROJECT_PATH": "acme/shop"}, {}, ""),
+    ({"GITLAB_CI": "true"}, {}, ""),
+    (
+        {"SYSTEM_PULLREQUEST_ISFORK": "True", "SYSTEM_PULLREQUEST_SOURCEREPOSITORYURI": "u"},
+        *({}, "u"),
+    ),
+    ({"SYSTEM_PULLREQUEST_ISFORK": "False"}, {}, ""),
+    ({}, {"pull_request": PULL}, ""),
+]
+
+
+@pytest.mark.parametrize(("environ", "event", "fork"), FORKS)
+def test_a_pull_request_comes_from_a_fork(environ, event, fork):
+    assert fork_of(environ, event) == fork
+
+
+# what a profile says, and which variables of it a job lacks
+PROFILES = [
+    ({"password": "{{ env_var('PW') }}", "host": "db"}, "PW,"),
+    ({"a": ["{{ env_var( \"B\" ) }}{{ env_var('A') }}"]}, "A, B,"),
+    ({"password": "{{ env_var('PW', 'local') }}"}, None),
+    ({"password": "{{ env_var('THERE') }}"}, None),
+]
+
+
+@pytest.mark.parametrize(("profile", "lacks"), PROFILES)
+def test_a_fork_without_secrets_is_told_so(profile, lacks):
+    environ = {"THERE": "1", "PW": ""}  # GitHub gives an empty text for a secret it keeps back
+    refuse_without_secrets("", profile, "ci", environ)  # dbt says what is missing
+    if lacks is None:
+        refuse_without_secrets("bo/shop", profile, "ci", environ)
+        return
+    with pytest.raises(NoSecrets, match=f"fork bo/shop, whose jobs .* no secrets: {lacks} which"):
+        refuse_without_secrets("bo/shop", profile, "ci", environ)
 
 
 def settled(**given) -> CiOptions:

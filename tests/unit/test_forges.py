@@ -1,10 +1,10 @@
-"""One comment at a pull request, against a server that behaves like three forges."""
+"""A pull request and the comment at it, against a server that behaves like three forges."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from dbtorch.adapters.forges import Forge, NotPosted, forge_of, post_comment
+from dbtorch.adapters.forges import Forge, ForgeError, forge_of, is_open, post_comment
 from tests.forge_server import TOKEN, ForgeServer, forge_server
 
 MARKER = "<!-- dbtorch ci shop 12 -->"
@@ -118,7 +118,7 @@ STAYING = [
 @pytest.mark.parametrize(("trouble", "said"), STAYING)
 def test_what_stays_is_said_and_not_tried_again(server, github, trouble, said):
     server.trouble = [trouble] * 2
-    with pytest.raises(NotPosted, match=said):
+    with pytest.raises(ForgeError, match=said):
         posted(github, FIRST)
     assert len(server.calls) == 1
     assert server.said() == []
@@ -127,7 +127,7 @@ def test_what_stays_is_said_and_not_tried_again(server, github, trouble, said):
 def test_it_is_not_tried_for_ever(server, github):
     server.trouble = [(503, {}, {})] * 9
     waited: list[float] = []
-    with pytest.raises(NotPosted, match="GitHub answers 503"):
+    with pytest.raises(ForgeError, match="GitHub answers 503"):
         post_comment(github, MARKER, FIRST, pause=waited.append)
     assert waited == [1.0, 2.0, 4.0]
 
@@ -136,31 +136,58 @@ def test_the_token_goes_to_nobody_else(server, github):
     for text in ("a", "b", "c"):
         server.say(text)
     server.next_at = "http://elsewhere.example/comments?page=2"
-    with pytest.raises(NotPosted, match="names a next page that is elsewhere"):
+    with pytest.raises(ForgeError, match="names a next page that is elsewhere"):
         posted(github, FIRST)
 
 
 def test_a_wrong_token_is_said_and_not_shown(server):
     forge = forge_of(environ("github", server, token="hunter2"), "12")
-    with pytest.raises(NotPosted, match="answers 401") as refused:
+    with pytest.raises(ForgeError, match="answers 401") as refused:
         posted(forge, FIRST)
     assert "hunter2" not in str(refused.value)
     forge = forge_of(environ("github", server, token="hunter\n2"), "12")
-    with pytest.raises(NotPosted) as refused:
+    with pytest.raises(ForgeError) as refused:
         posted(forge, FIRST)
     assert "hunter" not in str(refused.value)
 
 
 def test_nobody_there_is_said(server):
     known = {**environ("github", server), "GITHUB_API_URL": "http://127.0.0.1:1"}
-    with pytest.raises(NotPosted, match="GitHub is not reached"):
+    with pytest.raises(ForgeError, match="GitHub is not reached"):
         posted(forge_of(known, "12"), FIRST)
 
 
 def test_a_job_without_a_token_or_a_forge_is_said(server):
-    with pytest.raises(NotPosted, match="a pull request from a fork has none"):
+    with pytest.raises(ForgeError, match="a pull request from a fork has none"):
         forge_of({**environ("github", server), "GITHUB_TOKEN": ""}, "12")
-    with pytest.raises(NotPosted, match="write it with --comment-file"):
+    with pytest.raises(ForgeError, match="this is no job of GitHub, GitLab or Bitbucket"):
         forge_of({}, "12")
     own = forge_of({**environ("gitlab", server, token=""), "DBTORCH_CI_TOKEN": TOKEN}, "12")
     assert posted(own, FIRST) == (True, [])
+
+
+# a forge, where a pull request is, what it says of one that is open, and of others
+STATES = [
+    ("github", "/repos/acme/shop/pulls/12", "open", ["closed"]),
+    ("gitlab", "/projects/acme%2Fshop/merge_requests/12", "opened", ["merged", "closed"]),
+    ("bitbucket", "/repositories/acme/shop/pullrequests/12", "OPEN", ["MERGED", "DECLINED"]),
+]
+
+
+@pytest.mark.parametrize(("kind", "path", "open", "others"), STATES)
+def test_a_forge_says_whether_a_pull_request_is_open(server, kind, path, open, others):
+    forge = forge_of(environ(kind, server), "12")
+    waited: list[float] = []
+    server.pulls = {"12": open}
+    server.trouble = [(503, {}, {})]
+    assert is_open(forge, pause=waited.append)
+    assert (waited, server.calls) == ([1.0], [f"GET {path}"] * 2)
+    for state in others:
+        server.pulls = {"12": state}
+        assert not is_open(forge, pause=waited.append)
+    server.pulls = {"12": "in review"}  # no forge says so today
+    with pytest.raises(ForgeError, match="says that the pull request is in review"):
+        is_open(forge, pause=waited.append)
+    server.pulls = {}
+    with pytest.raises(ForgeError, match="answers 404"):
+        is_open(forge, pause=waited.append)

@@ -1,5 +1,6 @@
 """Steps within dbt's graph: what they precede, follow, and come along with."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ from dbtorch.core.config import Config, Origin, StepSpec
 from dbtorch.core.errors import PlanError
 from dbtorch.core.model.freshness import FreshnessSpec, SourceGates
 from dbtorch.core.model.graph import Kind, Node
+from dbtorch.core.model.state import State
 from dbtorch.core.plan import STEPS, THREADS
+from dbtorch.core.run.slots import Ready, Slots
 from dbtorch.core.settings import Settings
 from dbtorch.ports.engine import Selected
 
@@ -246,6 +249,23 @@ def test_settings_come_from_the_nearest_level():
     mart = plan.policy("model.mart")
     assert (mart.timeout, mart.priority, dict(mart.slots)) == (60, 3, {THREADS: 1, "heavy": 1})
     assert plan.pools == {"heavy": 2, THREADS: 4, STEPS: 8}
+
+
+def test_unit_tests_start_before_what_could_start_with_them():
+    unit = Node(id="unit_test.mart", kind=Kind.UNIT_TEST, name="unit")
+    found = selected()
+    found = replace(
+        found,
+        nodes=(*found.nodes, unit),
+        selected=found.selected | {unit.id},
+        selected_edges=(*found.selected_edges, (unit.id, "model.mart")),
+    )
+    durations = {"model.stg_visits": 600.0}  # the longest path, which would start first
+    plan = make_plan(found, config(), {}, durations, Choice()).plan
+    ready = Ready(plan, dict.fromkeys(plan.graph.nodes, State.PENDING))
+    for id in ("model.stg_visits", "model.stg_orders", unit.id):
+        ready.add(id)
+    assert next(ready.take(Slots({THREADS: 1}))) == unit.id
 
 
 def test_options_win_over_everything():

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from dbtorch.core.ci.code import Code, Macro, Resource
+from dbtorch.core.ci.code import Code, Macro, Resource, Source
 from dbtorch.core.errors import EngineError
 from dbtorch.core.model.graph import Kind
 
@@ -71,6 +71,20 @@ class _Node(msgspec.Struct):
     owner: _Owner | None = None
 
 
+class _Column(msgspec.Struct):
+    name: str
+    data_type: str | None = None
+
+
+class _Source(msgspec.Struct):
+    name: str
+    relation_name: str | None = None
+    identifier: str = ""
+    schema: str = ""
+    database: str | None = ""
+    columns: dict[str, _Column] = {}
+
+
 class _Macro(msgspec.Struct):
     macro_sql: str = ""
     depends_on: _DependsOn = msgspec.field(default_factory=_DependsOn)
@@ -83,6 +97,7 @@ class _Group(msgspec.Struct):
 
 class _Manifest(msgspec.Struct):
     nodes: dict[str, _Node] = {}
+    sources: dict[str, _Source] = {}
     exposures: dict[str, _Node] = {}
     unit_tests: dict[str, _Node] = {}
     saved_queries: dict[str, _Node] = {}
@@ -109,6 +124,7 @@ def read_code(path: Path) -> Code:
             id: Macro(code=one.macro_sql, macros=tuple(one.depends_on.macros))
             for id, one in found.macros.items()
         },
+        sources={id: _source(id, one) for id, one in found.sources.items()},
     )
 
 
@@ -145,6 +161,18 @@ def _resource(one: _Node, tested: dict[str, tuple[str, ...]], owners: dict[str, 
         materialized=one.config.materialized or "",
         key=_key(one, tested),
         owner=_owner(one, owners),
+    )
+
+
+def _source(id: str, one: _Source) -> Source:
+    return Source(
+        id=id,
+        name=one.name,
+        relation=one.relation_name or "",
+        identifier=one.identifier or one.name,
+        schema=one.schema,
+        database=one.database or "",
+        columns={column.name: column.data_type or "" for column in one.columns.values()},
     )
 
 

@@ -71,10 +71,7 @@ def redirected(
     as it is written, templates too; databases that a DuckDB profile attaches can only be read where
     it has another ``path``. Raises `ScratchError`.
     """
-    try:
-        said = yaml.safe_load(profiles.read_bytes())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ScratchError(f"{profiles} cannot be read: {error}") from error
+    said = _profiles(profiles)
     outputs = list(_outputs(said, target))
     if not outputs:
         raise ScratchError(f"{profiles} has no output {target!r} to redirect")
@@ -88,6 +85,18 @@ def redirected(
             made = schema if isinstance(schema, str) else schema(str(output.get(key) or "main"))
             output[key] = made
     return yaml.safe_dump(said, sort_keys=False, allow_unicode=True)
+
+
+def outputs_of(profiles: Path, target: str) -> list[dict[str, Any]]:
+    """What a profiles.yml says of a target, in every profile of it. Raises `ScratchError`."""
+    return [*_outputs(_profiles(profiles), target)]
+
+
+def _profiles(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_bytes())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ScratchError(f"{path} cannot be read: {error}") from error
 
 
 def _outputs(said: Any, target: str) -> Iterator[dict[str, Any]]:

@@ -43,8 +43,15 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--max-state-age", type=Duration(), help="Oldest state to compare with; 7d.")
 @click.option("--no-state", type=click.Choice(["full"]), help="Build everything, compare nothing.")
 @click.option("--schema", help="Name of its schema, of {schema} and {pr}; {schema}_pr_{pr}.")
+@click.option(
+    "--clone",
+    type=click.Choice(["auto", "copy", "off"]),
+    default="auto",
+    help="Begin incremental models with production's rows: cloned, else copied, or not at all.",
+)
 @click.option("--limit-event-time", type=Duration(), help="Build from the last hours or days.")
 @click.option("--max-duration", type=Duration(), help="Refuse what would take longer.")
+@click.option("--skip-forks", is_flag=True, help="Exit with 0 where a fork's job has no secrets.")
 @click.option("--compare/--no-compare", default=True, help="Compare rows with production's.")
 @click.option("--ignore", multiple=True, metavar="COLUMN", help="Column not to compare; * is any.")
 @click.option(
@@ -60,7 +67,10 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     help="Rows from which a sample is compared; 1000000.",
 )
 @click.option(
-    "--freshness/--no-freshness", default=False, help="Check sources before what reads them."
+    "--freshness",
+    type=click.Choice(["report", "gate", "off"]),
+    default="report",
+    help="Say how fresh sources are, hold back what reads stale ones, or do not look.",
 )
 @CHECKS
 @click.option("--junit", type=_FILE, help="Write a report in JUnit's XML.")
@@ -80,14 +90,17 @@ def ci(
     comment_file: Path | None,
     comment: bool,
     code_quality: Path | None,
+    skip_forks: bool,
     **given: Any,
 ) -> int:
     """Build what a pull request changes beside production, and compare the two."""
     if context.invoked_subcommand is not None:
         return 0
+    from dbtorch.cli.errors import OK
     from dbtorch.cli.executed import executed
     from dbtorch.cli.text.ci import ci_json, ci_text
     from dbtorch.service.ci.ci import ci
+    from dbtorch.service.ci.forks import NoSecrets
     from dbtorch.service.ci.reports import Reports, post, write_reports
 
     options = _ci_options(given)
@@ -100,7 +113,13 @@ def ci(
 
     as_json = format == "json"
     stream = sys.stderr if as_json else None
-    code = executed(work, log_format="text", quiet=as_json, stream=stream)
+    try:
+        code = executed(work, log_format="text", quiet=as_json, stream=stream)
+    except NoSecrets as error:
+        if not skip_forks:
+            raise
+        warn(str(error))
+        return OK
     for result in found:
         for said in result.notes:
             warn(said)
@@ -120,12 +139,12 @@ def ci(
 def _ci_options(given: dict[str, Any]) -> CiOptions:
     """What click has parsed, as one value."""
     from dbtorch.core.ci.comparison import How
-    from dbtorch.service.ci.options import MAX_AGE, SCHEMA, CiOptions
+    from dbtorch.service.ci.options import MAX_AGE, SCHEMA, CiOptions, Cloning, Freshness
 
     age, state = given["max_state_age"], given["dbt_state"]
     named = state and Path(state).exists() and str(Path(state).resolve())
     return CiOptions(
-        run=options_of(given),
+        run=options_of({**given, "freshness": given["freshness"] == "gate"}),
         pr=given["pr"],
         base=given["base"],
         state=named or state,
@@ -134,6 +153,8 @@ def _ci_options(given: dict[str, Any]) -> CiOptions:
         full=given["no_state"] is not None,
         schema=given["schema"] or SCHEMA,
         favor_state=given["dbt_favor_state"],
+        freshness=Freshness(given["freshness"]),
+        clone=Cloning(given["clone"]),
         compare=given["compare"],
         how=How(
             ignore=given["ignore"],
@@ -148,19 +169,26 @@ def _ci_options(given: dict[str, Any]) -> CiOptions:
 _CLEANUP = (
     ("dbtorch ci cleanup", "list the schemas of pull requests"),
     ("dbtorch ci cleanup --pr 12 --yes", "after a pull request was closed"),
-    ("dbtorch ci cleanup --older-than 7d --yes", "every night"),
+    ("dbtorch ci cleanup --closed --yes", "every night, in a job that has a token"),
+    ("dbtorch ci cleanup --older-than 7d --yes", "every night, in any other"),
 )
 
 
 @ci.command(cls=Helped, examples=_CLEANUP, page="pull-requests")
 @PROJECT
 @click.option("--pr", multiple=True, help="Number of a pull request.")
+@click.option("--closed", is_flag=True, help="Those that GitHub, GitLab or Bitbucket has closed.")
 @click.option("--older-than", type=Duration(), help="Those in which nothing was built for so long.")
 @click.option("--schema", help="How schemas are named, as in `dbtorch ci`.")
 @click.option("--yes", is_flag=True, help="Drop them; without, they are listed.")
 @profile_options
 def cleanup(
-    pr: tuple[str, ...], older_than: float | None, schema: str | None, yes: bool, **given: Any
+    pr: tuple[str, ...],
+    closed: bool,
+    older_than: float | None,
+    schema: str | None,
+    yes: bool,
+    **given: Any,
 ) -> int:
     """List and drop the schemas of pull requests: only those that dbtorch has made and marked."""
     from dbtorch.cli.errors import OK
@@ -169,7 +197,7 @@ def cleanup(
     from dbtorch.service.ci.cleanup import Cleanup
     from dbtorch.service.ci.options import SCHEMA
 
-    wanted = Cleanup(prs=pr, older_than=older_than, schema=schema or SCHEMA, yes=yes)
+    wanted = Cleanup(prs=pr, closed=closed, older_than=older_than, schema=schema or SCHEMA, yes=yes)
     with Signals():
         echo(cleanup_text(wanted.go(options_of(given))))
     return OK

@@ -49,6 +49,9 @@ def _lines(result: CiResult) -> Iterator[str]:
     if result.affected:
         rows = [[owned(one), str(one.kind)] for one in result.affected]
         yield from _part("Affected", "kind", rows)
+    if result.stale:
+        rows = [[one.name, one.message] for one in result.stale]
+        yield from _part("Sources", "freshness", rows)
     if slower := [one for one in result.nodes if one.slower]:
         rows = [[one.name, f"{took(one.seconds)}, not {took(one.usual)}"] for one in slower]
         yield from _part("Slower than in production", "took", rows)

@@ -50,6 +50,29 @@ class Resource:
     key: tuple[str, ...] = ()  # columns of its primary key
     owner: str = ""
 
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """Database, schema and name."""
+        return self.database, self.schema, self.identifier
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A table that dbt reads and does not build."""
+
+    id: str
+    name: str
+    relation: str = ""  # as SQL names it
+    identifier: str = ""  # its name in its schema
+    schema: str = ""
+    database: str = ""
+    columns: Mapping[str, str] = field(default_factory=dict)  # declared ones -> type, if it is
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """Database, schema and name."""
+        return self.database, self.schema, self.identifier
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Macro:
@@ -65,6 +88,7 @@ class Code:
 
     resources: Mapping[str, Resource]
     macros: Mapping[str, Macro]
+    sources: Mapping[str, Source] = field(default_factory=dict)
 
 
 def same_logic(one: str, other: str, *, language: str = "sql") -> bool:

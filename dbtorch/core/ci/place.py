@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 _GITHUB_REF = re.compile(r"refs/pull/(\d+)/")
 
@@ -37,6 +38,32 @@ def place_of(environ: Mapping[str, str]) -> CiPlace:
         target = environ.get("SYSTEM_PULLREQUEST_TARGETBRANCH", "")
         return CiPlace(forge="azure", pr=pr, base=_branch(target.removeprefix("refs/heads/")))
     return CiPlace()
+
+
+def fork_of(environ: Mapping[str, str], event: Mapping[str, Any]) -> str:
+    """The repository that a pull request comes from, where it is another one; else empty.
+
+    ``event`` is what GitHub says of what has happened.
+    """
+    if environ.get("GITHUB_ACTIONS") == "true":
+        pull = event.get("pull_request") or {}
+        names = [_repository(pull, side) for side in ("head", "base")]
+        return names[0] if pull and names[0] != names[1] else ""
+    if environ.get("GITLAB_CI") == "true":
+        source = environ.get("CI_MERGE_REQUEST_SOURCE_PROJECT_PATH", "")
+        return source if source != environ.get("CI_MERGE_REQUEST_PROJECT_PATH", source) else ""
+    if environ.get("SYSTEM_PULLREQUEST_ISFORK", "").lower() == "true":
+        return environ.get("SYSTEM_PULLREQUEST_SOURCEREPOSITORYURI") or _GONE
+    return ""
+
+
+#: A repository that was deleted after the pull request was made.
+_GONE = "that is no longer there"
+
+
+def _repository(pull: Mapping[str, Any], side: str) -> str:
+    repository = (pull.get(side) or {}).get("repo") or {}
+    return str(repository.get("full_name") or _GONE)
 
 
 def _branch(name: str) -> str:

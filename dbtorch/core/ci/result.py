@@ -61,6 +61,17 @@ class Compared:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SourceAge:
+    """How fresh a source is that something built reads."""
+
+    id: str
+    name: str
+    status: str  # dbt's word: pass, warn, error; unknown where it could not be checked
+    age: float | None = None  # seconds
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Affected:
     """What reads a model that is built, and is not built itself."""
 
@@ -90,6 +101,8 @@ class CiResult:
     nodes: tuple[NodeResult, ...] = ()
     compared: tuple[Compared, ...] = ()
     affected: tuple[Affected, ...] = ()
+    sources: tuple[SourceAge, ...] = ()  # that were looked at
+    cloned: tuple[str, ...] = ()  # names of models that began with production's rows
     notes: tuple[str, ...] = field(default=())
 
     @property
@@ -113,6 +126,11 @@ class CiResult:
     def not_done(self) -> tuple[NodeResult, ...]:
         """What is neither done nor failed: skipped, cancelled, behind a failure."""
         return tuple(node for node in self.nodes if node.state not in (*_FINE, State.FAILED))
+
+    @property
+    def stale(self) -> tuple[SourceAge, ...]:
+        """Sources that are not known to be fresh."""
+        return tuple(one for one in self.sources if one.status != "pass")
 
     @property
     def different(self) -> tuple[Compared, ...]:
@@ -140,6 +158,8 @@ class CiResult:
             "nodes": [{**_dict(node), "slower": node.slower} for node in self.nodes],
             "compared": [_compared(one) for one in self.compared],
             "affected": [_dict(one) for one in self.affected],
+            "sources": [_dict(one) for one in self.sources],
+            "cloned": list(self.cloned),
             "notes": list(self.notes),
         }
 

@@ -6,13 +6,15 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
 
 from dbtorch.adapters.clock import SystemClock
 from dbtorch.adapters.dbt.project_code import read_code
 from dbtorch.adapters.git import checkout
 from dbtorch.adapters.state_dir import make_state_dir
 from dbtorch.core.ci.changes import Changes, compare_code
-from dbtorch.core.ci.code import Code
+from dbtorch.core.ci.code import Code, Resource
 from dbtorch.core.ci.result import Affected, Against, CiResult, Compared, NodeResult
 from dbtorch.core.config import InCi, PipelineSpec
 from dbtorch.core.errors import EngineError, RunInProgress, UsageError
@@ -23,12 +25,16 @@ from dbtorch.core.production import RESULTS
 from dbtorch.core.text.durations import text as duration
 from dbtorch.core.text.phrases import calm
 from dbtorch.ports.engine import Selected
+from dbtorch.service.ci.beforehand import Clones, cloned, mocked, stand_ins
 from dbtorch.service.ci.comparing import compare_all
-from dbtorch.service.ci.options import CiOptions
+from dbtorch.service.ci.forks import NoSecrets
+from dbtorch.service.ci.freshness import look_at_sources
+from dbtorch.service.ci.options import CiOptions, Freshness
 from dbtorch.service.ci.session import CiSession, open_ci_session
 from dbtorch.service.ci.state import States, find_states
 from dbtorch.service.ci.target import redirect, refuse_production, schemas_of
 from dbtorch.service.ci.words import changed_steps, words_of
+from dbtorch.service.production.find import NoState, OldState
 from dbtorch.service.project.options import RunOptions
 from dbtorch.service.project.project import Project, open_project
 from dbtorch.service.run.control import RunControl
@@ -51,13 +57,14 @@ def ci(
     project = open_project(options.run.project_dir, options.run.environ)
     folder = make_state_dir(project.dir, options.run.environ) / "ci" / f"pr_{options.pr}"
     now = SystemClock().now()
-    states = None if options.full else find_states(project, options, folder / "state", now)
+    place = redirect(project, options, folder / "profiles")
+    states = None if options.full else _states(project, options, folder / "state", now)
     if states is not None:
         for note in filter(None, (_found(states), states.note)):
             say(note)
     else:
         say("no state of production is used: everything is built")
-    words = words_of(project, options, states, redirect(project, options, folder / "profiles"))
+    words = words_of(project, options, states, place)
     wanted = replace(
         options.run,
         dbt_args=words,
@@ -103,7 +110,11 @@ class _Job:
             production = read_code(self.states.latest.folder / "manifest.json")
         refuse_production(built, production.resources.values())
         self._refuse_long()
-        notes = [*self._marked(schemas_of(built))]
+        if self.options.freshness is Freshness.REPORT:
+            looked = look_at_sources(self.session, built, now, production)
+            result = replace(result, sources=tuple(looked))
+        notes, cloned = self._prepared(built, now, production)
+        result = replace(result, cloned=cloned)
         self.session.release()
         executed = self._run(listen, control)
         control.kills(self.session.engine.kill)
@@ -174,12 +185,34 @@ class _Job:
         except (OSError, ValueError, KeyError, TypeError):
             return {}
 
-    def _marked(self, schemas: list[tuple[str, str]]) -> Iterator[str]:
-        """Say in each schema whose it is, before anything is built there."""
+    def _prepared(
+        self, built: list[Resource], now: Code, production: Code
+    ) -> tuple[list[str], tuple[str, ...]]:
+        """Make the schemas, each with a word whose it is, and what is to be there beforehand.
+
+        Answers what could not be done, and which models are cloned. Raises `UsageError`.
+        """
         try:
-            yield from self.session.mark(schemas, self.options.pr, self.project.name)
+            self.session.connect()
+            mocks = stand_ins(self.project.config, self.session, built, now, production)
+            places = [*schemas_of(built), *(one.source.place[:2] for one in mocks)]
+            schemas = dict.fromkeys(places)
+            marked = self.session.mark([*schemas], self.options.pr, self.project.name)
         except EngineError as error:
-            yield f"the schema is not marked, so no cleanup drops it: {error}"
+            return [f"the schema is not marked, so no cleanup drops it: {error}"], ()
+        ours = [where for where, there in marked.items() if there]
+        clones = Clones(how=self.options.clone, built=tuple(built), production=production)
+        with_rows = cloned(clones, self.session, ours, self.wanted.dbt_args, self.say)
+        notes = [
+            *(
+                f"schema {schema} holds what somebody else has made, so it has no marker, no"
+                " cleanup drops it, and nothing is put there beforehand"
+                for (_, schema), there in marked.items()
+                if not there
+            ),
+            *mocked(mocks, self.session, ours, self.say),
+        ]
+        return notes, with_rows
 
     # ---------------------------------------------------------------- the run
 
@@ -234,6 +267,16 @@ class _Job:
             self.options.how,
             adapter,
         )
+
+
+def _states(project: Project, options: CiOptions, folder: Path, now: datetime) -> States:
+    """The states of production; where a fork's job finds none, it is for want of secrets."""
+    try:
+        return find_states(project, options, folder, now)
+    except NoState as error:
+        if not options.fork or isinstance(error, OldState):
+            raise
+        raise NoSecrets(options.fork, str(error)) from error
 
 
 def _affected(now: Code, changes: Changes) -> Iterator[Affected]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from dbtorch.adapters.clock import SystemClock
+from dbtorch.adapters.forges import ForgeError, forge_of, is_open
 from dbtorch.core.ci.schemas import Fate, Schema
 from dbtorch.core.errors import UsageError
 from dbtorch.core.text.phrases import ago
@@ -27,24 +29,28 @@ class Cleanup:
     """Which schemas are to go."""
 
     prs: tuple[str, ...] = ()
+    closed: bool = False  # those of pull requests that are no longer open, as their forge says
     older_than: float | None = None  # seconds since something was last built
     schema: str = SCHEMA
     yes: bool = False  # drop them; else only say which
 
-    def go(self, options: RunOptions) -> list[Schema]:
+    def go(
+        self, options: RunOptions, *, pause: Callable[[float], None] = time.sleep
+    ) -> list[Schema]:
         """Look, and drop. Raises `UsageError`, `EngineError`."""
         if "{pr}" not in self.schema:
             raise UsageError(
                 f"--schema {self.schema!r} names one schema for all pull requests: put {{pr}} in it"
             )
         project = open_project(options.project_dir, options.environ)
+        forge = _Forge(options.environ, pause) if self.closed else None
         words = without(options.dbt_args, {"--select", "--exclude", "--selector"})
         nothing = replace(options, dbt_args=(*words, "--exclude", "*"), narrowed=True, steps=False)
         with open_ci_session(project, nothing, RunControl()) as session:
             session.connect()
-            return [*self._schemas(session, project.name)]
+            return [*self._schemas(session, project.name, forge)]
 
-    def _schemas(self, session: CiSession, project: str) -> Iterator[Schema]:
+    def _schemas(self, session: CiSession, project: str, forge: _Forge | None) -> Iterator[Schema]:
         target = session.selected.target
         databases = sorted({str(target["database"]), *session.databases()})
         pattern = self.pattern(str(target["schema"]))
@@ -52,6 +58,8 @@ class Cleanup:
         for database, name, marker in session.engine.marked_schemas(databases, pattern, MARKER):
             said = dict(marker or {})
             why = self._kept(said, project, now)
+            if not why and forge is not None:
+                why = forge.keeps(said["pr"])
             fate = Fate.KEPT if why else Fate.CHOSEN
             if not why and self.yes:
                 gone = session.engine.drop_marked(database, name, MARKER, said)
@@ -82,7 +90,31 @@ class Cleanup:
         age = _age(marker, now)
         if self.older_than is not None and (age is None or age < self.older_than):
             return _built(marker, now)
-        return "" if self.prs or self.older_than is not None else "nothing was asked to be dropped"
+        asked = self.prs or self.closed or self.older_than is not None
+        return "" if asked else "nothing was asked to be dropped"
+
+
+class _Forge:
+    """The forge whose CI this is, asked once for each pull request."""
+
+    def __init__(self, environ: Mapping[str, str], pause: Callable[[float], None]) -> None:
+        """Raises `UsageError` where nobody can be asked."""
+        self._environ, self._pause = environ, pause
+        self._known: dict[str, str] = {}
+        try:
+            forge_of(environ, "1")
+        except ForgeError as error:
+            raise UsageError(f"--closed cannot ask which pull requests are open: {error}") from None
+
+    def keeps(self, pr: str) -> str:
+        """Why the schemas of a pull request stay; empty where it is closed."""
+        if pr not in self._known:
+            try:
+                is_open_ = is_open(forge_of(self._environ, pr), pause=self._pause)
+                self._known[pr] = f"pull request {pr} is open" if is_open_ else ""
+            except ForgeError as error:
+                self._known[pr] = f"nobody knows whether pull request {pr} is open: {error}"
+        return self._known[pr]
 
 
 def _age(marker: dict[str, str], now: datetime) -> float | None:

@@ -89,15 +89,15 @@ def post_result(
 
     Where there is nothing to say, none is made; one of an earlier commit says so.
     """
-    from dbtorch.adapters.forges import NotPosted, forge_of, post_comment
+    from dbtorch.adapters.forges import ForgeError, forge_of, post_comment
 
     mark = marker(result.project, result.pr)
     try:
         forge = forge_of(environ, result.pr)
         text, create = _comment(result, now), not is_silent(result)
         post_comment(forge, mark, text, pause=pause, create=create)
-    except NotPosted as error:
-        return f"the comment is not posted: {error}"
+    except ForgeError as error:
+        return f"the comment is not posted: {error}; --comment-file writes it to a file"
     return ""
 
 

@@ -55,20 +55,16 @@ class CiSession:
         code = read_code(self.selected.target_path / "manifest.json")
         return {one.database for one in code.resources.values() if one.database and one.relation}
 
-    def mark(self, schemas: Sequence[tuple[str, str]], pr: str, project: str) -> Iterator[str]:
-        """Connect, and make the schemas with a marker in each.
+    def mark(
+        self, schemas: Sequence[tuple[str, str]], pr: str, project: str
+    ) -> dict[tuple[str, str], bool]:
+        """Make the schemas with a marker in each; answers which have it.
 
-        Answers what is not marked, a sentence each. Raises `EngineError`.
+        One that holds what somebody else has made has none. Raises `EngineError`.
         """
-        self.connect()
         at = SystemClock().now().isoformat(timespec="seconds")
         marker = {"pr": pr, "project": project, "built_at": at}
-        for database, schema in schemas:
-            if not self.engine.mark_schema(database, schema, MARKER, marker):
-                yield (
-                    f"schema {schema} holds what somebody else has made, so it has no marker and no"
-                    " cleanup drops it"
-                )
+        return {where: self.engine.mark_schema(*where, MARKER, marker) for where in schemas}
 
     def release(self) -> None:
         """Let another process have the warehouse's file."""

@@ -6,10 +6,11 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from dbtorch.adapters.dbt.scratch import ScratchError, redirected
+from dbtorch.adapters.dbt.scratch import ScratchError, outputs_of, redirected
 from dbtorch.core.ci.code import Resource
 from dbtorch.core.errors import ProjectError, UsageError
 from dbtorch.core.model.graph import Kind
+from dbtorch.service.ci.forks import refuse_without_secrets
 from dbtorch.service.ci.options import CiOptions
 from dbtorch.service.project.profiles import profiles_files
 from dbtorch.service.project.project import Project
@@ -22,7 +23,7 @@ _LEAVE = (Kind.MODEL, Kind.SEED, Kind.SNAPSHOT, Kind.FUNCTION)
 def redirect(project: Project, options: CiOptions, folder: Path) -> tuple[str, ...]:
     """Write a profile that builds in the pull request's schema; answers dbt's options for it.
 
-    Raises `UsageError`.
+    Raises `UsageError`, and `NoSecrets` where a fork's job lacks what the profile reads.
     """
     run = options.run
     words, environ = run.dbt_args, run.environ
@@ -35,6 +36,8 @@ def redirect(project: Project, options: CiOptions, folder: Path) -> tuple[str, .
             " folder with --profiles-dir"
         )
     try:
+        outputs = outputs_of(found, target)
+        refuse_without_secrets(options.fork, outputs, target, environ)
         text = redirected(found, target, path=None, schema=options.schema_of)
     except ScratchError as error:
         raise UsageError(str(error)) from error
@@ -71,5 +74,5 @@ def _in_warehouse(built: Iterable[Resource]) -> Iterator[Resource]:
             yield one
 
 
-def _place(one: Resource) -> tuple[str, str, str]:
-    return one.database.lower(), one.schema.lower(), one.identifier.lower()
+def _place(one: Resource) -> tuple[str, ...]:
+    return tuple(part.lower() for part in one.place)

@@ -35,7 +35,7 @@ def words_of(
             words += [
                 word for text in (MODIFIED, *map(_behind, texts)) for word in ("--select", text)
             ]
-    left_out = [name for name, step in project.config.steps.items() if step.ci is InCi.SKIP]
+    left_out = [name for name, step in project.config.steps.items() if step.ci is not InCi.RUN]
     if len(left_out) < len(project.config.steps):
         words += [word for name in left_out for word in ("--exclude", f"step:{name}")]
     if options.limit_event_time is not None:

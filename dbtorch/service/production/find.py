@@ -53,6 +53,10 @@ class NoState(UsageError):
     """There is no state of production that can be used; the text says what to do."""
 
 
+class OldState(NoState):
+    """There is one, and it is older than somebody wants."""
+
+
 def find_state(
     place: Artifacts, to: Path, *, base: Collection[str] = (), pipeline: str = ""
 ) -> FoundState:
@@ -84,10 +88,10 @@ def open_state(url: str, project_dir: Path) -> Artifacts:
 
 
 def refuse_old(found: FoundState, max_age: float | None, now: datetime) -> None:
-    """Raise `NoState` for a state that is older than ``max_age`` seconds."""
+    """Raise `OldState` for a state that is older than ``max_age`` seconds."""
     if max_age is None or (now - found.at).total_seconds() <= max_age:
         return
-    raise NoState(
+    raise OldState(
         f"the state of production at {found.url} was published {ago(found.at, now)}"
         f" ({shown(found.at)}), which is older than --max-state-age {duration(max_age)}: let"
         f" production succeed once more, allow an older one, {FULL}"

@@ -103,7 +103,8 @@ def columns(adapter: Any, message: Message) -> list[list[str]]:
 def mark_schema(adapter: Any, message: Message) -> bool:
     """Make a schema, if it is not there, and a table in it that says whose it is; answers whether.
 
-    One that holds something already, and has no such table, is somebody else's and stays so.
+    One that holds something already, and has no such table, is somebody else's and stays so. Where
+    the warehouse can, both are made in one transaction: no schema is left without its table.
     """
     where = {"database": message["database"] or None, "schema": message["schema"]}
     marker = adapter.Relation.create(**where, identifier=message["table"])
@@ -114,13 +115,49 @@ def mark_schema(adapter: Any, message: Message) -> bool:
         adapter.commit_if_has_connection()
         return True
     schema = adapter.Relation.create(**where)
-    adapter.create_schema(schema)
+    adapter.execute_macro("create_schema", kwargs={"relation": schema.without_identifier()})
     if adapter.list_relations_without_caching(schema):
         return False
     listed = ", ".join(f"{text} as {name}" for name, text in said.items())
     adapter.execute(f"create table {marker} as select {listed}", auto_begin=True)
     adapter.commit_if_has_connection()
     return True
+
+
+def clone(adapter: Any, message: Message) -> bool:
+    """Make a table a clone of another by dbt's own macros; answers False where these cannot."""
+    source = _there(adapter, message["of"])
+    if source is None or not source.is_table or not adapter.execute_macro("can_clone_table"):
+        return False
+    target = adapter.Relation.create(**message["to"], type="table")
+    old = _there(adapter, message["to"])
+    if old is not None and not old.is_table:
+        adapter.drop_relation(old)
+    relations = {"this_relation": target, "defer_relation": source}
+    sql = adapter.execute_macro("create_or_replace_clone", kwargs=relations)
+    adapter.execute(str(sql), auto_begin=True)
+    adapter.commit_if_has_connection()
+    return True
+
+
+def make(adapter: Any, message: Message) -> bool:
+    """Make a view or table of a query, in the place of what is there."""
+    old = _there(adapter, message["to"])
+    if old is not None:
+        adapter.drop_relation(old)
+    kind = "view" if message["view"] else "table"
+    target = adapter.Relation.create(**message["to"], type=kind)
+    adapter.execute(f"create {kind} {target} as {message['sql']}", auto_begin=True)
+    adapter.commit_if_has_connection()
+    return True
+
+
+def _there(adapter: Any, place: Message) -> Any:
+    """A relation as it is now, with its type; None where there is none."""
+    schema = adapter.Relation.create(database=place["database"], schema=place["schema"])
+    found = adapter.list_relations_without_caching(schema)
+    name = place["identifier"].lower()
+    return next((one for one in found if one.identifier.lower() == name), None)
 
 
 def marked_schemas(adapter: Any, message: Message) -> list[Message]:
@@ -173,6 +210,8 @@ _QUESTIONS = {
     "rows": rows,
     "columns": columns,
     "mark_schema": mark_schema,
+    "clone": clone,
+    "make": make,
     "marked_schemas": marked_schemas,
     "drop_marked": drop_marked,
 }

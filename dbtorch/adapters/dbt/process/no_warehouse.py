@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 from dbtorch.core.errors import EngineError
+from dbtorch.ports.engine import Place
 
 
 class NoWarehouse:
@@ -40,6 +41,16 @@ class NoWarehouse:
     ) -> NoReturn:
         """Raises `EngineError`."""
         del database, schema, table, marker
+        self._refuse()
+
+    def clone(self, relation: Place, of: Place) -> NoReturn:
+        """Raises `EngineError`."""
+        del relation, of
+        self._refuse()
+
+    def make(self, relation: Place, sql: str, *, view: bool) -> NoReturn:
+        """Raises `EngineError`."""
+        del relation, sql, view
         self._refuse()
 
     def marked_schemas(self, databases: Sequence[str], pattern: str, table: str) -> NoReturn:

@@ -50,7 +50,7 @@ from dbtorch.core.model.state import FailureClass
 if TYPE_CHECKING:
     from dbtorch.core.checks.idempotency import Content
     from dbtorch.core.checks.relation_checks import RelationChecks
-    from dbtorch.ports.engine import Selected
+    from dbtorch.ports.engine import Place, Selected
     from dbtorch.ports.loop import Emit as Report
 
 
@@ -224,6 +224,14 @@ class SessionEngine:
         where = {"database": database, "schema": schema, "table": table}
         return bool(self._ask("mark_schema", **where, marker=dict(marker)))
 
+    def clone(self, relation: Place, of: Place) -> bool:
+        """Make a table a clone of another, where the warehouse can without copying rows."""
+        return bool(self._ask("clone", to=_fields(relation), of=_fields(of)))
+
+    def make(self, relation: Place, sql: str, *, view: bool) -> None:
+        """Make a view or table of a query."""
+        self._ask("make", to=_fields(relation), sql=sql, view=view)
+
     def marked_schemas(
         self, databases: Sequence[str], pattern: str, table: str
     ) -> Sequence[tuple[str, str, Mapping[str, str] | None]]:
@@ -348,3 +356,9 @@ class SessionEngine:
         if reply.error is not None:
             raise EngineError(reply.error, reply.failure_class)
         return reply
+
+
+def _fields(place: Place) -> dict[str, str | None]:
+    """A relation as dbt's adapters are told of it."""
+    database, schema, identifier = place
+    return {"database": database or None, "schema": schema, "identifier": identifier}

@@ -61,6 +61,9 @@ def _sections(result: CiResult, now: datetime) -> Iterator[str]:
     if result.affected:
         rows = [[owned(one), str(one.kind)] for one in result.affected]
         yield _folded(f"{len(rows)} affected", _table(["affected", "kind"], rows))
+    if result.stale:
+        rows = [[one.name, one.message] for one in result.stale]
+        yield _table(["source", "freshness"], rows)
     if slower := [one for one in result.nodes if one.slower]:
         rows = [[one.name, took(one.seconds), took(one.usual)] for one in slower]
         yield _table(["slower than in production", "took", "there"], rows)
