@@ -144,7 +144,7 @@ def _ci_options(given: dict[str, Any]) -> CiOptions:
     age, state = given["max_state_age"], given["dbt_state"]
     named = state and Path(state).exists() and str(Path(state).resolve())
     return CiOptions(
-        run=options_of({**given, "freshness": given["freshness"] == "gate"}),
+        run=options_of(given),
         pr=given["pr"],
         base=given["base"],
         state=named or state,

@@ -71,6 +71,7 @@ def ci(
         narrowed=bool({"--select", "--selector", "--exclude"} & {*words}),
         steps=any(step.ci is InCi.RUN for step in project.config.steps.values()),
         spec=PipelineSpec(name=f"pr_{options.pr}"),
+        freshness=options.freshness is Freshness.GATE,
         alerts=False,
     )
     with ExitStack() as stack:
