@@ -1,17 +1,18 @@
-"""What `serve` answers over HTTP: whether it is well, numbers for Prometheus, and webhooks."""
+"""What `serve` answers over HTTP: whether it is well, numbers, webhooks, and the pages."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from contextlib import AbstractContextManager
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Mount, Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from dbtorch.schedule.metrics import CONTENT_TYPE, Metrics
@@ -27,9 +28,13 @@ MOST_CONNECTIONS, LONGEST = 100, 60.0
 
 
 def application(
-    state: ServeState, metrics: Metrics, hosts: list[str], webhooks: Webhooks | None = None
+    state: ServeState,
+    metrics: Metrics,
+    hosts: list[str],
+    webhooks: Webhooks | None = None,
+    pages: Starlette | None = None,
 ) -> Starlette:
-    """The answers; all but ``webhooks`` read only. ``hosts`` are names that it may be called by."""
+    """The answers, of which ``pages`` guard themselves. ``hosts`` are names it may be called by."""
 
     async def healthz(_: Request) -> Response:  # waits for no thread that the history keeps busy
         stuck = time.monotonic() - state.beat > _STUCK
@@ -42,13 +47,15 @@ def application(
     def numbers(_: Request) -> Response:
         return Response(metrics.text(), media_type=CONTENT_TYPE)
 
-    routes = [
+    routes: list[BaseRoute] = [
         Route("/healthz", healthz, methods=["GET"]),
         Route("/readyz", readyz, methods=["GET"]),
         Route("/metrics", numbers, methods=["GET"]),
     ]
     if webhooks is not None:
         routes.append(Route("/webhooks/{pipeline}", webhooks.answer, methods=["POST"]))
+    if pages is not None:
+        routes.append(Mount("/", pages))
     return Starlette(
         routes=routes,
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=hosts)],
@@ -65,9 +72,9 @@ def not_ready(state: ServeState) -> str:
         return "" if state.config_ok else "dbtorch.yml is broken"
 
 
-def answering(app: Starlette, host: str, port: int) -> AbstractContextManager[int]:
+def answering(app: Starlette, host: str, port: int, **more: Any) -> AbstractContextManager[int]:
     """Answer in a thread while it is open; yields the port. Raises `UsageError`."""
-    return server.answering(app, host, port, http=_Connection)
+    return server.answering(app, host, port, http=_Connection, **more)
 
 
 class _Connection(H11Protocol):  # type: ignore[misc]

@@ -64,6 +64,8 @@ class ServeOptions:
     host: str = "127.0.0.1"
     port: int | None = 8484  # None: no HTTP; 0: any that is free
     hosts: tuple[str, ...] = ()  # further names that it may be called by
+    token: str = ""  # of the pages; empty: they are shown on loopback alone
+    root_path: str = ""  # what a proxy has put in front of its addresses
     max_runs: int = 16
     grace: float | None = None  # seconds
     warm: bool = True  # whether a process is kept that has dbt imported
@@ -85,7 +87,9 @@ class ServeOptions:
             "DBTORCH_DATABASE_URL": self.database_url,
             "DBTORCH_ARTIFACTS_URL": self.artifacts_url,
         }
-        return {**self.environ, **{name: url for name, url in said.items() if url}}
+        found = {**self.environ, **{name: url for name, url in said.items() if url}}
+        found.pop("DBTORCH_UI_TOKEN", None)  # a step has no business with it
+        return found
 
 
 def serve(options: ServeOptions, stream: TextIO | None = None) -> int:
@@ -184,14 +188,20 @@ class _Served:
     def _answering(self, host: str, port: int) -> Iterator[None]:
         from dbtorch.schedule.http import answering, application
         from dbtorch.schedule.metrics import Metrics
-        from dbtorch.web.server import hosts_of
+        from dbtorch.schedule.pages import pages_of
+        from dbtorch.web.server import hosts_of, root_path_of, token_of
 
         metrics = Metrics(self.state, self._store.apart())
         hosts = hosts_of(host, self._options.hosts)
-        app = application(self.state, metrics, hosts, self._webhooks)
-        with answering(app, host, port) as bound:
-            self._log.write("http_answers", host=host, port=bound)
-            yield
+        root_path = root_path_of(self._options.root_path)
+        token = token_of(self._options.token, self._options.environ)
+        with pages_of(
+            self._project, self._options.of_runs(self._project), host, hosts, token
+        ) as pages:
+            app = application(self.state, metrics, hosts, self._webhooks, pages)
+            with answering(app, host, port, root_path=root_path) as bound:
+                self._log.write("http_answers", host=host, port=bound, pages=pages is not None)
+                yield
 
     def go(self) -> int:
         """Turn until a signal says to end."""

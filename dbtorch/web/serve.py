@@ -8,14 +8,10 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dbtorch.core.errors import UsageError
 from dbtorch.service.history.store import open_history
 from dbtorch.service.project.options import RunOptions
 from dbtorch.service.project.project import open_project
-from dbtorch.web.server import answering, hosts_of, is_loopback
-
-#: Characters of a token that somebody has thought of, at least.
-_SHORTEST = 16
+from dbtorch.web.server import answering, hosts_of, is_loopback, root_path_of, token_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +31,11 @@ def serve(ui: UiOptions, say: Callable[[str], None]) -> int:
 
     Raises `UsageError`, `ProjectError`, `ConfigError`, and `NoHistory` before the first run.
     """
-    token, root_path = _token(ui), _root_path(ui.root_path)
     options = ui.options
+    root_path = root_path_of(ui.root_path)
+    token = token_of(ui.token, options.environ)
+    if not token and not is_loopback(ui.host):
+        token = secrets.token_urlsafe(24)
     project = open_project(options.project_dir, options.environ)
     end = threading.Event()
     with open_history(str(project.dir), options.database_url, environ=options.environ) as store:
@@ -62,22 +61,6 @@ def serve(ui: UiOptions, say: Callable[[str], None]) -> int:
             for number, handler in before.items():
                 signal.signal(number, handler)
     return 0
-
-
-def _token(ui: UiOptions) -> str:
-    token = ui.token or ui.options.environ.get("DBTORCH_UI_TOKEN", "")
-    if token and len(token) < _SHORTEST:
-        raise UsageError(
-            f"--token has {len(token)} characters: use {_SHORTEST} or more, or leave it out for"
-            " a new one"
-        )
-    return token or ("" if is_loopback(ui.host) else secrets.token_urlsafe(24))
-
-
-def _root_path(text: str) -> str:
-    if text and not text.startswith("/"):
-        raise UsageError(f"--root-path is {text!r}: it begins with a slash, as in /dbtorch")
-    return text.rstrip("/")
 
 
 def _address(ui: UiOptions, port: int, root_path: str, token: str) -> str:

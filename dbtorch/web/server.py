@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 #: Names by which a server on loopback may be called: another one is a page of somebody else's that
 #: had its name lead here.
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+
+#: Characters of a token that somebody has thought of, at least.
+_SHORTEST = 16
 
 #: Seconds that answers under way have when the server ends: those of pages that watch never end.
 _PATIENCE = 1
@@ -34,6 +37,24 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def token_of(said: str, environ: Mapping[str, str]) -> str:
+    """The token that a reader must have, as it is said or configured. Raises `UsageError`."""
+    token = said or environ.get("DBTORCH_UI_TOKEN", "")
+    if token and len(token) < _SHORTEST:
+        raise UsageError(
+            f"--token has {len(token)} characters: use {_SHORTEST} or more, or leave it out for"
+            " a new one"
+        )
+    return token
+
+
+def root_path_of(text: str) -> str:
+    """What a proxy has put in front of all addresses. Raises `UsageError`."""
+    if text and not text.startswith("/"):
+        raise UsageError(f"--root-path is {text!r}: it begins with a slash, as in /dbtorch")
+    return text.rstrip("/")
 
 
 @contextmanager

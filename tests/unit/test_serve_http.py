@@ -17,18 +17,25 @@ from dbtorch.core.schedule.ledger import LedgerView, ScheduleKey, SkipReason
 from dbtorch.schedule import http as serve_http
 from dbtorch.schedule.http import answering, application
 from dbtorch.schedule.metrics import Metrics
+from dbtorch.schedule.pages import pages_of
 from dbtorch.schedule.state import ServeState
+from dbtorch.service.history.store import history_of
+from dbtorch.service.project.options import RunOptions
+from dbtorch.service.project.project import open_project
 from dbtorch.testing.store import MemoryStore
+from dbtorch.web.app import Site
+from dbtorch.web.app import application as pages
 from dbtorch.web.server import hosts_of
 from tests.stores import NOON, a_run
 from tests.waiting import PATIENCE, wait_for
+from tests.web.shops import small
 
 DAILY = ScheduleKey("daily", "dev")
 
 
-def get(port, path, host="localhost", method="GET"):
+def get(port, path, host="localhost", method="GET", headers=None):
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    connection.request(method, path, headers={"Host": host})
+    connection.request(method, path, headers={"Host": host, **(headers or {})})
     answer = connection.getresponse()
     body = answer.read().decode()
     connection.close()
@@ -91,6 +98,37 @@ def test_only_who_calls_it_by_a_name_of_its_own_is_answered(port, host, status):
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
 def test_nothing_can_be_written(port, method):
     assert get(port, "/metrics", method=method)[0] == 405
+
+
+def test_pages_are_beside_the_rest_and_guard_themselves(state, store, tmp_path):
+    small(store=store)
+    (tmp_path / "dbt_project.yml").write_text("name: shop\nprofile: shop\n")
+    options = RunOptions(project_dir=str(tmp_path), environ={})
+    site = Site(project_dir=tmp_path, name="shop", store=store, options=options, token="t" * 16)
+    hosts = hosts_of("127.0.0.1", ())
+    app = application(state, Metrics(state, store), hosts, pages=pages(site, hosts))
+    with answering(app, "127.0.0.1", 0, root_path="/dbtorch") as port:
+        assert get(port, "/healthz")[0] == get(port, "/metrics")[0] == 200
+        assert get(port, "/")[0] == get(port, "/runs/latest")[0] == 401
+        assert get(port, "/", host="evil.example")[0] == 400
+        with_token = {"Authorization": "Bearer " + "t" * 16}
+        status, body = get(port, "/", headers=with_token)
+        assert (status, 'data-base="/dbtorch/"' in body) == (200, True)
+        assert get(port, "/api/v1/runs?limit=1", headers=with_token)[0] == 200
+        assert get(port, "/api/v1/session", method="POST")[0] == 415
+
+
+@pytest.mark.parametrize(
+    ("host", "token", "shown"),
+    [("127.0.0.1", "", True), ("0.0.0.0", "", False), ("0.0.0.0", "t" * 16, True)],
+)
+def test_pages_that_others_reach_need_a_token(tmp_path, host, token, shown):
+    (tmp_path / "dbt_project.yml").write_text("name: shop\nprofile: shop\n")
+    project = open_project(str(tmp_path), {})
+    options = RunOptions(project_dir=str(tmp_path), environ={})
+    history_of(project, options, create=True).close()
+    with pages_of(project, options, host, ["localhost"], token) as found:
+        assert (found is not None) is shown
 
 
 def test_numbers_say_what_happened_and_how_things_stand(state, store, port):

@@ -19,10 +19,12 @@ _EXAMPLES = (
 @click.command(cls=Helped, examples=_EXAMPLES, page="scheduling")
 @click.option("--host", default="127.0.0.1", help="Address that HTTP is answered on.")
 @click.option("--port", type=click.IntRange(0, 65_535), default=8484, help="Its port; 0: any.")
-@click.option("--http/--no-http", default=True, help="Answer /healthz, /readyz and /metrics.")
+@click.option("--http/--no-http", default=True, help="Answer pages, /metrics and webhooks.")
 @click.option(
     "--allow-host", "hosts", multiple=True, metavar="NAME", help="Further name it may be called by."
 )
+@click.option("--token", help="What readers of the pages must have (DBTORCH_UI_TOKEN).")
+@click.option("--root-path", default="", metavar="PATH", help="Where a proxy has put it.")
 @click.option("--max-runs", type=click.IntRange(1, 10_000), default=16, help="Runs at once.")
 @click.option(
     "--grace", type=Duration(), help="From asking steps and queries to end to killing them."
@@ -49,6 +51,8 @@ def serve(max_runs: int, grace: float | None, **given: Any) -> int:
         host=given["host"],
         port=given["port"] if given["http"] else None,
         hosts=given["hosts"],
+        token=given["token"] or "",
+        root_path=given["root_path"],
         max_runs=max_runs,
         grace=grace,
         warm=given["warm"],
