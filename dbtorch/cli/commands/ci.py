@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from dbtorch.cli.common_options import (
     ARTIFACTS,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _EXAMPLES = (
     ("dbtorch ci", "in a CI job of a pull request"),
     ("dbtorch ci --pr 12 --state prod-state -t ci", "by hand, with a folder of dbt's artifacts"),
+    ("dbtorch ci --merge", "in a CI job of the main branch"),
     ("dbtorch ci --empty", "only whether everything compiles and fits together"),
 )
 
@@ -37,6 +39,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 
 @click.group(invoke_without_command=True, cls=DbtGroup, examples=_EXAMPLES, page="pull-requests")
 @PROJECT
+@click.option("--merge", is_flag=True, help="Build what was merged in production, and publish.")
 @click.option("--pr", default="", help="Number of the pull request; the CI system says it.")
 @click.option("--base", help="Branch or commit it goes into; the CI system says it.")
 @click.option("--state-from", metavar="pipeline:NAME", help="Production pipeline to compare with.")
@@ -91,6 +94,7 @@ def ci(
     comment: bool,
     code_quality: Path | None,
     skip_forks: bool,
+    merge: bool,
     **given: Any,
 ) -> int:
     """Build what a pull request changes beside production, and compare the two."""
@@ -104,6 +108,8 @@ def ci(
     from dbtorch.service.ci.reports import Reports, post, write_reports
 
     options = _ci_options(given)
+    if merge:
+        return _merged(context, options)
     found: list[CiResult] = []
 
     def work(listen: Listen, control: RunControl) -> Executed:
@@ -134,6 +140,32 @@ def ci(
         if said:
             echo(said.rstrip(), err=as_json)
     return code
+
+
+#: Options that a merge has besides dbt's own and those about where everything is.
+_OF_MERGE = {"merge", "project_dir", "database_url", "artifacts_url", "checks"}
+_OF_MERGE |= {"dbt_state", "state_from", "no_state"}
+
+
+def _merged(context: click.Context, options: CiOptions) -> int:
+    """Build in production; refuse what says how a pull request is built and reported."""
+    from dbtorch.cli.executed import executed
+    from dbtorch.core.errors import UsageError
+    from dbtorch.service.ci.merge import merge
+
+    for param in context.command.params:
+        name = str(param.name)
+        own = name in _OF_MERGE or (name.startswith("dbt_") and name != "dbt_target")
+        if not own and context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise UsageError(
+                f"{param.opts[0]} and --merge do not go together: a merge builds in production, by"
+                " the target of its pipeline, and is shown as any other run is"
+            )
+    return executed(
+        lambda listen, control: merge(options, listen, control, say=note),
+        log_format="text",
+        quiet=False,
+    )
 
 
 def _ci_options(given: dict[str, Any]) -> CiOptions:

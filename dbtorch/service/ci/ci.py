@@ -127,7 +127,8 @@ class _Job:
     # ---------------------------------------------------------------- before
 
     def _changes(self, now: Code, before: Code) -> Changes:
-        changed, gone = changed_steps(self.project, self.states)
+        base = None if self.states is None else self.states.base
+        changed, gone = changed_steps(self.project, base)
         fed: dict[str, tuple[str, ...]] = {}
         for name in changed:
             for text in self.project.config.steps[name].produces:

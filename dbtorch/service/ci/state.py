@@ -58,6 +58,20 @@ def find_states(project: Project, options: CiOptions, folder: Path, now: datetim
     return States(base=base, latest=latest, note=note)
 
 
+def find_latest(
+    project: Project, options: CiOptions, folder: Path
+) -> tuple[FoundState | None, str]:
+    """Production as it is, fetched into a folder, and its pipeline; None to build everything.
+
+    Raises `NoState`, `UsageError`.
+    """
+    pipeline = _pipeline(project, options.state_from)
+    if options.full:
+        return None, pipeline
+    place, _ = _place(project, options)
+    return find_state(place, folder, pipeline=pipeline), pipeline
+
+
 def _place(project: Project, options: CiOptions) -> tuple[Artifacts, str]:
     if options.state and options.state_from:
         raise UsageError("--state and --state-from both name a state: keep one of them")

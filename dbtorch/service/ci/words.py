@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from dbtorch.core.config import EngineType, InCi
 from dbtorch.core.errors import UsageError
 from dbtorch.core.production import fingerprint
 from dbtorch.service.ci.options import CiOptions
 from dbtorch.service.ci.state import States
+from dbtorch.service.production.find import FoundState
 from dbtorch.service.project.dbt_options import values_of, without
 from dbtorch.service.project.project import Project
 from dbtorch.service.wiring.engines import choose_engine
@@ -29,12 +32,7 @@ def words_of(
         words += ["--favor-state"] if _favors(project, options) else []
         if states.latest is not states.base:
             words += ["--defer-state", str(states.latest.folder)]
-        if not {"--select", "--selector"} & {*given}:
-            changed, _ = changed_steps(project, states)
-            texts = [text for name in changed for text in project.config.steps[name].produces]
-            words += [
-                word for text in (MODIFIED, *map(_behind, texts)) for word in ("--select", text)
-            ]
+        words += selecting(project, given, states.base)
     left_out = [name for name, step in project.config.steps.items() if step.ci is not InCi.RUN]
     if len(left_out) < len(project.config.steps):
         words += [word for name in left_out for word in ("--exclude", f"step:{name}")]
@@ -43,6 +41,17 @@ def words_of(
             raise UsageError("--limit-event-time and --sample are the same: keep one of them")
         words += ["--sample", _sample(options.limit_event_time)]
     return tuple(words)
+
+
+def selecting(project: Project, given: Sequence[str], base: FoundState) -> Iterator[str]:
+    """Options that select what changed since a state; none where something is selected."""
+    if {"--select", "--selector"} & {*given}:
+        return
+    changed, _ = changed_steps(project, base)
+    texts = [text for name in changed for text in project.config.steps[name].produces]
+    for text in (MODIFIED, *map(_behind, texts)):
+        yield "--select"
+        yield text
 
 
 def _favors(project: Project, options: CiOptions) -> bool:
@@ -68,11 +77,11 @@ def _sample(seconds: float) -> str:
 
 
 def changed_steps(
-    project: Project, states: States | None
+    project: Project, base: FoundState | None
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Steps that are new or do something else, and those that are gone."""
-    if states is None or states.base.published is None:
+    """Steps that are new or do something else than in a state, and those that are gone."""
+    if base is None or base.published is None:
         return (), ()
-    before, now = states.base.published.steps, project.config.steps
+    before, now = base.published.steps, project.config.steps
     changed = (name for name, spec in now.items() if before.get(name) != fingerprint(spec))
     return tuple(changed), tuple(sorted(before.keys() - now.keys()))

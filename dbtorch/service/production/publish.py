@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -20,7 +21,7 @@ from dbtorch.core.production import (
     fingerprint,
     name_of,
 )
-from dbtorch.ports.artifacts import Artifacts, ArtifactsError
+from dbtorch.ports.artifacts import ArtifactMissing, Artifacts, ArtifactsError
 from dbtorch.service.production.place import place_of
 from dbtorch.service.project.options import RunOptions
 from dbtorch.service.project.project import Project
@@ -44,8 +45,12 @@ def publish(
     began: datetime,
     now: datetime,
     hide: Scrubber,
+    adds: bool = False,
 ) -> str:
     """Publish what dbt has written into ``target_path`` since ``began``; answers where it is.
+
+    A run that ``adds`` to the newest state has executed a part: the results of all other nodes are
+    those of that state.
 
     The pointer is written last, so that who reads it finds a state that is whole. Raises
     `NotPublished`.
@@ -58,7 +63,10 @@ def publish(
     place = place_of(project, options, run.pipeline)
     name = name_of(now, run.git_commit, run.run_id)
     try:
-        digests = {path.name: _put(place, name, path, hide) for path in paths}
+        files = {path.name: path for path in paths}
+        if adds:
+            files[RESULTS] = _whole(place, files[RESULTS])
+        digests = {file: _put(place, name, file, path, hide) for file, path in files.items()}
         state = ProductionState(
             name=name,
             run_id=run.run_id,
@@ -83,7 +91,23 @@ def publish(
     return f"{place.url}/{name}"
 
 
-def _put(place: Artifacts, name: str, path: Path, hide: Scrubber) -> str:
+def _whole(place: Artifacts, results: Path) -> Path:
+    """A file with the results of a run, and those of the newest state that it has none of."""
+    earlier = results.with_name(f".earlier_{RESULTS}")
+    try:
+        place.get(LATEST, POINTER, earlier)
+        newest = ProductionState.from_json(earlier.read_bytes())
+        place.get(newest.name, RESULTS, earlier)
+        before, now = (json.loads(path.read_bytes()) for path in (earlier, results))
+        known = {one["unique_id"] for one in now["results"]}
+        now["results"] += [one for one in before["results"] if one["unique_id"] not in known]
+        earlier.write_text(json.dumps(now))
+    except (ArtifactMissing, ValueError, KeyError, TypeError):
+        return results  # how long nodes took is all that is lost
+    return earlier
+
+
+def _put(place: Artifacts, name: str, file: str, path: Path, hide: Scrubber) -> str:
     """Upload a file without secrets; answers its digest."""
     digest = hashlib.sha256()
 
@@ -92,6 +116,6 @@ def _put(place: Artifacts, name: str, path: Path, hide: Scrubber) -> str:
             digest.update(piece)
             yield piece
 
-    with path.open("rb") as file:
-        place.put(name, path.name, noted(hide.stream(iter(lambda: file.read(_PIECE), b""))))
+    with path.open("rb") as content:
+        place.put(name, file, noted(hide.stream(iter(lambda: content.read(_PIECE), b""))))
     return digest.hexdigest()

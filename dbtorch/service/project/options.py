@@ -116,6 +116,7 @@ class RunOptions:
     pipeline_args: tuple[str, ...] = ()  # for dbt, that the pipeline says of this run
     spec: PipelineSpec | None = None  # a pipeline of which dbtorch.yml says nothing
     alerts: bool = True  # people are told
+    merges: bool = False  # brings production to what is at hand, although it runs a part of it
     command: tuple[str, ...] = ()
     cwd: Path = field(default_factory=Path.cwd)  # what relative paths in dbt's options count from
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)

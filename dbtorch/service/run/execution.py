@@ -296,7 +296,7 @@ class Execution:
         """Publish the state of production; the run has ended however that goes."""
         from dbtorch.service.production.publish import NotPublished, publish
 
-        if why := _no_production(finished, self._pipeline):
+        if why := _no_production(finished, self._pipeline, merges=self._options.merges):
             self._listener.note(f"the state of production is not published: {why}", level="info")
             return
         try:
@@ -308,6 +308,7 @@ class Execution:
                 began=self._began,
                 now=self._clock.now(),
                 hide=hide,
+                adds=self._options.merges,
             )
         except NotPublished as error:
             self._warn(f"the state of production is not published: {error}")
@@ -460,11 +461,12 @@ class Execution:
             alerting.late(late)
 
 
-def _no_production(run: RunRecord, pipeline: PipelineSpec) -> str:
+def _no_production(run: RunRecord, pipeline: PipelineSpec, *, merges: bool) -> str:
     """Why a run of a production pipeline is not production itself; empty where it is."""
     if run.target != pipeline.target:
         return f"this run was on target {run.target}, and production is {pipeline.target}"
-    return "this run was of a part of the pipeline" if run.partial else ""
+    part = run.partial and not merges
+    return "this run was of a part of the pipeline" if part else ""
 
 
 def _random() -> float:
