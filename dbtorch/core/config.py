@@ -348,6 +348,21 @@ _OWN_GATES_ONLY = FreshnessSpec(everywhere=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UiSpec:
+    """Where the pages are."""
+
+    url: EnvText | None = field(
+        default=None,
+        metadata=key(
+            "Where people open the pages of `dbtorch ui` or `dbtorch serve`: alerts, summaries and"
+            " comments link to a run and its logs there. May use `env_var`.",
+            default="no links",
+            example="https://dbtorch.acme.com",
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """Everything in ``dbtorch.yml``; the defaults are what a project without one gets."""
 
@@ -453,6 +468,7 @@ class Config:
             ' channel: "#data-alerts"}}',
         ),
     )
+    ui: UiSpec = field(default_factory=UiSpec, metadata=key("The pages in a browser."))
     step_modules: tuple[Annotated[str, "module"], ...] = field(
         default=(),
         metadata=key(

@@ -152,6 +152,7 @@ WRONG = [
     ("max_steps: 1.5", "1: max_steps is 1.5; expected a whole number"),
     ("max_steps:", "1: max_steps has no value; expected whole number, or remove the key"),
     ("engine: {python: 3.11}", "1: engine.python is 3.11; expected text, so put it in quotes"),
+    ("ui: {url: dbt.acme.com}", "1: ui.url is no address of the web; write it with https://"),
     ("engine: {python: ' '}", '1: engine.python is " "; expected some text'),
     ("steps: {a: {command: x, env: {A: 1}}}", "1: steps.a.env.A is 1; expected text, so put it in quotes"),
     ("steps: {a: {command: x,\n after: [b,\n 3]}}", "3: steps.a.after[1] is 3; expected text, so put it in quotes"),

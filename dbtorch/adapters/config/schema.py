@@ -27,7 +27,7 @@ from dbtorch.adapters.config.setting_keys import (
 )
 from dbtorch.adapters.config.step_keys import STEP
 from dbtorch.core import plan
-from dbtorch.core.config import Config, EngineSpec, Origin, PipelineSpec
+from dbtorch.core.config import Config, EngineSpec, Origin, PipelineSpec, UiSpec
 from dbtorch.core.model.policy import Breaker
 
 #: A word that is safe in file names, selections and dotted paths.
@@ -39,6 +39,8 @@ _NAME = r"[A-Za-z_][A-Za-z0-9_]{0,99}"
 _NAME_RULE = "is no name; use letters, digits and _, a letter or _ first, 100 of them at most"
 
 ENGINE = section(EngineSpec, title="engine")
+
+UI = section(UiSpec, title="ui")
 
 
 def _schedule() -> Kind:
@@ -145,6 +147,8 @@ def _alerts() -> Kind:
 
 def _config(said: dict[str, Any], at: Path, report: Report) -> Config:
     found = Config(**said, origin=Origin(file=report.where(at).file))
+    if found.ui.url and not found.ui.url.startswith(("https://", "http://")):
+        report.wrong((*at, "ui", "url"), "is no address of the web; write it with https://")
     starts = any(one is not None and one.on is not None for one in found.pipelines.values())
     if starts or any(one is not None and one.wait is not None for one in found.steps.values()):
         from dbtorch.adapters.config.trigger_keys import check_together
@@ -166,6 +170,7 @@ ROOT = section(
         "freshness": Switch(FRESHNESS),
         "checks": Later("mapping", _checks),
         "alerts": Later("mapping", _alerts),
+        "ui": UI,
         "steps": STEPS,
         "pipelines": Named(of=PIPELINE, pattern=_WORD, rule=_WORD_RULE),
     },

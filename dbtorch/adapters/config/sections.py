@@ -15,6 +15,7 @@ from dbtorch.adapters.config.schema import (
     ENGINE,
     PIPELINE,
     ROOT,
+    UI,
 )
 from dbtorch.adapters.config.step_keys import STEP
 
@@ -34,6 +35,7 @@ SECTIONS = (
     replace(of.META, keys=(*of.OF_A_NODE, of.PARTITION_KEY)),
     *check_keys.SECTIONS,
     *alert_keys.SECTIONS,
+    UI,
     STEP,
     HTTP,
     POLL,

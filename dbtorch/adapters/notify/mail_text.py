@@ -34,7 +34,8 @@ def card_mail(run: RunCard) -> tuple[str, str]:
     what = f"{failure_line(open[0])}" if len(open) == 1 else f"{run.failed} failures"
     subject = f"[{run.project}] {card_headline(run)}: {what} ({run.target})"
     subject = f"{TEST}{subject.replace(TEST, '', 1)}" if run.test else subject
-    lines = [card_headline(run), "", *_table(list(card_facts(run)))]
+    about = [*card_facts(run), ("Open", run.link)]
+    lines = [card_headline(run), "", *_table([(name, text) for name, text in about if text])]
     if run.counts:
         lines += ["", progress(run)]
     for failure in open[:_DETAILED]:
@@ -55,7 +56,7 @@ def _details(alert: Alert) -> Iterator[str]:
         yield ""
     rows = list(facts(alert))
     rows += [("Owner", alert.owner), ("Runbook", alert.runbook), ("Log", alert.log)]
-    rows += [("Continue", alert.command)]
+    rows += [("Open", alert.link), ("Continue", alert.command)]
     yield from _table([(name, text) for name, text in rows if text])
 
 

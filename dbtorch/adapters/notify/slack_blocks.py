@@ -99,6 +99,8 @@ def _note(alert: Alert, mention: Mention, *, loud: bool) -> Iterator[dict[str, A
     lines += [f"*Owner*  {owner}"] if alert.owner else []
     lines += [f"*Runbook*  {_runbook(alert.runbook)}"] if alert.runbook else []
     lines += [f"*Log*  `{inline(alert.log)}`"] if alert.log else []
+    where = "the log" if alert.log else "the run"
+    lines += [f"*Open*  {link(alert.link, where)}"] if alert.link else []
     lines += [f"*Continue*  `{inline(alert.command)}`"] if alert.command else []
     yield from _sections(lines)
 
@@ -122,6 +124,8 @@ def _card(run: RunCard, mention: Mention) -> Iterator[dict[str, Any]]:
     yield from _sections([f":alarm_clock: {inline(text)}" for text in run.remarks])
     if run.counts:
         yield context(inline(progress(run)))
+    if run.link:
+        yield section(f"*Open*  {link(run.link, 'the run')}")
     if run.command and open:
         yield section(f"*Continue*  `{inline(run.command)}`")
 

@@ -209,6 +209,7 @@ def _headline(summary: Summary, colours: Colours) -> str:
 
 def _next(summary: Summary, colours: Colours) -> list[str]:
     steps = [(one_line(command), why) for command, why in next_steps(summary)]
+    steps += [(summary.link, "the run in a browser")] * bool(summary.link)
     width = max(len(command) for command, _ in steps)
     if width + max(len(why) for _, why in steps) + 4 <= _TERMINAL:
         lines = [f"  {command:<{width}}  {colours(why, 'dim')}" for command, why in steps]

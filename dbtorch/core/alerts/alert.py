@@ -80,6 +80,7 @@ class Alert:
     blocked: int = 0  # nodes that do not run because of it
     blocked_names: tuple[str, ...] = ()  # the most important of them, exposures and marts first
     log: str = ""
+    link: str = ""  # to the log or the run in a browser
     command: str = ""  # how to go on
     in_a_row: int = 1  # runs in which it failed the same way, this one included
     since: datetime | None = None  # when it failed like this for the first time

@@ -37,6 +37,7 @@ class RunCard:
     notes: tuple[str, ...] = ()  # the deadline was missed, and the like
     at_risk: tuple[str, ...] = ()  # deadlines that will probably be missed, until that is known
     command: str = ""  # how to go on
+    link: str = ""  # to the run in a browser
     test: bool = False  # there is no such run: somebody tries out where alerts go
 
     @property

@@ -24,6 +24,7 @@ from dbtorch.core.model.naming import short_name
 from dbtorch.core.model.policy import OnFailure
 from dbtorch.core.model.state import FailureClass, State
 from dbtorch.core.plan import SESSION_CLOSE, Plan
+from dbtorch.core.text.links import log_link, node_link, run_link
 
 #: Names of blocked nodes that an alert lists.
 LISTED = 5
@@ -53,6 +54,7 @@ class AlertContext:
     pipeline_owner: str = ""
     default_owner: str = ""
     log_path: Callable[[str, int], str] = lambda _id, _attempt: ""
+    ui_url: str | None = None  # where the pages are
     scrub: Callable[[str], str] = lambda text: text
     rows: Callable[[str], str] = lambda _id: ""  # of a relation in this run, and what is usual
 
@@ -73,6 +75,7 @@ class AlertContext:
             seconds_paused=self.seconds_paused,
             partial=self.partial,
             command=self.command,
+            link=run_link(self.ui_url, self.run_id),
         )
 
     def failed(self, change: Changed) -> Alert:
@@ -172,6 +175,7 @@ class AlertContext:
             run_id=self.run_id,
             partial=self.partial,
             logical_date=self.logical_date,
+            link=run_link(self.ui_url, self.run_id),
             owner=owner,
             mention=self.spec.route(owner).mention if owner else (),
             facts=tuple(facts),
@@ -200,6 +204,9 @@ class AlertContext:
             more_lines=more,
             sql_line=sql_line(written),
             log=self.log_path(change.node_id, change.attempt) if change.attempt else "",
+            link=log_link(self.ui_url, self.run_id, change.node_id, change.attempt)
+            if change.attempt
+            else node_link(self.ui_url, self.run_id, change.node_id),
         )
 
     def _node(self, event: AlertEvent, node_id: str, at: datetime) -> Alert:
@@ -208,6 +215,7 @@ class AlertContext:
         return replace(
             self.of_run(event, at),
             node_id=node_id,
+            link=node_link(self.ui_url, self.run_id, node_id),
             kind=node.kind.value,
             name=self._name(node),
             path=node.path,

@@ -96,6 +96,7 @@ class CiResult:
     deleted: tuple[str, ...] = ()
     steps: tuple[str, ...] = ()  # that changed
     run_id: str = ""
+    link: str = ""  # to the run in a browser
     state: RunState = RunState.SUCCESS
     seconds: float | None = None
     nodes: tuple[NodeResult, ...] = ()
@@ -153,6 +154,7 @@ class CiResult:
             "deleted": list(self.deleted),
             "steps": list(self.steps),
             "run_id": self.run_id or None,
+            "link": self.link or None,
             "state": str(self.state),
             "seconds": self.seconds,
             "nodes": [{**_dict(node), "slower": node.slower} for node in self.nodes],

@@ -115,6 +115,7 @@ class Summary:
     critical_share: float | None  # of the wall time
     reload: tuple[str, ...] = ()  # steps that produce what a gate found stale
     uploaded: Uploaded | None = None  # None where files stay on the machine
+    link: str = ""  # to the run in a browser
 
 
 def summarize(
@@ -126,6 +127,7 @@ def summarize(
     command: Sequence[str] | None = None,
     latest: bool = True,
     uploaded: Uploaded | None = None,
+    link: str = "",
 ) -> Summary:
     """Sum up a run.
 
@@ -170,6 +172,7 @@ def summarize(
         critical_share=min(1.0, on_path / wall) if wall else None,
         reload=_producers_of_stale(nodes, graph),
         uploaded=uploaded,
+        link=link,
     )
 
 

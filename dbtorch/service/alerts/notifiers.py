@@ -116,6 +116,7 @@ def build_alerting(
         default_owner=project.config.defaults.owner or "",
         log_path=log_at
         or (lambda node, number: os.path.relpath(files.path(node, number), project.dir)),
+        ui_url=project.config.ui.url,
         scrub=notifiers.hide,
         rows=lambda node: str(store.rows(record.run_id, node).get(node, "")),
     )

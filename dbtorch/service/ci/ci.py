@@ -23,6 +23,7 @@ from dbtorch.core.model.graph import Kind
 from dbtorch.core.model.state import RunState, State
 from dbtorch.core.production import RESULTS
 from dbtorch.core.text.durations import text as duration
+from dbtorch.core.text.links import run_link
 from dbtorch.core.text.phrases import calm
 from dbtorch.ports.engine import Selected
 from dbtorch.service.ci.beforehand import Clones, cloned, mocked, stand_ins
@@ -240,6 +241,7 @@ class _Job:
         return replace(
             result,
             run_id=executed.run_id if record is not None else "",
+            link=run_link(self.project.config.ui.url, executed.run_id) if record else "",
             state=executed.state,
             seconds=_seconds(record),
             nodes=tuple(_node(node, usual.get(node.id)) for node in _nodes(record)),

@@ -28,6 +28,7 @@ from dbtorch.core.model.state import RunState
 from dbtorch.core.plan import SESSION_CLOSE, Plan
 from dbtorch.core.run.breaker import Pause
 from dbtorch.core.run.machine import Run
+from dbtorch.core.text.links import run_link
 from dbtorch.core.text.moments import shown
 from dbtorch.core.text.phrases import many
 from dbtorch.service.history.store import history_of
@@ -288,6 +289,7 @@ class Execution:
                 gone_since=self._planned_at,
                 command=record.command,
                 latest=store.find("latest") == [record.run_id],
+                link=run_link(self._project.config.ui.url, record.run_id),
             )
         )
         return run, finished

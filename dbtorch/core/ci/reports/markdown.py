@@ -108,7 +108,8 @@ def _about(result: CiResult, now: datetime) -> str:
     else:
         commit = f", built from commit `{against.commit[:12]}`" if against.commit else ""
         what = f"Compared with the state of production of {ago(against.at, now)}{commit}."
-    run = f" Run `{result.run_id}`, {took(result.seconds)}." if result.run_id else ""
+    name = f"[`{result.run_id}`]({result.link})" if result.link else f"`{result.run_id}`"
+    run = f" Run {name}, {took(result.seconds)}." if result.run_id else ""
     return f"{what} Schema {escaped(result.schema)}, commit `{result.commit[:12]}`.{run}"
 
 
