@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # so that a command that only reads imports no more of the co
         RunRecord,
         RunSummary,
     )
+    from dbtorch.core.history.trend import Sample
     from dbtorch.core.model.dbt_warnings import DbtWarning
     from dbtorch.core.model.events import Changed, Progress, Window
     from dbtorch.core.model.graph import Node
@@ -201,6 +202,9 @@ class Store(Outbox, Ledger, PartitionLedger, Backfills, Retention, Protocol):
 
     def durations(self, target: str, *, last: int = 10) -> dict[str, tuple[float, ...]]:
         """Seconds of each node's last successes on this target, the newest first."""
+
+    def samples(self, target: str, *, runs: int, node_id: str = "") -> list[Sample]:
+        """What the newest ``runs`` on this target say of one node, or of all; the oldest first."""
 
     def standing(self, target: str = "") -> HealthFacts:
         """How the project stands on a target; on that of its newest run when none is named."""

@@ -41,6 +41,7 @@ from dbtorch.core.schedule.ledger import PART
 
 if TYPE_CHECKING:
     from dbtorch.core.history.health import HealthFacts
+    from dbtorch.core.history.trend import Sample
     from dbtorch.core.schedule.backfill import Backfill, BackfillState, Part
     from dbtorch.core.schedule.coverage import Entry
 
@@ -275,6 +276,12 @@ class SqlStore(SqlMeasurements, SqlOutbox, SqlLedger, SqlRetention):
                 return {row["node_id"]: tuple(_seconds(row["found"])) for row in found}
 
         return self._database.read(read)
+
+    def samples(self, target: str, *, runs: int, node_id: str = "") -> list[Sample]:
+        """What the newest runs on a target say of one node, or of all; the oldest first."""
+        from dbtorch.adapters.store.samples import samples  # of no use to a run
+
+        return self._database.read(samples, self._scope.there(target), runs, node_id)
 
     def standing(self, target: str = "") -> HealthFacts:
         """How the project stands on a target; on that of its newest run when none is named."""

@@ -116,7 +116,7 @@ def _on_target(words: tuple[str, ...], target: str) -> tuple[str, ...]:
 
 def _last_known(project: Project, standing: HealthFacts, environ: Mapping[str, str]) -> _Known:
     """What the last manifest says, or without one the history."""
-    path = _target_path(project.dir, environ) / "manifest.json"
+    path = target_path(project.dir, environ) / "manifest.json"
     if path.is_file():
         found = _manifest(path, path.stat().st_mtime_ns)
         return _Known(nodes=found.nodes, edges=found.edges, limits=found.freshness)
@@ -164,7 +164,7 @@ def _checked_now(options: RunOptions, clock: Clock, warn: Tell) -> _Known:
     )
 
 
-def _target_path(project_dir: Path, environ: Mapping[str, str]) -> Path:
+def target_path(project_dir: Path, environ: Mapping[str, str]) -> Path:
     """Where dbt puts its artifacts: DBT_TARGET_PATH, target-path of the project, or `target`."""
     said = environ.get("DBT_TARGET_PATH") or top_level(project_dir, "target-path")
     return project_dir / (said if said and "{" not in said else "target")
