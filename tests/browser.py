@@ -106,6 +106,10 @@ class Browser:
         """Write into what has the focus."""
         self._call("Input.insertText", text=text)
 
+    def hover(self, x: float, y: float) -> None:
+        """Rest the pointer somewhere."""
+        self._call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+
     def click(self, selector: str) -> None:
         """Click an element where a person would: in its middle, whatever is on top of it there."""
         found = self.js(

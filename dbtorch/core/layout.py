@@ -17,8 +17,10 @@ _ROWS = 36
 #: Bends of all edges, at most; with more of them edges are straight.
 _BENDS = 2_500
 
-#: Times that layers are put in order from one side to the other and back.
+#: Times that layers are put in order from one side to the other and back, and that heights are
+#: fitted; what is small is fitted until it is straight.
 _SWEEPS = 5
+_SMALL, _FITS = 150, 30
 
 #: Rows that a bend takes.
 _BEND = 0.45
@@ -185,7 +187,7 @@ class _Drawing:
         tallest = max(map(self._height, self._columns), default=0.0)
         for column in self._columns:
             self._stack(column, (tallest - self._height(column)) / 2)
-        for sweep in range(2 * _SWEEPS):
+        for sweep in range(2 * (_FITS if len(self._layer) < _SMALL else _SWEEPS)):
             for column in reversed(self._columns) if sweep % 2 else self._columns:
                 self._settle(column, self._after if sweep % 2 else self._before)
         for column in self._columns:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import threading
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,21 +35,11 @@ from dbtorch.service.history.runs import list_runs
 from dbtorch.service.project.artifacts import artifacts_for_reading
 from dbtorch.service.project.known_secrets import scrubber_of_environment
 from dbtorch.service.project.options import RunOptions
-from dbtorch.version import VERSION
+from dbtorch.web.answers import STATIC, base, common, html, json_answer, number
 from dbtorch.web.feed import Feed, changes
+from dbtorch.web.graph_pages import graph_routes
 from dbtorch.web.pages import data, render, static
 from dbtorch.web.security import COOKIE, Guard, is_same
-
-#: Files that a browser may ask for, and what they are.
-_STATIC = {
-    "style.css": "text/css",
-    "common.js": "text/javascript",
-    "home.js": "text/javascript",
-    "icon.svg": "image/svg+xml",
-    "log.js": "text/javascript",
-    "run.js": "text/javascript",
-    "token.js": "text/javascript",
-}
 
 #: Seconds for which what was found of the whole project is shown to everybody.
 _FRESH = 2.0
@@ -99,11 +88,13 @@ class Site:
 def application(site: Site, hosts: list[str]) -> Starlette:
     """The pages; ``hosts`` are the names that they may be called by."""
     pages = _Pages(site)
+    graphs = graph_routes(site.store, site.project_dir, site.name, site.options.environ)
     return Starlette(
         routes=[
             Route("/", pages.home),
             Route("/runs/{run}", pages.run),
             Route("/runs/{run}/log", pages.log),
+            *graphs,
             Route("/token", pages.token),
             Route("/static/{name}", pages.static),
             Route("/api/v1/session", pages.session, methods=["POST"]),
@@ -127,8 +118,8 @@ def _told(status: int) -> Any:
         told = "the history does not answer" if isinstance(error, StoreError) else str(error)
         said = scrubber_of_environment()(told)  # what went wrong may quote anything
         if request.url.path.removeprefix(request.scope.get("root_path", "")).startswith("/api/"):
-            return _json(to_json({"error": said}), status)
-        page = render("error.html", **_common(request), said=said, status=status)
+            return json_answer(to_json({"error": said}), status)
+        page = render("error.html", **common(request), said=said, status=status)
         return Response(page, status, media_type="text/html")
 
     return handle
@@ -151,18 +142,18 @@ class _Pages:
     def run(self, request: Request) -> Response:
         """A run; the page of one that is over is kept, as long as nothing is done to it."""
         run_id = resolve_run(self._store, request.path_params["run"])
-        known = (_base(request), self._store.run_changes(run_id, after=NOTHING_AFTER))
+        known = (base(request), self._store.run_changes(run_id, after=NOTHING_AFTER))
         kept = self._kept.get(run_id)
         if kept is not None and kept[0] == known:
-            return _html(kept[1])
+            return html(kept[1])
         page = run_page(self._store, run_id, project_dir=self._site.project_dir, logs=False)
-        said = {**page_json(page), "base": _base(request)}
+        said = {**page_json(page), "base": base(request)}
         text = self._text("run.html", request, page=page, data=data(said))
         if page.run.state is not RunState.RUNNING:
             self._kept[run_id] = (known, text)
             for oldest in list(self._kept)[:-_KEPT]:
                 self._kept.pop(oldest, None)
-        return _html(text)
+        return html(text)
 
     def log(self, request: Request) -> Response:
         found = self._log(request)
@@ -173,17 +164,17 @@ class _Pages:
 
     def static(self, request: Request) -> Response:
         name = request.path_params["name"]
-        if name not in _STATIC:
+        if name not in STATIC:
             return PlainTextResponse("there is no such file\n", 404)
         kept = "public, max-age=31536000, immutable" if request.query_params else "no-cache"
         headers = {"Cache-Control": kept}
-        return Response(static(name), headers=headers, media_type=_STATIC[name])
+        return Response(static(name), headers=headers, media_type=STATIC[name])
 
     def _page(self, template: str, request: Request, **values: Any) -> Response:
-        return _html(self._text(template, request, **values))
+        return html(self._text(template, request, **values))
 
     def _text(self, template: str, request: Request, **values: Any) -> str:
-        return render(template, **_common(request), project=self._site.name, **values)
+        return render(template, **common(request), project=self._site.name, **values)
 
     # ---------------------------------------------------------------- JSON, as of --format json
 
@@ -204,25 +195,25 @@ class _Pages:
         return answer
 
     def runs_json(self, request: Request) -> Response:
-        limit = min(_number(request, "limit") or 20, _MOST)
+        limit = min(number(request, "limit") or 20, _MOST)
         pipeline = request.query_params.get("pipeline")
         found = list_runs(self._store, limit=limit, pipeline=pipeline)
-        return _json(to_json([summary_json(one) for one in found]))
+        return json_answer(to_json([summary_json(one) for one in found]))
 
     def run_json(self, request: Request) -> Response:
-        return _json(document(**run_json(show_run(self._store, request.path_params["run"]))))
+        return json_answer(document(**run_json(show_run(self._store, request.path_params["run"]))))
 
     def changes(self, request: Request) -> Response:
         run_id = request.path_params["run"]
-        found = changes(self._store, run_id, _number(request, "after") or 0)
+        found = changes(self._store, run_id, number(request, "after") or 0)
         if found is None:
             raise NotFound(f"there is no run {run_id}")
-        return _json(to_json(found))
+        return json_answer(to_json(found))
 
     async def events(self, request: Request) -> Response:
         """The same as they happen: server-sent events, whose ids are sequence numbers."""
         seen = request.headers.get("last-event-id", "")
-        after = int(seen) if seen.isascii() and seen.isdigit() else _number(request, "after") or 0
+        after = int(seen) if seen.isascii() and seen.isdigit() else number(request, "after") or 0
         messages = self._feed.messages(request.path_params["run"], after)
         headers = {"X-Accel-Buffering": "no", "Content-Encoding": "identity"}
         return StreamingResponse(_stream(messages), media_type="text/event-stream", headers=headers)
@@ -230,14 +221,14 @@ class _Pages:
     def log_text(self, request: Request) -> Response:
         """A part of a log from a byte on, and where the next one begins."""
         found = self._log(request)
-        text, after = piece_of(found.path, _number(request, "from") or 0)
+        text, after = piece_of(found.path, number(request, "from") or 0)
         goes_on = found.attempt.finished_at is None
         headers = {"X-Dbtorch-Next": str(after), "X-Dbtorch-Runs": str(int(goes_on))}
         return PlainTextResponse(text, headers=headers)
 
     def _log(self, request: Request) -> AttemptLog:
         node = request.query_params.get("node", "")
-        return self._site.log(request.path_params["run"], node, _number(request, "attempt"))
+        return self._site.log(request.path_params["run"], node, number(request, "attempt"))
 
 
 async def _stream(messages: AsyncIterator[dict[str, Any]]) -> AsyncIterator[str]:
@@ -259,33 +250,3 @@ async def _stream(messages: AsyncIterator[dict[str, Any]]) -> AsyncIterator[str]
             coming = asyncio.ensure_future(anext(messages, None))
     finally:
         coming.cancel()
-
-
-def _html(text: str) -> Response:
-    return Response(text, media_type="text/html")
-
-
-def _json(text: str, status: int = 200) -> Response:
-    return Response(text, status, media_type="application/json")
-
-
-def _number(request: Request, name: str) -> int | None:
-    text = request.query_params.get(name, "")
-    if text and not (text.isascii() and text.isdigit() and len(text) < 16):
-        raise UsageError(f"{name} is {text[:40]!r}, which is no number")
-    return int(text) if text else None
-
-
-def _base(request: Request) -> str:
-    return f"{request.scope.get('root_path', '')}/"
-
-
-def _common(request: Request) -> dict[str, Any]:
-    """What every page is told: where it is, and of which version its files are."""
-    return {"base": _base(request), "version": _version(), "VERSION": VERSION}
-
-
-@cache
-def _version() -> str:
-    """Something that changes with the files, so that browsers keep those they have."""
-    return hashlib.sha256("".join(map(static, sorted(_STATIC))).encode()).hexdigest()[:10]

@@ -12,6 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from dbtorch.core.model.naming import label
 from dbtorch.core.text.json_text import to_json
 from dbtorch.core.text.phrases import ago, many, took
 from dbtorch.web.words import SIGNS, is_link, ordered, said
@@ -29,7 +30,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     found.filters.update(said=said, took=took, ordered=ordered)
-    found.globals.update(SIGNS=SIGNS, is_link=is_link, many=many, ago=ago)
+    found.globals.update(SIGNS=SIGNS, is_link=is_link, many=many, ago=ago, label=label)
     return found
 
 

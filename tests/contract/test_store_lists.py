@@ -74,6 +74,29 @@ def test_durations_are_told_apart_by_node_and_target(store):
     assert store.durations("prod") == {"model.a": (3,)}
 
 
+def test_samples_are_what_the_newest_runs_say_of_nodes(store):
+    for day in (1, 2, 3):
+        finish(store, f"r{day}", "model.a", day, day=day, git_commit=f"c{day}")
+    finish(store, "r4", "model.b", 4, day=4, outcome=FAILED)
+    finish(store, "other", "model.a", 9, day=9, target="prod")
+    store.begin(a_run("r5", started_at=after(5 * 86_400)), [a_node("model.a"), a_node("model.c")])
+    one = store.samples("dev", runs=4, node_id="model.a")
+    assert [(at.run_id, at.seconds, at.git_commit) for at in one] == [
+        ("r2", 2.0, "c2"),
+        ("r3", 3.0, "c3"),
+        ("r5", None, ""),
+    ]
+    assert one[-1].tries == ()
+    all = store.samples("dev", runs=2)
+    assert [(at.run_id, at.node_id, at.state) for at in all] == [
+        ("r4", "model.b", State.FAILED),
+        ("r5", "model.a", State.PENDING),
+        ("r5", "model.c", State.PENDING),
+    ]
+    assert [tried.failure_class for tried in all[0].tries] == [FailureClass.CODE]
+    assert store.samples("dev", runs=9, node_id="model.nobody") == []
+
+
 @pytest.mark.parametrize(
     ("outcome", "counts"),
     [

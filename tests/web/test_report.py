@@ -187,16 +187,17 @@ def test_what_cannot_be_written_is_said_before_anything_runs(tmp_path):
 
 CONTRASTS = """
 (() => {
-  const parse = (text) => { const n = text.match(/[\\d.]+/g).map(Number); return [n[0], n[1], n[2], n[3] ?? 1]; };
+  const parse = (text) => { const n = text.match(/[\\d.]+/g)?.map(Number) ?? [0, 0, 0, 0], by = text.startsWith("color(srgb") ? 255 : 1; return [n[0] * by, n[1] * by, n[2] * by, n[3] ?? 1]; };
   const light = (c) => { const [r, g, b] = c.map(v => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
   const bad = [];
   for (const e of document.querySelectorAll("body *")) {
-    if (![...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()) || !e.checkVisibility() || e.matches("script, .hidden, .bar")) continue;
-    let behind = e, back = [0, 0, 0, 0];
+    if (![...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()) || !e.checkVisibility() || e.matches("script, title, .hidden, .bar")) continue;
+    const drawn = e instanceof SVGElement, shape = drawn && e.parentNode.querySelector(".outline, circle");
+    let behind = e, back = shape ? parse(getComputedStyle(shape).fill) : [0, 0, 0, 0];
     while (behind && back[3] < 1) { back = parse(getComputedStyle(behind).backgroundColor); behind = behind.parentElement; }
-    const [a, b] = [light(parse(getComputedStyle(e).color).slice(0, 3)), light(back.slice(0, 3))];
+    const [a, b] = [light(parse(getComputedStyle(e)[drawn ? "fill" : "color"]).slice(0, 3)), light(back.slice(0, 3))];
     const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-    if (ratio < 4.5) bad.push(`${e.innerText.slice(0, 30)} ${e.className}: ${ratio.toFixed(2)}`);
+    if (ratio < 4.5) bad.push(`${e.textContent.slice(0, 30)} ${e.getAttribute("class")}: ${ratio.toFixed(2)}`);
   }
   return bad;
 })()

@@ -14,6 +14,7 @@ from dbtorch.adapters.clock import SystemClock
 from dbtorch.adapters.config.meta import settings_for
 from dbtorch.app.step_wiring import step_node
 from dbtorch.core.config import Config, PipelineSpec
+from dbtorch.core.errors import EngineError
 from dbtorch.core.history.health import (
     BUILT,
     LOOKS,
@@ -136,6 +137,15 @@ def _manifest(path: Path, written_at: int) -> Manifest:
     from dbtorch.adapters.dbt.manifest import read_manifest
 
     return read_manifest(path)
+
+
+def known_nodes(project_dir: Path, environ: Mapping[str, str]) -> dict[str, Node]:
+    """What dbt's last manifest says of each node; nothing where there is none, or a damaged one."""
+    path = target_path(project_dir, environ) / "manifest.json"
+    try:
+        return {node.id: node for node in _manifest(path, path.stat().st_mtime_ns).nodes}
+    except (OSError, EngineError):
+        return {}
 
 
 def _checked_now(options: RunOptions, clock: Clock, warn: Tell) -> _Known:

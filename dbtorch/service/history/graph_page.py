@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 from dbtorch.core.errors import UsageError
-from dbtorch.core.history.records import NodeRecord, RunRecord
+from dbtorch.core.history.records import NodeRecord, RunChanges, RunRecord
 from dbtorch.core.history.summary import graph_of, summarize
 from dbtorch.core.layout import layout
 from dbtorch.core.model.graph import LOOKERS, Graph, Kind, Node
@@ -53,9 +54,10 @@ class Asked:
 class RunGraph:
     """The nodes of a run, those of dbt's session left out, and what comes after what."""
 
-    def __init__(self, run: RunRecord, known: Mapping[str, Node]) -> None:
+    def __init__(self, run: RunRecord, state: str, known: Mapping[str, Node]) -> None:
         """``known`` is what the project's manifest says of nodes: tags are nowhere else."""
         self.run = run
+        self.state = state  # a `RunState`, or "interrupted"
         self.nodes = tuple(node for node in run.nodes if node.kind is not Kind.SESSION)
         self.ids = tuple(node.id for node in self.nodes)
         self.graph = graph_of(run)
@@ -65,6 +67,17 @@ class RunGraph:
             by: {node.id: name(node, known.get(node.id)) for node in self.nodes}
             for by, name in _NAMES.items()
         }
+
+    def changed(self, news: RunChanges) -> RunGraph:
+        """The same with what has changed since: states and attempts, never what depends on what."""
+        if not news.nodes and news.state is self.run.state:
+            return self
+        found = copy(self)
+        told = {node.id: node for node in news.nodes}
+        found.nodes = tuple(told.get(node.id, node) for node in self.nodes)
+        found.run = replace(self.run, state=news.state, finished_at=news.finished_at)
+        found.state = news.state.value
+        return found
 
     def group(self, by: By, id: str) -> str:
         """What a node is put under."""
@@ -106,14 +119,16 @@ def picture(graph: RunGraph, asked: Asked) -> dict[str, Any]:
     if not focus:
         focus, what = _seeds(graph)
     sides = graph.named(asked.before), graph.named(asked.after)
-    left_out = set() if asked.tests else _well(graph) - {*focus, *sides[0], *sides[1]}
+    whole = asked.everything or asked.by is not By.NODE
+    meant = {*sides[0], *sides[1], *(() if whole else focus)}
+    left_out = set() if asked.tests else _well(graph) - meant
     after = _led_around(graph.graph, left_out, set(graph.ids))
     before: dict[str, list[str]] = {id: [] for id in after}
     for id, children in after.items():
         for child in children:
             before[child].append(id)
     if asked.by is not By.NODE:
-        return {"what": "", **_groups(graph, after, asked)}
+        return {"what": "", "begins": (), **_groups(graph, after, asked)}
     shown = dict.fromkeys(after if asked.everything else focus)
     if not asked.everything:
         for id in focus:
@@ -121,12 +136,15 @@ def picture(graph: RunGraph, asked: Asked) -> dict[str, Any]:
     for ids, near in zip(sides, (before, after), strict=True):
         for id in ids:
             shown |= dict.fromkeys((id, *near[id]))
-    return {"what": "" if asked.everything else what, **_boxes(graph, before, after, shown)}
+    about = set(focus)
+    begins = [place for place, id in enumerate(graph.ids) if id in about]
+    said = "" if asked.everything else what
+    return {"what": said, "begins": begins, **_boxes(graph, before, after, shown)}
 
 
 def _seeds(graph: RunGraph) -> tuple[list[str], str]:
     """What a picture begins with, and in words what that is."""
-    goes_on = graph.run.state is RunState.RUNNING
+    goes_on = graph.state == RunState.RUNNING
     states, what = (_AT_WORK, "failed or runs") if goes_on else (_WRONG, "is not well")
     found = [node for node in graph.nodes if node.state in states]
     found.sort(key=lambda node: states.index(node.state))
@@ -213,14 +231,15 @@ def _drawn(
     }
 
 
-def graph_json(graph: RunGraph, state: str, usual: Mapping[str, float]) -> dict[str, Any]:
+def graph_json(graph: RunGraph, usual: Mapping[str, float]) -> dict[str, Any]:
     """What a page needs of all nodes: to search them, to colour them, to say what they are."""
     place = {id: number for number, id in enumerate(graph.ids)}
     critical = set(graph.critical)
     return {
         "run_id": graph.run.run_id,
         "pipeline": graph.run.pipeline,
-        "state": state,
+        "target": graph.run.target,
+        "state": graph.state,
         "nodes": [
             {
                 "id": node.id,

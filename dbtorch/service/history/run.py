@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from statistics import median
 
 from dbtorch.adapters.clock import SystemClock
 from dbtorch.core.history.records import RunRecord
@@ -19,6 +20,9 @@ from dbtorch.service.history.lookup import (
     state_of,
     without_running,
 )
+
+#: Successes that say what is usual.
+_FEWEST = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,3 +57,9 @@ def show_run(
         rows=store.rows(record.run_id),
         at=(clock or SystemClock()).now(),
     )
+
+
+def usual_seconds(store: Store, run: RunRecord) -> dict[str, float]:
+    """What nodes take as a rule on the target of a run, where enough is known."""
+    took = store.durations(run.target)
+    return {id: round(median(found), 3) for id, found in took.items() if len(found) >= _FEWEST}

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from dbtorch.adapters.run_files import RunFiles
@@ -27,7 +26,7 @@ from dbtorch.ports.loop import Clock
 from dbtorch.ports.store import Store
 from dbtorch.service.history.log_text import end_of
 from dbtorch.service.history.lookup import IsAlive, resolve_run
-from dbtorch.service.history.run import RunReport, show_run
+from dbtorch.service.history.run import RunReport, show_run, usual_seconds
 from dbtorch.service.history.run_json import node_json, run_json
 
 #: A sequence number that no change comes after, to ask how a run stands.
@@ -40,9 +39,6 @@ _LOG, _LOGS = 48 << 10, 900 << 10
 _TEXT, _TEXTS = 6_000, 500_000
 
 _SESSION = {SESSION_CLOSE: "dbt session, closing"}
-
-#: Successes that say what is usual.
-_FEWEST = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +93,11 @@ def run_page(
     before = store.run_changes(run, after=NOTHING_AFTER)  # first: what comes meanwhile comes again
     report = show_run(store, run, clock=clock, is_alive=is_alive, transitions=False)
     record = report.record
-    took = store.durations(record.target)
+    usual = usual_seconds(store, record)
     return RunPage(
         report=report,
         summary=summarize(record, latest=False),
-        usual={
-            node.id: round(median(took[node.id]), 3)
-            for node in record.nodes
-            if len(took.get(node.id, ())) >= _FEWEST
-        },
+        usual={node.id: usual[node.id] for node in record.nodes if node.id in usual},
         sequence=before.sequence if before is not None else 0,
         logs=dict(_logs(record, RunFiles(state_dir(project_dir, environ), record.run_id)))
         if logs

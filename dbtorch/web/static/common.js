@@ -17,7 +17,7 @@ export function el(tag, given = {}, ...children) {
     else if (name === "class") made.className = value;
     else if (value !== null && value !== undefined && value !== false) made.setAttribute(name, value === true ? "" : value);
   }
-  made.append(...children.flat().filter((one) => one !== null && one !== undefined && one !== false));
+  made.append(...children.flat(Infinity).filter((one) => one !== null && one !== undefined && one !== false));
   return made;
 }
 
@@ -110,6 +110,9 @@ key("t", "", nextTheme);
 KEYS.shift();
 key("?", "", help);
 KEYS.shift();
+
+const base = document.documentElement.dataset.base;
+if (base) for (const [name, what, page] of [["g p", "the graph", "graph"], ["g n", "nodes that need a look", "nodes"], ["g h", "all pipelines", ""]]) key(name, what, () => { location.href = base + page; });
 
 let before = "";
 addEventListener("keydown", (event) => {

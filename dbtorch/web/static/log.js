@@ -104,7 +104,6 @@ key("e", "the first error", firstError);
 key("N", "the match before", () => move(-1));
 key("n", "the next match", () => move(1));
 key("/", "search", () => $("search").focus());
-key("g h", "all pipelines", () => { location.href = document.documentElement.dataset.base; });
 key("Esc", "", () => { $("search").blur(); box.focus(); });
 
 await more();

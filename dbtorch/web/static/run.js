@@ -286,8 +286,8 @@ const panel = $("panel");
 let open = null;
 
 const command = (text) => el("p", { class: "command" }, el("code", {}, text), el("button", { type: "button", class: "quiet", "aria-label": "Copy", onclick: (event) => {
-  navigator.clipboard?.writeText(text).then(() => { event.target.textContent = "✓"; }, () => {});
-} }, "⧉"));
+  navigator.clipboard?.writeText(text).then(() => { event.target.textContent = "copied"; }, () => {});
+} }, "copy"));
 const quoted = (text) => (/^[\w.:@/-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
 
 function logOf(node, attempt) {
@@ -327,7 +327,7 @@ function choose(node, focus = true) {
       one.output !== undefined && el("pre", {}, typeof one.output === "string" ? one.output : JSON.stringify(one.output, null, 1)),
       logOf(node, one))),
     neighbours("Before it", node.before) || "", neighbours("After it", node.after) || "",
-    el("section", {}, el("h3", {}, "In a terminal"), command(`dbtorch logs ${run.run_id} ${quoted(node.id)}`), node.state === "failed" ? command(`dbtorch retry ${run.run_id}`) : command(`dbtorch rerun ${run.run_id} ${quoted(node.id)}`)));
+    el("section", {}, el("h3", {}, "In a terminal"), command(`dbtorch logs ${run.run_id} ${quoted(node.id)}`), node.state === "failed" ? command(`dbtorch retry ${run.run_id}`) : command(`dbtorch rerun ${run.run_id} --select ${quoted(node.kind === "step" || node.kind === "check" ? `${node.kind}:${node.name}` : node.name)}`)));
   localTimes(panel);
   panel.scrollTop = 0;
   if (focus) panel.querySelector("button").focus({ preventScroll: true });
@@ -485,7 +485,4 @@ function live() {
   };
 }
 
-if (run.base) {
-  key("g h", "all pipelines", () => { location.href = run.base; });
-  if (run.state === "running") live();
-}
+if (run.base && run.state === "running") live();
