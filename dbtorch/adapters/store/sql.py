@@ -279,7 +279,7 @@ class SqlStore(SqlMeasurements, SqlOutbox, SqlLedger, SqlRetention):
 
     def samples(self, target: str, *, runs: int, node_id: str = "") -> list[Sample]:
         """What the newest runs on a target say of one node, or of all; the oldest first."""
-        from dbtorch.adapters.store.samples import samples  # of no use to a run
+        from dbtorch.adapters.store.standings import samples  # of no use to a run
 
         return self._database.read(samples, self._scope.there(target), runs, node_id)
 
