@@ -124,6 +124,7 @@ def run(command: list[str], **more: Path) -> str:
     return done.stdout
 
 
+@functools.cache
 def cache() -> Path:
     """The folder that environments are kept in."""
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

@@ -11,8 +11,10 @@ What dbt works out of its own code in every process is in the zygote as well (`w
 jinja makes of dbt's own macros (`templates`): that takes longer than a small command itself. A copy
 that has come to its end and holds nothing that must be closed does not take apart what it got.
 
-A dbtorch is no copy: it is executed as ever. It has a zygote of its own beside it, a child as young
-as itself, and is run by `supervisor`, so that it asks that one. Nothing in dbtorch knows of it.
+A dbtorch is a copy as well, of one that has imported dbtorch, too, and has a zygote of its own beside
+it, a child as young as itself, which it asks. Where its project names an interpreter with another dbt,
+the zygote of that one makes it, so that its dbts are copies; it is executed then, by `supervisor`.
+Nothing in dbtorch knows of it, and a dbt that is a copy has nothing of dbtorch.
 
 Anything that a copy might do otherwise starts as ever: another interpreter, options or variables that
 count while Python starts or dbt is imported, a folder with modules that would have been imported

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
-    #: The zygote for a process with this environment.
-    Choose = Callable[[Mapping[str, str]], "Zygote | None"]
+    #: The zygote for a command: its words, what is executed, the folder, the environment.
+    Choose = Callable[[Sequence[str], str, str, Mapping[str, str]], "Zygote | None"]
 
 #: ``DBTORCH_TEST_ZYGOTE=0`` starts everything as ever.
 WANTED = "DBTORCH_TEST_ZYGOTE"
@@ -40,8 +40,9 @@ _FOLLOWED = ("PYTHONDONTWRITEBYTECODE",)
 class Zygote:
     """The zygote of this process, which is a child of it."""
 
-    def __init__(self, socket: int, environ: Mapping[str, str]) -> None:
-        """``socket`` is a file descriptor; ``environ`` is what the zygote was started with."""
+    def __init__(self, socket: int, environ: Mapping[str, str], python: str) -> None:
+        """``socket`` is a file descriptor; the others are what the zygote was started with."""
+        self.python = python
         self._socket = _socket.socket(fileno=socket)
         self._lock = _thread.allocate_lock()
         self._early = early(environ)
@@ -66,7 +67,7 @@ class Zygote:
 
         ``files`` are open ones by the numbers they have there.
         """
-        kind = _kind(words, executable)
+        kind = kind_of(words, executable, self.python)
         folder = os.path.join(os.getcwd(), cwd or "")
         if not kind or early(environ) != self._early or len(files) > _MAX_FILES:
             return None
@@ -75,6 +76,7 @@ class Zygote:
         asked = marshal.dumps(
             {
                 "kind": kind,
+                "executable": executable,
                 "words": list(words),
                 "cwd": folder,
                 "environ": dict(environ),
@@ -107,15 +109,18 @@ class Zygote:
         return int(answer) if answer else None
 
 
-def _kind(words: Sequence[str], executable: str) -> str:
-    """What is started: dbt, a dbtorch, or nothing that a zygote knows."""
-    if executable != sys.executable or len(words) < 3:
-        is_script = os.path.dirname(executable) == os.path.dirname(sys.executable)
+def kind_of(words: Sequence[str], executable: str, python: str) -> str:
+    """What is started: dbt, a dbtorch, or nothing that the zygote of an interpreter knows."""
+    if executable == sys.executable and list(words[1:3]) == ["-m", "dbtorch"]:
+        return "dbtorch"
+    if executable != python:
+        is_script = os.path.dirname(executable) == os.path.dirname(python)
         return "dbt" if is_script and os.path.basename(executable) == "dbt" else ""
-    if words[1] == "-c" and ("dbtorch_worker." in words[2] or "dbt.cli.main" in words[2]):
-        return "dbt"
-    if words[1] == "-m":
-        return {"dbt.cli.main": "dbt", "dbtorch": "dbtorch"}.get(words[2], "")
+    match words[1:3]:
+        case ["-c", code] if "dbtorch_worker." in code or "dbt.cli.main" in code:
+            return "dbt"
+        case ["-m", "dbt.cli.main"]:
+            return "dbt"
     return ""
 
 
@@ -145,9 +150,10 @@ def _fork_exec(real: Any, choose: Choose) -> Any:
         words = [os.fsdecode(word) for word in words]
         executable = os.fsdecode(executables[0])
         environ = dict(os.environ) if env is None else _decoded(env)
+        folder = None if cwd is None else os.fsdecode(cwd)
         found = None
-        if not as_ever and close_fds and _kind(words, executable):
-            found = choose(environ)
+        if not as_ever and close_fds:
+            found = choose(words, executable, folder or "", environ)
         if found is not None:
             files = {number: number for number in keep if number != errors}
             for number, file in enumerate((stdin, stdout, stderr)):
@@ -155,7 +161,7 @@ def _fork_exec(real: Any, choose: Choose) -> Any:
             pid = found.start(
                 words,
                 executable=executable,
-                cwd=None if cwd is None else os.fsdecode(cwd),
+                cwd=folder,
                 environ=environ,
                 files=files,
                 session=bool(session),

@@ -8,8 +8,10 @@ import builtins
 import ctypes
 import gc
 import importlib
+import importlib.util
 import marshal
 import os
+import pkgutil
 import platform
 import runpy
 import signal
@@ -17,8 +19,9 @@ import socket
 import sys
 import time
 import types
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 #: `prctl(2)`
 _PR_GET_TID_ADDRESS, _PR_SET_MM, _PR_SET_MM_MAP = 40, 35, 14
@@ -35,7 +38,7 @@ _libc = ctypes.PyDLL(None)  # which keeps the interpreter's lock: there is one t
 
 Job = dict[str, Any]
 
-#: What every dbt imports sooner or later.
+#: What every dbt imports sooner or later, where it has it.
 _IMPORTED = (
     "dbt.adapters.duckdb",
     "dbt.adapters.duckdb.__version__",
@@ -46,6 +49,12 @@ _IMPORTED = (
     "dbt_common.clients.agate_helper",
     *("_strptime", "babel.dates", "google.protobuf.descriptor_pb2", "multiprocessing.dummy"),
 )
+
+#: What no command imports as a part of dbtorch, or only one of another kind.
+_NOT_OURS = ("dbtorch.__main__", "dbtorch.adapters.dbt.dbtorch_worker", "dbtorch.testing")
+
+#: Modules of dbtorch, which a dbt does not have; they must not be taken apart.
+_dbtorch: dict[str, types.ModuleType] = {}
 
 
 class _Map(ctypes.Structure):
@@ -78,13 +87,17 @@ def main() -> None:
     os.chdir("/")
     gc.disable()
     for name in _IMPORTED:
-        importlib.import_module(name)
+        with suppress(ModuleNotFoundError):
+            importlib.import_module(name)
     from templates import remember
     from warm import warm
 
     warm()
     remember()
-    for name in ("templates", "warm"):
+    _import_dbtorch()
+    import client
+
+    for name in ("client", "templates", "warm"):
         del sys.modules[name]
     gc.collect()
     gc.freeze()
@@ -93,15 +106,47 @@ def main() -> None:
     _show(sys.argv, os.environ)  # or say that this system cannot
     job = serve(number)
     while job["kind"] == "dbtorch":
-        job = _execute(job)
+        number, ours = _beside()
+        if number < 0:
+            job = serve(ours)
+        elif _can_be_dbtorch(job):
+            zygote = client.Zygote(number, job["environ"], sys.executable)
+            client.install(lambda *_: zygote)
+            _given.add(number)
+            become(job)
+            return
+        else:
+            _execute(job, number)
+    for name in _dbtorch:
+        del sys.modules[name]
     become(job)
+
+
+def _import_dbtorch() -> None:
+    """Import what its commands need, where it is installed: that is a third of a short run."""
+    if importlib.util.find_spec("dbtorch") is None:
+        return
+    import dbtorch
+
+    for found in pkgutil.walk_packages(dbtorch.__path__, "dbtorch."):
+        if not found.name.startswith(_NOT_OURS):
+            importlib.import_module(found.name)
+    ours = (name for name in sys.modules if name.partition(".")[0] == "dbtorch")
+    _dbtorch.update({name: sys.modules[name] for name in ours})
+
+
+def _can_be_dbtorch(job: Job) -> bool:
+    """Whether a copy would import what a dbtorch of this interpreter would in that folder."""
+    if job["executable"] != sys.executable or not _dbtorch or _is_in_the_way(job["cwd"]):
+        return False
+    here = Path(job["cwd"], "dbtorch")
+    return not here.exists() or here.samefile(*_dbtorch["dbtorch"].__path__)
 
 
 def serve(number: int) -> Job:
     """Make processes until nobody wants any more; returns in each of them with what it is to be."""
     asked = socket.socket(fileno=number)
     os.set_inheritable(number, False)
-    imported = {name.partition(".")[0] for name in sys.modules}
     while True:
         content, rights, _, _ = asked.recvmsg(_MAX_BYTES, socket.CMSG_SPACE(4 * _MAX_FILES))
         if not content:
@@ -110,7 +155,7 @@ def serve(number: int) -> Job:
         for _, _, data in rights:
             files.frombytes(data)
         job: Job = marshal.loads(content)
-        refused = job["kind"] == "dbt" and _is_in_the_way(job["cwd"], imported)
+        refused = job["kind"] == "dbt" and _is_in_the_way(job["cwd"])
         pid = -1 if refused else _sibling()
         if pid == 0:
             asked.close()
@@ -121,8 +166,9 @@ def serve(number: int) -> Job:
         asked.send(b"" if refused else b"%d" % pid)
 
 
-def _is_in_the_way(folder: str, imported: set[str]) -> bool:
+def _is_in_the_way(folder: str) -> bool:
     """Whether a module in the current folder would have been imported instead of one that was."""
+    imported = {name.partition(".")[0] for name in sys.modules.keys() - _dbtorch.keys()}
     try:
         with os.scandir(folder) as entries:
             return any(
@@ -191,8 +237,8 @@ def _close_all_but(kept: set[int]) -> None:
                 continue
 
 
-def _execute(job: Job) -> Job:
-    """Be a dbtorch, and in a child of it the zygote that it asks; returns in what that one makes."""
+def _beside() -> tuple[int, int]:
+    """Have a zygote as a child: its number for whoever asks it, and in that one -1 and its own."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     if os.fork() == 0:
         number = ours.detach()
@@ -201,12 +247,17 @@ def _execute(job: Job) -> Job:
         for _ in range(3):
             os.open(os.devnull, os.O_RDWR)  # 0, 1, 2
         os.chdir("/")
-        return serve(number)
-    number = theirs.detach()
+        return -1, number
+    ours.close()
+    return theirs.detach(), -1
+
+
+def _execute(job: Job, number: int) -> NoReturn:
+    """Be a dbtorch of another interpreter, or in a folder with modules that are in the way."""
     os.set_inheritable(number, True)
     script = str(Path(__file__).with_name("supervisor.py"))
-    words = [job["words"][0], script, str(number), *job["words"][3:]]
-    return os.execve(sys.executable, words, job["environ"])
+    words = [job["words"][0], script, str(number), sys.executable, *job["words"][3:]]
+    os.execve(job["executable"], words, job["environ"])
 
 
 def _deaf() -> None:

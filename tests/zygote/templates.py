@@ -30,7 +30,7 @@ def remember() -> None:
     environment = jinja.get_environment()
     macros = dict.fromkeys(block.full_block for found in blocks.values() for block in found)
     trees = {text: _with_calls(environment.parse(text)) for text in macros}
-    codes: dict[str, CodeType] = {text: environment.compile(text) for text in macros}
+    codes: dict[str, CodeType] = {text: environment.compile(trees[text]) for text in macros}
 
     def extract_toplevel_blocks(text: str, *args: Any, **more: Any) -> list[Any]:
         wanted = more.get("allowed_blocks"), more.get("collect_raw_data")
@@ -45,11 +45,11 @@ def remember() -> None:
 
 def _files() -> Iterator[str]:
     """The text of every file of macros, as dbt reads it."""
-    from dbt.include import duckdb, global_project, postgres
+    import dbt.include
     from dbt_common.clients.system import load_file_contents
 
-    for package in (global_project, duckdb, postgres):
-        for path in sorted((Path(package.__file__).parent / "macros").rglob("*.sql")):
+    for folder in dbt.include.__path__:
+        for path in sorted(Path(folder).glob("*/macros/**/*.sql")):
             yield load_file_contents(str(path), strip=True)
 
 

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from dbtorch.adapters.store import open_store
+from tests.environments import cache
 from tests.zygote import plugin
 from tests.zygote.client import WANTED, Zygote
 
@@ -327,3 +329,69 @@ def test_a_module_that_is_in_nobodys_way_is_imported_by_a_copy(both: Any, tmp_pa
     as_ever, copy = both(act)
 
     assert copy == as_ever == f"mine {tmp_path}/tasks.py\n".encode()
+
+
+def test_a_dbtorch_that_is_a_copy_is_what_it_would_have_been(both: Any, tmp_path: Path) -> None:
+    for name in ("dbt_project.yml", "profiles.yml"):
+        (tmp_path / name).write_text(PROJECT[name])
+    open_store(None, tmp_path).close()
+    command = [sys.executable, "-m", "dbtorch"]
+
+    def act() -> list[Any]:
+        refused = subprocess.run(
+            [*command, "rnu"], cwd=tmp_path, capture_output=True, check=False, text=True
+        )
+        with subprocess.Popen(
+            [*command, "ui", "--port", "0"],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            env=os.environ | {"SOME": "öne"},
+            start_new_session=True,
+        ) as ui:
+            assert ui.stdout is not None
+            said = re.sub(rb":\d+/", b":PORT/", ui.stdout.readline())
+            shown = Path(f"/proc/{ui.pid}")
+            found = [(shown / name).read_bytes() for name in ("comm", "environ", "cmdline")]
+            ui.send_signal(signal.SIGINT)
+            said += ui.stdout.read()
+        return [refused.returncode, refused.stdout, refused.stderr, said, *found, ui.returncode]
+
+    as_ever, copy = both(act)
+
+    assert copy == as_ever
+    assert copy[0] == 2
+    assert b"PORT" in copy[3]
+
+
+def test_a_copy_of_dbt_has_nothing_of_dbtorch(both: Any) -> None:
+    program = "import json, sys, dbt.cli.main; print([n for n in sys.modules if 'dbtorch' in n])"
+
+    as_ever, copy = both(lambda: subprocess.check_output([sys.executable, "-c", program]))
+
+    assert copy == as_ever == b"[]\n"
+
+
+def test_a_module_that_is_in_the_way_of_a_dbtorch_is_so_for_a_copy(
+    both: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "click.py").write_text("raise SystemExit('mine')")
+
+    def act() -> tuple[int, str]:
+        command = [sys.executable, "-m", "dbtorch", "plan"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False, text=True)
+        return done.returncode, done.stderr
+
+    as_ever, copy = both(act)
+
+    assert copy == as_ever
+    assert "mine" in copy[1]
+
+
+def test_a_dbtorch_has_a_zygote_of_the_dbt_that_its_project_names(tmp_path: Path) -> None:
+    other = str(cache() / "dbt-x" / "bin" / "python")
+    (tmp_path / "dbtorch.yml").write_text(f"engine: {{type: session, python: {other}}}\n")
+
+    assert plugin._driven(["python", "-m", "dbtorch", "run"], str(tmp_path)) == other
+    words = ["python", "-m", "dbtorch", "run", "--project-dir", tmp_path.name]
+    assert plugin._driven(words, str(tmp_path.parent)) == other
+    assert not plugin._driven(words[:4], str(tmp_path.parent))
