@@ -13,6 +13,7 @@ import pytest
 
 from tests.acceptance.workspace import Workspace
 from tests.pages import PAGES, ROOT, Command, File, commands, story
+from tests.zygote.shell import command_for_shells
 
 #: What a checkout does not have.
 GENERATED = shutil.ignore_patterns(
@@ -46,16 +47,18 @@ def script(page: str) -> Iterator[str]:
 
 def printed(page: str, workspace: Workspace) -> list[tuple[str, int]]:
     """What each command of a page printed, and its exit code."""
-    done = subprocess.run(
-        ["bash", "-c", "exec 2>&1\n" + "\n".join(script(page))],
-        cwd=workspace.dir,
-        env=workspace.environ(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        text=True,
-        timeout=500,  # before pytest's own
-        check=False,
-    )
+    environ = workspace.environ()
+    with command_for_shells() as bin:
+        done = subprocess.run(
+            ["bash", "-c", "exec 2>&1\n" + "\n".join(script(page))],
+            cwd=workspace.dir,
+            env={**environ, "PATH": f"{bin}:{environ['PATH']}"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+            timeout=500,  # before pytest's own
+            check=False,
+        )
     parts = re.split(rf"\n?{END} \d+ (\d+)\n", done.stdout)
     return list(zip(parts[::2], map(int, parts[1::2]), strict=False))
 

@@ -10,6 +10,7 @@ import click
 import pytest
 
 from dbtorch.cli.main import COMMANDS, cli
+from dbtorch.service.history import remote_log
 from tests.unit.evil import TEXTS
 from tests.unit.spoken import RUN, Shell, a_history, a_project, without_dbt
 
@@ -68,6 +69,7 @@ def shell(
     a_history(folder)
     without_dbt(monkeypatch, folder)
     monkeypatch.chdir(folder)
+    monkeypatch.setattr(remote_log, "_EVERY", 0)  # nobody uploads a log a moment later
     return Shell(folder, capsys)
 
 

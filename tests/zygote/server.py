@@ -20,6 +20,7 @@ import sys
 import time
 import types
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -110,9 +111,8 @@ def main() -> None:
         if number < 0:
             job = serve(ours)
         elif _can_be_dbtorch(job):
-            zygote = client.Zygote(number, job["environ"], sys.executable)
-            client.install(lambda *_: zygote)
             _given.add(number)
+            client.install(partial(_only, client.Zygote(number, job["environ"], sys.executable)))
             become(job)
             return
         else:
@@ -120,6 +120,10 @@ def main() -> None:
     for name in _dbtorch:
         del sys.modules[name]
     become(job)
+
+
+def _only(zygote: Any, *_: object) -> Any:
+    return zygote
 
 
 def _import_dbtorch() -> None:

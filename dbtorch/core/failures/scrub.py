@@ -390,8 +390,9 @@ def _readings(text: str) -> Iterator[tuple[str, Sequence[int]]]:
         done = 0
         for found in [*unseen.finditer(text), None]:
             start, end = found.span() if found else (len(text), len(text))
-            kept.append(text[done:start])
-            places.extend(range(done, start))
+            if start > done:
+                kept.append(text[done:start])
+                places.extend(range(done, start))
             done = end
         view = "".join(kept)
         if view not in seen:
