@@ -33,11 +33,13 @@ def test_a_run_on_a_terminal_is_shown_live_and_stops_on_ctrl_c(workspace: Worksp
         env=workspace.environ({"TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30"}),
         start_new_session=True,
     ) as process:
-        screen += _read_until(master, "RUN ", process)
-        assert re.search(r"RUN +\d+s  model slow", _CONTROL.sub("", screen))
-        os.write(master, b"\x03")
-        screen += _read_until(master, None, process)
-        assert process.wait(PATIENCE) == 130
+        try:
+            screen += _read_until(master, r"RUN +\d+s  model slow", process)
+            os.write(master, b"\x03")
+            screen += _read_until(master, None, process)
+            assert process.wait(PATIENCE) == 130
+        finally:
+            process.kill()
     after = termios.tcgetattr(terminal)
     os.close(terminal)
     os.close(master)
@@ -52,8 +54,8 @@ def test_a_run_on_a_terminal_is_shown_live_and_stops_on_ctrl_c(workspace: Worksp
     assert workspace.is_quiet()
 
 
-def _read_until(master: int, text: str | None, process: subprocess.Popen[bytes]) -> str:
-    """What is written to the terminal until a text is there; without one, until the end."""
+def _read_until(master: int, shown: str | None, process: subprocess.Popen[bytes]) -> str:
+    """What is written to the terminal until it shows something; without that, until the end."""
     seen = b""
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
@@ -62,6 +64,8 @@ def _read_until(master: int, text: str | None, process: subprocess.Popen[bytes])
             seen += os.read(master, 65536)
         elif process.poll() is not None:
             break
-        if text is not None and text.encode() in seen:
-            break
+        text = seen.decode(errors="replace")
+        if shown is not None and re.search(shown, _CONTROL.sub("", text)):
+            return text
+    assert shown is None, f"{shown} is not there: {seen!r}"
     return seen.decode(errors="replace")
