@@ -15,6 +15,7 @@ from dbtorch.core.settings import Settings
 if TYPE_CHECKING:  # imported by who has any
     from dbtorch.core.alerts.routing import AlertsSpec
     from dbtorch.core.checks.relation_checks import PatternChecks
+    from dbtorch.core.ci.lint import LintSpec
     from dbtorch.core.failures.evidence import Rule
     from dbtorch.core.model.wait import Wait
     from dbtorch.core.params import ParamSpec
@@ -457,6 +458,14 @@ class Config:
             " patterns, and `meta.dbtorch` over both, each kind of check by itself.",
             default="none",
             example='{models: {"fct_*": {row_count: 1}}}',
+        ),
+    )
+    lint: "LintSpec | None" = field(  # None: as it is by default
+        default=None,
+        metadata=key(
+            "How much what `dbtorch ci --lint` finds weighs; see"
+            " [Check without a warehouse](pull-requests.md#check-without-a-warehouse).",
+            example="{untested: error, no_runbook: ignore}",
         ),
     )
     alerts: "AlertsSpec | None" = field(  # None: no alerts

@@ -1,4 +1,4 @@
-"""Keys of ``checks``, in dbtorch.yml and in ``meta.dbtorch``, and what they come to."""
+"""Keys of ``checks``, in dbtorch.yml and in ``meta.dbtorch``, and of ``lint``."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from dbtorch.core.checks.relation_checks import (
     RowCountChange,
     SameSchema,
 )
+from dbtorch.core.ci.lint import LintSpec
 
 
 def _has_bounds(written: Mapping[str, Any], at: Path, report: Report) -> None:
@@ -117,5 +118,7 @@ PATTERNS = Section(
     ),
 )
 
+LINT = section(LintSpec, title="lint")
+
 #: In the order of the documentation.
-SECTIONS = (PATTERNS, CHECKS, ROW_COUNT, ROW_COUNT_CHANGE, NULL_RATE, NEWEST, SCHEMA)
+SECTIONS = (PATTERNS, CHECKS, ROW_COUNT, ROW_COUNT_CHANGE, NULL_RATE, NEWEST, SCHEMA, LINT)

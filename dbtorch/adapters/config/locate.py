@@ -1,4 +1,4 @@
-"""Finds the line of a ``meta.dbtorch`` that is wrong. Only ever asked when one is."""
+"""Finds lines in dbt's files: of a ``meta.dbtorch`` that is wrong, of a node's description."""
 
 from __future__ import annotations
 
@@ -44,6 +44,23 @@ class Locator:
             if line:
                 return Origin(file=candidate, line=line)
         return Origin(file=file or _PROJECT)
+
+    def described(self, node: str, file: str) -> int:
+        """Line of a YAML file on which the description of a node begins; 0 where it has none."""
+        document = self._document(file) if file.endswith(_YAML) else None
+        if document is None:
+            return 0
+        name = node.rsplit(".", maxsplit=1)[-1]
+        return next(
+            (
+                document.line(place)
+                for place in document.lines
+                if place[-1:] == ("name",)
+                and "columns" not in place
+                and _value(document, place) == name
+            ),
+            0,
+        )
 
     def _files(self, names: list[str], file: str) -> Iterator[str]:
         yield file

@@ -139,6 +139,12 @@ def _checks() -> Kind:
     return PATTERNS
 
 
+def _lint() -> Kind:
+    from dbtorch.adapters.config.check_keys import LINT
+
+    return LINT
+
+
 def _alerts() -> Kind:
     from dbtorch.adapters.config.alert_keys import ALERTS
 
@@ -169,6 +175,7 @@ ROOT = section(
         "circuit_breaker": Switch(BREAKER),
         "freshness": Switch(FRESHNESS),
         "checks": Later("mapping", _checks),
+        "lint": Later("mapping", _lint),
         "alerts": Later("mapping", _alerts),
         "ui": UI,
         "steps": STEPS,

@@ -32,6 +32,7 @@ _EXAMPLES = (
     ("dbtorch ci --pr 12 --state prod-state -t ci", "by hand, with a folder of dbt's artifacts"),
     ("dbtorch ci --merge", "in a CI job of the main branch"),
     ("dbtorch ci --empty", "only whether everything compiles and fits together"),
+    ("dbtorch ci --lint", "in seconds and without a warehouse: what can be told from the files"),
 )
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -79,6 +80,9 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--junit", type=_FILE, help="Write a report in JUnit's XML.")
 @click.option("--comment-file", type=_FILE, help="Write a comment for the pull request, Markdown.")
 @click.option("--comment", is_flag=True, help="Post that comment, or update it; needs a token.")
+@click.option("--lint", is_flag=True, help="Build nothing and ask no warehouse: check the files.")
+@click.option("--baseline", type=_FILE, help="With --lint: file of findings that are known.")
+@click.option("--update-baseline", is_flag=True, help="With --lint: write what is found there.")
 @click.option("--code-quality", type=_FILE, help="Write a report for GitLab's code quality.")
 @FORMAT
 @STORE
@@ -95,11 +99,19 @@ def ci(
     code_quality: Path | None,
     skip_forks: bool,
     merge: bool,
+    lint: bool,
     **given: Any,
 ) -> int:
     """Build what a pull request changes beside production, and compare the two."""
     if context.invoked_subcommand is not None:
         return 0
+    if lint:
+        only = {"--junit": junit, "--comment-file": comment_file, "--comment": comment}
+        for name in (name for name, said in only.items() if said):
+            raise click.UsageError(f"{name} is about what is built, and --lint builds nothing.")
+        return _lint(given, code_quality, as_json=format == "json")
+    if given["baseline"] is not None or given["update_baseline"]:
+        raise click.UsageError("--baseline is of --lint: say that, too.")
     from dbtorch.cli.errors import OK
     from dbtorch.cli.executed import executed
     from dbtorch.cli.text.ci import ci_json, ci_text
@@ -166,6 +178,27 @@ def _merged(context: click.Context, options: CiOptions) -> int:
         log_format="text",
         quiet=False,
     )
+
+
+def _lint(given: dict[str, Any], code_quality: Path | None, *, as_json: bool) -> int:
+    """Check the files of the project; answers the exit code."""
+    from dbtorch.cli.errors import NODE_FAILED, OK, exit_code
+    from dbtorch.cli.signals import Signals
+    from dbtorch.cli.text.lint import lint_json, lint_text
+    from dbtorch.service.ci.reports import write_findings
+    from dbtorch.service.lint.baseline import Baseline
+    from dbtorch.service.lint.lint import lint
+
+    options = options_of(given)
+    baseline = Baseline(file=given["baseline"], update=given["update_baseline"])
+    with Signals():
+        found = baseline.apart(lint(options, warn=warn, note=note))
+    echo(lint_json(found) if as_json else lint_text(found))
+    if said := write_findings(found.findings, code_quality, options):
+        echo(said.rstrip(), err=as_json)
+    if found.error is not None:
+        return exit_code(found.error)
+    return OK if found.ok else NODE_FAILED
 
 
 def _ci_options(given: dict[str, Any]) -> CiOptions:

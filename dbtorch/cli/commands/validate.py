@@ -22,14 +22,18 @@ def validate(**given: Any) -> int:
     """Check dbtorch.yml, meta.dbtorch and the graph. Runs nothing."""
     from dbtorch.cli.errors import OK
     from dbtorch.cli.signals import Signals
-    from dbtorch.cli.text.plan import validated_text
-    from dbtorch.service.planning.preview import notifiers_off, open_valid
+    from dbtorch.cli.text.lint import validated_text
+    from dbtorch.service.lint.lint import lint
+    from dbtorch.service.planning.preview import notifiers_off
     from dbtorch.service.project.project import open_project
 
     options = options_of(given)
     project = open_project(options.project_dir)
-    with Signals(), open_valid(options, warn=warn, note=note) as opening:
+    with Signals():
+        found = lint(options, warn=warn, note=note)
+        if found.error is not None:
+            raise found.error
         for name, why in notifiers_off(project).items():
             note(f"alerts.{name} would be off: {why}")
-        echo(validated_text(opening))
+        echo(validated_text(found))
     return OK

@@ -14,14 +14,13 @@ from dbtorch.core.model.deadline import DeadlineRule
 from dbtorch.core.model.freshness import Thresholds
 from dbtorch.core.model.freshness import span as age
 from dbtorch.core.model.gate import Gate, OnStale, Require
-from dbtorch.core.model.graph import Kind, Node
+from dbtorch.core.model.graph import Node
 from dbtorch.core.model.naming import label, names_among
 from dbtorch.core.model.policy import Breaker, OnFailure, Policy, Retry
 from dbtorch.core.plan import STEPS, THREADS, Plan
 from dbtorch.core.run.simulation import Forecast, batches, forecast, is_shown
 from dbtorch.core.text.phrases import calm, many, took
 from dbtorch.service.planning.plan import why
-from dbtorch.service.planning.planned import OpenedPlan
 
 #: Nodes of the critical path that are written out.
 _ON_PATH = 12
@@ -264,16 +263,3 @@ def _span(seconds: float | None) -> str:
     if seconds is None:
         return "none"
     return f"{seconds:g}s" if seconds < 60 else calm(seconds)
-
-
-def validated_text(opening: OpenedPlan) -> str:
-    """That everything fits together, and how much there is of it."""
-    kinds = [node.kind for node in opening.planned.plan.graph.nodes.values()]
-    steps = kinds.count(Kind.STEP)
-    inside = len([k for k in kinds if k not in (Kind.STEP, Kind.SESSION, Kind.OPERATION)])
-    told = len(opening.selected.warnings)
-    warned = f", {many(told, 'warning')} of dbt" if told else ""
-    return (
-        f"OK: {many(inside, 'dbt node')} and {many(steps, 'step')} on target "
-        f"{opening.selected.target['name']} ({opening.selected.adapter}){warned}"
-    )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from dbtorch.adapters.clock import SystemClock
-from dbtorch.core.ci.reports.findings import code_quality, commands, findings
+from dbtorch.core.ci.reports.findings import Finding, code_quality, commands, findings
 from dbtorch.core.ci.reports.junit import junit
 from dbtorch.core.ci.reports.markdown import markdown, marker
 from dbtorch.core.ci.result import CiResult
@@ -41,7 +41,7 @@ class Reports:
 
         The comment is empty where there is nothing to say. Raises `UsageError`.
         """
-        found = findings(result, folder=_folder(project_dir, environ))
+        found = placed(findings(result), project_dir, environ)
         if self.junit is not None:
             _write(self.junit, junit(result))
         if self.code_quality is not None:
@@ -71,6 +71,30 @@ def write_reports(reports: Reports, result: CiResult, options: RunOptions) -> st
         environ=options.environ,
         now=SystemClock().now(),
     )
+
+
+def write_findings(
+    found: Iterable[Finding], code_quality_file: Path | None, options: RunOptions
+) -> str:
+    """Write what lint has found; answers what is to be printed for a runner of GitHub.
+
+    Raises `UsageError`.
+    """
+    at = placed(found, find_project_dir(options.project_dir, options.environ), options.environ)
+    if code_quality_file is not None:
+        _write(code_quality_file, code_quality(at))
+    return commands(at) if options.environ.get("GITHUB_ACTIONS") == "true" else ""
+
+
+def placed(
+    found: Iterable[Finding], project_dir: Path, environ: Mapping[str, str]
+) -> list[Finding]:
+    """The findings with paths in the repository, as far as the CI system says where that is."""
+    top = environ.get("GITHUB_WORKSPACE") or environ.get("CI_PROJECT_DIR")
+    if not top or not project_dir.is_relative_to(Path(top).resolve()):
+        return [*found]
+    folder = project_dir.relative_to(Path(top).resolve())
+    return [replace(one, path=(folder / one.path).as_posix()) if one.path else one for one in found]
 
 
 def post(result: CiResult, options: RunOptions) -> str:
@@ -121,15 +145,6 @@ def _outputs(result: CiResult) -> str:
         "different": len(result.different),
     }
     return "".join(f"{name}={value}\n" for name, value in said.items())
-
-
-def _folder(project_dir: Path, environ: Mapping[str, str]) -> str:
-    """The project's folder in its repository, as far as the CI system says it."""
-    top = environ.get("GITHUB_WORKSPACE") or environ.get("CI_PROJECT_DIR")
-    if not top or not project_dir.is_relative_to(Path(top).resolve()):
-        return ""
-    folder = project_dir.relative_to(Path(top).resolve()).as_posix()
-    return "" if folder == "." else folder
 
 
 def _write(path: Path, text: str, *, append: bool = False) -> None:

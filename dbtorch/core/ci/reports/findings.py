@@ -24,11 +24,14 @@ class Finding:
     node: str
     path: str  # in the repository; empty where nobody knows
     text: str
+    line: int = 0  # 1 is the first; 0 where nobody knows
+    rule: str = ""  # of lint
+    id: str = ""  # of the node
 
 
-def findings(result: CiResult, *, folder: str = "") -> list[Finding]:
-    """What failed, what warns and what differs, in this order; ``folder`` is the project's."""
-    return [*_findings(result, folder)]
+def findings(result: CiResult) -> list[Finding]:
+    """What failed, what warns and what differs, in this order; paths are of the project."""
+    return [*_findings(result)]
 
 
 def commands(found: Iterable[Finding]) -> str:
@@ -39,7 +42,7 @@ def commands(found: Iterable[Finding]) -> str:
         left[one.level] -= 1
         if left[one.level] < 0:
             continue
-        at = f"file={_property(one.path)},line=1," if one.path else ""
+        at = f"file={_property(one.path)},line={one.line or 1}," if one.path else ""
         lines.append(f"::{one.level} {at}title={_property(one.node)}::{_data(one.text)}")
     return "".join(f"{line}\n" for line in lines)
 
@@ -50,12 +53,12 @@ def code_quality(found: Iterable[Finding]) -> str:
     said = [
         {
             "description": one.text,
-            "check_name": f"dbtorch {one.level}",
+            "check_name": f"dbtorch {one.rule or one.level}",
             "fingerprint": hashlib.sha256(
-                f"{one.level} {one.node} {one.path}".encode()
+                f"{one.level} {one.rule} {one.node} {one.path}".encode()
             ).hexdigest(),
             "severity": severity[one.level],
-            "location": {"path": one.path, "lines": {"begin": 1}},
+            "location": {"path": one.path, "lines": {"begin": one.line or 1}},
         }
         for one in found
         if one.path
@@ -63,8 +66,8 @@ def code_quality(found: Iterable[Finding]) -> str:
     return json.dumps(said, indent=2) + "\n"
 
 
-def _findings(result: CiResult, folder: str) -> Iterator[Finding]:
-    paths = {node.id: _below(folder, node.path) for node in result.nodes}
+def _findings(result: CiResult) -> Iterator[Finding]:
+    paths = {node.id: node.path for node in result.nodes}
     for node in result.failed:
         yield Finding(
             level="error", node=node.name, path=paths[node.id], text=one_line(node.message)
@@ -78,10 +81,6 @@ def _findings(result: CiResult, folder: str) -> Iterator[Finding]:
         path = paths.get(one.id, "")
         text = f"other than in production: {difference(one)}"
         yield Finding(level="notice", node=one.name, path=path, text=text)
-
-
-def _below(folder: str, path: str) -> str:
-    return f"{folder}/{path}" if folder and path else path
 
 
 def _data(text: str) -> str:
