@@ -24,7 +24,7 @@ _GROUPS = {
     " checks fail-on-empty fail-on from same-code run-id"
     " to reprocess missing failed stale-code late",
     "Pull request": "pr base state-from max-state-age no-state schema skip-forks clone compare"
-    " ignore tolerance sample-above limit-event-time max-duration",
+    " ignore tolerance sample-above limit-event-time max-duration lint baseline update-baseline",
     "How it runs": "full-refresh empty sample vars param event-time-start event-time-end"
     " logical-date partition max-active merge reverse dry-run threads fail-fast store-failures"
     " warn-error warn-error-options",

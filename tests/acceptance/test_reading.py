@@ -161,7 +161,8 @@ def test_the_graph_as_json_has_every_node_and_edge(tour: Tour) -> None:
 
 def test_validate_says_what_it_has_looked_at(tour: Tour) -> None:
     assert tour.before["validate"].out == (
-        "OK: 6 dbt nodes and 1 step on target dev (duckdb 1.11.1)\n"
+        "OK: 6 dbt nodes and 1 step on target dev (duckdb 1.11.1), 3 findings"
+        " (`dbtorch ci --lint` lists them)\n"
     ).replace("duckdb 1.11.1", _adapter(tour))
 
 

@@ -15,7 +15,7 @@ from dbtorch.core.ci.reports.markdown import PICTURED, escaped, markdown
 from dbtorch.core.errors import UsageError
 from dbtorch.core.model.graph import Kind
 from dbtorch.core.model.state import RunState, State
-from dbtorch.service.ci.reports import Reports, post_result
+from dbtorch.service.ci.reports import Reports, placed, post_result
 from tests.forge_server import TOKEN, forge_server
 from tests.unit.test_ci_result import BODY, DONE, NOON, SAME, change, node
 
@@ -29,7 +29,9 @@ FAILED = replace(
     nodes=(
         node("orders", State.FAILED, message=BAD, path="m/orders.sql", owner="@data", seconds=1.5),
         node("kpi", State.UPSTREAM_FAILED, message="orders failed"),
-        node("warns", State.WARN, message="Got 3 results", kind=Kind.TEST, path="t/warns.sql"),
+        node(
+            "warns", State.WARN, message="Got 3 results", kind=Kind.TEST, path="t/warns.yml", line=7
+        ),
     ),
     edges=(("model.shop.orders", "model.shop.kpi"), ("model.shop.kpi", "exposure.shop.board")),
 )
@@ -124,11 +126,13 @@ def test_junit_is_xml_whatever_somebody_says():
 def test_annotations_are_at_files_and_ten_of_a_level():
     different = replace(SAME, rows_after=5)
     found = replace(FAILED, compared=(replace(FAILED.compared[0], comparison=different),))
-    lines = commands(findings(found, folder="dbt/shop")).splitlines()
+    lines = commands(
+        placed(findings(found), Path("/w/dbt/shop"), {"GITHUB_WORKSPACE": "/w"})
+    ).splitlines()
     assert lines[0].startswith("::error file=dbt/shop/m/orders.sql,line=1,title=orders::Database")
     assert "100%25" in lines[0]
     assert lines[1:] == [
-        "::warning file=dbt/shop/t/warns.sql,line=1,title=warns::Got 3 results",
+        "::warning file=dbt/shop/t/warns.yml,line=7,title=warns::Got 3 results",
         "::notice file=dbt/shop/m/orders.sql,line=1,title=orders"
         "::other than in production: 5 rows (+2)",
     ]
@@ -149,7 +153,7 @@ def test_code_quality_has_what_has_a_place():
     found = json.loads(code_quality(findings(FAILED)))
     assert [(one["severity"], one["location"]["path"]) for one in found] == [
         ("critical", "m/orders.sql"),
-        ("minor", "t/warns.sql"),
+        ("minor", "t/warns.yml"),
     ]
     assert len({one["fingerprint"] for one in found}) == 2
 

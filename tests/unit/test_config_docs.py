@@ -74,7 +74,7 @@ def test_examples_of_every_key_are_accepted(section):
 def test_what_is_imported_later_is_called_as_it_is():
     kinds = [key.kind for section in (*SECTIONS, META) for key in section.keys]
     later = [kind for kind in kinds if isinstance(kind, Later)]
-    assert len(later) == 9
+    assert len(later) == 10
     assert [kind.name for kind in later] == [kind.find().name for kind in later]
 
 

@@ -112,6 +112,8 @@ def test_scripts(broken, command, missing):
         ),
         ("{{ outputs.befor.rows }}", 'there is no outputs.befor; did you mean "before"?'),
         ("{{ params.size }}", "there is no params.size (there is: nothing)"),
+        ("{{ rum.id }}", "a template names 'rum'; did you mean \"run\"?"),
+        ("{{ rum | default('') }} {{ rum is defined }}", ""),
     ],
 )
 def test_names_in_templates(broken, template, sentence):

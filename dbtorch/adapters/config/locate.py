@@ -45,22 +45,18 @@ class Locator:
                 return Origin(file=candidate, line=line)
         return Origin(file=file or _PROJECT)
 
-    def described(self, node: str, file: str) -> int:
-        """Line of a YAML file on which the description of a node begins; 0 where it has none."""
+    def described(self, name: str, file: str, *, column: str = "") -> int:
+        """Line of a YAML file on which the description of a node begins, or of its column.
+
+        0 where it has none.
+        """
         document = self._document(file) if file.endswith(_YAML) else None
         if document is None:
             return 0
-        name = node.rsplit(".", maxsplit=1)[-1]
-        return next(
-            (
-                document.line(place)
-                for place in document.lines
-                if place[-1:] == ("name",)
-                and "columns" not in place
-                and _value(document, place) == name
-            ),
-            0,
-        )
+        for at in document.lines:
+            if at[-1:] == ("name",) and "columns" not in at and _value(document, at) == name:
+                return _column(document, at[:-1], column) or document.line(at)
+        return 0
 
     def _files(self, names: list[str], file: str) -> Iterator[str]:
         yield file
@@ -130,6 +126,16 @@ def _names(document: Document, place: Path) -> Iterator[str]:
         if isinstance(part, str):
             yield part
         data = data[part]
+
+
+def _column(document: Document, base: Path, name: str) -> int:
+    """Line of a column that is described below a place; 0 where none is."""
+    inside = (*base, "columns")
+    for at in document.lines:
+        found = at[: len(inside)] == inside and at[len(inside) + 1 :] == ("name",)
+        if found and _value(document, at) == name:
+            return document.line(at)
+    return 0
 
 
 def _value(document: Document, place: Path) -> Any:

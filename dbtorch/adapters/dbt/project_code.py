@@ -161,6 +161,7 @@ def _resource(one: _Node, tested: dict[str, tuple[str, ...]], owners: dict[str, 
         materialized=one.config.materialized or "",
         key=_key(one, tested),
         owner=_owner(one, owners),
+        about=((one.attached_node or "").rpartition(".")[2], one.column_name or ""),
     )
 
 

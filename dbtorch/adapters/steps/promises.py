@@ -6,13 +6,14 @@ import ast
 import inspect
 import json
 import os
+import re
 import shlex
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
-from dbtorch.adapters.template import run_values
+from dbtorch.adapters.template import run_values, unknown
 from dbtorch.core.config import Config
 from dbtorch.core.text.nearest import did_you_mean
 
@@ -53,6 +54,7 @@ def broken_promises(config: Config, *, python: str, project_dir: Path) -> list[s
         *_functions(config, python, project_dir),
         *_scripts(config, project_dir),
         *_templates(config),
+        *_strangers(config),
     ]
     return list(dict.fromkeys(found))
 
@@ -193,6 +195,26 @@ def _templates(config: Config) -> Iterator[str]:
                         f" {name}.{attribute}{hint or there}"
                     )
 
+
+def _strangers(config: Config) -> Iterator[str]:
+    """Names that templates begin with and nothing has: ``{{ rum.id }}``."""
+    known = ("run", "target", "outputs", "params", "env_var", "var")
+    for spec in config.steps.values():
+        if spec.on_engine or spec.type not in ("python", "command", "http"):
+            continue  # others have names of their own
+        action = spec.action
+        if isinstance(action, Mapping):  # what is asked of an answer has more names
+            action = {key: one for key, one in action.items() if key not in ("poll", "fail_when")}
+        for text in _texts([action, spec.when, dict(spec.env), dict(spec.params)]):
+            if _OPTIONAL.search(text):
+                continue
+            for name in unknown(text, known):
+                hint = did_you_mean(name, known) or f" (there is: {', '.join(known)})"
+                yield f"{spec.origin}: step {spec.name}: a template names {name!r}{hint}"
+
+
+#: A template that says itself what happens where a name is not there.
+_OPTIONAL = re.compile(r"\b(?:default|defined|d)\b")
 
 #: What templates may know of a run, also what is empty in some.
 _RUN = tuple(inspect.signature(run_values).parameters)

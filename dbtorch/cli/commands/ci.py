@@ -184,7 +184,7 @@ def _lint(given: dict[str, Any], code_quality: Path | None, *, as_json: bool) ->
     """Check the files of the project; answers the exit code."""
     from dbtorch.cli.errors import NODE_FAILED, OK, exit_code
     from dbtorch.cli.signals import Signals
-    from dbtorch.cli.text.lint import lint_json, lint_text
+    from dbtorch.cli.text.ci import lint_json, lint_text
     from dbtorch.service.ci.reports import write_findings
     from dbtorch.service.lint.baseline import Baseline
     from dbtorch.service.lint.lint import lint

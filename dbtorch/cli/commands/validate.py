@@ -22,7 +22,7 @@ def validate(**given: Any) -> int:
     """Check dbtorch.yml, meta.dbtorch and the graph. Runs nothing."""
     from dbtorch.cli.errors import OK
     from dbtorch.cli.signals import Signals
-    from dbtorch.cli.text.lint import validated_text
+    from dbtorch.cli.text.ci import validated_text
     from dbtorch.service.lint.lint import lint
     from dbtorch.service.planning.preview import notifiers_off
     from dbtorch.service.project.project import open_project

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 
 from dbtorch.cli.text.table import table
 from dbtorch.cli.text.terminal import document
+from dbtorch.core.ci.reports.findings import Finding
 from dbtorch.core.ci.result import CiResult
 from dbtorch.core.ci.schemas import Fate, Schema
 from dbtorch.core.ci.words import affected, changed, difference, owned, reasons, verdict
+from dbtorch.core.model.graph import Kind
 from dbtorch.core.text.phrases import many, took
+from dbtorch.service.lint.lint import Linted, summary
 
 
 def ci_json(result: CiResult) -> str:
@@ -32,6 +36,38 @@ def cleanup_text(found: Sequence[Schema]) -> str:
     if chosen:
         lines += ["", f"{many(chosen, 'schema')} would be dropped: say so with --yes"]
     return "\n".join(lines)
+
+
+def lint_text(found: Linted) -> str:
+    """A line for each finding, and how many there are."""
+    return "\n".join(_findings(found))
+
+
+def lint_json(found: Linted) -> str:
+    """The same for programs."""
+    return document(
+        ok=found.ok,
+        findings=[asdict(one) for one in found.findings],
+        known=[asdict(one) for one in found.known],
+        gone=list(found.gone),
+    )
+
+
+def validated_text(found: Linted) -> str:
+    """That everything fits together, and how much there is of it."""
+    opening = found.opening
+    assert opening is not None
+    kinds = [node.kind for node in opening.planned.plan.graph.nodes.values()]
+    steps = kinds.count(Kind.STEP)
+    inside = len([k for k in kinds if k not in (Kind.STEP, Kind.SESSION, Kind.OPERATION)])
+    told = len(opening.selected.warnings)
+    warned = f", {many(told, 'warning')} of dbt" if told else ""
+    count = len(found.findings)
+    could = f", {many(count, 'finding')} (`dbtorch ci --lint` lists them)" if count else ""
+    return (
+        f"OK: {many(inside, 'dbt node')} and {many(steps, 'step')} on target "
+        f"{opening.selected.target['name']} ({opening.selected.adapter}){warned}{could}"
+    )
 
 
 def _lines(result: CiResult) -> Iterator[str]:
@@ -60,3 +96,17 @@ def _lines(result: CiResult) -> Iterator[str]:
 def _part(what: str, more: str, rows: list[list[str]]) -> Iterator[str]:
     yield ""
     yield from table([what, more], rows)
+
+
+def _findings(found: Linted) -> Iterator[str]:
+    yield from map(_finding, found.findings)
+    if found.error is not None:
+        yield "The project does not fit together, so nothing else was looked at."
+        return
+    yield f"{'OK' if found.ok else 'Not OK'}: {summary(found)}"
+
+
+def _finding(one: Finding) -> str:
+    line = f":{one.line}" if one.line else ""
+    at = f"{one.path}{line}: " if one.path else ""
+    return f"{at}{one.level}: {one.text} [{one.rule}]"

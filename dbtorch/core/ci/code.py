@@ -49,6 +49,7 @@ class Resource:
     materialized: str = ""
     key: tuple[str, ...] = ()  # columns of its primary key
     owner: str = ""
+    about: tuple[str, str] = ("", "")  # of a test: node and column that it is described with
 
     @property
     def place(self) -> tuple[str, str, str]:

@@ -40,6 +40,7 @@ class NodeResult:
     usual: float | None = None  # seconds that it took in production
     message: str = ""
     path: str = ""
+    line: int = 0  # of that file; 0 where nobody knows
     owner: str = ""
 
     @property

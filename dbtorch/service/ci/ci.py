@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from dbtorch.adapters.clock import SystemClock
+from dbtorch.adapters.config.locate import Locator
 from dbtorch.adapters.dbt.project_code import read_code
 from dbtorch.adapters.git import checkout
 from dbtorch.adapters.state_dir import make_state_dir
@@ -120,7 +121,7 @@ class _Job:
         self.session.release()
         executed = self._run(listen, control)
         control.kills(self.session.engine.kill)
-        result = self._with_run(result, executed, notes)
+        result = self._with_run(result, executed, now, notes)
         if executed.record is None or self._without_comparison():
             return executed, result
         return executed, replace(result, compared=tuple(self._compared(result, now, production)))
@@ -235,16 +236,22 @@ class _Job:
         with closing(store), suppress(UsageError):  # it has just ended
             cancel(store, run_id, reason="a newer commit of the pull request", wait=True)
 
-    def _with_run(self, result: CiResult, executed: Executed, notes: list[str]) -> CiResult:
+    def _with_run(
+        self, result: CiResult, executed: Executed, now: Code, notes: list[str]
+    ) -> CiResult:
         record = executed.record
-        usual = self._usual()
+        usual, locator = self._usual(), Locator(self.project.dir)
+        nodes = (
+            _node(node, usual.get(node.id), _line(now.resources.get(node.id), locator))
+            for node in _nodes(record)
+        )
         return replace(
             result,
             run_id=executed.run_id if record is not None else "",
             link=run_link(self.project.config.ui.url, executed.run_id) if record else "",
             state=executed.state,
             seconds=_seconds(record),
-            nodes=tuple(_node(node, usual.get(node.id)) for node in _nodes(record)),
+            nodes=tuple(nodes),
             notes=(*result.notes, *notes, *self._partial()),
         )
 
@@ -332,7 +339,15 @@ def _nodes(record: RunRecord | None) -> Iterator[NodeRecord]:
             yield node
 
 
-def _node(node: NodeRecord, usual: float | None) -> NodeResult:
+def _line(one: Resource | None, locator: Locator) -> int:
+    """Line of the YAML file on which a node, or what it tests, is described; 0 for all others."""
+    if one is None:
+        return 0
+    tested, column = one.about
+    return locator.described(tested or one.name, one.path, column=column)
+
+
+def _node(node: NodeRecord, usual: float | None, line: int) -> NodeResult:
     last = node.attempts[-1] if node.attempts else None
     message = last.message if last is not None and last.message else str(node.reason)
     return NodeResult(
@@ -344,6 +359,7 @@ def _node(node: NodeRecord, usual: float | None) -> NodeResult:
         usual=usual,
         message="" if node.state is State.SUCCESS else message,
         path=node.path,
+        line=line,
         owner=node.owner,
     )
 

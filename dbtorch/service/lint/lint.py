@@ -56,9 +56,9 @@ def lint(options: RunOptions, *, warn: Tell = nobody, note: Tell = nobody) -> Li
         with open_valid(options, warn=warn, note=note) as opening:
             return Linted(findings=tuple(_style(opening, project)), opening=opening)
     except (ConfigError, PlanError) as error:
-        return Linted(findings=tuple(map(_broken, error.problems)), error=error)
+        return Linted(findings=tuple(map(place_of_ours, error.problems)), error=error)
     except EngineError as error:
-        return Linted(findings=(_of_dbt(str(error)),), error=error)
+        return Linted(findings=(place_of_dbt(str(error)),), error=error)
 
 
 def _style(opening: OpenedPlan, project: Project) -> Iterator[Finding]:
@@ -79,10 +79,11 @@ def _style(opening: OpenedPlan, project: Project) -> Iterator[Finding]:
         checked={relation_of(id) for id in opening.planned.plan.checks},
         runbook=config.defaults.runbook or "",
     ):
-        yield replace(one, line=locator.described(one.id, one.path))
+        yield replace(one, line=locator.described(one.node, one.path))
 
 
-def _broken(sentence: str) -> Finding:
+def place_of_ours(sentence: str) -> Finding:
+    """What dbtorch says begins with its place."""
     found = _PLACE.fullmatch(sentence)
     if found is None:
         return Finding(level="error", rule=BROKEN, node="", path="", text=sentence)
@@ -92,7 +93,7 @@ def _broken(sentence: str) -> Finding:
     )
 
 
-def _of_dbt(sentence: str) -> Finding:
+def place_of_dbt(sentence: str) -> Finding:
     """What dbt says names a file, and sometimes a line."""
     named = _NAMED.search(sentence)
     path = named["file"] if named is not None else ""

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from dbtorch.core.ci.result import CiResult
+from dbtorch.core.ci.result import CiResult, NodeResult
 from dbtorch.core.ci.words import difference
 from dbtorch.core.failures.message import one_line
 from dbtorch.core.model.state import State
@@ -43,7 +43,9 @@ def commands(found: Iterable[Finding]) -> str:
         if left[one.level] < 0:
             continue
         at = f"file={_property(one.path)},line={one.line or 1}," if one.path else ""
-        lines.append(f"::{one.level} {at}title={_property(one.node)}::{_data(one.text)}")
+        lines.append(
+            f"::{one.level} {at}title={_property(one.node or one.rule)}::{_data(one.text)}"
+        )
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -67,20 +69,24 @@ def code_quality(found: Iterable[Finding]) -> str:
 
 
 def _findings(result: CiResult) -> Iterator[Finding]:
-    paths = {node.id: node.path for node in result.nodes}
     for node in result.failed:
-        yield Finding(
-            level="error", node=node.name, path=paths[node.id], text=one_line(node.message)
-        )
+        yield _finding("error", node, one_line(node.message))
     for node in result.nodes:
         if node.state is State.WARN:
-            yield Finding(
-                level="warning", node=node.name, path=paths[node.id], text=one_line(node.message)
-            )
+            yield _finding("warning", node, one_line(node.message))
+    known = {node.id: node for node in result.nodes}
     for one in result.different:
-        path = paths.get(one.id, "")
         text = f"other than in production: {difference(one)}"
-        yield Finding(level="notice", node=one.name, path=path, text=text)
+        if one.id in known:
+            yield _finding("notice", known[one.id], text)
+        else:
+            yield Finding(level="notice", node=one.name, path="", text=text, id=one.id)
+
+
+def _finding(level: str, node: NodeResult, text: str) -> Finding:
+    return Finding(
+        level=level, node=node.name, path=node.path, text=text, line=node.line, id=node.id
+    )
 
 
 def _data(text: str) -> str:
