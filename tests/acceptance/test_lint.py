@@ -90,5 +90,7 @@ def test_a_project_is_looked_at_and_nothing_is_touched(tmp_path: Path) -> None:
     assert weighty == f"{UNTESTED.replace('warning', 'error')}\nNot OK: 1 finding\n"
     assert not list(tmp_path.rglob("*.duckdb"))
 
-    assert "--junit is about what is built" in workspace.refused(*lint, "--junit", "x.xml")
+    assert "--junit and --lint do not go together: --lint builds nothing" in workspace.refused(
+        *lint, "--junit", "x.xml"
+    )
     assert "--baseline is of --lint" in workspace.refused("ci", *known)

@@ -106,9 +106,7 @@ def ci(
     if context.invoked_subcommand is not None:
         return 0
     if lint:
-        only = {"--junit": junit, "--comment-file": comment_file, "--comment": comment}
-        for name in (name for name, said in only.items() if said):
-            raise click.UsageError(f"{name} is about what is built, and --lint builds nothing.")
+        _refuse_others(context, _OF_LINT, "--lint builds nothing")
         return _lint(given, code_quality, as_json=format == "json")
     if given["baseline"] is not None or given["update_baseline"]:
         raise click.UsageError("--baseline is of --lint: say that, too.")
@@ -154,25 +152,32 @@ def ci(
     return code
 
 
-#: Options that a merge has besides dbt's own and those about where everything is.
+#: Options that a merge and lint have besides dbt's own; a merge has those of where things are.
 _OF_MERGE = {"merge", "project_dir", "database_url", "artifacts_url", "checks"}
 _OF_MERGE |= {"dbt_state", "state_from", "no_state"}
+_OF_LINT = {"lint", "baseline", "update_baseline", "code_quality", "format", "project_dir"}
+_OF_LINT |= {"dbt_target"}
+
+
+def _refuse_others(context: click.Context, own: set[str], why: str) -> None:
+    """Refuse what would be heard and do nothing."""
+    from dbtorch.core.errors import UsageError
+
+    for param in context.command.params:
+        name = str(param.name)
+        mine = name in own or (name.startswith("dbt_") and name != "dbt_target")
+        if not mine and context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            said = "--merge" if "merge" in own else "--lint"
+            raise UsageError(f"{param.opts[0]} and {said} do not go together: {why}")
 
 
 def _merged(context: click.Context, options: CiOptions) -> int:
     """Build in production; refuse what says how a pull request is built and reported."""
     from dbtorch.cli.executed import executed
-    from dbtorch.core.errors import UsageError
     from dbtorch.service.ci.merge import merge
 
-    for param in context.command.params:
-        name = str(param.name)
-        own = name in _OF_MERGE or (name.startswith("dbt_") and name != "dbt_target")
-        if not own and context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            raise UsageError(
-                f"{param.opts[0]} and --merge do not go together: a merge builds in production, by"
-                " the target of its pipeline, and is shown as any other run is"
-            )
+    why = "a merge builds in production, by the target of its pipeline, and is shown as any run is"
+    _refuse_others(context, _OF_MERGE, why)
     return executed(
         lambda listen, control: merge(options, listen, control, say=note),
         log_format="text",
