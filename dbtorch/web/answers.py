@@ -12,6 +12,7 @@ from starlette.responses import Response
 from dbtorch.core.errors import UsageError
 from dbtorch.version import VERSION
 from dbtorch.web.pages import static
+from dbtorch.web.security import may_act
 
 #: Files that a browser may ask for, and what they are.
 STATIC = {
@@ -19,6 +20,7 @@ STATIC = {
     **dict.fromkeys(("style.css", "graph.css"), "text/css"),
     **dict.fromkeys(
         (
+            "actions.js",
             "common.js",
             "graph.js",
             "home.js",
@@ -61,8 +63,14 @@ def base(request: Request) -> str:
 
 
 def common(request: Request) -> dict[str, Any]:
-    """What every page is told: where it is, and of which version its files are."""
-    return {"base": base(request), "version": _version(), "VERSION": VERSION}
+    """What every page is told: where it is, of which version its files are, who looks at it."""
+    key = request.app.state.site.key
+    return {
+        "base": base(request),
+        "version": _version(),
+        "VERSION": VERSION,
+        "acts": bool(key) and may_act(request, key),
+    }
 
 
 @cache

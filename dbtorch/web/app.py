@@ -1,12 +1,12 @@
-"""The pages of a project and their JSON, over its history: read only, whatever is asked."""
+"""The pages of a project and their JSON, over its history; what acts is a command as well."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from dbtorch.core.errors import DbtorchError, NotFound, StoreError, UsageError
+from dbtorch.core.errors import (
+    DbtorchError,
+    NotFound,
+    NothingToDo,
+    RunInProgress,
+    StoreError,
+    UsageError,
+)
 from dbtorch.core.model.state import RunState
 from dbtorch.core.text.json_text import document, to_json
 from dbtorch.ports.store import Store
@@ -35,11 +42,15 @@ from dbtorch.service.history.runs import list_runs
 from dbtorch.service.project.artifacts import artifacts_for_reading
 from dbtorch.service.project.known_secrets import scrubber_of_environment
 from dbtorch.service.project.options import RunOptions
+from dbtorch.service.project.project import open_project
+from dbtorch.service.run.apart import apart
+from dbtorch.service.wish import Start, Wish, perform, settled
+from dbtorch.web.acting import NoJson, NotAllowed, act, body_of
 from dbtorch.web.answers import STATIC, base, common, html, json_answer, number
 from dbtorch.web.feed import Feed, changes
 from dbtorch.web.graph_pages import graph_routes
 from dbtorch.web.pages import data, render, static
-from dbtorch.web.security import COOKIE, Guard, is_same
+from dbtorch.web.security import COOKIE, Guard, is_same, may_act
 
 #: Seconds for which what was found of the whole project is shown to everybody.
 _FRESH = 2.0
@@ -60,6 +71,9 @@ class Site:
     store: Store
     options: RunOptions
     token: str = ""  # who does not have it is refused; empty: everybody may read
+    acting: str = ""  # who has it may act, where everybody may read; empty: nobody
+    start: Start | None = None  # of what runs; None: as processes of this dbtorch
+    writing: Callable[[], AbstractContextManager[Store]] | None = None  # where ``store`` only reads
     _overview: tuple[float, Overview] | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -69,6 +83,24 @@ class Site:
             if self._overview is None or time.monotonic() - self._overview[0] > _FRESH:
                 self._overview = (time.monotonic(), overview(self.store, self.options))
             return self._overview[1]
+
+    @property
+    def key(self) -> str:
+        """The token of those who may act; empty: nobody may."""
+        return self.token or self.acting
+
+    def perform(self, wish: Wish) -> tuple[str, ...]:
+        """Do what somebody wants, as its command does; answers that in sentences."""
+        start = self.start or apart(self.options, self.project_dir).start
+        if self.writing is None:
+            return perform(wish, self.store, self.options, start)
+        with self.writing() as store:
+            return perform(wish, store, self.options, start)
+
+    def command(self, wish: Wish) -> str:
+        """The command that does the same. Raises `NotFound`, `UsageError`."""
+        config = open_project(str(self.project_dir), self.options.environ).config
+        return settled(wish, self.store, config).command
 
     def log(self, run: str, node: str, attempt: int | None) -> AttemptLog:
         """The log of an attempt, fetched where it is elsewhere. Raises `NotFound`, `UsageError`."""
@@ -89,7 +121,7 @@ def application(site: Site, hosts: list[str]) -> Starlette:
     """The pages; ``hosts`` are the names that they may be called by."""
     pages = _Pages(site)
     graphs = graph_routes(site.store, site.project_dir, site.name, site.options.environ)
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/", pages.home),
             Route("/runs/{run}", pages.run),
@@ -98,6 +130,7 @@ def application(site: Site, hosts: list[str]) -> Starlette:
             Route("/token", pages.token),
             Route("/static/{name}", pages.static),
             Route("/api/v1/session", pages.session, methods=["POST"]),
+            Route("/api/v1/actions", act, methods=["POST"]),
             Route("/api/v1/runs", pages.runs_json),
             Route("/api/v1/runs/{run}", pages.run_json),
             Route("/api/v1/runs/{run}/changes", pages.changes),
@@ -109,8 +142,19 @@ def application(site: Site, hosts: list[str]) -> Starlette:
             Middleware(Guard, token=site.token),
             Middleware(GZipMiddleware, minimum_size=2000),
         ],
-        exception_handlers={NotFound: _told(404), UsageError: _told(400), DbtorchError: _told(503)},
+        exception_handlers={
+            NoJson: _told(415),
+            NotAllowed: _told(403),
+            NotFound: _told(404),
+            RunInProgress: _told(409),
+            UsageError: _told(400),
+            NothingToDo: _told(409),
+            StoreError: _told(503),
+            DbtorchError: _told(500),
+        },
     )
+    app.state.site = site
+    return app
 
 
 def _told(status: int) -> Any:
@@ -142,7 +186,9 @@ class _Pages:
     def run(self, request: Request) -> Response:
         """A run; the page of one that is over is kept, as long as nothing is done to it."""
         run_id = resolve_run(self._store, request.path_params["run"])
-        known = (base(request), self._store.run_changes(run_id, after=NOTHING_AFTER))
+        key = self._site.key
+        acts = bool(key) and may_act(request, key)
+        known = (base(request), acts, self._store.run_changes(run_id, after=NOTHING_AFTER))
         kept = self._kept.get(run_id)
         if kept is not None and kept[0] == known:
             return html(kept[1])
@@ -180,12 +226,12 @@ class _Pages:
 
     async def session(self, request: Request) -> Response:
         """Exchange the token for a cookie, which no page of another site is sent with."""
-        if request.headers.get("content-type", "").partition(";")[0] != "application/json":
-            return JSONResponse({"error": "JSON is expected"}, 415)
         try:
-            token = json.loads(await request.body())["token"]
-            known = bool(self._site.token) and is_same(token, self._site.token)
-        except (ValueError, TypeError, KeyError, AttributeError):
+            token = (await body_of(request))["token"]
+            known = bool(self._site.key) and is_same(token, self._site.key)
+        except NoJson:
+            raise
+        except (TypeError, KeyError, AttributeError, UsageError):
             known = False
         if not known:
             return JSONResponse({"error": "the token is another one"}, 401)

@@ -67,6 +67,11 @@ class Guard:
         )
 
 
+def may_act(request: HTTPConnection, token: str) -> bool:
+    """Whether it comes with the token of those who may act."""
+    return is_same(_said(request), token)
+
+
 def is_same(token: str, known: str) -> bool:
     """Whether it is the token, in a time that says nothing about it."""
     return hmac.compare_digest(token.encode(), known.encode())

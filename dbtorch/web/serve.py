@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from dbtorch.service.history.store import open_history
 from dbtorch.service.project.options import RunOptions
@@ -33,9 +34,9 @@ def serve(ui: UiOptions, say: Callable[[str], None]) -> int:
     """
     options = ui.options
     root_path = root_path_of(ui.root_path)
-    token = token_of(ui.token, options.environ)
+    token, acting = token_of(ui.token, options.environ), secrets.token_urlsafe(24)
     if not token and not is_loopback(ui.host):
-        token = secrets.token_urlsafe(24)
+        token = acting
     project = open_project(options.project_dir, options.environ)
     end = threading.Event()
     with open_history(str(project.dir), options.database_url, environ=options.environ) as store:
@@ -47,6 +48,14 @@ def serve(ui: UiOptions, say: Callable[[str], None]) -> int:
             store=store,
             options=options,
             token=token,
+            acting=acting,
+            writing=partial(
+                open_history,
+                str(project.dir),
+                options.database_url,
+                writes=True,
+                environ=options.environ,
+            ),
         )
         app = application(site, hosts_of(ui.host, ui.hosts))
         before = {
@@ -56,6 +65,8 @@ def serve(ui: UiOptions, say: Callable[[str], None]) -> int:
         try:
             with answering(app, ui.host, ui.port, root_path=root_path) as port:
                 say(f"{_address(ui, port, root_path, token)} shows {project.name}; Ctrl-C ends it")
+                if not token:
+                    say(f"{_address(ui, port, root_path, acting)} lets you act as well")
                 end.wait()
         finally:
             for number, handler in before.items():

@@ -22,7 +22,7 @@ _EXAMPLES = (
 @click.option(
     "--allow-host", "hosts", multiple=True, metavar="NAME", help="Further name it may be called by."
 )
-@click.option("--token", help="What readers must have (DBTORCH_UI_TOKEN).")
+@click.option("--token", help="What people must have (DBTORCH_UI_TOKEN).")
 @click.option("--root-path", default="", metavar="PATH", help="Where a proxy has put it.")
 @PROJECT
 @STORE
@@ -30,7 +30,7 @@ _EXAMPLES = (
 def ui(
     host: str, port: int, hosts: tuple[str, ...], token: str | None, root_path: str, **given: Any
 ) -> int:
-    """Show pipelines, runs and logs in a browser, until SIGTERM or Ctrl-C; it changes nothing."""
+    """Show pipelines, runs and logs in a browser, until SIGTERM or Ctrl-C."""
     from dbtorch.service.project.options import RunOptions
     from dbtorch.web.serve import UiOptions, serve
 

@@ -27,6 +27,7 @@ class PipelineView:
     item: Item
     runs: tuple[ListedRun, ...]
     schedule: PipelineSchedule | None  # None where it has none
+    partitioned: bool = False  # so that the past can be run again
 
     def seconds(self, run: ListedRun, now: datetime) -> float:
         """How long one of the runs took, or has taken so far."""
@@ -53,8 +54,11 @@ def overview(store: Store, options: RunOptions) -> Overview:
     """Look at everything, starting no dbt. Raises `ProjectError`, `ConfigError`, `StoreError`."""
     project = open_project(options.project_dir, options.environ)
     found = health(project, store, options)
-    schedules, problem = _schedules(options, found.at)
+    schedules, problem = _schedules(store, options, found.at)
     owners = {node.id: node.owner for node in found.nodes if node.owner}
+    partitioned = {
+        name for name, one in project.config.pipelines.items() if one.partition is not None
+    }
     owners |= {id: end.owner for id, end in found.standing.ends.items() if end.owner}
     return Overview(
         health=found,
@@ -63,6 +67,7 @@ def overview(store: Store, options: RunOptions) -> Overview:
                 item=item,
                 runs=list_runs(store, limit=_RUNS, pipeline=item.name)[::-1],
                 schedule=schedules.get(item.name),
+                partitioned=item.name in partitioned,
             )
             for item in found.items
             if item.kind == PIPELINE
@@ -78,7 +83,9 @@ def overview(store: Store, options: RunOptions) -> Overview:
     )
 
 
-def _schedules(options: RunOptions, now: datetime) -> tuple[dict[str, PipelineSchedule], str]:
+def _schedules(
+    store: Store, options: RunOptions, now: datetime
+) -> tuple[dict[str, PipelineSchedule], str]:
     try:
         found = next_runs(
             options.project_dir,
@@ -87,6 +94,7 @@ def _schedules(options: RunOptions, now: datetime) -> tuple[dict[str, PipelineSc
             count=1,
             database_url=options.database_url,
             environ=options.environ,
+            store=store,
         )
     except DbtorchError as error:
         return {}, str(error)

@@ -60,16 +60,18 @@ def next_runs(
     count: int,
     database_url: str | None = None,
     environ: Mapping[str, str] = os.environ,
+    store: Store | None = None,
 ) -> list[PipelineSchedule]:
     """The first ``count`` runs after a moment, of each pipeline with a schedule or of one.
 
-    Who has paused them is in the history, where there is one. Starts no dbt. Raises `ConfigError`,
-    `NotFound`, `ProjectError`, `StoreError`.
+    Who has paused them is in the history, where there is one, or in ``store``. Starts no dbt.
+    Raises `ConfigError`, `NotFound`, `ProjectError`, `StoreError`.
     """
     project = open_project(project_dir, environ)
     found = scheduled(project.config, pipeline)
     options = RunOptions(database_url=database_url, environ=dict(environ))
-    pauses = _pauses(project, options, [one for one, _ in found])
+    pipelines = [one for one, _ in found]
+    pauses = _pauses(project, options, pipelines) if store is None else _paused_in(store, pipelines)
     return [
         PipelineSchedule(
             pipeline=one.name,
@@ -116,8 +118,12 @@ def _pauses(
     except NoHistory:
         return {}
     with closing(opened) as store:
-        known = store.ledger().schedules
-        found = {one.name: known.get(key_of(one, store.identity)) for one in pipelines}
+        return _paused_in(store, pipelines)
+
+
+def _paused_in(store: Store, pipelines: Sequence[PipelineSpec]) -> dict[str, Pause]:
+    known = store.ledger().schedules
+    found = {one.name: known.get(key_of(one, store.identity)) for one in pipelines}
     return {name: one.pause for name, one in found.items() if one is not None and one.pause}
 
 
