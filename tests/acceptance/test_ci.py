@@ -267,6 +267,9 @@ def test_what_cannot_be_compared_is_refused(workspace: Workspace, tmp_path: Path
     )
     taken = workspace.refused("ci", env=GITHUB)
     assert 'kpi would be built as "warehouse"."main"."kpi", which is production\'s' in taken
+    workspace.write({"models/kpi.sql": "{{ config(schema='apart') }} select 1 as n"})
+    apart = repository.ci("--empty", "--fail-fast")
+    assert "schema apart does not begin with ci_pr_12, so no cleanup finds it" in apart.err
 
 
 def test_schemas_of_pull_requests_are_dropped_and_no_others(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -14,9 +14,10 @@ from dbtorch.adapters.config.locate import Locator
 from dbtorch.adapters.dbt.project_code import read_code
 from dbtorch.adapters.git import checkout
 from dbtorch.adapters.state_dir import make_state_dir
+from dbtorch.core.ci.affected import affected_by
 from dbtorch.core.ci.changes import Changes, compare_code
 from dbtorch.core.ci.code import Code, Resource
-from dbtorch.core.ci.result import Affected, Against, CiResult, Compared, NodeResult
+from dbtorch.core.ci.result import Against, CiResult, Compared, NodeResult
 from dbtorch.core.config import InCi, PipelineSpec
 from dbtorch.core.errors import EngineError, RunInProgress, UsageError
 from dbtorch.core.history.records import NodeRecord, RunRecord
@@ -141,7 +142,7 @@ class _Job:
 
     def _described(self, now: Code, changes: Changes) -> CiResult:
         selected, states = self.session.selected, self.states
-        found = [*_affected(now, changes)]
+        found = [*affected_by(now, changes)]
         shown = {one.id for one in found} | {one.resource.id for one in changes.nodes}
         against = None
         if states is not None:
@@ -214,9 +215,20 @@ class _Job:
                 for (_, schema), there in marked.items()
                 if not there
             ),
+            *self._not_found_again(marked),
             *mocked(mocks, self.session, ours, self.say),
         ]
         return notes, with_rows
+
+    def _not_found_again(self, schemas: Iterable[tuple[str, str]]) -> Iterator[str]:
+        """Schemas whose names `dbtorch ci cleanup` does not look for, a sentence each."""
+        own = str(self.session.selected.target["schema"]).lower()
+        for _, schema in schemas:
+            if not f"{schema.lower()}_".startswith(f"{own}_"):
+                yield (
+                    f"schema {schema} does not begin with {own}, so no cleanup finds it: let"
+                    " generate_schema_name put the target's schema first"
+                )
 
     # ---------------------------------------------------------------- the run
 
@@ -288,25 +300,6 @@ def _states(project: Project, options: CiOptions, folder: Path, now: datetime) -
         if not options.fork or isinstance(error, OldState):
             raise
         raise NoSecrets(options.fork, str(error)) from error
-
-
-def _affected(now: Code, changes: Changes) -> Iterator[Affected]:
-    """Everything behind what changed that did not change itself; tests affect nobody."""
-    changed = {one.resource.id for one in changes.nodes if one.changed}
-    children: dict[str, list[str]] = {}
-    for one in now.resources.values():
-        for parent in one.parents:
-            children.setdefault(parent, []).append(one.id)
-    found, waiting = dict.fromkeys(changed), [*changed]
-    while waiting:
-        for id in children.get(waiting.pop(), ()):
-            if id not in found:
-                found[id] = None
-                waiting.append(id)
-    for id in sorted(found.keys() - changed):
-        one = now.resources[id]
-        if one.kind not in (Kind.TEST, Kind.UNIT_TEST):
-            yield Affected(id=id, name=one.name, kind=one.kind, owner=one.owner)
 
 
 def _found(states: States) -> str:
