@@ -244,7 +244,9 @@ def test_what_cannot_be_compared_is_refused(workspace: Workspace, tmp_path: Path
     assert "names one schema for all pull requests" in workspace.refused(
         "ci", "--pr", "1", "--schema", "ci"
     )
-    whole = repository.ci("--no-state", "full", "--empty", "--exclude", "events")
+    everything = ("--no-state", "full", "--empty", "--exclude", "events")
+    whole = repository.ci(*everything, "--max-duration", "1h")
+    assert "nobody knows how long it takes, so --max-duration refuses nothing" in whole.err
     assert "no state of production is used: everything is built" in whole.err
     assert "built without rows (--empty)" in whole.err
     assert workspace.query("select count(*) from ci_pr_12.orders") == [(0,)]

@@ -172,7 +172,10 @@ class _Job:
         most = self.options.max_duration
         if most is None:
             return
-        expected = self.session.expected_seconds(self._usual())
+        usual = self._usual()
+        if not usual.keys() & self.session.selected.selected:
+            self.say("nobody knows how long it takes, so --max-duration refuses nothing")
+        expected = self.session.expected_seconds(usual)
         if expected > most:
             raise UsageError(
                 f"the run would take about {calm(expected)} by what production took, which is more"
