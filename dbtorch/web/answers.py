@@ -24,6 +24,7 @@ STATIC = {
             "common.js",
             "graph.js",
             "home.js",
+            "lanes.js",
             "live.js",
             "log.js",
             "node.js",

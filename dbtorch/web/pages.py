@@ -53,9 +53,24 @@ def data(value: Any) -> Markup:
 
 
 def one_script(*names: str) -> str:
-    """Modules of ``static/`` as one that imports nothing, each after those it needs."""
-    text = "\n".join(static(name) for name in names)
-    return re.sub(r"^import .*\n", "", text, flags=re.MULTILINE).replace("\nexport ", "\n")
+    """Modules of ``static/`` as one, each after those that it needs."""
+    return "const modules = {};\n" + "\n".join(map(_block, names))
+
+
+def _block(name: str) -> str:
+    """A module as a block, in which nobody else's names are known."""
+    text = static(name)
+    exported = re.findall(
+        r"^export (?:async )?(?:const|function|class) ([\w$]+)", text, re.MULTILINE
+    )
+    text = re.sub(
+        r"^import (\{.*?\}) from \"\./(.*?)\";$",
+        r'const \1 = modules["\2"];',
+        text,
+        flags=re.MULTILINE,
+    )
+    text = re.sub(r"^export ", "", text, flags=re.MULTILINE)
+    return f'{{\n{text}\nmodules["{name}"] = {{ {", ".join(exported)} }};\n}}'
 
 
 def source_hash(text: str) -> str:

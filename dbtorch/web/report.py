@@ -14,7 +14,7 @@ from dbtorch.web.pages import data, one_script, render, source_hash, static
 
 def report_html(page: RunPage) -> str:
     """The file: style, script and data are within it, and nothing else may be fetched."""
-    script = one_script("common.js", "run.js")
+    script = one_script("common.js", "lanes.js", "live.js", "run.js")
     style = static("style.css")
     policy = (
         f"default-src 'none'; script-src '{source_hash(script)}'; style-src '{source_hash(style)}';"

@@ -130,6 +130,47 @@ def test_the_panel_of_a_node_opens_by_keys_and_by_its_address(browser, write, tm
     assert "node=" not in browser.js("location.hash")
 
 
+def test_attempts_are_laid_on_lanes_of_who_worked(browser, write):
+    browser.open(f"{write(small())}#lanes=1")
+    lanes = browser.js(
+        "[...document.querySelectorAll('.lane')].map(r => [r.querySelector('.name').textContent,"
+        " ...[...r.querySelectorAll('.bar')].map(b => b.dataset.of.split('.').slice(1).join('.'))])"
+    )
+    assert lanes == [
+        ["thread 1", "shop.stg_rates", "shop.stg_orders", "shop.not_null_orders.a1b2c3", "shop.fct_orders"],
+        ["step 1", "ingest_orders"],
+        ["step 2", "ingest_rates", "ingest_rates"],
+    ]  # fmt: skip
+    browser.press("f")
+    assert browser.js("document.querySelectorAll('.lane .bar:not([hidden])').length") == 1
+    browser.click("[data-of='model.shop.fct_orders']")
+    assert browser.text("#panel h2") == "✕ model fct_orders"
+    browser.press("l")
+    assert names(browser) == ["fct_orders"]
+
+
+def test_what_holds_up_what_is_shown_together(browser, write):
+    browser.open(f"{write(small())}#blocks=1")
+    assert names(browser) == ["fct_orders", "fct_kpis", "unique_kpis", "export_kpis"]
+    rows = browser.js("[...document.querySelectorAll('.rows .why')].map(w => w.innerText)")
+    assert rows == ["holds up 3 nodes", *["waits for model fct_orders, failed"] * 3]
+    browser.open(write(Told().store))
+    browser.press("b")
+    assert browser.text("#shown") == "Nothing holds up anything."
+
+
+def test_hundreds_of_failures_leave_room_for_the_nodes(browser, write):
+    browser.open(write(large(100, message="wrong")))
+    assert (
+        browser.js(
+            "[...document.querySelectorAll('.failure')].filter(f => f.checkVisibility()).length"
+        )
+        == 4
+    )
+    count = browser.js("document.querySelectorAll('.failure').length")
+    assert browser.text(".failures summary") == f"and {count - 4} more nodes that failed"
+
+
 def test_a_part_of_the_time_can_be_looked_at(browser, write):
     browser.open(f"{write(small())}#z=0-5.75")
     assert bars(browser, "ingest_rates")[1] == ["bar s-failed", 0, 17]

@@ -123,6 +123,42 @@ def test_the_overview_changes_in_place(browser, site, url):
     browser.wait("document.querySelectorAll('.bars li').length === 5")
 
 
+def test_partitions_of_a_pipeline_are_a_calendar(browser, shop, site, url):
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    days = [midnight - timedelta(days=before) for before in (4, 3, 2)]
+    first, good, bad = (f"{day:%Y-%m-%d}" for day in days)
+    (shop / "dbtorch.yml").write_text(
+        f"version: 1\npipelines:\n  daily: {{partition: {{by: day, start: {first}}}}}\n"
+    )
+    for key, day, outcomes in ((good, days[1], []), (bad, days[2], [WRONG])):
+        Told(
+            {"model.shop.fct_orders": outcomes},
+            store=site.store,
+            run_id=f"of-{key}",
+            started_at=day + timedelta(days=1),
+            partition=key,
+        )
+    browser.open(url)
+    titles = "[...document.querySelectorAll('.calendar title')].map(t => t.textContent)"
+    assert browser.js(titles)[:3] == [f"{first}, missing", f"{good}, done", f"{bad}, failed"]
+    said = browser.text(".calendar p")
+    assert "1 done" in said
+    assert f"failed: {bad}" in said
+    browser.click(".calendar p a")
+    browser.wait(f"location.pathname === '/runs/of-{bad}' && document.querySelector('.failure')")
+
+
+def test_how_long_a_run_still_takes_is_said_by_what_is_usual(browser, site, url):
+    small(store=site.store)
+    live = Live(site.store)
+    live.on(3)
+    browser.open(f"{url}runs/{live.id}")
+    assert browser.wait("document.querySelector('#run-left').innerText").startswith("about ")
+    live.finish()
+    browser.wait("document.querySelector('#run-state').innerText === '✕ failed'")
+    assert browser.js("document.querySelector('#eta').hidden")
+
+
 def test_a_run_is_seen_as_it_goes_on(browser, site, url):
     live = Live(site.store)
     live.on(3)

@@ -10,6 +10,7 @@ from dbtorch.core.errors import DbtorchError
 from dbtorch.core.history.health import PIPELINE, Health, Item
 from dbtorch.core.history.records import seconds_at_work
 from dbtorch.ports.store import Store
+from dbtorch.service.health.calendar import Calendar, calendars
 from dbtorch.service.health.health import ProjectHealth, health
 from dbtorch.service.history.runs import ListedRun, list_runs
 from dbtorch.service.project.options import RunOptions
@@ -28,6 +29,7 @@ class PipelineView:
     runs: tuple[ListedRun, ...]
     schedule: PipelineSchedule | None  # None where it has none
     partitioned: bool = False  # so that the past can be run again
+    calendar: Calendar | None = None  # None where it has no partitions
 
     def seconds(self, run: ListedRun, now: datetime) -> float:
         """How long one of the runs took, or has taken so far."""
@@ -59,6 +61,7 @@ def overview(store: Store, options: RunOptions) -> Overview:
     partitioned = {
         name for name, one in project.config.pipelines.items() if one.partition is not None
     }
+    dated = calendars(store, project.config, found.standing.target, found.at)
     owners |= {id: end.owner for id, end in found.standing.ends.items() if end.owner}
     return Overview(
         health=found,
@@ -68,6 +71,7 @@ def overview(store: Store, options: RunOptions) -> Overview:
                 runs=list_runs(store, limit=_RUNS, pipeline=item.name)[::-1],
                 schedule=schedules.get(item.name),
                 partitioned=item.name in partitioned,
+                calendar=dated.get(item.name),
             )
             for item in found.items
             if item.kind == PIPELINE

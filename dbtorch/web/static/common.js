@@ -82,7 +82,7 @@ export function ansi(text, into) {
 const KEYS = [["?", "this help"], ["t", "light, dark, or as the system"], ["Esc", "close what is open"]];
 const actions = {};
 export function key(name, what, action) {
-  KEYS.unshift([name, what]);
+  if (what) KEYS.unshift([name, what]);
   actions[name] = action;
 }
 
@@ -107,9 +107,7 @@ if (THEMES.includes(kept)) document.documentElement.dataset.theme = kept;
 $("theme")?.addEventListener("click", nextTheme);
 $("help")?.addEventListener("click", help);
 key("t", "", nextTheme);
-KEYS.shift();
 key("?", "", help);
-KEYS.shift();
 
 const base = document.documentElement.dataset.base;
 if (base) for (const [name, what, page] of [["g p", "the graph", "graph"], ["g n", "nodes that need a look", "nodes"], ["g h", "all pipelines", ""]]) key(name, what, () => { location.href = base + page; });

@@ -1,5 +1,7 @@
 // One run: a row for each node, with its attempts along the time, and a panel about one of them.
 import { $, SIGNS, address, ansi, el, key, linked, localTimes, remember, said, timeOf, took } from "./common.js";
+import { heldUp, holdups, lanesOf, secondsLeft } from "./lanes.js";
+import { follow } from "./live.js";
 
 const run = JSON.parse($("data").textContent);
 const nodes = run.nodes;
@@ -135,7 +137,7 @@ function fill(node) {
       el("b", { class: "sign", title: said(node.state) }, SIGNS[node.state] || "?"), el("span", { class: "hidden" }, `${said(node.state)}, `),
       el("small", {}, kind), " ", el("span", { class: "name" }, name.join(" ") || kind),
       critical.has(node.id) && el("small", { class: "mark", title: "on the critical path" }, "◆")),
-    el("div", { class: "c-start", role: "cell" }, node.attempts.length ? bars(node) : el("small", { class: "why" }, node.reason || said(node.state))),
+    el("div", { class: "c-start", role: "cell" }, chosen.blocks && held.has(node) && (node.attempts.length === 0 || !held.get(node).by) && el("small", { class: held.get(node).by ? "why" : "why holds" }, heldUp(held.get(node))), chosen.blocks && held.get(node)?.by && !node.attempts.length ? "" : node.attempts.length ? bars(node) : el("small", { class: "why" }, node.reason || said(node.state))),
     el("div", { class: "c-took", role: "cell" }, unusual(node, time), time < 0 ? "" : took(time)),
     el("div", { class: "c-tries", role: "cell" }, node.attempts.length > 1 ? String(node.attempts.length) : ""),
     el("div", { class: "c-rows", role: "cell", title: node.usual_rows !== undefined ? `usually ${node.usual_rows}` : null }, rows === undefined || rows === null ? "" : rows.toLocaleString("en")),
@@ -143,10 +145,29 @@ function fill(node) {
   );
 }
 
-let order = [], filling = 0;
+let order = [], filling = 0, held = new Map();
+
+// A row for each thread and each step at once, with the attempts that it had.
+function showLanes() {
+  filling += 1;
+  const lanes = lanesOf(nodes, seconds, ended());
+  body.replaceChildren(...lanes.map((lane) => el("div", { class: "row lane", role: "row" },
+    el("div", { class: "c-name", role: "cell" }, el("span", { class: "name" }, lane.name)),
+    el("div", { class: "c-start", role: "cell" }, lane.spans.map((span) => {
+      const made = bar(`s-${span.attempt.state}`, span.from, span.to ?? (run.state === "running" ? null : ended()), `${span.node.label}, ${said(span.attempt.state)}, ${took((span.to ?? ended()) - span.from)}`);
+      made.dataset.of = span.node.id;
+      made.hidden = !wanted(span.node);
+      return made;
+    })),
+    el("div", { class: "c-took", role: "cell", title: "at work" }, took(lane.busy)),
+    el("div", { class: "c-tries", role: "cell" }, String(lane.spans.length)))));
+  $("shown").textContent = lanes.length ? "A lane for each thread of dbt and each step that worked at the same time: its attempts, how long it was at work, how many there were." : "Nothing has worked yet.";
+}
 
 // The first rows at once, the others between frames: a page of thousands is there as soon as a small one.
 function show() {
+  if (chosen.lanes) { showLanes(); restore(); return; }
+  if (body.querySelector(".lane")) body.replaceChildren();
   const mine = ++filling;
   let from = 0, count = ROWS_AT_ONCE;
   const more = () => {
@@ -168,32 +189,35 @@ function show() {
 
 // ------------------------------------------------------------------ order and search
 
-const chosen = { q: "", states: new Set(), sort: "start", down: false, critical: false };
+const chosen = { q: "", states: new Set(), sort: "start", down: false, critical: false, blocks: false, lanes: false };
 const wanted = (node) =>
-  (!chosen.states.size || chosen.states.has(node.state))
+  (!chosen.blocks || held.has(node))
+  && (!chosen.states.size || chosen.states.has(node.state))
   && (!chosen.critical || critical.has(node.id))
   && chosen.q.toLowerCase().split(/\s+/).every((word) => `${node.label} ${node.id} ${node.owner || ""} ${node.path || ""} ${node.state}`.toLowerCase().includes(word));
 
 function filter() {
+  if (chosen.lanes) showLanes();
   let count = 0;
   for (const node of nodes) {
     const yes = wanted(node);
     count += yes;
     if (node.row) node.row.hidden = !yes;
   }
-  for (const chip of $("chips").children) chip.setAttribute("aria-pressed", chip.dataset.state ? chosen.states.has(chip.dataset.state) : chosen.critical);
-  $("shown").textContent = count === nodes.length ? "" : `${count} of ${nodes.length} nodes shown`;
-  remember({ q: chosen.q, s: [...chosen.states].join("."), critical: chosen.critical ? "1" : "" });
+  for (const chip of $("chips").children) chip.setAttribute("aria-pressed", chip.dataset.state ? chosen.states.has(chip.dataset.state) : chosen[chip.dataset.only]);
+  if (!chosen.lanes) $("shown").textContent = count === nodes.length ? "" : chosen.blocks && !held.size ? "Nothing holds up anything." : `${count} of ${nodes.length} nodes shown`;
+  remember({ q: chosen.q, s: [...chosen.states].join("."), critical: chosen.critical ? "1" : "", blocks: chosen.blocks ? "1" : "", lanes: chosen.lanes ? "1" : "" });
 }
 
 function sortBy(name, keep = false) {
   if (!keep) chosen.down = chosen.sort === name && !chosen.down;
   chosen.sort = name;
-  const of = SORTS[name];
+  held = chosen.blocks ? holdups(nodes) : held;
+  const of = chosen.blocks ? (node) => held.get(node)?.place ?? Infinity : SORTS[name];
   const keys = new Map(nodes.map((node, place) => [node, [of(node), place]]));
   order = [...nodes].sort((one, other) => {
     const [a, i] = keys.get(one), [b, j] = keys.get(other);
-    return (a < b ? -1 : a > b ? 1 : 0) * (chosen.down ? -1 : 1) || i - j;
+    return (a < b ? -1 : a > b ? 1 : 0) * (chosen.down && !chosen.blocks ? -1 : 1) || i - j;
   });
   for (const title of head.children) title.setAttribute("aria-sort", title.className === `c-${name}` ? (chosen.down ? "descending" : "ascending") : "none");
   remember({ sort: name === "start" && !chosen.down ? "" : (chosen.down ? "-" : "") + name });
@@ -326,6 +350,7 @@ function choose(node, focus = true) {
       one.message && el("pre", {}, one.message),
       one.output !== undefined && el("pre", {}, typeof one.output === "string" ? one.output : JSON.stringify(one.output, null, 1)),
       logOf(node, one))),
+    run.base ? el("p", { class: "chips" }, el("a", { class: "chip", href: `${run.base}runs/${encodeURIComponent(run.run_id)}/graph#node=${encodeURIComponent(node.id)}` }, "in the graph"), el("a", { class: "chip", href: `${run.base}node?node=${encodeURIComponent(node.id)}&target=${encodeURIComponent(run.target)}` }, "from run to run")) : "",
     neighbours("Before it", node.before) || "", neighbours("After it", node.after) || "",
     el("section", {}, el("h3", {}, "In a terminal"), command(`dbtorch logs ${run.run_id} ${quoted(node.id)}`), node.state === "failed" ? command(`dbtorch retry ${run.run_id}`) : command(`dbtorch rerun ${run.run_id} --select ${quoted(node.kind === "step" || node.kind === "check" ? `${node.kind}:${node.name}` : node.name)}`)));
   localTimes(panel);
@@ -344,6 +369,8 @@ function step(by) {
   current.focus();
 }
 body.addEventListener("click", (event) => {
+  const of = event.target.closest("[data-of]");
+  if (of) { choose(byId.get(of.dataset.of), false); return; }
   const row = event.target.closest("[data-id]");
   if (row && !getSelection().toString()) { current = row; choose(byId.get(row.dataset.id), false); }
 });
@@ -364,13 +391,21 @@ function toggle(state) {
   if (!chosen.states.delete(state)) chosen.states.add(state);
   filter();
 }
-if (critical.size > 1) $("chips").append(el("button", { type: "button", class: "chip", "aria-pressed": "false", "data-critical": true }, el("b", { "aria-hidden": "true" }, "◆"), " critical path"));
+const only = (name, sign, text) => el("button", { type: "button", class: "chip", "aria-pressed": "false", "data-only": name }, el("b", { "aria-hidden": "true" }, sign), ` ${text}`);
+$("chips").append(...[critical.size > 1 && only("critical", "◆", "critical path"), only("blocks", "⊘", "what blocks what"), only("lanes", "≡", "lanes")].filter(Boolean));
 $("chips").addEventListener("click", (event) => {
   const chip = event.target.closest("button");
   if (!chip) return;
   if (chip.dataset.state) toggle(chip.dataset.state);
-  else { chosen.critical = !chosen.critical; filter(); }
+  else toggleOnly(chip.dataset.only);
 });
+function toggleOnly(name) {
+  chosen[name] = !chosen[name];
+  if (name !== "critical") { sortBy(chosen.sort, true); for (const node of nodes) if (node.row) fill(node); }
+  filter();
+}
+key("b", "what blocks what", () => toggleOnly("blocks"));
+key("l", "lanes of threads, or nodes", () => toggleOnly("lanes"));
 $("search").addEventListener("input", () => { chosen.q = $("search").value.trim(); filter(); });
 addEventListener("hashchange", () => {
   const node = byId.get(address().node);
@@ -389,7 +424,7 @@ function restore() {
 const asked = address();
 chosen.q = $("search").value = asked.q || "";
 chosen.states = new Set((asked.s || "").split(".").filter((one) => one in SIGNS));
-chosen.critical = asked.critical === "1";
+for (const name of ["critical", "blocks", "lanes"]) chosen[name] = asked[name] === "1";
 squeeze();
 const [from, to] = (asked.z || "").split("-").map(Number);
 if (from >= 0 && to > from && from < end) zoom = [from, Math.min(to, end)];
@@ -410,7 +445,7 @@ function count() {
   const chips = ORDER.filter((state) => counts[state]).map((state) => el("button", { type: "button", class: "chip", "data-state": state, "aria-pressed": String(chosen.states.has(state)) },
     el("b", { class: `s-${state}`, "aria-hidden": "true" }, SIGNS[state]), " ", el("i", {}, String(counts[state])), ` ${said(state)}`));
   const focus = document.activeElement?.dataset?.state;
-  $("chips").replaceChildren(...chips, ...$("chips").querySelectorAll("[data-critical]"));
+  $("chips").replaceChildren(...chips, ...$("chips").querySelectorAll("[data-only]"));
   if (focus) $("chips").querySelector(`[data-state="${focus}"]`)?.focus();
 }
 
@@ -421,6 +456,18 @@ function redraw(changed) {
   for (const node of all ? nodes : changed) if (node.row) { const hidden = node.row.hidden; fill(node); node.row.hidden = hidden; }
   drawAxis();
   $("run-took").textContent = took(ended());
+  whatIsLeft();
+  if (chosen.lanes) showLanes();
+}
+
+// When it will be over, by what its nodes usually take.
+function whatIsLeft() {
+  const left = run.state === "running" ? secondsLeft(nodes, run.usual_seconds, seconds, ended()) : null;
+  $("eta").hidden = left === null;
+  if (left === null) return;
+  const until = new Date(Date.now() + 1000 * left);
+  $("run-left").textContent = `about ${took(left)}, until ${until.toTimeString().slice(0, 5)}`;
+  $("run-left").title = `${until.toISOString().slice(0, 16).replace("T", " ")} UTC, by what its nodes usually take`;
 }
 
 function tick() {
@@ -442,9 +489,7 @@ async function words() {
 }
 
 function hear(message) {
-  if (message.gone) { $("live").textContent = "this run was removed from the history"; return; }
-  if (message.trouble !== undefined) { $("live").textContent = message.trouble ? `${message.trouble}; shown is what was last known` : "live"; return; }
-  if ((message.resumed_at ?? null) !== (run.resumed_at ?? null) || message.nodes.some((node) => !byId.has(node.id))) { location.reload(); return; }
+  if ((message.resumed_at ?? null) !== (run.resumed_at ?? null) || message.nodes.some((node) => !byId.has(node.id))) { location.reload(); return false; }
   Object.assign(run, { sequence: message.sequence, state: message.state, finished_at: message.finished_at });
   const changed = message.nodes.map((said) => {
     const node = byId.get(said.id);
@@ -454,35 +499,16 @@ function hear(message) {
   });
   redraw(changed);
   count();
+  if (chosen.blocks) sortBy(chosen.sort, true);
   filter();
   if (changed.includes(open)) { const at = panel.scrollTop; choose(open, false); panel.scrollTop = at; }
   const over = run.state !== "running";
-  $("live").textContent = over ? "" : "live";
   if (over || message.nodes.some((node) => node.state === "failed")) words();
+  return !over;
 }
 
-async function poll(url) {
-  try {
-    const answer = await fetch(`${url}changes?after=${run.sequence}`);
-    if (answer.status === 404) return hear({ gone: true });
-    if (answer.ok) hear(await answer.json());
-  } catch { hear({ trouble: "no answer" }); }
-  if (run.state === "running") setTimeout(poll, 2000, url);
-}
-
-function live() {
-  const url = `${run.base}api/v1/runs/${encodeURIComponent(run.run_id)}/`;
-  $("live").textContent = "live";
+if (run.base && run.state === "running") {
+  whatIsLeft();
   setTimeout(tick, 1000);
-  const source = new EventSource(`${url}events?after=${run.sequence}`);
-  let silent = 0;
-  source.onmessage = (event) => { silent = 0; hear(JSON.parse(event.data)); };
-  source.addEventListener("over", () => source.close());
-  source.onerror = () => {
-    silent += 1;
-    if (run.state !== "running") source.close();
-    else if (silent >= 3 || source.readyState === EventSource.CLOSED) { source.close(); poll(url); }
-  };
+  follow(`${run.base}api/v1/runs/${encodeURIComponent(run.run_id)}/`, run.sequence, hear);
 }
-
-if (run.base && run.state === "running") live();
