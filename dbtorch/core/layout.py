@@ -165,8 +165,9 @@ class _Drawing:
         for sweep in range(2 * _SWEEPS):
             near = self._after if sweep % 2 else self._before
             for column in reversed(self._columns) if sweep % 2 else self._columns:
-                column.sort(key=self._centres(column, near).__getitem__)
-                self._number(column)
+                if len(column) > 1:
+                    column.sort(key=self._centres(column, near).__getitem__)
+                    self._number(column)
 
     def _number(self, column: Sequence[int]) -> None:
         for place, one in enumerate(column):
@@ -190,8 +191,8 @@ class _Drawing:
         for sweep in range(2 * (_FITS if len(self._layer) < _SMALL else _SWEEPS)):
             for column in reversed(self._columns) if sweep % 2 else self._columns:
                 self._settle(column, self._after if sweep % 2 else self._before)
-        for column in self._columns:
-            self._settle(column, self._before, self._after)
+        for column in self._columns:  # at last, so that chains are straight
+            self._settle(column, self._before)
         top = min((self._row[one] for column in self._columns for one in column), default=0.0)
         self._row = [row - top for row in self._row]
 
@@ -218,16 +219,20 @@ class _Drawing:
         for one in column:
             self._row[one], top = top, top + self._size(one)
 
-    def _settle(self, column: Sequence[int], *near: list[list[int]]) -> None:
+    def _settle(self, column: Sequence[int], near: list[list[int]]) -> None:
         """As near as can be to the middle of what each is linked to, in order, and apart.
 
         Fitting a sequence that never falls (pool adjacent violators) to what is wanted, less the
         room that those before take.
         """
+        if len(column) == 1:
+            if others := near[column[0]]:
+                self._row[column[0]] = sum(self._row[other] for other in others) / len(others)
+            return
         room, blocks = 0.0, list[tuple[float, int]]()  # each: mean, and how many
         offsets = []
         for one in column:
-            links = [self._row[other] for side in near for other in side[one]]
+            links = [self._row[other] for other in near[one]]
             wanted = sum(links) / len(links) if links else self._row[one]
             offsets.append(room)
             mean, count = wanted - room, 1

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from markupsafe import Markup
 
 from dbtorch.core.errors import UsageError
+from dbtorch.service.history.graph_page import Asked, RunGraph, picture
 from dbtorch.service.history.run_page import RunPage, page_json
 from dbtorch.web.pages import data, one_script, render, source_hash, static
+
+#: Modules that draw it, each after those it needs.
+_SCRIPTS = (
+    *("common.js", "plots.js", "paint.js", "stage.js", "lanes.js", "live.js"),
+    *("run.js", "report_graph.js"),
+)
 
 
 def report_html(page: RunPage) -> str:
     """The file: style, script and data are within it, and nothing else may be fetched."""
-    script = one_script("common.js", "lanes.js", "live.js", "run.js")
-    style = static("style.css")
+    script = one_script(*_SCRIPTS)
+    style = static("style.css") + static("graph.css")
+    graph = _graph_of_failures(page)
     policy = (
         f"default-src 'none'; script-src '{source_hash(script)}'; style-src '{source_hash(style)}';"
         " base-uri 'none'; form-action 'none'"
@@ -23,11 +32,19 @@ def report_html(page: RunPage) -> str:
     return render(
         "report.html",
         page=page,
+        graph=graph,
         policy=policy,
         script=Markup(script),  # noqa: S704  # both are files of the package
         style=Markup(style),  # noqa: S704
-        data=data(page_json(page)),
+        data=data({**page_json(page), "graph": graph}),
     )
+
+
+def _graph_of_failures(page: RunPage) -> dict[str, Any] | None:
+    """What failed with one step around it, and where that is drawn; None where nothing did."""
+    if not page.summary.failures:
+        return None
+    return picture(RunGraph(page.run, page.report.state, {}), Asked())
 
 
 def write_report(page: RunPage, path: Path) -> int:

@@ -130,6 +130,19 @@ def test_the_panel_of_a_node_opens_by_keys_and_by_its_address(browser, write, tm
     assert "node=" not in browser.js("location.hash")
 
 
+def test_the_graph_of_what_failed_is_within(browser, write):
+    browser.open(write(small()))
+    boxes = browser.js("[...document.querySelectorAll('.box .first')].map(t => t.textContent)")
+    assert "fct_orders" in boxes
+    assert "export_kpis" in boxes
+    assert browser.text("#graph-title") == "Graph of what is not well, and one step around it"
+    browser.click(".box.s-failed .outline")
+    browser.wait("!document.querySelector('#panel').hidden")
+    assert browser.text("#panel h2") == "✕ model fct_orders"
+    browser.open(write(Told().store))
+    assert browser.js("document.querySelector('#stage')") is None
+
+
 def test_attempts_are_laid_on_lanes_of_who_worked(browser, write):
     browser.open(f"{write(small())}#lanes=1")
     lanes = browser.js(

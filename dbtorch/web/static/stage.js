@@ -62,7 +62,7 @@ export class Stage {
   }
 
   handle(box, side, x) {
-    if (!box[side]) return null;
+    if (!box[side] || this.on.embedded) return null;
     return vector("g", { class: "handle", "data-side": side, transform: `translate(${x} ${BOX.h / 2})` },
       vector("title", {}, `${box[side]} more ${side} it: show them`), vector("circle", { r: 10 }), vector("text", { y: 4 }, box[side] > 99 ? "99+" : `+${box[side]}`));
   }
@@ -267,6 +267,7 @@ export class Stage {
       else this.on.choose(place);
     });
     this.place.addEventListener("wheel", (event) => {
+      if (this.on.embedded && !event.ctrlKey) return; // the page scrolls
       event.preventDefault();
       const bounds = this.place.getBoundingClientRect();
       this.zoom(Math.exp(-event.deltaY * (event.deltaMode ? 0.05 : 0.0016)), [event.clientX - bounds.left, event.clientY - bounds.top]);
