@@ -10,18 +10,16 @@ import random
 import sys
 import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from pathlib import Path
 from statistics import median
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.ui import copy
 from dbtorch.core.layout import layout
 from dbtorch.service.history.graph_page import Asked, By, RunGraph, graph_json, picture
 from dbtorch.service.history.node_page import node_page, nodes_page
 from dbtorch.service.history.run import show_run
-from dbtorch.testing.store import MemoryStore
-from tests.unit.story import NOON, Told, model, plan
 from tests.web.shops import large
 
 Edges = list[tuple[str, str]]
@@ -65,7 +63,8 @@ def main() -> None:
     ids = [f"n{number}" for number in range(said.nodes)]
     for name, edges in shapes(said.nodes, random.Random(1)):
         timed(f"layout, {name}", lambda edges=edges: layout(ids, edges))  # type: ignore[misc]
-    report = show_run(large(said.nodes, message="no"), "latest", transitions=False)
+    store = large(said.nodes)
+    report = show_run(store, "latest", transitions=False)
     timed("graph of a run, read from its record", lambda: RunGraph(report.record, report.state, {}))
     graph = RunGraph(report.record, report.state, {})
     timed("what failed and one step around it", lambda: picture(graph, Asked()))
@@ -73,17 +72,9 @@ def main() -> None:
     timed("all nodes in folders", lambda: picture(graph, Asked(by=By.FOLDER)))
     timed("everything", lambda: picture(graph, Asked(everything=True)))
     timed("what a page is told of all nodes", lambda: graph_json(graph, {}))
-    store = MemoryStore()
-    nodes = [model(f"m{number:04}") for number in range(said.nodes)]
-    for day in range(said.runs):
-        Told(
-            a_plan=plan(nodes, (), threads=8),
-            store=store,
-            run_id=f"day{day:03}",
-            started_at=NOON + timedelta(days=day),
-        )
+    copy(store, said.runs)
     timed(f"nodes that need a look, by {said.runs} runs", lambda: nodes_page(store, "dev"), 3)
-    timed("one node from run to run", lambda: node_page(store, "dev", "model.shop.m0007"))
+    timed("one node from run to run", lambda: node_page(store, "dev", report.record.nodes[7].id))
 
 
 if __name__ == "__main__":
