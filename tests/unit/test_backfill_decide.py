@@ -75,10 +75,17 @@ def ready(one, seen=None, **beside):
 def test_the_next_starts_when_one_slot_is_free():
     parts = (part(0, S, run_id="r0"), part(1, C, server="serve/1"), part(2), part(3))
     held = view("r0", "serve/1")
-    assert ready(backfill(*parts, max_active=2), held) == []
-    assert ready(backfill(*parts, max_active=3), held) == [2]
-    assert ready(backfill(*parts, max_active=9), held) == [2, 3]
+    done = {D: 1}
+    assert ready(backfill(*parts, max_active=2, counts=done), held) == []
+    assert ready(backfill(*parts, max_active=3, counts=done), held) == [2]
+    assert ready(backfill(*parts, max_active=9, counts=done), held) == [2, 3]
     assert ready(backfill(part(2), part(3))) == [2]
+
+
+def test_until_one_has_succeeded_they_run_one_at_a_time():
+    assert ready(backfill(part(0), part(1), max_active=2)) == [0]
+    assert ready(backfill(part(1), part(2), max_active=2, counts={F: 1})) == [1]
+    assert ready(backfill(part(1), part(2), max_active=2, counts={F: 1, D: 1})) == [1, 2]
 
 
 def test_what_was_begun_goes_on_first():

@@ -136,13 +136,18 @@ def decide_backfill(backfill: Backfill, view: LedgerView, beside: Beside) -> Bac
         failed += backfill.counts.get(PartState.CANCELLED, 0)
         over = BackfillState.FAILED if failed else BackfillState.DONE
         return BackfillDecision(parts=changed, state=over)
-    room = backfill.spec.max_active - len(active)
+    room = _most(backfill) - len(active)
     if backfill.state is not BackfillState.ACTIVE or room <= 0:
         return BackfillDecision(parts=changed)
     if not backfill.spec.shared and not _has_its_turn(backfill, view, beside):
         return BackfillDecision(parts=changed)
     waiting.sort(key=lambda part: (not part.run_id, part.ordinal))
     return BackfillDecision(parts=changed, ready=tuple(waiting[:room]))
+
+
+def _most(backfill: Backfill) -> int:
+    """Runs at once: one until one has succeeded, as that makes the tables that are not there."""
+    return backfill.spec.max_active if backfill.counts.get(PartState.DONE) else 1
 
 
 def claimed_part(part: Part, *, token: str, server: str, now: datetime) -> Part:

@@ -213,8 +213,8 @@ def _refuse_to_merge(found: Subject) -> None:
     steps = [node.name for node in graph.nodes.values() if node.kind is Kind.STEP]
     if steps:
         raise UsageError(
-            f"--merge would give step {steps[0]} several partitions at once; leave it out, or"
-            " --select the models alone"
+            f"--merge would give step {steps[0]} several partitions at once; leave --merge out, or"
+            f" the step: --exclude step:{steps[0]}"
         )
     depends = [name for name, value in pipeline.vars.items() if "run." in str(value)]
     if depends:
