@@ -1,7 +1,9 @@
 """Steps that wait, in a run with dbt: for a file, a query of the run's own warehouse, a pipeline."""
 
+import pytest
+
 from dbtorch import Project
-from tests.sessions import Shop
+from tests.sessions import Shop, on_postgres
 
 FILES = {
     "models/sources.yml": """
@@ -62,3 +64,31 @@ def test_each_waits_until_what_it_waits_for_is_there(tmp_path, monkeypatch):
         assert [len(nodes[f"step.{name}"].attempts)] == [1]
     history = project.show(run.id)
     assert history.state == "success"
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("engine", ["session", "process"])
+def test_a_query_is_asked_again_until_it_is_true(engine, tmp_path, monkeypatch, postgres_database):
+    target = on_postgres(postgres_database)
+    looks = "select nextval('{{ target.schema }}.looks') > 2 as it_is_there"
+    files = {
+        "models/orders.sql": "select 1 as id",
+        "dbtorch.yml": f"""
+            engine: {{type: {engine}}}
+            steps:
+              query: {{wait_for: {{sql: "{looks}", every: 1s}}}}
+              never: {{wait_for: {{sql: "select 1 = 2", every: 1s, for: 1s, then: skip}}}}
+              wrong: {{wait_for: {{sql: "select * from nosuch", every: 1s}}, retry: {{retries: 0}}}}
+        """,
+    }
+    shop = Shop(tmp_path / "shop", files, target=target)
+    monkeypatch.chdir(shop.dir)
+    shop.query(f"create schema {target['schema']}")
+    shop.query("create sequence looks")
+    run = Project(shop.dir).run()
+    nodes = {node.id: node for node in run.nodes}
+    states = {name: nodes[f"step.{name}"].state for name in ("query", "never", "wrong")}
+    assert states == {"query": "success", "never": "skipped", "wrong": "failed"}
+    assert "nosuch" in nodes["step.wrong"].attempts[-1].message
+    assert shop.query("select last_value from looks") == [(3,)]
+    assert len(nodes["step.query"].attempts) == 1
