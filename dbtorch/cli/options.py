@@ -142,6 +142,11 @@ def freshness_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return _some_options(command, FRESHNESS_OPTIONS)
 
 
+def backfill_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add those of dbt's options that say what of a pipeline is run again, and where."""
+    return _some_options(command, ("--select", "--exclude", "--target"))
+
+
 def profile_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add those of dbt's options that say which profile and target."""
     return _some_options(command, PROFILE_OPTIONS)

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from dbtorch.core.exit_codes import Again, again
 from dbtorch.core.model.interval import Interval
+from dbtorch.core.model.state import RunState
 from dbtorch.core.schedule.backfill import (
     Backfill,
     BackfillDecision,
@@ -181,10 +182,14 @@ class Lane:
             self._later[child.backfill] = time.monotonic() + _PAUSE * part.claims
             return given_back_part(part)
         said = f"exit code {code}" + (f": {child.last_words}" if child.last_words else "")
-        if code == 0:  # nothing was selected, or there was nothing to retry
+        if code == 0 and self._has_succeeded(part.run_id):  # there was nothing to retry
             return replace(part, state=PartState.DONE, ended_at=now)
-        note = f"the run could not begin ({said})"
+        note = "there was nothing to run" if code == 0 else f"the run could not begin ({said})"
         return replace(part, state=PartState.FAILED, ended_at=now, note=note)
+
+    def _has_succeeded(self, run_id: str) -> bool:
+        run = self.store.run(run_id, transitions=False) if run_id else None
+        return run is not None and run.state is RunState.SUCCESS
 
     def _rewrite(
         self, id: str, token: str, change: Callable[[Part, datetime], Part | None]

@@ -75,6 +75,8 @@ def test_a_backfill_that_is_killed_goes_on_and_equals_single_runs(workspace: Wor
     dry = workspace.dbtorch("backfill", "daily", *span, "--max-active", "2", "--dry-run")
     assert "3 runs of pipeline daily on target dev: 2026-03-01 to 2026-03-03" in dry.out
     assert "one run at a time: one process writes a database file" in dry.out
+    part = ("--select", "days", "--exclude", "step:land", "--dry-run", "--format", "json")
+    assert workspace.dbtorch("backfill", "daily", *part).json()["touches"] == ["days"]
     with workspace.started("backfill", "daily", *span) as run:
         run.wait_for("1 of 3 done, 1 running")
         os.kill(run.pid, signal.SIGKILL)  # the command, and then the run that it has started
@@ -95,8 +97,9 @@ def test_a_backfill_that_is_killed_goes_on_and_equals_single_runs(workspace: Wor
     filled = built(workspace)
     assert [row[1] for row in filled[1]] == [24, 24, 24]
 
-    again = workspace.dbtorch("backfill", "daily", *span)
-    assert "there is nothing to do" in again.out + again.err
+    for selected in ((), ("--select", "hours")):
+        again = workspace.dbtorch("backfill", "daily", *span, *selected)
+        assert "there is nothing to do" in again.out + again.err
     assert built(workspace) == filled
 
     hours = FILES["models/hours.sql"].replace("v1", "v2")

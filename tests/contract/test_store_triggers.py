@@ -78,12 +78,16 @@ def test_one_that_does_not_run_says_why(store):
     assert store.skipped() == {("daily", "paused"): 1}
 
 
-def test_the_last_end_of_a_pipeline_is_that_of_a_whole_run(store):
+PAST = ("success", False)
+
+
+def test_the_last_end_of_a_pipeline_is_that_of_a_whole_run_of_the_present(store):
     assert store.last_end(KEY, [RunState.SUCCESS]) is None
     for number, (state, partial) in enumerate(
-        [("success", False), ("failed", False), ("success", True), ("running", False)]
+        [("success", False), ("failed", False), ("success", True), ("running", False), PAST]
     ):
-        run = a_run(f"r{number}", pipeline="daily", target="dev", partial=partial)
+        past = "backfill" if number == 4 else "manual"
+        run = a_run(f"r{number}", pipeline="daily", target="dev", partial=partial, trigger=past)
         store.begin(run, [])
         if state != "running":
             store.end(run.run_id, RunState(state), after(number))

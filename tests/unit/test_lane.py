@@ -129,6 +129,25 @@ def test_a_run_that_cannot_begin_fails_its_partition_and_no_other(filling):
     assert said.parts[0].note == "the run could not begin (exit code 2: there is no such thing)"
 
 
+@pytest.mark.parametrize(
+    ("ended", "state"), [(None, "failed"), (RunState.FAILED, "failed"), (RunState.SUCCESS, "done")]
+)
+def test_where_there_was_nothing_to_run_nothing_is_done_but_what_has_succeeded(
+    filling, ended, state
+):
+    one = filling("exit 0")
+    one.add(parts=1)
+    if ended is not None:  # somebody has gone on with its run meanwhile
+        one.store.begin(a_run("r1"), [])
+        one.store.end("r1", ended, one.now)
+        (known,) = one.store.backfills(parts=True)
+        one.store.decide_backfill(known, [replace(known.parts[0], run_id="r1")])
+    one.turn()
+    one.end()
+    (part,) = one.store.backfills(over=True, parts=True)[0].parts
+    assert (part.state, part.note) == (state, "there was nothing to run" * (state == "failed"))
+
+
 def test_what_is_given_back_waits_for_the_next(filling):
     one = filling()
     one.add()

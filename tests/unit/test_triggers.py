@@ -204,6 +204,9 @@ def test_without_a_server_it_says_that_it_waits(folder, capsys):
     assert main(["trigger", "by_hand", "--key", "k1", "--format", "json", *words]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["triggered"], found["served"]) == (False, False)
+    for key in ("\udcff", "a\nb", "k" * 201):
+        assert main(["trigger", "by_hand", "--key", key, *words]) == 2
+        assert "is no idempotency key" in capsys.readouterr().err
     assert main(["trigger", "by_hand", "--param", "land=fr", *words]) == 2
     assert "has no parameter 'land'" in capsys.readouterr().err
     assert main(["trigger", "by_hand", "--param", "land", *words]) == 2

@@ -114,7 +114,8 @@ def _last_end(states: int) -> str:
     names = ", ".join(f":state_{place}" for place in range(states))
     return f"""
         SELECT run_id, finished_at, state FROM dbtorch_runs
-        WHERE {OF_PIPELINE} AND partial = 0 AND finished_at IS NOT NULL AND state IN ({names})
+        WHERE {OF_PIPELINE} AND partial = 0 AND run_type <> 'backfill'
+            AND finished_at IS NOT NULL AND state IN ({names})
         ORDER BY finished_at DESC LIMIT 1
     """
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from dbtorch.cli.common_options import FORMAT, PARAMS, PROJECT, STORE, options_of, reason
-from dbtorch.cli.options import Helped
+from dbtorch.cli.options import DbtCommand, backfill_options
 from dbtorch.cli.text.terminal import echo, note, warn
 
 _EXAMPLES = (
@@ -19,12 +19,11 @@ _EXAMPLES = (
 )
 
 
-@click.command(cls=Helped, examples=_EXAMPLES, page="scheduling")
+@click.command(cls=DbtCommand, examples=_EXAMPLES, page="scheduling")
 @click.argument("pipeline")
 @click.option("--from", "first", help="First partition, or a day in it; the first of all.")
 @click.option("--to", "last", help="Last one, included; the last that is over.")
-@click.option("--select", "-s", multiple=True, help="What of the pipeline to run.")
-@click.option("--exclude", multiple=True, help="What of it to leave out.")
+@backfill_options
 @click.option(
     "--reprocess",
     type=click.Choice(["none", "failed", "completed"]),
@@ -42,7 +41,6 @@ _EXAMPLES = (
 @click.option("--reverse", is_flag=True, help="The newest first.")
 @click.option("--dry-run", is_flag=True, help="Show what would run, and run nothing.")
 @PARAMS
-@click.option("--target", "-t", help="Target of dbt; the pipeline's by default.")
 @reason()
 @FORMAT
 @PROJECT
@@ -100,7 +98,8 @@ def backfill(pipeline: str, first: str | None, last: str | None, **given: Any) -
 
 def _words(given: dict[str, Any]) -> tuple[str, ...]:
     """Further words of each run."""
-    words = [word for text in given["select"] for word in ("--select", text)]
-    words += [word for text in given["exclude"] for word in ("--exclude", text)]
+    words = [word for text in given["dbt_select"] for word in ("--select", text)]
+    words += [word for text in given["dbt_exclude"] for word in ("--exclude", text)]
     words += [word for name, text in given["params"] for word in ("--param", f"{name}={text}")]
-    return (*words, "--target", given["target"]) if given["target"] else tuple(words)
+    target = given["dbt_target"]
+    return (*words, "--target", target) if target else tuple(words)

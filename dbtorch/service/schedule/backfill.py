@@ -92,6 +92,11 @@ def plan_backfill(
 
     ``options`` have the pipeline, the selection, and the parameters of each run.
     """
+    if (request.only or request.late) and request.reprocess != "none":
+        raise UsageError(
+            f"--reprocess {request.reprocess} and --missing, --failed, --stale-code or --late both"
+            " say which partitions run; give one of them"
+        )
     pipeline = pipeline_of(open_project(options.project_dir, options.environ).config, options)
     params = settled(pipeline.name, pipeline.params, options.params)
     refuse_secrets(params, scrubber_of_environment(options.environ))

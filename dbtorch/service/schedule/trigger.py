@@ -10,6 +10,7 @@ from typing import Any
 from dbtorch.adapters.actor import actor
 from dbtorch.adapters.clock import SystemClock
 from dbtorch.core.config import Config
+from dbtorch.core.errors import UsageError
 from dbtorch.core.model.interval import Interval
 from dbtorch.core.params import settled
 from dbtorch.core.schedule.cause import Cause, CauseKind
@@ -19,6 +20,9 @@ from dbtorch.service.project.known_secrets import refuse_secrets, scrubber_of_en
 from dbtorch.service.project.options import RunOptions, pipeline_of
 from dbtorch.service.schedule.backfills import serving
 from dbtorch.service.schedule.timetable import key_of
+
+#: Characters that an idempotency key may have.
+_LONGEST_KEY = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +54,11 @@ def trigger(
     values = settled(spec.name, spec.params, params)
     refuse_secrets(values, scrubber_of_environment())
     if cause is None:
+        if len(key) > _LONGEST_KEY or not key.isprintable():
+            raise UsageError(
+                f"--key is no idempotency key: give it at most {_LONGEST_KEY} characters, none of"
+                " which is a control character"
+            )
         cause = Cause(kind=CauseKind.TRIGGER, text="dbtorch trigger", by=actor(), key=key)
     cause = Cause(kind=cause.kind, text=cause.text, by=cause.by, key=cause.key, params=values)
     where, view = key_of(spec, store.identity), store.ledger()
