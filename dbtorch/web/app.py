@@ -47,8 +47,9 @@ from dbtorch.service.run.apart import apart
 from dbtorch.service.wish import Start, Wish, perform, settled
 from dbtorch.web.acting import NoJson, NotAllowed, act, body_of
 from dbtorch.web.answers import STATIC, base, common, html, json_answer, number
-from dbtorch.web.feed import Feed, changes
+from dbtorch.web.feed import Feed, Message, changes
 from dbtorch.web.graph_pages import graph_routes
+from dbtorch.web.openapi import openapi
 from dbtorch.web.pages import data, render, static
 from dbtorch.web.security import COOKIE, Guard, is_same, may_act
 
@@ -131,6 +132,7 @@ def application(site: Site, hosts: list[str]) -> Starlette:
             Route("/static/{name}", pages.static),
             Route("/api/v1/session", pages.session, methods=["POST"]),
             Route("/api/v1/actions", act, methods=["POST"]),
+            Route("/api/v1/openapi.json", pages.openapi),
             Route("/api/v1/runs", pages.runs_json),
             Route("/api/v1/runs/{run}", pages.run_json),
             Route("/api/v1/runs/{run}/changes", pages.changes),
@@ -240,6 +242,9 @@ class _Pages:
         answer.set_cookie(COOKIE, token, path=path, httponly=True, samesite="strict")
         return answer
 
+    def openapi(self, request: Request) -> Response:
+        return json_answer(to_json(openapi(), indent=2))
+
     def runs_json(self, request: Request) -> Response:
         limit = min(number(request, "limit") or 20, _MOST)
         pipeline = request.query_params.get("pipeline")
@@ -277,7 +282,7 @@ class _Pages:
         return self._site.log(request.path_params["run"], node, number(request, "attempt"))
 
 
-async def _stream(messages: AsyncIterator[dict[str, Any]]) -> AsyncIterator[str]:
+async def _stream(messages: AsyncIterator[Message]) -> AsyncIterator[str]:
     """Messages as server-sent events, with a sign of life where there are none for a while."""
     yield "retry: 2000\n\n"
     coming = asyncio.ensure_future(anext(messages, None))
@@ -292,7 +297,7 @@ async def _stream(messages: AsyncIterator[dict[str, Any]]) -> AsyncIterator[str]
                 yield "event: over\ndata: {}\n\n"
                 return
             id = f"id: {message['sequence']}\n" if "sequence" in message else ""
-            yield f"{id}data: {to_json(message)}\n\n"
+            yield f"{id}data: {message.text}\n\n"
             coming = asyncio.ensure_future(anext(messages, None))
     finally:
         coming.cancel()

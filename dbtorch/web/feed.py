@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import cached_property
 from typing import Any
 
 from dbtorch.core.errors import StoreError
 from dbtorch.core.history.records import RunChanges
 from dbtorch.core.model.state import RunState
+from dbtorch.core.text.json_text import to_json
 from dbtorch.ports.store import Store
 from dbtorch.service.history.lookup import INTERRUPTED, is_driven
 from dbtorch.service.history.run_page import changes_json
@@ -20,9 +22,17 @@ _ALIVE_EVERY = 8
 #: Looks in a row without an answer after which those who watch are told.
 _TROUBLE = 4
 
-Message = dict[str, Any]
 
-_SILENT: Message = {"trouble": "the history does not answer"}
+class Message(dict[str, Any]):
+    """What everybody is told who watches a run."""
+
+    @cached_property
+    def text(self) -> str:
+        """Its JSON, made once however many watch."""
+        return to_json(self)
+
+
+_SILENT = Message(trouble="the history does not answer")
 
 
 def changes(store: Store, run_id: str, after: int) -> Message | None:
@@ -31,7 +41,7 @@ def changes(store: Store, run_id: str, after: int) -> Message | None:
     Raises `StoreError`.
     """
     found = store.run_changes(run_id, after=after)
-    return None if found is None else changes_json(found, _state(store, run_id, found))
+    return None if found is None else Message(changes_json(found, _state(store, run_id, found)))
 
 
 def _state(store: Store, run_id: str, found: RunChanges) -> str:
@@ -63,7 +73,7 @@ class Feed:
                     yield _SILENT
                     await asyncio.sleep(_EVERY * _TROUBLE)
             if first is None:
-                yield {"gone": True}
+                yield Message(gone=True)
                 return
             sequence = first["sequence"]
             yield first
@@ -73,7 +83,7 @@ class Feed:
                     yield first
                     if first.get("gone"):
                         return
-                    first = {"state": RunState.RUNNING}
+                    first = Message(state=RunState.RUNNING)
                 elif first["sequence"] > sequence or first["state"] != RunState.RUNNING:
                     sequence = first["sequence"]
                     yield first
@@ -113,7 +123,7 @@ class _Watched:
                     self._store.run_changes, self._run_id, after=sequence
                 )
                 if found is None:
-                    self._tell({"gone": True})
+                    self._tell(Message(gone=True))
                     return
                 now = found.state.value
                 if now == RunState.RUNNING and looks % _ALIVE_EVERY == 0:
@@ -124,11 +134,11 @@ class _Watched:
                     self._tell(_SILENT)
                 continue
             if silent >= _TROUBLE:
-                self._tell({"trouble": ""})
+                self._tell(Message(trouble=""))
             silent = 0
             if found.sequence > sequence or now != state:
                 sequence, state = found.sequence, now
-                self._tell(changes_json(found, now))
+                self._tell(Message(changes_json(found, now)))
 
     def _tell(self, message: Message) -> None:
         for inbox in self._inboxes:
