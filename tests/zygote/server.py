@@ -54,6 +54,9 @@ _IMPORTED = (
 #: What no command imports as a part of dbtorch, or only one of another kind.
 _NOT_OURS = ("dbtorch.__main__", "dbtorch.adapters.dbt.dbtorch_worker", "dbtorch.testing")
 
+#: Names that modules of a folder must not have: they are imported.
+_imported: set[str] = set()
+
 #: Modules of dbtorch, which a dbt does not have; they must not be taken apart.
 _dbtorch: dict[str, types.ModuleType] = {}
 
@@ -100,6 +103,7 @@ def main() -> None:
 
     for name in ("client", "templates", "warm"):
         del sys.modules[name]
+    _imported.update(name.partition(".")[0] for name in sys.modules.keys() - _dbtorch.keys())
     gc.collect()
     gc.freeze()
     if len(os.listdir("/proc/self/task")) != 1:
@@ -172,11 +176,10 @@ def serve(number: int) -> Job:
 
 def _is_in_the_way(folder: str) -> bool:
     """Whether a module in the current folder would have been imported instead of one that was."""
-    imported = {name.partition(".")[0] for name in sys.modules.keys() - _dbtorch.keys()}
     try:
         with os.scandir(folder) as entries:
             return any(
-                entry.name.partition(".")[0] in imported
+                entry.name.partition(".")[0] in _imported
                 and (entry.name.endswith((".py", ".so")) or _is_package(entry.path))
                 for entry in entries
             )
