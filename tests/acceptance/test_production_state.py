@@ -70,6 +70,8 @@ def test_a_merge_builds_what_changed_in_production_and_publishes(workspace: Work
     steps = "steps: {load: {command: touch loaded, produces: [source:raw.events]}}"
     workspace.write({**FILES, **merged, "dbtorch.yml": FILES["dbtorch.yml"] + f"    {steps}"})
     assert "there is no state of production" in workspace.refused("ci", "--merge")
+    part = workspace.dbtorch("ci", "--merge", "--no-state", "full", "--exclude", "rates")
+    assert "this run was of a part of the pipeline" in part.all
     first = workspace.dbtorch("ci", "--merge", "--no-state", "full")
     assert PUBLISHED in first.all
     pointer = states(workspace) / "latest" / "state.json"

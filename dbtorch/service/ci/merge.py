@@ -31,7 +31,13 @@ def merge(
     folder = make_state_dir(project.dir, options.run.environ) / "ci" / "merge"
     latest, pipeline = find_latest(project, options, folder)
     patience = options.run.wait or _PATIENCE
-    wanted = replace(options.run, pipeline=pipeline, merges=True, wait=patience)
+    wanted = replace(
+        options.run,
+        pipeline=pipeline,
+        merges=not options.run.partial,  # what somebody leaves out is not built
+        freshness=True,
+        wait=patience,
+    )
     if latest is not None:
         commit = f", commit {latest.commit[:12]}" if latest.commit else ""
         say(f"production is {latest.url}{commit}")
