@@ -8,10 +8,10 @@ from contextlib import contextmanager, suppress
 class Proxy:
     """Hands bytes on until it hangs; connections stay open then, and nobody is told."""
 
-    def __init__(self, host, port):
+    def __init__(self, host, port, at=0):
         self._there = (host, port)
         self._hangs = threading.Event()
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", at))
         self._open = []
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()

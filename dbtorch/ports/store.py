@@ -109,8 +109,11 @@ class Store(Outbox, Ledger, PartitionLedger, Backfills, Retention, Protocol):
     def identity(self) -> Identity:
         """Which project it is of."""
 
-    def apart(self) -> Self:
-        """The same for what must not wait for others that use it; closed with this one."""
+    def apart(self, *, patience: float = ...) -> Self:
+        """The same for what must not wait for others that use it; closed with this one.
+
+        ``patience`` is for how many seconds what is away is tried again.
+        """
 
     def begin(
         self,

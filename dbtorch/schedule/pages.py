@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from dbtorch.service.history.store import history_of
 from dbtorch.service.project.options import RunOptions
 from dbtorch.service.project.project import Project
-from dbtorch.web.app import Site, application
+from dbtorch.web.app import PATIENCE, Site, application
 from dbtorch.web.server import is_loopback
 
 
@@ -27,6 +27,10 @@ def pages_of(
         return
     with closing(history_of(project, options, writes=True)) as store:
         site = Site(
-            project_dir=project.dir, name=project.name, store=store, options=options, token=token
+            project_dir=project.dir,
+            name=project.name,
+            store=store.apart(patience=PATIENCE),
+            options=options,
+            token=token,
         )
         yield application(site, hosts)

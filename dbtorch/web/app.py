@@ -56,6 +56,9 @@ from dbtorch.web.security import COOKIE, Guard, is_same, may_act
 #: Seconds for which what was found of the whole project is shown to everybody.
 _FRESH = 2.0
 
+#: Seconds for which a history that is away is tried again before people are told.
+PATIENCE = 1.0
+
 #: Pages of runs that are kept.
 _KEPT = 10
 
@@ -177,7 +180,7 @@ class _Pages:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._store = site.store
-        self._feed = Feed(site.store.apart())
+        self._feed = Feed(site.store.apart(patience=PATIENCE))
         self._kept: dict[str, tuple[object, str]] = {}  # run -> what it was, and its page
 
     # ---------------------------------------------------------------- pages

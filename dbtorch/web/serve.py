@@ -40,12 +40,12 @@ def serve(ui: UiOptions, say: Callable[[str], None]) -> int:
     project = open_project(options.project_dir, options.environ)
     end = threading.Event()
     with open_history(str(project.dir), options.database_url, environ=options.environ) as store:
-        from dbtorch.web.app import Site, application
+        from dbtorch.web.app import PATIENCE, Site, application
 
         site = Site(
             project_dir=project.dir,
             name=project.name,
-            store=store,
+            store=store.apart(patience=PATIENCE),
             options=options,
             token=token,
             acting=acting,

@@ -133,20 +133,24 @@ class Transaction:
 class Database:
     """Runs transactions, one at a time whatever thread asks, and gets a lost connection back."""
 
-    def __init__(self, driver: Driver) -> None:
-        """Connect. Raises `StoreError`."""
+    def __init__(self, driver: Driver, *, patience: float = PATIENCE) -> None:
+        """Connect. ``patience`` is for how many seconds what may pass is tried again.
+
+        Raises `StoreError`.
+        """
         self.driver = driver
+        self._patience = patience
         self._lock = threading.RLock()
         self._connection: Any = driver.connect()
         self._settling: threading.Thread | None = None
         self._apart: list[Database] = []
         self._lost = False  # the connection, so that another one is to be made
 
-    def apart(self) -> Database:
+    def apart(self, *, patience: float = PATIENCE) -> Database:
         """The same over a connection of its own, closed with this one, where that is of use."""
         if not self.driver.waits_for_others:
             return self
-        self._apart.append(Database(self.driver))
+        self._apart.append(Database(self.driver, patience=patience))
         return self._apart[-1]
 
     def read(
@@ -195,7 +199,7 @@ class Database:
         with self._lock:
             if self._connection is None:
                 raise StoreError(f"{self.driver.name} was closed already")
-            until, pause = time.monotonic() + PATIENCE, 0.0
+            until, pause = time.monotonic() + self._patience, 0.0
             while True:
                 try:
                     self._connect_again()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 from dbtorch.adapters.store import actions, leases, microbatches, rows, statements
 from dbtorch.adapters.store.beginning import begin_run
 from dbtorch.adapters.store.changes import write_changes
-from dbtorch.adapters.store.database import Database, Row, Transaction
+from dbtorch.adapters.store.database import PATIENCE, Database, Row, Transaction
 from dbtorch.adapters.store.ledger import TICKS, SqlLedger, end_tick
 from dbtorch.adapters.store.measurements import SqlMeasurements
 from dbtorch.adapters.store.outbox import SqlOutbox
@@ -65,9 +65,12 @@ class SqlStore(SqlMeasurements, SqlOutbox, SqlLedger, SqlRetention):
         self._database = database
         self._scope = Scope(identity)
 
-    def apart(self) -> SqlStore:
-        """The same for what must not wait for others that use it; closed with this one."""
-        return SqlStore(self._database.apart(), self.identity)
+    def apart(self, *, patience: float = PATIENCE) -> SqlStore:
+        """The same for what must not wait for others that use it; closed with this one.
+
+        ``patience`` is for how many seconds a database that is away is tried again.
+        """
+        return SqlStore(self._database.apart(patience=patience), self.identity)
 
     # ---------------------------------------------------------------- writing
 
