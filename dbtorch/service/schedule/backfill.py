@@ -138,6 +138,8 @@ def _planned(found: Subject, options: RunOptions, request: BackfillRequest) -> B
             f"pipeline {pipeline.name} has no partitions to fill: give it"
             f" `partition: {{by: day, start: 2026-01-01}}` in {pipeline.origin.file}"
         )
+    if not graph.nodes:
+        raise UsageError(f"--select and --exclude leave nothing of pipeline {pipeline.name} to run")
     partitions = Partitions(pipeline.partition, f"pipeline {pipeline.name}")
     wanted = between(partitions, found.now, request.first, request.last)
     statuses = found.statuses(
