@@ -177,12 +177,14 @@ def between(
     newest = partitions.last(now)
     start = partitions.around(first) if first is not None else partitions.first
     end = partitions.around(last) if last is not None else newest
-    if end.start < start.start:
-        raise UsageError(f"--to {last} comes before --from {first}; swap them")
     if start.start > newest.start:
         raise UsageError(
             f"partition {start.key} is not over yet; the last one that is, is {newest.key}"
         )
+    if end.start < start.start:
+        if first is None:
+            raise UsageError(f"--to {last} comes before the first partition, {start.key}")
+        raise UsageError(f"--to {last} comes before --from {first}; swap them")
     return partitions.between(start, min(end, newest, key=lambda one: one.start))
 
 
