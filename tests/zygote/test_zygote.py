@@ -170,20 +170,30 @@ def test_what_a_copy_holds_at_its_end_is_closed_as_ever(both: Any, tmp_path: Pat
     assert both(act) == (["warehouse.duckdb"], ["warehouse.duckdb"])  # and no log beside it
 
 
-def test_what_dbt_works_out_of_its_own_code_is_there_in_a_copy_and_the_same(both: Any) -> None:
+def test_what_dbt_works_out_of_its_own_code_is_there_in_a_copy_and_the_same(
+    both: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.py").write_text("""
+from dbt_common.behavior_flags import Behavior
+flags = Behavior([{"name": "new", "default": False, "description": "it is new"}], {})
+SOURCE = flags.new._behavior_change_event.flag_source
+""")
     program = """
-import json
-import dbt.cli.main
+import json, pkgutil
+import dbt.cli.main, mine
 from dbt.contracts.graph.nodes import ModelNode
 from dbt.contracts.project import Project
 from dbt_common.dataclass_schema import dbtClassMixin
 print(json.dumps([
     dbtClassMixin.json_schema.cache_info().currsize, Project.json_schema(), ModelNode.json_schema(),
+    mine.SOURCE, [one[1:] for one in pkgutil.iter_modules()],
 ]))
 """
 
     def act() -> list[Any]:
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, check=True
+        )
         found: list[Any] = json.loads(done.stdout)
         return found
 
@@ -191,6 +201,7 @@ print(json.dumps([
 
     assert none == 0 < many
     assert copy == as_ever
+    assert copy[2] == "mine"
 
 
 BUILD = """

@@ -8,8 +8,11 @@ them, and a copy of it need not. Nothing of a project, an environment or a comma
 from __future__ import annotations
 
 import inspect
+import pkgutil
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from importlib.machinery import FileFinder
 
 #: What a parse consists of that dbt keeps: this is read and written as msgpack as well.
 _KEPT = (
@@ -65,6 +68,8 @@ def warm() -> None:
     for cls in classes:
         _compile(cls, "dict_msgpack")  # where it stands in another one
     _write_json_at_once()
+    _know_what_is_installed()
+    _know_callers_at_once()
     inspect.getmodule(warm.__code__)  # it looks where every module has come from, and keeps that
 
 
@@ -84,6 +89,39 @@ def _write_json_at_once() -> None:
         return super(JSONEncoder, self).iterencode(o, _one_shot=True)
 
     JSONEncoder.iterencode = iterencode  # type: ignore[method-assign]
+
+
+def _know_what_is_installed() -> None:
+    """Let dbt, which looks for plugins by their names, list the folders of packages no more."""
+    installed = {
+        path: [(one.name, one.ispkg) for one in pkgutil.iter_modules([path])]
+        for path in sys.path
+        if path.startswith((sys.prefix, sys.base_prefix))
+    }
+    listed = pkgutil._iter_file_finder_modules  # type: ignore[attr-defined]
+
+    def iter_modules(importer: FileFinder, prefix: str = "") -> Iterator[tuple[str, bool]]:
+        found = installed.get(importer.path)
+        if found is None:
+            return iter(listed(importer, prefix))
+        return ((prefix + name, is_package) for name, is_package in found)
+
+    pkgutil.iter_importer_modules.register(FileFinder, iter_modules)  # type: ignore[attr-defined]
+
+
+def _know_callers_at_once() -> None:
+    """Let a flag of dbt's look for who has made it without the source of everybody who calls."""
+    from dbt_common import behavior_flags
+
+    def default_source() -> str:
+        frame = inspect.currentframe()
+        while frame and (frame := frame.f_back):
+            module = inspect.getmodule(frame)
+            if module and module.__name__ != behavior_flags.__name__:
+                return module.__name__
+        return "Unknown"
+
+    behavior_flags.BehaviorFlagRendered._default_source = staticmethod(default_source)
 
 
 def _subclasses(cls: type) -> Iterator[type]:
