@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from dbtorch.cli.backfilling import drive
+from dbtorch.core.config import Config
 from dbtorch.core.errors import NotFound, StoreError
 from dbtorch.core.model.interval import Interval
 from dbtorch.core.schedule.backfill import Backfill, BackfillSpec, BackfillState, Part
@@ -175,3 +177,26 @@ def test_one_is_named_by_its_pipeline_its_id_or_the_beginning_of_that():
     with pytest.raises(NotFound):
         pause_backfill(store, "daily")  # one that is over is named by its id
     assert resume_backfill(store, "b-12").state is BackfillState.ACTIVE
+
+
+@pytest.mark.parametrize(
+    ("state", "code"),
+    [(BackfillState.DONE, 0), (BackfillState.PAUSED, 1), (BackfillState.FAILED, 1)],
+    ids=str,
+)
+def test_what_has_not_all_run_is_no_success(tmp_path, capsys, state, code):
+    store = MemoryStore(SHOP)
+    add(store)
+    (one,) = store.backfills(parts=True)
+    assert store.decide_backfill(one, [], state)
+    assert drive(store, Config(), tmp_path, one, {}) == code
+    assert f"backfill b-1 of pipeline daily {state}: 0 of 2 done" in capsys.readouterr().out
+
+
+def test_where_a_server_runs_it_the_command_only_says_so(tmp_path, capsys):
+    store = MemoryStore(SHOP)
+    add(store)
+    name = "serve/acme/shop/1"
+    store.acquire(a_lease(name, name=name, host="server.example.com"))
+    assert drive(store, Config(), tmp_path, store.backfills()[0], {}) == 0
+    assert "`dbtorch serve` on server.example.com runs it" in capsys.readouterr().out
