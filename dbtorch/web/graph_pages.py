@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from dbtorch.service.health.health import known_nodes
 from dbtorch.service.history.graph_page import Asked, By, RunGraph, graph_json, picture
 from dbtorch.service.history.lookup import INTERRUPTED, is_driven, resolve_run
 from dbtorch.service.history.node_page import (
+    NodesPage,
     code_of,
     node_json,
     node_page,
@@ -31,8 +33,8 @@ from dbtorch.service.history.run_page import NOTHING_AFTER
 from dbtorch.web.answers import base, common, html, json_answer
 from dbtorch.web.pages import data, render
 
-#: Graphs of runs that are kept.
-_KEPT = 6
+#: Graphs of runs that are kept, and seconds for which the lists of nodes are.
+_KEPT, _FRESH = 6, 20.0
 
 
 def graph_routes(
@@ -53,6 +55,7 @@ class _GraphPages:
         self._project = project
         self._environ = environ
         self._kept: dict[str, tuple[int, RunGraph]] = {}  # by run, with the last change seen in it
+        self._seen: dict[str, tuple[float, NodesPage]] = {}  # by target
         self._lock = threading.Lock()
 
     def routes(self) -> list[Route]:
@@ -95,11 +98,11 @@ class _GraphPages:
         return json_answer(document(**self._node(request)))
 
     def nodes(self, request: Request) -> Response:
-        page = nodes_page(self._store, self._target(request))
+        page = self._trends(self._target(request))
         return self._page("nodes.html", request, page=page)
 
     def nodes_json(self, request: Request) -> Response:
-        page = nodes_page(self._store, self._target(request))
+        page = self._trends(self._target(request))
         lists = ("slower", "flaky", "failing", "slowest")
         said = {name: [trend_json(one) for one in getattr(page, name)] for name in lists}
         return json_answer(document(target=page.target, runs=page.runs, **said))
@@ -109,6 +112,16 @@ class _GraphPages:
         page = node_page(self._store, self._target(request), node_id)
         code = code_of(self._project_dir, node_id, self._environ)
         return node_json(page, code, self._environ)
+
+    def _trends(self, target: str) -> NodesPage:
+        """Which nodes need a look, a moment ago at most: it is read of many runs."""
+        with self._lock:
+            kept = self._seen.get(target)
+            if kept is None or time.monotonic() - kept[0] > _FRESH:
+                kept = self._seen[target] = (time.monotonic(), nodes_page(self._store, target))
+                for oldest in list(self._seen)[:-_KEPT]:
+                    del self._seen[oldest]
+            return kept[1]
 
     def _target(self, request: Request) -> str:
         """The one that is asked for, or that of the newest run. Raises `NotFound`."""

@@ -284,7 +284,7 @@ class SqlStore(SqlMeasurements, SqlOutbox, SqlLedger, SqlRetention):
         """What the newest runs on a target say of one node, or of all; the oldest first."""
         from dbtorch.adapters.store.standings import samples  # of no use to a run
 
-        return self._database.read(samples, self._scope.there(target), runs, node_id)
+        return self._database.read(samples, self._scope, target, runs, node_id)
 
     def standing(self, target: str = "") -> HealthFacts:
         """How the project stands on a target; on that of its newest run when none is named."""

@@ -94,7 +94,7 @@ class RunGraph:
 def _folder(node: NodeRecord, _: Node | None) -> str:
     if node.kind is Kind.STEP or not node.path:
         return f"{node.kind.value}s"
-    return node.path.rpartition("/")[0] or "."
+    return node.path.rpartition("/")[0].strip("./") or "project"
 
 
 def _tag(_: NodeRecord, known: Node | None) -> str:
@@ -122,13 +122,14 @@ def picture(graph: RunGraph, asked: Asked) -> dict[str, Any]:
     whole = asked.everything or asked.by is not By.NODE
     meant = {*sides[0], *sides[1], *(() if whole else focus)}
     left_out = set() if asked.tests else _well(graph) - meant
-    after = _led_around(graph.graph, left_out, set(graph.ids))
+    after = _without_detours(graph, _led_around(graph.graph, left_out, set(graph.ids)))
+    told: dict[str, Any] = {"what": "", "begins": (), "left_out": len(left_out)}
     before: dict[str, list[str]] = {id: [] for id in after}
     for id, children in after.items():
         for child in children:
             before[child].append(id)
     if asked.by is not By.NODE:
-        return {"what": "", "begins": (), **_groups(graph, after, asked)}
+        return {**told, **_groups(graph, after, asked)}
     shown = dict.fromkeys(after if asked.everything else focus)
     if not asked.everything:
         for id in focus:
@@ -138,8 +139,8 @@ def picture(graph: RunGraph, asked: Asked) -> dict[str, Any]:
             shown |= dict.fromkeys((id, *near[id]))
     about = set(focus)
     begins = [place for place, id in enumerate(graph.ids) if id in about]
-    said = "" if asked.everything else what
-    return {"what": said, "begins": begins, **_boxes(graph, before, after, shown)}
+    told |= {"what": "" if asked.everything else what, "begins": begins}
+    return {**told, **_boxes(graph, before, after, shown)}
 
 
 def _seeds(graph: RunGraph) -> tuple[list[str], str]:
@@ -177,6 +178,29 @@ def _led_around(graph: Graph, left_out: set[str], among: set[str]) -> dict[str, 
         for id in graph.order()
         if id in among and id not in left_out
     }
+
+
+def _without_detours(graph: RunGraph, after: _Links) -> dict[str, list[str]]:
+    """The same without what tests only add: they hold up everything behind what they look at.
+
+    An edge stays that the project itself has between others, and one that no longer way says.
+    """
+    kinds = {node.id: node.kind for node in graph.nodes}
+    bit = {id: 1 << place for place, id in enumerate(after)}
+    behind: dict[str, int] = {}  # everything after it, itself left out
+    found: dict[str, list[str]] = {}
+    for id in reversed(list(after)):
+        own = set(graph.graph.children(id)) if kinds[id] not in LOOKERS else set()
+        beyond, near = 0, 0
+        for child in after[id]:
+            beyond, near = beyond | behind[child], near | bit[child]
+        found[id] = [
+            child
+            for child in after[id]
+            if not beyond & bit[child] or (child in own and kinds[child] not in LOOKERS)
+        ]
+        behind[id] = near | beyond
+    return found
 
 
 def _boxes(graph: RunGraph, before: _Links, after: _Links, shown: Iterable[str]) -> dict[str, Any]:

@@ -23,6 +23,9 @@ from dbtorch.service.project.known_secrets import scrubber_of_environment
 #: Runs that are looked at for one node, those of them that are shown, and runs for all nodes.
 _RUNS, _SHOWN, _OF_ALL = 600, 60, 30
 
+#: Samples of all nodes, about: of large projects fewer runs are looked at, but never fewer than so.
+_SAMPLES, _FEWEST = 40_000, 8
+
 #: Failures of a node, the newest, and characters of what each says.
 _FAILURES, _TEXT = 5, 2_000
 
@@ -95,7 +98,8 @@ def nodes_page(store: Store, target: str) -> NodesPage:
     """Which nodes need a look, by the last runs on a target. Raises `StoreError`."""
     by_node: dict[str, list[Sample]] = {}
     runs = set()
-    for one in store.samples(target, runs=_OF_ALL):
+    count = sum(sum(one.counts.values()) for one in store.runs(limit=1)) or 1
+    for one in store.samples(target, runs=max(_FEWEST, min(_OF_ALL, _SAMPLES // count))):
         by_node.setdefault(one.node_id, []).append(one)
         runs.add(one.run_id)
     trends = [trend(samples) for samples in by_node.values()]

@@ -65,7 +65,8 @@ function paint(picture, held, about) {
   if (place >= 0 && focus) stage.go(place);
   if (place < 0) stage.begin(about === null ? null : stage.boxes.findIndex((box) => box.node === about));
   const many = `${picture.boxes.length} of ${graph.nodes.length} ${asked.by === "node" ? "nodes" : "nodes, in groups"}`;
-  $("what").textContent = picture.what ? `${many}: ${picture.what}.` : `${many}.`;
+  const rest = picture.left_out && !picture.what ? `; ${picture.left_out} tests and checks that are well are left out` : "";
+  $("what").textContent = picture.what ? `${many}: ${picture.what}.` : `${many}${rest}.`;
   listed();
   press();
   performance.mark("graph");

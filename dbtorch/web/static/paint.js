@@ -25,8 +25,13 @@ const SHAPES = {
 export const KINDS = [["model", "model"], ["step", "step"], ["source", "source, gate"], ["test", "test"], ["check", "check"], ["seed", "seed, snapshot"], ["exposure", "exposure"], ["group", "group"]];
 export const outline = (kind, w = BOX.w, h = BOX.h) => (SHAPES[kind] || SHAPES.model)(w, h);
 
-// From the right of one box to the left of another, through places between them.
+// From the right of one box to the left of another, through places between them; back, the other way round.
+export const isBack = (from, to) => to.at[0] <= from.at[0];
 export function curve(from, to, by) {
+  if (isBack(from, to)) {
+    const [x, y, nx, ny] = [from.at[0] * CELL.w, middle(from.at[1]) + 8, to.at[0] * CELL.w + (to.at[0] < from.at[0] ? BOX.w : 0), middle(to.at[1]) + 8], d = Math.max(20, (x - nx) / 3);
+    return `M${x} ${y}C${x - d} ${y} ${nx + (nx < x ? d : -d)} ${ny} ${nx} ${ny}`;
+  }
   let x = from.at[0] * CELL.w + BOX.w, y = middle(from.at[1]), path = `M${x} ${y}`;
   const reach = (nx, ny) => { const d = Math.max(24, Math.abs(nx - x) / 2); path += `C${x + d} ${y} ${nx - d} ${ny} ${nx} ${ny}`; x = nx; y = ny; };
   for (const [column, row] of by) {
@@ -37,6 +42,9 @@ export function curve(from, to, by) {
   reach(to.at[0] * CELL.w, middle(to.at[1]));
   return path;
 }
+
+// Characters that have room in a box.
+export const roomOf = (kind) => (kind === "test" || kind === "unit_test" ? 19 : 21);
 
 // The end of a name says as much as its beginning.
 export const short = (text, most) => (text.length <= most ? text : `${text.slice(0, Math.ceil(most * 0.55) - 1)}…${text.slice(-Math.floor(most * 0.45))}`);

@@ -1,5 +1,5 @@
 // Where a graph is painted: elements of SVG while there are some hundred boxes, a canvas above; moved and zoomed alike.
-import { BOX, CELL, corner, curve, outline, short, wording } from "./paint.js";
+import { BOX, CELL, corner, curve, isBack, outline, roomOf, short, wording } from "./paint.js";
 import { el } from "./common.js";
 import { vector } from "./plots.js";
 
@@ -21,7 +21,7 @@ export class Stage {
 
   show(picture) {
     this.boxes = picture.boxes;
-    this.edges = picture.edges.map((edge) => ({ ...edge, path: curve(picture.boxes[edge.from], picture.boxes[edge.to], edge.by) }));
+    this.edges = picture.edges.map((edge) => ({ ...edge, path: curve(picture.boxes[edge.from], picture.boxes[edge.to], edge.by), back: isBack(picture.boxes[edge.from], picture.boxes[edge.to]) }));
     this.size = { w: Math.max(1, picture.columns) * CELL.w - (CELL.w - BOX.w), h: Math.max(1, picture.rows) * CELL.h };
     this.elements = this.boxes.length <= ELEMENTS;
     this.svg.toggleAttribute("hidden", !this.elements);
@@ -55,7 +55,7 @@ export class Stage {
       made.dataset.css = said.css;
       made.replaceChildren(...[vector("title", {}, said.aloud),
         vector("path", { d: outline(said.kind), class: "outline" }), said.critical && vector("text", { x: BOX.w - 18, y: 17, class: "diamond" }, "◆"),
-        vector("text", { x: 16, y: 18, class: "sign-of" }, said.sign), vector("text", { x: 28, y: 18, class: "first" }, short(said.first, 23)), vector("text", { x: 16, y: 34, class: "second" }, short(said.second, 30)),
+        vector("text", { x: 16, y: 18, class: "sign-of" }, said.sign), vector("text", { x: 28, y: 18, class: "first" }, short(said.first, roomOf(said.kind))), vector("text", { x: 16, y: 34, class: "second" }, short(said.second, 28)),
         ...(box.group === undefined ? [this.handle(box, "before", -4), this.handle(box, "after", BOX.w + 4)] : [vector("text", { x: BOX.w - 18, y: 34, class: "second" }, "▸")])].filter(Boolean));
     }
     this.light();
@@ -75,7 +75,7 @@ export class Stage {
       made.setAttribute("class", `box ${made.dataset.css}${side}${this.isChosen(box) ? " chosen" : ""}`);
       made.setAttribute("tabindex", place === Math.max(0, this.current) ? "0" : "-1");
     }
-    for (const [place, edge] of this.edges.entries()) this.lines[place].setAttribute("class", `edge ${this.sideOf(edge)}`);
+    for (const [place, edge] of this.edges.entries()) this.lines[place].setAttribute("class", `edge ${this.sideOf(edge)}${edge.back ? " back" : ""}`);
   }
 
   isChosen(box) { return this.chosen !== null && box.node === this.chosen; }
@@ -164,9 +164,9 @@ export class Stage {
     if (k > 0.42) {
       pen.font = "600 12.5px system-ui, sans-serif";
       pen.fillText(said.sign, 11, 18);
-      pen.fillText(short(said.first, 23), 28, 18);
+      pen.fillText(short(said.first, roomOf(said.kind)), 28, 18);
       pen.font = "11px system-ui, sans-serif";
-      pen.fillText(short(said.second, 30), 16, 34);
+      pen.fillText(short(said.second, 28), 16, 34);
     } else if (k > 0.08) {
       pen.font = "30px system-ui, sans-serif";
       pen.fillText(said.sign, BOX.w / 2 - 12, 32);
