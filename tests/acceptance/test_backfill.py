@@ -26,14 +26,15 @@ FILES = {
         {{ config(
             materialized='incremental', incremental_strategy='delete+insert', unique_key='day'
         ) }}
-        select '{{ var("day") }}' as day, count(*) as n from {{ ref('readings') }}
+        select '{{ var("day") }}' as day, count(*) as n, '{{ var("land") }}' as land from {{ ref('readings') }}
         where ts::date = date '{{ var("day") }}'
     """,
     "dbtorch.yml": """
         pipelines:
           daily:
             partition: {by: day, start: 2026-03-01}
-            vars: {day: "{{ run.partition }}"}
+            params: {land: {default: de, choices: [de, fr]}}
+            vars: {day: "{{ run.partition }}", land: "{{ params.land }}"}
         steps:
           land:
             command: >-
@@ -77,7 +78,9 @@ def test_a_backfill_that_is_killed_goes_on_and_equals_single_runs(workspace: Wor
     assert "one run at a time: one process writes a database file" in dry.out
     part = ("--select", "days", "--exclude", "step:land", "--dry-run", "--format", "json")
     assert workspace.dbtorch("backfill", "daily", *part).json()["touches"] == ["days"]
-    with workspace.started("backfill", "daily", *span) as run:
+    refused = workspace.dbtorch("backfill", "daily", *span, "--param", "land=xx", code=2)
+    assert "is 'xx'; expected one of de, fr" in refused.err
+    with workspace.started("backfill", "daily", *span, "--param", "land=fr") as run:
         run.wait_for("1 of 3 done, 1 running")
         os.kill(run.pid, signal.SIGKILL)  # the command, and then the run that it has started
         run.process.wait()
@@ -95,7 +98,7 @@ def test_a_backfill_that_is_killed_goes_on_and_equals_single_runs(workspace: Wor
     assert standing(workspace, "daily") == dict.fromkeys(DAYS, "done")
     assert standing(workspace, "hours") == dict.fromkeys(DAYS, "done")
     filled = built(workspace)
-    assert [row[1] for row in filled[1]] == [24, 24, 24]
+    assert [row[1:] for row in filled[1]] == [(24, "fr")] * 3
 
     for selected in ((), ("--select", "hours")):
         again = workspace.dbtorch("backfill", "daily", *span, *selected)
@@ -110,5 +113,5 @@ def test_a_backfill_that_is_killed_goes_on_and_equals_single_runs(workspace: Wor
     shutil.rmtree(workspace.dir / ".dbtorch")
     (workspace.dir / "warehouse.duckdb").unlink()
     for day in DAYS:
-        workspace.dbtorch("run", "--pipeline", "daily", "--partition", day)
+        workspace.dbtorch("run", "-p", "daily", "--partition", day, "--param", "land=fr")
     assert built(workspace) == filled
