@@ -58,8 +58,11 @@ def columns(transaction: Transaction, table: str, *without: str) -> str:
 
 def copy(store: SqlStore, runs: int) -> None:
     """So many runs more, each an hour before the last one."""
+    take_time = store._database.driver.take_time  # noqa: SLF001
 
     def work(transaction: Transaction, first: int, last: int) -> None:
+        if take_time is not None:
+            transaction.run(take_time)
         names = columns(transaction, "dbtorch_runs", "run_id", "started_at")
         for number in range(first, last):
             values = {
@@ -85,7 +88,13 @@ def copy(store: SqlStore, runs: int) -> None:
     store._database.write(Transaction.run, f"DROP INDEX {DURATIONS}")  # noqa: SLF001
     for first in range(0, runs, MANY):
         store._database.write(work, first, min(runs, first + MANY))  # noqa: SLF001
-    store._database.write(Transaction.run, f"CREATE INDEX {DURATIONS} {OF_DURATIONS}")  # noqa: SLF001
+    store._database.write(made_anew, take_time)  # noqa: SLF001
+
+
+def made_anew(transaction: Transaction, take_time: str | None) -> None:
+    if take_time is not None:
+        transaction.run(take_time)
+    transaction.run(f"CREATE INDEX {DURATIONS} {OF_DURATIONS}")
 
 
 def timed(name: str, work: Callable[[], object], times: int = 7) -> float:

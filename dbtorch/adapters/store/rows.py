@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from functools import cache, wraps
+from operator import attrgetter
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from dbtorch.adapters.store.database import DamagedError, Row
@@ -38,7 +39,7 @@ _WRONG = (ValueError, TypeError, LookupError, AttributeError, OverflowError, Rec
 _LONGEST = 1e11
 
 #: Types of fields that the database does not see to.
-_TYPES = {"str": str, "int": int, "Mapping[str, Any]": Mapping}
+_TYPES: Mapping[str, type] = {"str": str, "int": int, "Mapping[str, Any]": dict}
 
 
 def table(
@@ -76,17 +77,24 @@ def reading(name: str) -> Iterator[None]:
 
 def _check(record: Any) -> None:
     """Raise `TypeError` for a text or number that is none: SQLite keeps anything anywhere."""
-    for name, type in _typed(record.__class__):
-        value = getattr(record, name)
-        if not isinstance(value, type):
+    names, types, values = _typed(record.__class__)
+    found = values(record)
+    if tuple(map(type, found)) == types:  # as nearly all are
+        return
+    for name, of, value in zip(names, types, found, strict=True):
+        if not isinstance(value, Mapping if of is dict else of):
             raise TypeError(f"{name} is {value!r:.50}")
 
 
 @cache
-def _typed(record: type) -> tuple[tuple[str, type], ...]:
-    if not is_dataclass(record):
-        return ()
-    return tuple((f.name, _TYPES[str(f.type)]) for f in fields(record) if str(f.type) in _TYPES)
+def _typed(record: type) -> tuple[tuple[str, ...], tuple[type, ...], Callable[[Any], Any]]:
+    """Fields that are looked at, what they must be, and how they are read of a record."""
+    of = fields(record) if is_dataclass(record) else ()
+    found = {f.name: _TYPES[str(f.type)] for f in of if str(f.type) in _TYPES}
+    names = tuple(found)
+    if len(names) < 2:
+        return names, tuple(found.values()), lambda one: tuple(getattr(one, n) for n in names)
+    return names, tuple(found.values()), attrgetter(*names)
 
 
 _REASON_KINDS = {kind.value for kind in ReasonKind if kind is not ReasonKind.NONE}
