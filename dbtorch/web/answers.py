@@ -29,6 +29,7 @@ STATIC = {
             "log.js",
             "node.js",
             "node_facts.js",
+            "nodes.js",
             "paint.js",
             "plots.js",
             "run.js",

@@ -56,7 +56,7 @@ class _GraphPages:
         self._environ = environ
         self._kept: dict[str, tuple[int, RunGraph]] = {}  # by run, with the last change seen in it
         self._seen: dict[str, tuple[float, NodesPage]] = {}  # by target
-        self._lock = threading.Lock()
+        self._lock, self._reading = threading.Lock(), threading.Lock()
 
     def routes(self) -> list[Route]:
         """Addresses of pages, and of their JSON."""
@@ -115,7 +115,7 @@ class _GraphPages:
 
     def _trends(self, target: str) -> NodesPage:
         """Which nodes need a look, a moment ago at most: it is read of many runs."""
-        with self._lock:
+        with self._reading:
             kept = self._seen.get(target)
             if kept is None or time.monotonic() - kept[0] > _FRESH:
                 kept = self._seen[target] = (time.monotonic(), nodes_page(self._store, target))

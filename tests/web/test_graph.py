@@ -307,7 +307,7 @@ def test_a_node_from_run_to_run_says_since_when_it_is_slow(browser, serve):
     assert rows["Flaky"] == [["step flaky", "2", "8", "2 transient", "nobody's"]]
     assert rows["Failing"] == []
     assert next(row[0] for row in rows["Slowest"]) == "model slow"
-    browser.click("tbody a")
+    browser.press("j", "Enter")
     browser.wait("document.querySelector('.plot .since')")
     assert "3.0 times its usual (3.00s, now 9.00s) since commit abc1234def" in browser.text(".note")
     assert json.loads(ask(url, "/api/v1/nodes")[2])["slower"][0]["slower"]["commit"] == "abc1234def"
