@@ -77,6 +77,13 @@ class Assignment(click.ParamType[tuple[str, str]]):
         return name, said
 
 
+def named(_context: object, _option: object, text: str | None) -> str | None:
+    """A name that is not empty: a shell's variable that is not set says nothing."""
+    if text is not None and not text.strip():
+        raise click.BadParameter("it is empty; is a variable of the shell not set?")
+    return text
+
+
 def _number(text: str) -> str | float:
     try:
         return float(text)

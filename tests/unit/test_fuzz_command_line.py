@@ -106,6 +106,7 @@ def test_any_command_line(name: str, shell: Shell) -> None:
         (("run", "--timeout", "nan"), "'nan' is no duration; a duration is a number of seconds"),
         (("run", "--timeout", "1e30"), "'1e30' is no duration; a duration is between 0 and 3660d"),
         (("run", "--deadline", "25:00"), "'25:00' is no deadline; there is no such time of day"),
+        (("run", "--partition", ""), "'--partition': it is empty; is a variable of the shell not"),
         (("run", "--deadline", "1e999"), "'1e999' is no deadline; a deadline is a duration"),
     ],
 )

@@ -24,7 +24,7 @@ from dbtorch.cli.common_options import (
     timing,
 )
 from dbtorch.cli.options import DbtCommand, dbt_options
-from dbtorch.cli.param_types import Moment
+from dbtorch.cli.param_types import Moment, named
 
 _EXAMPLES = (
     ("dbtorch run", "everything"),
@@ -45,7 +45,11 @@ _EXAMPLES = (
 @overrides
 @timing
 @click.option("--logical-date", type=Moment(), help="Logical date of the run; now by default.")
-@click.option("--partition", help="Which of its pipeline's partitions to run, such as 2026-11-01.")
+@click.option(
+    "--partition",
+    callback=named,
+    help="Which of its pipeline's partitions to run, such as 2026-11-01.",
+)
 @click.option("--run-id", help="Name the run; given again, the same run goes on.")
 @click.option("--fail-on-empty", is_flag=True, help="Exit with 2 when the selection is empty.")
 @output
