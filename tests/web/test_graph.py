@@ -238,7 +238,7 @@ def test_it_is_used_by_keys_alone(browser, url):
     assert browser.js(now) in ("stg_rates", "not_null_orders")
     while browser.js(now) != "stg_orders":
         browser.press("k")
-    again(browser, lambda: browser.press("b"))
+    again(browser, lambda: browser.press("p"))
     assert "ingest_orders" in shown(browser)
     browser.press("Enter")
     browser.wait("!document.querySelector('#panel').hidden")

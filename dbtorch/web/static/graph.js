@@ -221,8 +221,8 @@ key("Enter", "look at the node, or open the group", (event) => { if (!$("stage")
 key("0", "all of it in the window", () => stage.fit());
 key("-", "smaller", () => stage.zoom(1 / 1.3));
 key("+", "larger", () => stage.zoom(1.3));
-key("a", "show what comes after the node", () => { if (stage.current >= 0) expand(stage.current, "after"); });
-key("b", "show what comes before the node", () => { if (stage.current >= 0) expand(stage.current, "before"); });
+key("c", "show what comes after the node", () => { if (stage.current >= 0) expand(stage.current, "after"); });
+key("p", "show what comes before the node", () => { if (stage.current >= 0) expand(stage.current, "before"); });
 key("← → ↑ ↓", "to the next node there", () => false);
 key("k", "the node before", () => { if (stage.boxes.length) stage.go((Math.max(0, stage.current) + stage.boxes.length - 1) % stage.boxes.length); });
 key("j", "the next node", () => { if (stage.boxes.length) stage.go((stage.current + 1) % stage.boxes.length); });

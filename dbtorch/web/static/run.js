@@ -466,7 +466,7 @@ function whatIsLeft() {
   $("eta").hidden = left === null;
   if (left === null) return;
   const until = new Date(Date.now() + 1000 * left);
-  $("run-left").textContent = `about ${took(left)}, until ${until.toTimeString().slice(0, 5)}`;
+  $("run-left").textContent = `about ${left < 55 ? `${5 * Math.ceil(left / 5)}s` : took(left)}, until ${until.toTimeString().slice(0, 5)}`;
   $("run-left").title = `${until.toISOString().slice(0, 16).replace("T", " ")} UTC, by what its nodes usually take`;
 }
 
