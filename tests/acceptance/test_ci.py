@@ -45,8 +45,6 @@ FILES = {
     """,
 }
 
-BODY = "body"
-
 #: What GitHub sets in a job for a pull request.
 GITHUB = {
     "GITHUB_ACTIONS": "true",
@@ -168,53 +166,6 @@ def test_a_change_is_built_beside_production_and_compared(
 
 def tables(warehouse: Warehouse) -> list[tuple[Any, ...]]:
     return warehouse.execute("select table_schema, table_name from information_schema.tables")
-
-
-CHANGES: list[tuple[dict[str, str], tuple[str, ...], dict[str, str], list[str]]] = [
-    # files, files that are gone, which models are built and why, what is said
-    (
-        {"README.md": "new", "macros/more.sql": "{% macro more() %}1{% endmacro %}"},
-        (),
-        {},
-        ["Nothing that dbt builds has changed."],
-    ),
-    (
-        {"models/stg.sql": "-- all\n" + FILES["models/stg.sql"].replace(" from", "\n  from")},
-        (),
-        {"stg": BODY + " (comments and formatting only)", "orders": "upstream", "kpi": "upstream"},
-        ["It changes comments or formatting alone in 1 node. 3 tables hold what production's do."],
-    ),
-    (
-        {
-            "macros/doubled.sql": "{% macro doubled(a) %}{{ a }} * 3{% endmacro %}",
-            "models/count.sql": FILES["models/kpi.sql"],
-            "dbtorch.yml": FILES["dbtorch.yml"].replace("touch", "touch more"),
-        },
-        ("models/kpi.sql",),
-        {"orders": "macro doubled", "count": "renamed kpi, upstream orders", "events": "step load"},
-        ["deletes kpi", "It changes", "step load", "new: production has none"],
-    ),
-]
-
-
-def test_each_change_is_told(workspace: Workspace) -> None:
-    workspace.write({**FILES, "profiles.yml": profiles(_of(workspace))})
-    repository = Repository(workspace)
-    repository.commit()
-    repository.production()
-    (workspace.dir / "loaded").unlink()
-    for files, gone, expected, said in CHANGES:
-        repository.branch(files, gone=gone)
-        done = repository.ci()
-        for text in said:
-            assert text in done.out, done.all
-        built = {line.split()[3] for line in done.out.splitlines() if "  OK        model " in line}
-        assert built == expected.keys(), done.all
-        part = done.out.partition("What is built")[2].partition("Beside production")[0]
-        told = {line.split()[0]: " ".join(line.split()[1:]) for line in part.splitlines() if line}
-        assert {name: told[name][: len(why)] for name, why in expected.items()} == expected
-        repository.git("checkout", "-q", "main")
-    assert not (workspace.dir / "loaded").exists()
 
 
 def _of(workspace: Workspace) -> Warehouse:

@@ -46,6 +46,32 @@ def test_kubernetes_knows_every_field(path):
     ok(BIN / "kubernetes-validate", "--strict", path)
 
 
+CI_FILES = {
+    "ci/github/dbt-pull-request.yml": "vendor.github-workflows",
+    "ci/github/dbt-main.yml": "vendor.github-workflows",
+    "ci/github/dbt-cleanup.yml": "vendor.github-workflows",
+    "ci/github/dbtorch/action.yml": "vendor.github-actions",
+    "ci/gitlab-ci.yml": "vendor.gitlab-ci",
+    "ci/bitbucket-pipelines.yml": "vendor.bitbucket-pipelines",
+}
+
+
+@pytest.mark.parametrize(("name", "schema"), CI_FILES.items())
+def test_ci_systems_read_their_files(name, schema):
+    ok(BIN / "check-jsonschema", "--builtin-schema", schema, DEPLOY / name)
+
+
+def test_every_workflow_has_an_end_and_the_least_rights():
+    names = [path.relative_to(DEPLOY).as_posix() for path in DEPLOY.glob("ci/**/*.yml")]
+    assert sorted(names) == sorted(CI_FILES)
+    for name in (name for name, schema in CI_FILES.items() if schema.endswith("workflows")):
+        (workflow,) = documents(name)
+        rights = workflow["permissions"]
+        assert rights.pop("contents") == "read"
+        assert rights.keys() <= {"pull-requests"}
+        assert all(job["timeout-minutes"] <= 240 for job in workflow["jobs"].values())
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze here")
 def test_systemd_reads_the_units(tmp_path):
     for unit in DEPLOY.glob("systemd/*"):
