@@ -136,15 +136,24 @@ def of_github(workspace: Workspace, server: ForgeServer) -> GitHub:
     )
 
 
-def test_the_files_do_what_they_are_for(workspace: Workspace) -> None:
+def in_duckdb(workspace: Workspace) -> Warehouse:
     path = workspace.dir / "warehouse.duckdb"
-    duckdb = {"type": "duckdb", "path": str(path), "schema": "main", "threads": 4}
-    warehouse = Warehouse(workspace.query, duckdb)
+    profile = {"type": "duckdb", "path": str(path), "schema": "main", "threads": 4}
+    return Warehouse(workspace.query, profile)
+
+
+def repository_of(workspace: Workspace, warehouse: Warehouse) -> Repository:
     text = profiles(warehouse)
     workspace.write({**FILES, "profiles.yml": text, "requirements.txt": "dbtorch\n"})
     repository = Repository(workspace)
     repository.commit()
     repository.git("update-ref", "refs/remotes/origin/main", "main")
+    return repository
+
+
+def test_workflows_of_github_do_what_they_are_for(workspace: Workspace) -> None:
+    warehouse = in_duckdb(workspace)
+    repository = repository_of(workspace, warehouse)
     with forge_server() as server:
         github = of_github(workspace, server)
         said = github.workflow("dbt-main", "schedule", {})
@@ -177,26 +186,32 @@ def test_the_files_do_what_they_are_for(workspace: Workspace) -> None:
 
         assert github.ran >= GITHUBS
 
-        # the same on the other two, and what is closed is dropped by night
-        kept = {"DBTORCH_ARTIFACTS_URL": str(workspace.home / "kept")}
+
+def test_files_of_gitlab_bitbucket_and_pre_commit_do_what_they_are_for(
+    workspace: Workspace,
+) -> None:
+    warehouse = in_duckdb(workspace)
+    repository = repository_of(workspace, warehouse)
+    kept = {"DBTORCH_ARTIFACTS_URL": str(workspace.home / "kept")}
+    System(workspace, kept).shell("dbtorch run --pipeline daily")
+    repository.branch({"models/kpi.sql": "select 0 as n"})
+    with forge_server() as server:
         for system, script in (
             (System(workspace, {**kept, **gitlab(server)}), of_gitlab),
             (System(workspace, {**kept, **bitbucket(server)}), of_bitbucket),
         ):
-            repository.branch({"models/kpi.sql": "select 0 as n"})
             server.comments.clear()
             for line in script("change"):
                 system.once(line)
             (comment,) = server.said()
             assert "It works: " in comment
             assert "ci_pr_7" in schemas(warehouse)
-            server.pulls["7"] = "merged" if system.variables.get("GITLAB_CI") else "MERGED"
+            server.pulls["7"] = "merged" if script is of_gitlab else "MERGED"
             for line in script("night"):
                 system.once(line)
             assert "ci_pr_7" not in schemas(warehouse)
-        (hook,) = yaml.safe_load((DEPLOY / "pre-commit-config.yaml").read_text())["repos"]
-        (one,) = hook["hooks"]
-        assert "finding" in System(workspace, {}).shell(one["entry"])
+    (hook,) = yaml.safe_load((DEPLOY / "pre-commit-config.yaml").read_text())["repos"]
+    assert [one["entry"] for one in hook["hooks"]] == ["dbtorch ci --lint"]
 
 
 def gitlab(server: ForgeServer) -> dict[str, str]:
