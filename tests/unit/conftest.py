@@ -20,12 +20,27 @@ _STARTS = re.compile(
     r"\b(subprocess|StepBench|kept_process|Executable|SessionEngine|ProcessEngine|in_another_process|serving)\b"
 )
 
+#: Modules that simulate years, or try thousands of inputs.
+_SLOW = {
+    *(
+        "test_backfill_simulated",
+        "test_cron",
+        "test_linear",
+        "test_partitions",
+        "test_schedule_year",
+    ),
+    *("test_fuzz_command_line", "test_fuzz_store", "test_fuzz_surroundings"),
+}
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test of a module that starts processes."""
+    """Mark every test of a module that starts processes, or takes long."""
     for item in items:
-        if item.path.parent == Path(__file__).parent and _starts(item.path):
-            item.add_marker("starts")
+        if item.path.parent == Path(__file__).parent:
+            if _starts(item.path):
+                item.add_marker("starts")
+            if item.path.stem in _SLOW:
+                item.add_marker("slow")
 
 
 @functools.cache
