@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -106,16 +106,23 @@ class Project:
 
     # ---------------------------------------------------------------- runs
 
-    def plan(self, **given: Unpack[PlanArguments]) -> Plan:
+    def plan(self, *, cached: bool = False, **given: Unpack[PlanArguments]) -> Plan:
         """What a run with these arguments would do: nodes, order, why, expected seconds.
 
-        Executes nothing. Raises `ConfigError`, `EngineError`, `PlanError`, `SelectionError`.
+        Executes nothing. With ``cached`` it is made of what dbt answered last time, and dbt is
+        started only where a file, a variable or an option has changed since.
+        Raises `ConfigError`, `EngineError`, `PlanError`, `SelectionError`.
         """
         from dbtorch.service.planning.plan import plan_of
-        from dbtorch.service.planning.preview import open_plan
+        from dbtorch.service.planning.preview import cached_plan, open_plan
 
         warnings: list[str] = []
-        with open_plan(self._options("plan", given), warn=warnings.append) as opened:
+        options = self._options("plan", given)
+        with ExitStack() as stack:
+            if cached:
+                opened = cached_plan(options, warn=warnings.append)
+            else:
+                opened = stack.enter_context(open_plan(options, warn=warnings.append))
             return plan_of(
                 opened.planned.plan,
                 left_out=opened.held_back,

@@ -17,6 +17,7 @@ from dbtorch.core.params import settled
 from dbtorch.ports.engine import Engine, Selected
 from dbtorch.ports.store import Store
 from dbtorch.service.history.store import history_of
+from dbtorch.service.planning.manifest_cache import ManifestCache
 from dbtorch.service.planning.planned import OpenedPlan
 from dbtorch.service.project.options import RunOptions, pipeline_of
 from dbtorch.service.project.project import Project, open_project
@@ -77,6 +78,31 @@ def open_plan(
         finally:
             if store is not None:
                 store.close()
+
+
+def cached_plan(options: RunOptions, *, warn: Tell = nobody) -> OpenedPlan:
+    """The plan made of what dbt answered last time; dbt is asked where something has changed since.
+
+    What a file of Airflow or Dagster reads each time it is imported. Raises what `open_plan` does.
+    """
+    project = open_project(options.project_dir, options.environ)
+    pipeline = pipeline_of(project.config, options)
+    words = (
+        *options.dbt_args_for(project.config),
+        pipeline.name,
+        *texts_to_resolve(project.config),
+    )
+    cache = ManifestCache(project.dir, ("plan", *words), options.environ)
+    selected = cache.recall()
+    if selected is None:
+        with open_session(options, warn=warn) as (_, _, selected):
+            cache.keep(selected)
+    store = known_history(project, options)
+    try:
+        return OpenedPlan.of(project, selected, options, store)
+    finally:
+        if store is not None:
+            store.close()
 
 
 def known_history(project: Project, options: RunOptions) -> Store | None:

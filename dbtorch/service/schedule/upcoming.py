@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from dbtorch.adapters.cron import NoTick, Ticks
 from dbtorch.core.config import Config, PipelineSpec
-from dbtorch.core.errors import NoHistory
+from dbtorch.core.errors import NoHistory, UsageError
 from dbtorch.core.model.interval import Interval
 from dbtorch.core.model.state import RunState
 from dbtorch.core.schedule.jitter import delay
@@ -89,6 +90,14 @@ def scheduled(config: Config, pipeline: str | None) -> list[tuple[PipelineSpec, 
     named = [pipeline_of(config, RunOptions(pipeline=pipeline))] if pipeline else None
     pipelines: Sequence[PipelineSpec] = named or tuple(config.pipelines.values())
     return [(one, one.schedule) for one in pipelines if one.schedule is not None]
+
+
+def schedule_of(project_dir: Path, pipeline: str) -> Schedule:
+    """The schedule of a pipeline. Raises `ConfigError`, `NotFound`, `UsageError` where none is."""
+    found = scheduled(open_project(str(project_dir)).config, pipeline)
+    if not found:
+        raise UsageError(f"pipeline {pipeline} has no schedule; give it `schedule:` in dbtorch.yml")
+    return found[0][1]
 
 
 def past_ticks(store: Store, config: Config, pipeline: str | None, *, count: int) -> list[PastTick]:
