@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -11,6 +12,7 @@ import pytest
 
 from tests.acceptance.workspace import Workspace
 from tests.environments import Recipe, Unavailable, kept
+from tests.pages import PAGES
 from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
@@ -56,7 +58,7 @@ from prefect import task
 from prefect.client.orchestration import get_client
 from prefect.testing.utilities import prefect_test_harness
 import dbtorch
-from dbtorch.integrations.prefect import dbtorch_flow, dbtorch_schedules
+from page import daily, dbtorch_flow, dbtorch_schedules
 
 told = {}
 try:
@@ -82,7 +84,7 @@ def shown(state):
     }
 
 with prefect_test_harness(server_startup_timeout=120):
-    told["first"] = shown(dbtorch_flow(".", "daily")(return_state=True))
+    told["first"] = shown(daily(return_state=True))
 
     # a flow run that is tried again goes on with the same run
     pathlib.Path("mended").unlink()
@@ -104,6 +106,9 @@ def python() -> Path:
 def test_a_flow_shows_the_run_node_by_node(workspace: Workspace, python: Path) -> None:
     workspace.write(FILES)
     (workspace.dir / "flow.py").write_text(FLOW)
+    section = PAGES["docs/python.md"].read_text().partition("\n## Run as a flow of Prefect\n")[2]
+    (example,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    (workspace.dir / "page.py").write_text(example)
     env = {
         **os.environ,
         **workspace.env,

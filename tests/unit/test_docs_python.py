@@ -15,6 +15,7 @@ from tests.pages import PAGES
 from tests.unit.loopback import serving
 
 SECTION = PAGES["docs/python.md"].read_text().partition("\n## Write a step type\n")[2]
+SECTION = SECTION.partition("\n## ")[0]
 (DECLARED,) = re.findall(r"```toml\n(.*?)```", SECTION, re.DOTALL)
 ENTRY_POINTS = tomllib.loads(DECLARED)["project"]["entry-points"]["dbtorch.steps"]
 MODULE, BENCH = re.findall(r"```python\n(.*?)```", SECTION, re.DOTALL)
