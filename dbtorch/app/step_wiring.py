@@ -175,8 +175,10 @@ class StepWiring:
             wrong = [id for id in ids if kinds.get(id) is not Kind.SOURCE]
             if wrong:
                 self._wrong.append(
-                    f"{spec.origin}: step {spec.name} produces {text!r}, which is no source but "
-                    f"{min(wrong)}; write source:<source name>.<table>"
+                    spec.origin.says(
+                        f"step {spec.name} produces {text!r}, which is no source but "
+                        f"{min(wrong)}; write source:<source name>.<table>"
+                    )
                 )
                 continue
             if not ids:
@@ -201,11 +203,13 @@ class StepWiring:
     def _unknown(self, spec: StepSpec, verb: str, text: str) -> str:
         why = self._selected.unreadable.get(text)
         if why is not None:
-            return f'{spec.origin}: step {spec.name} {verb} "{text}", which dbt cannot read: {why}'
+            return spec.origin.says(
+                f'step {spec.name} {verb} "{text}", which dbt cannot read: {why}'
+            )
         names = [_selection_of(node) for node in self._selected.nodes]
         names += [f"{_STEP}{name}" for name in self._config.steps]
         hint = did_you_mean(text, names)
-        return f'{spec.origin}: step {spec.name} {verb} "{text}", which nothing matches{hint}'
+        return spec.origin.says(f'step {spec.name} {verb} "{text}", which nothing matches{hint}')
 
     def _one_producer_each(self, specs: Iterable[StepSpec]) -> None:
         producer: dict[str, StepSpec] = {}
@@ -214,8 +218,10 @@ class StepWiring:
                 first = producer.setdefault(source, spec)
                 if first is not spec:
                     self._wrong.append(
-                        f"{spec.origin}: step {spec.name} produces {source}, which step "
-                        f"{first.name} ({first.origin}) already does; a source has one producer"
+                        spec.origin.says(
+                            f"step {spec.name} produces {source}, which step "
+                            f"{first.name} ({first.origin}) already does; a source has one producer"
+                        )
                     )
 
     def _whole_graph(self) -> Graph:

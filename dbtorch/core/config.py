@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
+from dbtorch.core.errors import Placed
 from dbtorch.core.keys import Between, Duration, EnvText, FreeText, Limit, key
 from dbtorch.core.model.deadline import DeadlineAction, DeadlineRule
 from dbtorch.core.model.freshness import FreshnessSpec
@@ -43,6 +44,10 @@ class Origin:
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}" if self.line else self.file
+
+    def says(self, text: str) -> Placed:
+        """A sentence about what is written there, which begins with the place."""
+        return Placed(text, self.file, self.line)
 
 
 class InCi(StrEnum):

@@ -23,7 +23,7 @@ DbtorchError
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from dbtorch.core.model.state import FailureClass
 
@@ -74,6 +74,26 @@ class NothingToDo(DbtorchError):
 
 class RunCancelled(DbtorchError):
     """Somebody ended a run before it had begun; the text says what has become of it."""
+
+
+class Placed(str):
+    """A sentence that begins with where it is about, which are values, too: ``file`` and ``line``.
+
+    ``says`` is what it says without that; a ``line`` of 0 is the file as a whole.
+    """
+
+    __slots__ = ("file", "line", "says")
+
+    file: str
+    line: int
+    says: str
+
+    def __new__(cls, says: str, file: str, line: int = 0) -> Self:
+        """``file:line: says``."""
+        place = f"{file}:{line}: " if line else f"{file}: " if file else ""
+        made = super().__new__(cls, f"{place}{says}")
+        made.file, made.line, made.says = file, line, says
+        return made
 
 
 class ConfigError(DbtorchError):

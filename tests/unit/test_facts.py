@@ -23,6 +23,7 @@ LOOKS_INTO = {
 #: What reads the words of another program, which says nothing else; or only mends how it looks.
 OF_OTHERS = {
     "answers.py:outcome_of",  # keys of a message that is JSON
+    "apart.py:start",  # the word that a command puts before what went wrong
     "card.py:_recovered",  # kept by an older dbtorch
     "debug.py:_connection",  # what `dbt debug` prints
     "debug.py:_trouble",  # the same
@@ -32,6 +33,7 @@ OF_OTHERS = {
     "freshness.py:freshness_text",  # the same
     "freshness.py:write_sources",  # the same
     "freshness.py:told",  # the same
+    "lint.py:place_of_dbt",  # where dbt says that it is
     "selection.py:resolve_all",  # dbt's error without dbt's heading
     "selections.py:resolve",  # the same, of any dbt
     "sql_line.py:sql_line",  # where a warehouse found the mistake

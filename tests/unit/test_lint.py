@@ -8,7 +8,7 @@ import pytest
 from dbtorch.adapters.config.locate import Locator
 from dbtorch.core.ci.lint import Level, LintSpec, style
 from dbtorch.core.ci.reports.findings import Finding
-from dbtorch.core.errors import ConfigError, UsageError
+from dbtorch.core.errors import ConfigError, Placed, UsageError
 from dbtorch.core.model.graph import Kind, Node
 from dbtorch.service.lint.baseline import Baseline
 from dbtorch.service.lint.lint import Linted, place_of_dbt, place_of_ours
@@ -57,8 +57,8 @@ def test_a_rule_weighs_as_much_as_is_said():
 @pytest.mark.parametrize(
     ("place", "sentence", "expected"),
     [
-        (place_of_ours, "dbtorch.yml:3: unknown key", ("dbtorch.yml", 3, "unknown key")),
-        (place_of_ours, "dbtorch.yml: is empty", ("dbtorch.yml", 0, "is empty")),
+        (place_of_ours, Placed("unknown key", "dbtorch.yml", 3), ("dbtorch.yml", 3, "unknown key")),
+        (place_of_ours, Placed("is empty", "dbtorch.yml"), ("dbtorch.yml", 0, "is empty")),
         (place_of_ours, "a cycle: a -> b", ("", 0, "a cycle: a -> b")),
         (place_of_dbt, "in model a (models/a.sql)\n  line 4", ("models/a.sql", 4)),
         (place_of_dbt, "Model 'x' (models/a.sql) depends on", ("models/a.sql", 0)),

@@ -13,7 +13,7 @@ from yaml.reader import Reader
 
 from dbtorch.adapters.config.problems import Path, Problem, dotted, shown
 from dbtorch.adapters.config.yaml_errors import meant
-from dbtorch.core.errors import ConfigError
+from dbtorch.core.errors import ConfigError, Placed
 
 MAX_BYTES = 1_000_000
 MAX_VALUES = 100_000  # after aliases are expanded; a few lines of them can stand for billions
@@ -47,15 +47,16 @@ def read(path: File, file: str) -> Document:
         with path.open("rb") as stream:
             raw = stream.read(MAX_BYTES + 1)
     except OSError as error:
-        raise ConfigError([f"{file}: cannot be read: {error.strerror or error}"]) from None
+        raise ConfigError([Placed(f"cannot be read: {error.strerror or error}", file)]) from None
     if len(raw) > MAX_BYTES:
-        raise ConfigError([f"{file}: is larger than {MAX_BYTES:,} bytes; is it the right file?"])
+        large = f"is larger than {MAX_BYTES:,} bytes; is it the right file?"
+        raise ConfigError([Placed(large, file)])
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        byte = f"byte 0x{raw[error.start]:02x}"
-        raise ConfigError([f"{file}:{line}: is not UTF-8 ({byte}); save it as UTF-8"]) from None
+        odd = f"is not UTF-8 (byte 0x{raw[error.start]:02x}); save it as UTF-8"
+        raise ConfigError([Placed(odd, file, line)]) from None
     return parse(text, file)
 
 
@@ -78,7 +79,7 @@ def parse(text: str, file: str) -> Document:
 
 
 def _refuse(file: str, line: int, text: str) -> NoReturn:
-    raise ConfigError([f"{file}:{line}: {text}" if line else f"{file}: {text}"]) from None
+    raise ConfigError([Placed(text, file, line)]) from None
 
 
 def _explained(error: yaml.MarkedYAMLError, text: str) -> tuple[int, str]:

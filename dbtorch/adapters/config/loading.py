@@ -11,7 +11,7 @@ from dbtorch.adapters.config.document import Document, read
 from dbtorch.adapters.config.problems import Path, Report, dotted
 from dbtorch.adapters.config.schema import ROOT, STEPS
 from dbtorch.core.config import Config, Origin, StepSpec
-from dbtorch.core.errors import ConfigError
+from dbtorch.core.errors import ConfigError, Placed
 
 NAMES = ("dbtorch.yml", "dbtorch.yaml")
 
@@ -41,7 +41,7 @@ def step_of(
     )
     said = STEPS.read({name: options}, (), report)
     if report.problems:
-        raise ConfigError(f"{origin}: {problem.text}" for problem in report.problems)
+        raise ConfigError(origin.says(problem.text) for problem in report.problems)
     spec: StepSpec = said[name]
     return spec
 
@@ -49,7 +49,7 @@ def step_of(
 def _config(document: Document, environ: Mapping[str, str], folder: File) -> Config:
     if document.data is None:
         empty = "is empty; write `version: 1` or remove the file"
-        raise ConfigError([f"{document.file}:1: {empty}"])
+        raise ConfigError([Placed(empty, document.file, 1)])
     report = Report(
         name=dotted,
         where=lambda at: _origin(document, at),
@@ -76,7 +76,7 @@ def _origin(document: Document, at: Path) -> Origin:
     return Origin(file=document.file, line=document.line(at))
 
 
-def _sentences(document: Document, report: Report) -> list[str]:
+def _sentences(document: Document, report: Report) -> list[Placed]:
     """In the order of the lines, each once."""
     lines = [(document.line(problem.at), problem.text) for problem in report.problems]
-    return [f"{document.file}:{line}: {text}" for line, text in sorted(dict.fromkeys(lines))]
+    return [Placed(text, document.file, line) for line, text in sorted(dict.fromkeys(lines))]

@@ -10,7 +10,7 @@ from typing import Any
 from dbtorch.adapters.config.locate import Locator
 from dbtorch.adapters.config.problems import Path, Problem, Report, dotted
 from dbtorch.adapters.config.setting_keys import META
-from dbtorch.core.config import Config
+from dbtorch.core.config import Config, Origin
 from dbtorch.core.errors import ConfigError
 from dbtorch.core.model.graph import Kind, Node
 from dbtorch.core.settings import Settings
@@ -152,11 +152,11 @@ def _name(at: Path) -> str:
 def _sentences(wrong: Iterable[_Wrong], project_dir: File) -> list[str]:
     """One per mistake: what stands in ``dbt_project.yml`` is inherited by many nodes."""
     locator = Locator(project_dir)
-    nodes: dict[tuple[str, str], list[str]] = {}
+    nodes: dict[tuple[Origin, str], list[str]] = {}
     for found in wrong:
         place = locator.find(found.node, found.file, found.problem.at, found.value())
-        nodes.setdefault((str(place), found.problem.text), []).append(found.node)
-    return [f"{place}: {text.replace(_NODE, _listed(ids))}" for (place, text), ids in nodes.items()]
+        nodes.setdefault((place, found.problem.text), []).append(found.node)
+    return [place.says(text.replace(_NODE, _listed(ids))) for (place, text), ids in nodes.items()]
 
 
 def _listed(ids: list[str]) -> str:

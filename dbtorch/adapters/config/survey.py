@@ -9,7 +9,7 @@ from pathlib import Path as File
 from typing import Any
 
 from dbtorch.adapters.config.document import read
-from dbtorch.core.errors import ConfigError
+from dbtorch.core.errors import ConfigError, Placed
 
 #: Names that can stand in YAML, in a selection and in a file as they are.
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,79}")
@@ -34,7 +34,9 @@ def survey(project_dir: File) -> Survey:
     project = read(project_dir / "dbt_project.yml", "dbt_project.yml").data
     name = project.get("name") if isinstance(project, dict) else None
     if not isinstance(name, str) or not _PLAIN.fullmatch(name):
-        raise ConfigError(["dbt_project.yml:1: gives the project no name, such as `name: shop`"])
+        raise ConfigError(
+            [Placed("gives the project no name, such as `name: shop`", "dbt_project.yml", 1)]
+        )
     folders = [path for path in _folders(project) if (project_dir / path).is_dir()]
     found = Survey(
         name=name,

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from dbtorch.core.errors import EngineError
+from dbtorch.core.model.graph import Kind
 
 #: Characters of a code that are read; nobody reads more of it on a page.
 _MOST = 200_000
@@ -92,7 +93,7 @@ def read_node_code(target_path: Path, id: str) -> NodeCode | None:
         tests=tuple(
             one
             for one in dict.fromkeys(manifest.child_map.get(id, ()))
-            if one.startswith(("test.", "unit_test."))
+            if Kind.of(one) in (Kind.TEST, Kind.UNIT_TEST)
         ),
     )
 

@@ -47,8 +47,10 @@ def discover(
         first = seen.setdefault(spec.name, spec)
         if first is not spec:
             raise _wrong(
-                f"{spec.origin}: step {spec.name} is declared at {first.origin} already; "
-                "give one of them another name=…"
+                spec.origin.says(
+                    f"step {spec.name} is declared at {first.origin} already; "
+                    "give one of them another name=…"
+                )
             )
     return specs
 
@@ -126,7 +128,7 @@ def _spec(declared: Mapping[str, Any], project_dir: Path, pools: Collection[str]
     origin = Origin(file=str(file), line=declared["line"])
     function = declared["function"]
     if "<" in function:
-        raise _wrong(f"{origin}: {function} is hidden in a function; move it to the module")
+        raise _wrong(origin.says(f"{function} is hidden in a function; move it to the module"))
     options = dict(declared["options"])
     name = str(options.pop("name", function))
     said = {"python": f"{declared['module']}:{function}", **options}

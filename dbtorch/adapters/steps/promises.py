@@ -77,8 +77,8 @@ def _functions(config: Config, python: str, project_dir: Path) -> Iterator[str]:
             continue  # nobody can tell
         origin = places[module]
         if origin is None:
-            yield (
-                f"{spec.origin}: step {name}: there is no module {module}; it would be"
+            yield spec.origin.says(
+                f"step {name}: there is no module {module}; it would be"
                 f" {module.replace('.', '/')}.py in the project"
             )
             continue
@@ -88,9 +88,8 @@ def _functions(config: Config, python: str, project_dir: Path) -> Iterator[str]:
             public = [one for one in known if not one.startswith("_")]
             file = os.path.relpath(origin, project_dir)
             shown = origin if file.startswith("..") else file
-            yield (
-                f"{spec.origin}: step {name}: {shown} has no function"
-                f" {first!r}{did_you_mean(first, public)}"
+            yield spec.origin.says(
+                f"step {name}: {shown} has no function {first!r}{did_you_mean(first, public)}"
             )
 
 
@@ -146,8 +145,8 @@ def _scripts(config: Config, project_dir: Path) -> Iterator[str]:
             continue
         for word in _named_files(spec.action):
             if not (project_dir / word).exists():
-                yield (
-                    f"{spec.origin}: step {spec.name}: there is no file {word}; a command starts"
+                yield spec.origin.says(
+                    f"step {spec.name}: there is no file {word}; a command starts"
                     " in the project's folder"
                 )
 
@@ -190,9 +189,8 @@ def _templates(config: Config) -> Iterator[str]:
                 if attribute not in known.get(name, (attribute,)) and not hasattr({}, attribute):
                     hint = did_you_mean(attribute, known[name])
                     there = f" (there is: {', '.join(known[name]) or 'nothing'})"
-                    yield (
-                        f"{spec.origin}: step {spec.name}: there is no"
-                        f" {name}.{attribute}{hint or there}"
+                    yield spec.origin.says(
+                        f"step {spec.name}: there is no {name}.{attribute}{hint or there}"
                     )
 
 
@@ -210,7 +208,7 @@ def _strangers(config: Config) -> Iterator[str]:
                 continue
             for name in unknown(text, known):
                 hint = did_you_mean(name, known) or f" (there is: {', '.join(known)})"
-                yield f"{spec.origin}: step {spec.name}: a template names {name!r}{hint}"
+                yield spec.origin.says(f"step {spec.name}: a template names {name!r}{hint}")
 
 
 #: A template that says itself what happens where a name is not there.

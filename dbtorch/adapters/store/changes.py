@@ -33,7 +33,7 @@ def write_changes(
     _write_attempts(transaction, series, list(zip(changes, common, strict=True)))
     measurements.put(transaction, run_id, series, changes)
     if series["partition_key"] or any(change.state in _LEAVES for change in changes):
-        from dbtorch.adapters.store import partitions  # few runs have any
+        from dbtorch.adapters.store.schedule import partitions  # few runs have any
 
         partitions.write_nodes(transaction, run_id, series, changes)
 

@@ -58,7 +58,7 @@ def note(transaction: Transaction, of: Mapping[str, Any], progress: Sequence[Pro
         if isinstance(event, MicrobatchBuilt)
     ]
     transaction.many(_BUILT, built)
-    from dbtorch.adapters.store import partitions  # few runs have any
+    from dbtorch.adapters.store.schedule import partitions  # few runs have any
 
     partitions.write_batches(transaction, run_id, series, planned, built)
 

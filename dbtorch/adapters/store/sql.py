@@ -12,10 +12,10 @@ from dbtorch.adapters.store import actions, leases, microbatches, rows, statemen
 from dbtorch.adapters.store.beginning import begin_run
 from dbtorch.adapters.store.changes import write_changes
 from dbtorch.adapters.store.database import PATIENCE, Database, Row, Transaction
-from dbtorch.adapters.store.ledger import TICKS, SqlLedger, end_tick
 from dbtorch.adapters.store.measurements import SqlMeasurements
 from dbtorch.adapters.store.outbox import SqlOutbox
 from dbtorch.adapters.store.retention import SqlRetention
+from dbtorch.adapters.store.schedule.ledger import TICKS, SqlLedger, end_tick
 from dbtorch.adapters.store.scope import Scope, adopt
 from dbtorch.core.errors import StoreError
 from dbtorch.core.history.records import (
@@ -94,12 +94,12 @@ class SqlStore(SqlMeasurements, SqlOutbox, SqlLedger, SqlRetention):
             if anew:
                 microbatches.build_anew(transaction, run.run_id, anew)
             if mine.partition:
-                from dbtorch.adapters.store import partitions
+                from dbtorch.adapters.store.schedule import partitions
 
                 of = {**scope, "run_id": run.run_id}
                 partitions.begin_run(transaction, of, mine.partition)
             if tick.startswith(PART):
-                from dbtorch.adapters.store import backfills
+                from dbtorch.adapters.store.schedule import backfills
 
                 backfills.PARTS.start(transaction, scope, tick, run.run_id)
             elif tick:  # last, so that schedulers wait for no more than the commit
@@ -304,21 +304,21 @@ class SqlStore(SqlMeasurements, SqlOutbox, SqlLedger, SqlRetention):
         self, place: str, nodes: Sequence[str], *, since: datetime, until: datetime
     ) -> list[Entry]:
         """What was written of nodes, of intervals that touch a span of time."""
-        from dbtorch.adapters.store import partitions
+        from dbtorch.adapters.store.schedule import partitions
 
         of = {**self._scope.mine, "place": place}
         return self._database.read(partitions.entries, of, nodes, since, until)
 
     def add_backfill(self, backfill: Backfill) -> Backfill | None:
         """Keep a new one with all its parts; answers the one that its pipeline has already."""
-        from dbtorch.adapters.store import backfills
+        from dbtorch.adapters.store.schedule import backfills
 
         mine = self._scope.mine
         return self._database.write(backfills.add, mine, backfill)
 
     def backfills(self, *, over: bool = False, parts: bool = False) -> list[Backfill]:
         """Those that are not over, the oldest first; with ``over`` the others, too."""
-        from dbtorch.adapters.store import backfills
+        from dbtorch.adapters.store.schedule import backfills
 
         mine = self._scope.mine
         return self._database.read(backfills.known, mine, over=over, parts=parts)
@@ -327,7 +327,7 @@ class SqlStore(SqlMeasurements, SqlOutbox, SqlLedger, SqlRetention):
         self, backfill: Backfill, parts: Sequence[Part], state: BackfillState | None = None
     ) -> bool:
         """Write parts, and another state, unless somebody else came first."""
-        from dbtorch.adapters.store import backfills
+        from dbtorch.adapters.store.schedule import backfills
 
         mine = self._scope.mine
         return self._database.write(backfills.decide, mine, backfill, parts, state)
@@ -368,11 +368,11 @@ def _end_elsewhere(
     """Tell the ledger of partitions, and a backfill, of a run that ends, if it is of any."""
     found = transaction.one(statements.IS_OF, of)
     if found is not None and found["of_partition"]:
-        from dbtorch.adapters.store import partitions
+        from dbtorch.adapters.store.schedule import partitions
 
         partitions.write_run(transaction, of, state, at)
     if found is not None and found["of_backfill"]:
-        from dbtorch.adapters.store import backfills
+        from dbtorch.adapters.store.schedule import backfills
 
         backfills.end_part(transaction, of["run_id"], state, at)
 

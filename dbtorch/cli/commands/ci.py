@@ -32,7 +32,7 @@ _EXAMPLES = (
     ("dbtorch ci --pr 12 --state prod-state -t ci", "by hand, with a folder of dbt's artifacts"),
     ("dbtorch ci --merge", "in a CI job of the main branch"),
     ("dbtorch ci --empty", "only whether everything compiles and fits together"),
-    ("dbtorch ci --lint", "in seconds and without a warehouse: what can be told from the files"),
+    ("dbtorch ci --lint", "in seconds and without a warehouse: what the files alone show"),
 )
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -74,7 +74,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     "--freshness",
     type=click.Choice(["report", "gate", "off"]),
     default="report",
-    help="Say how fresh sources are, hold back what reads stale ones, or do not look.",
+    help="Say how fresh sources are, block what reads stale ones, or do not look.",
 )
 @CHECKS
 @click.option("--junit", type=_FILE, help="Write a report in JUnit's XML.")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from dbtorch.adapters.config.locate import Locator
 from dbtorch.core.ci.lint import LintSpec, style
 from dbtorch.core.ci.reports.findings import Finding
-from dbtorch.core.errors import ConfigError, DbtorchError, EngineError, PlanError
+from dbtorch.core.errors import ConfigError, DbtorchError, EngineError, Placed, PlanError
 from dbtorch.core.model.measure import relation_of
 from dbtorch.core.model.ownership import owned
 from dbtorch.core.text.phrases import many
@@ -23,7 +23,6 @@ from dbtorch.service.tell import Tell, nobody
 BROKEN = "broken"
 
 _FILE = r"(?P<file>[\w./-]+\.(?:ya?ml|sql|py|csv))"
-_PLACE = re.compile(rf"{_FILE}:(?:(?P<line>\d+):)? (?P<text>.+)", re.DOTALL)
 _NAMED = re.compile(rf"(?:(?<=\()|(?<=in )|(?<=file ')){_FILE}")
 _LINE = re.compile(r"\bline (\d+)\b")
 
@@ -82,15 +81,13 @@ def _style(opening: OpenedPlan, project: Project) -> Iterator[Finding]:
         yield replace(one, line=locator.described(one.node, one.path))
 
 
-def place_of_ours(sentence: str) -> Finding:
-    """What dbtorch says begins with its place."""
-    found = _PLACE.fullmatch(sentence)
-    if found is None:
-        return Finding(level="error", rule=BROKEN, node="", path="", text=sentence)
-    line = int(found["line"] or 0)
-    return Finding(
-        level="error", rule=BROKEN, node="", path=found["file"], line=line, text=found["text"]
-    )
+def place_of_ours(problem: str) -> Finding:
+    """Where dbtorch says that it is, if it says so."""
+    if isinstance(problem, Placed):
+        file, line, text = problem.file, problem.line, problem.says
+    else:
+        file, line, text = "", 0, problem
+    return Finding(level="error", rule=BROKEN, node="", path=file, line=line, text=text)
 
 
 def place_of_dbt(sentence: str) -> Finding:

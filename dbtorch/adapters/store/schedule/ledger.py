@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dbtorch.adapters.store import leases, rows
-from dbtorch.adapters.store.claims import (
+from dbtorch.adapters.store.database import Database, Row, Transaction
+from dbtorch.adapters.store.schedule.claims import (
     OF_PIPELINE,
     Claimed,
     claim,
@@ -18,7 +19,6 @@ from dbtorch.adapters.store.claims import (
     key_of,
     key_values,
 )
-from dbtorch.adapters.store.database import Database, Row, Transaction
 from dbtorch.adapters.store.scope import Scope
 from dbtorch.core.model.interval import Interval
 from dbtorch.core.model.state import RunState

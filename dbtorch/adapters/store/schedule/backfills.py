@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from dbtorch.adapters.store import rows
-from dbtorch.adapters.store.claims import Claimed, claim, claim_values, key_of, key_values
 from dbtorch.adapters.store.database import Row, Transaction
+from dbtorch.adapters.store.schedule.claims import Claimed, claim, claim_values, key_of, key_values
 from dbtorch.core.model.interval import Interval
 from dbtorch.core.model.state import RunState
 from dbtorch.core.schedule.backfill import (
