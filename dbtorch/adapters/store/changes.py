@@ -1,4 +1,4 @@
-"""Writing what changed in one turn of the loop."""
+"""Writing a run that begins or goes on, and what changed in one turn of the loop."""
 
 from __future__ import annotations
 
@@ -8,11 +8,36 @@ from typing import Any
 from dbtorch.adapters.store import measurements, rows, statements
 from dbtorch.adapters.store.database import Row, Transaction
 from dbtorch.core.errors import StoreError
+from dbtorch.core.history.records import RunRecord
 from dbtorch.core.model.events import Changed
+from dbtorch.core.model.graph import Node
 from dbtorch.core.model.state import FailureClass, State
 
 #: States of a model that leaves batches behind that are not built.
 _LEAVES = (State.FAILED, State.CANCELLED)
+
+
+def begin_run(
+    transaction: Transaction,
+    mine: Mapping[str, Any],
+    run: RunRecord,
+    nodes: Sequence[Node],
+    changes: Sequence[Changed],
+) -> None:
+    """Write a run and its nodes; new ones are pending, known ones as ``changes`` leave them.
+
+    ``mine`` says whose it is. Raises `StoreError` for the run of another project.
+    """
+    if transaction.run(statements.PUT_RUN, {**rows.run_values(run), **mine}) == 0:
+        raise StoreError(f"run {run.run_id} is another project's; nothing was written")
+    known = transaction.all(statements.NODE_IDS, {"run_id": run.run_id})
+    places = [rows.node_values(run.run_id, place, node) for place, node in enumerate(nodes)]
+    transaction.many(statements.PUT_NODE, places)
+    gone = {row["node_id"] for row in known} - {node.id for node in nodes}
+    moved = [{"run_id": run.run_id, "node_id": id, "places": len(nodes)} for id in sorted(gone)]
+    transaction.many(statements.MOVE_NODE, moved)
+    if changes:
+        write_changes(transaction, {**mine, "run_id": run.run_id}, changes)
 
 
 def write_changes(

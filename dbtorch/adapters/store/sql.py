@@ -9,8 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from dbtorch.adapters.store import actions, leases, microbatches, rows, statements
-from dbtorch.adapters.store.beginning import begin_run
-from dbtorch.adapters.store.changes import write_changes
+from dbtorch.adapters.store.changes import begin_run, write_changes
 from dbtorch.adapters.store.database import PATIENCE, Database, Row, Transaction
 from dbtorch.adapters.store.measurements import SqlMeasurements
 from dbtorch.adapters.store.outbox import SqlOutbox
