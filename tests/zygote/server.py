@@ -52,7 +52,12 @@ _IMPORTED = (
 )
 
 #: What no command imports as a part of dbtorch, or only one of another kind.
-_NOT_OURS = ("dbtorch.__main__", "dbtorch.adapters.dbt.dbtorch_worker", "dbtorch.testing")
+_NOT_OURS = (
+    "dbtorch.__main__",
+    "dbtorch.adapters.dbt.dbtorch_worker",
+    "dbtorch.integrations",  # each needs another orchestrator
+    "dbtorch.testing",
+)
 
 #: Names that modules of a folder must not have: they are imported.
 _imported: set[str] = set()

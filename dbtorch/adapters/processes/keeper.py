@@ -118,7 +118,8 @@ class Keeper:
             left = {pid for pid in left if group_of(pid) != self._leader} | {-self._leader}
         elif whole:
             left = left | {-self._leader}
-        for target in left if late else left - self._asked:
+        # older ones first: a shell whose child ends before it hears anything comes to its own end
+        for target in sorted(left if late else left - self._asked):
             try:
                 os.kill(target, SIGKILL if late else SIGTERM)
             except (ProcessLookupError, PermissionError):  # macOS says the latter of zombies

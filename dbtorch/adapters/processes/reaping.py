@@ -104,8 +104,11 @@ def end(
 
 
 def signal_all(targets: set[int], number: int) -> None:
-    """Send a signal to processes, and to groups, which have negative numbers, that are there."""
-    for target in targets:
+    """Send a signal to processes, and to groups, which have negative numbers, that are there.
+
+    Older ones first: a shell whose child ends before it hears anything just goes on to its end.
+    """
+    for target in sorted(targets):
         try:
             os.kill(target, number)
         except (ProcessLookupError, PermissionError):  # macOS says the latter of zombies
