@@ -6,5 +6,5 @@ demo:  ## install into .venv and run the sample project
 test:  ## all checks and tests, in .venv; ARGS="-k resume tests/acceptance" for some of the tests alone
 	@sh .ci/test $(ARGS)
 
-check:  ## what takes less than a minute: linters, types, contracts, and quick unit tests that start nothing
+check:  ## what takes two minutes or so: linters, types, contracts, and quick unit tests that start nothing
 	@sh .ci/check
