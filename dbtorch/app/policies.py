@@ -83,7 +83,7 @@ class Levels:
         return Policy(
             retry=said.retry(),
             timeout=said.timeout,
-            priority=said.priority or (_FIRST if node.kind is Kind.UNIT_TEST else 0),
+            priority=_usual_priority(node) if said.priority is None else said.priority,
             slots=slots,
             on_failure=OnFailure(said.on_failure or OnFailure.BLOCK),
             gate=said.gate.gate() if said.gate is not None else None,
@@ -113,6 +113,11 @@ _NOTHING = Settings()
 
 #: Priority of unit tests: they are quick, and what they refuse need not be built.
 _FIRST = 1
+
+
+def _usual_priority(node: Node) -> int:
+    return _FIRST if node.kind is Kind.UNIT_TEST else 0
+
 
 #: Kinds of nodes that are, or may be, a gate.
 _GATED = (Kind.SOURCE, Kind.CHECK)

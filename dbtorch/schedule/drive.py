@@ -144,7 +144,7 @@ class Driver:
                 with suppress(queue.Empty):
                     event = events.get(timeout=max(0.0, until - time.monotonic()))
                     if isinstance(event, Child):
-                        lane.ended(event)
+                        self._heard(lane, event)
         scheduler.leave()
 
 

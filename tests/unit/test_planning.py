@@ -267,6 +267,9 @@ def test_unit_tests_start_before_what_could_start_with_them():
         ready.add(id)
     assert next(ready.take(Slots({THREADS: 1}))) == unit.id
 
+    said = {unit.id: Settings(priority=0)}
+    assert make_plan(found, config(), said, durations, Choice()).plan.policy(unit.id).priority == 0
+
 
 def test_options_win_over_everything():
     configuration = config(step("a", settings=Settings(retries=5)))
