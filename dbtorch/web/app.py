@@ -145,7 +145,8 @@ def application(site: Site, hosts: list[str]) -> Starlette:
         middleware=[
             Middleware(TrustedHostMiddleware, allowed_hosts=hosts),
             Middleware(Guard, token=site.token),
-            Middleware(GZipMiddleware, minimum_size=2000),
+            # level 9 takes seven times as long, for a quarter fewer bytes
+            Middleware(GZipMiddleware, minimum_size=2000, compresslevel=2),
         ],
         exception_handlers={
             NoJson: _told(415),

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from functools import cache, wraps
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from dbtorch.adapters.store.database import DamagedError, Row
@@ -30,6 +31,7 @@ from dbtorch.core.model.state import FailureClass, RunState, State
 from dbtorch.core.text.json_text import expressible
 
 R = TypeVar("R")
+E = TypeVar("E", bound=StrEnum)
 P = ParamSpec("P")
 
 #: What goes wrong with a cell that holds something else than was written there.
@@ -97,6 +99,18 @@ def _typed(record: type) -> tuple[tuple[str, ...], tuple[type, ...], Callable[[A
     return names, tuple(found.values()), attrgetter(*names)
 
 
+class _ByValue(dict[str, E]):
+    """Members of an enum by their values: looking one up is a good deal faster than making it."""
+
+    def __init__(self, enum: type[E]) -> None:
+        super().__init__({str(one.value): one for one in enum})
+        self._enum = enum
+
+    def __missing__(self, value: str) -> E:
+        return self._enum(value)  # which says what is wrong with it
+
+
+_KINDS, _STATES, _CLASSES = _ByValue(Kind), _ByValue(State), _ByValue(FailureClass)
 _REASON_KINDS = {kind.value for kind in ReasonKind if kind is not ReasonKind.NONE}
 
 #: json.dumps would make one each time.
@@ -266,43 +280,58 @@ def run_record(
     )
 
 
+_OF_NODE = itemgetter(
+    *("node_id", "kind", "name", "state", "path", "materialized", "owner", "runbook"),
+    *("node_group", "updated_at", "retry_at", "checksum"),
+)
+
+
 @table("dbtorch_run_nodes")
 def node_record(row: Row, attempts: Iterable[AttemptRecord]) -> NodeRecord:
     """A node from its row, with its attempts."""
+    id, kind, name, state, path, how, owner, runbook, group, at, retry, checksum = _OF_NODE(row)
     return NodeRecord(
-        id=row["node_id"],
-        kind=Kind(row["kind"]),
-        name=row["name"],
-        state=State(row["state"]),
+        id=id,
+        kind=_KINDS[kind],
+        name=name,
+        state=_STATES[state],
         reason=_reason(row),
-        path=row["path"],
-        materialized=row["materialized"],
-        owner=row["owner"],
-        runbook=row["runbook"],
-        group=row["node_group"],
-        updated_at=maybe(row["updated_at"]),
-        retry_at=maybe(row["retry_at"]),
+        path=path,
+        materialized=how,
+        owner=owner,
+        runbook=runbook,
+        group=group,
+        updated_at=maybe(at),
+        retry_at=maybe(retry),
         attempts=tuple(attempts),
-        checksum=row["checksum"],
+        checksum=checksum,
     )
+
+
+_OF_ATTEMPT = itemgetter(
+    *("number", "state", "queued_at", "started_at", "finished_at", "failure_class", "message"),
+    *("rows_affected", "output", "details", "lost"),
+)
 
 
 @table("dbtorch_attempts")
 def attempt_record(row: Row) -> AttemptRecord:
     """An attempt from its row."""
-    failure_class = row["failure_class"]
+    number, state, queued, start, end, failed, message, found, output, details, lost = _OF_ATTEMPT(
+        row
+    )
     return AttemptRecord(
-        number=row["number"],
-        state=State(row["state"]),
-        queued_at=time(row["queued_at"]),
-        started_at=maybe(row["started_at"]),
-        finished_at=maybe(row["finished_at"]),
-        failure_class=None if failure_class is None else FailureClass(failure_class),
-        message=row["message"],
-        rows_affected=row["rows_affected"],
-        output=_value(row["output"]),
-        details=_value(row["details"]),
-        lost=bool(row["lost"]),
+        number=number,
+        state=_STATES[state],
+        queued_at=time(queued),
+        started_at=maybe(start),
+        finished_at=maybe(end),
+        failure_class=None if failed is None else _CLASSES[failed],
+        message=message,
+        rows_affected=found,
+        output=_value(output),
+        details=_value(details),
+        lost=bool(lost),
     )
 
 
@@ -317,8 +346,8 @@ def transition(row: Row) -> Transition:
     return Transition(
         node_id=row["node_id"],
         attempt=row["attempt"],
-        before=State(row["before"]),
-        state=State(row["state"]),
+        before=_STATES[row["before"]],
+        state=_STATES[row["state"]],
         at=time(row["at"]),
         reason=_reason(row),
     )

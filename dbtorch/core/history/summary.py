@@ -143,7 +143,7 @@ def summarize(
     slowest = sorted(ran, key=lambda node: -times[node.id])[:LISTED]
     path = [id for id in graph.critical_path(times) if times.get(id, 0.0) > 0]
     on_path = sum(times[id] for id in path)
-    timed = {node.id: _timed(node, times[node.id]) for node in ran}
+    by_id = {node.id: node for node in ran}
     return Summary(
         run_id=run.run_id,
         pipeline=run.pipeline,
@@ -166,8 +166,8 @@ def summarize(
             for node in nodes
             if node.state.ok and _in_the_end(node.attempts, since)
         ),
-        slowest=tuple(timed[node.id] for node in slowest),
-        critical_path=tuple(timed[id] for id in path),
+        slowest=tuple(_timed(node, times[node.id]) for node in slowest),
+        critical_path=tuple(_timed(by_id[id], times[id]) for id in path),
         critical_seconds=on_path,
         critical_share=min(1.0, on_path / wall) if wall else None,
         reload=_producers_of_stale(nodes, graph),
@@ -204,7 +204,7 @@ def failures_of(
             called=node.id if node.kind is Kind.SESSION else names[node.id],
             blocked=sum(graph.nodes[id].kind not in LOOKERS for id in behind),
             behind=len(behind),
-            behind_names=tuple(by_importance(behind, graph)[:LISTED]),
+            behind_names=tuple(by_importance(behind, graph, names)[:LISTED]),
         )
 
 
@@ -227,8 +227,9 @@ def left_out(nodes: Iterable[NodeRecord], graph: Graph) -> list[LeftOut]:
     failed = [node.id for node in by_id.values() if node.state is State.FAILED]
     behind = {id for one in failed for id in graph.descendants(one)}
     for node in by_id.values():
-        shown = node.kind is not Kind.SESSION and not _is_gate(node, graph, by_id)
-        if shown and node.state in _LEFT_OUT:
+        if node.state not in _LEFT_OUT or node.kind is Kind.SESSION:
+            continue
+        if not _is_gate(node, graph, by_id):
             reason = _run_wide(node, by_id)
             group = (node.state, tidy(str(reason))[0])
             groups.setdefault(group, []).append(node.id)
@@ -325,12 +326,20 @@ def _ran(attempt: AttemptRecord) -> float:
     return attempt.seconds or 0.0
 
 
-def by_importance(ids: Iterable[str], graph: Graph) -> list[str]:
-    """Names, those first whose absence people notice: exposures, pushes, marts; tests last."""
-    place = {id: number for number, id in enumerate(graph.order())}
-    nodes = [graph.nodes[id] for id in ids if graph.nodes[id].kind is not Kind.SESSION]
-    nodes.sort(key=lambda node: (_importance(node, graph), place[node.id]))
-    names = names_among(graph.nodes.values())
+def by_importance(
+    ids: Iterable[str], graph: Graph, names: Mapping[str, str] | None = None
+) -> list[str]:
+    """Names, those first whose absence people notice: exposures, pushes, marts; tests last.
+
+    ``names`` are those of all nodes, for who has them already.
+    """
+    wanted = set(ids)
+    if not wanted:
+        return []
+    nodes = [graph.nodes[id] for id in graph.order() if id in wanted]
+    nodes = [node for node in nodes if node.kind is not Kind.SESSION]
+    nodes.sort(key=lambda node: _importance(node, graph))
+    names = names_among(graph.nodes.values()) if names is None else names
     return [names[node.id] for node in nodes]
 
 

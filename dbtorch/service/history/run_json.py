@@ -103,13 +103,14 @@ def _told(id: str, verb: Verb, run: RunRecord) -> bool:
 
 def node_json(node: NodeRecord, rows: Rows | None = None) -> dict[str, Any]:
     """One node of a run."""
+    why = str(node.reason)
     last = node.attempts[-1] if node.attempts and node.kind is Kind.CHECK else None
     return {
         "id": node.id,
         "kind": node.kind.value,
         "name": node.name,
         "state": node.state.value,
-        "reason": gist(str(node.reason)) or None,  # all of it is the message of the attempt
+        "reason": (gist(why) or None) if why else None,  # all of it is the message of the attempt
         **node.reason.as_json(),
         "path": node.path or None,
         "materialized": node.materialized or None,

@@ -123,6 +123,7 @@ def page_json(page: RunPage) -> dict[str, Any]:
     for node in said["nodes"]:
         _fit(node, records[node["id"]], room)
     places = {node["id"]: place for place, node in enumerate(said["nodes"])}
+    said["nodes"] = [_filled_node(node) for node in said["nodes"]]
     found: dict[str, Any] = _filled(said)
     found.update(
         at=page.report.at.isoformat(),
@@ -155,7 +156,7 @@ def changes_json(changes: RunChanges, state: str) -> dict[str, Any]:
         "finished_at": changes.finished_at.isoformat() if changes.finished_at else None,
         "resumed_at": changes.resumed_at.isoformat() if changes.resumed_at else None,
     }
-    return {**_filled(said), "nodes": _filled(nodes)}
+    return {**_filled(said), "nodes": [_filled_node(node) for node in nodes]}
 
 
 def _fit(node: dict[str, Any], record: NodeRecord, room: _Room) -> None:
@@ -164,7 +165,7 @@ def _fit(node: dict[str, Any], record: NodeRecord, room: _Room) -> None:
     node["label"] = _SESSION.get(record.id, "dbt session") if session else label(record)
     for attempt in node["attempts"]:
         attempt["message"] = room.kept(attempt["message"])
-        if len(str(attempt["output"])) > _TEXT:
+        if attempt["output"] is not None and len(str(attempt["output"])) > _TEXT:
             attempt["output"] = room.kept(str(attempt["output"]))
 
 
@@ -183,15 +184,15 @@ class _Room:
         return text if rest <= 0 else f"{text[:most]}\n({rest} characters left out)"
 
 
-def _filled(value: Any) -> Any:
-    """The same without what is None or an empty list, which is most of it."""
-    if isinstance(value, dict):
-        return {
-            key: _filled(one) if isinstance(one, dict | list) else one
-            for key, one in value.items()
-            if one is not None and one != []
-        }
-    return [_filled(one) for one in value] if isinstance(value, list) else value
+def _filled(said: dict[str, Any]) -> dict[str, Any]:
+    """The same without what is None or an empty list, which is most of a node."""
+    return {key: one for key, one in said.items() if one is not None and one != []}
+
+
+def _filled_node(said: dict[str, Any]) -> dict[str, Any]:
+    """The same of a node and of its attempts."""
+    said["attempts"] = [_filled(attempt) for attempt in said["attempts"]]
+    return _filled(said)
 
 
 def _logs(run: RunRecord, files: RunFiles) -> Iterator[tuple[str, KeptLog]]:
