@@ -8,19 +8,16 @@ from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dbtorch.adapters.actor import actor
 from dbtorch.adapters.git import Checkout, checkout
-from dbtorch.app.earlier import built
 from dbtorch.app.inbox import Interrupt, Requested
 from dbtorch.app.requests import RequestWatcher
-from dbtorch.app.resume import ResumePlan, ResumeSpec, resume, start, unwatched
+from dbtorch.app.resume import ResumePlan, unwatched
 from dbtorch.app.runner import Runner
-from dbtorch.core.config import PipelineSpec
-from dbtorch.core.errors import EngineError, RunCancelled, SelectionError, StoreError
-from dbtorch.core.failures.scrub import Scrubber, secrets_of
+from dbtorch.core.errors import EngineError, RunCancelled, SelectionError
+from dbtorch.core.failures.scrub import secrets_of
 from dbtorch.core.history.records import Action, RunRecord, Verb
 from dbtorch.core.model.deadline import Late
 from dbtorch.core.model.events import Attempt, Batch, Finished
@@ -28,28 +25,28 @@ from dbtorch.core.model.state import RunState
 from dbtorch.core.plan import SESSION_CLOSE, Plan
 from dbtorch.core.run.breaker import Pause
 from dbtorch.core.run.machine import Run
-from dbtorch.core.text.links import run_link
 from dbtorch.core.text.moments import shown
-from dbtorch.core.text.phrases import many
 from dbtorch.service.history.store import history_of
 from dbtorch.service.planning.planned import OpenedPlan
 from dbtorch.service.planning.planner import Planner
 from dbtorch.service.project.artifacts import artifacts_of
 from dbtorch.service.project.environment import flags_of, kept_flags
 from dbtorch.service.project.options import pipeline_of
+from dbtorch.service.run.alerting import alerting_of
+from dbtorch.service.run.closing import Told, close_run
 from dbtorch.service.run.control import NOTHING_BEGAN
 from dbtorch.service.run.deadlines import (
     deadline_of,
     deadlines_of,
-    found_earlier,
     late_sentence,
     timekeeper_of,
 )
 from dbtorch.service.run.launch import Launched
 from dbtorch.service.run.lease import hold_lease
 from dbtorch.service.run.listener import Executed
-from dbtorch.service.run.private_context import recorded, refuse_without, restore_outputs
+from dbtorch.service.run.private_context import recorded, restore_outputs
 from dbtorch.service.run.record import describe_run, step_context
+from dbtorch.service.run.resumption import resumption
 from dbtorch.service.wiring.steps import build_steps
 
 if TYPE_CHECKING:
@@ -116,18 +113,6 @@ class Execution:
             shared=self._options.shared,
             environ=self._options.environ,
         )
-
-    def _uploading(self, hide: Scrubber) -> list[RunUploads]:
-        """What takes files of the run, which has begun, to where every machine reads them."""
-        if self._artifacts is None:
-            return []
-        if self._uploads is None:
-            from dbtorch.service.run.uploading import begin_uploads  # few runs have any
-
-            self._uploads = begin_uploads(
-                self._stack, self._artifacts, self._launched, self._began, hide
-            )
-        return [self._uploads]
 
     def go(self) -> Executed:
         """Everything, in order."""
@@ -204,7 +189,9 @@ class Execution:
                 **unwatched(self._earlier, planned.plan),
             },
         )
-        resumed = self._resumption(opened)
+        resumed = resumption(
+            self._launched, opened, self._earlier, self._request, without=self._gone
+        )
         if self._request is not None:
             self._planned_at = self._clock.now()
         self._control.begin(self._inbox)
@@ -238,8 +225,24 @@ class Execution:
             engine.adopt(resumed.results, store.microbatches(record.run_id), resumed.unsettled)
         engine.watch(planned.plan.checks)
         self._control.kills(partial(_kill, engine, steps))
-        uploading = self._uploading(hide)
-        alerts = self._alerts(record, opened, resumed)
+        if self._artifacts is not None and self._uploads is None:
+            from dbtorch.service.run.uploading import begin_uploads  # few runs have any
+
+            self._uploads = begin_uploads(
+                self._stack, self._artifacts, self._launched, self._began, hide
+            )
+        uploads = self._uploads
+        alerts = alerting_of(
+            self._stack,
+            self._launched,
+            store,
+            record,
+            opened,
+            resumed,
+            pipeline=self._pipeline,
+            earlier=self._earlier,
+            log_at=None if uploads is None else uploads.log_url,
+        )
         before = replace(record, nodes=resumed.before)
         self._listener.start(planned.plan, before, self._launched.dbt)
         try:
@@ -252,7 +255,7 @@ class Execution:
                 clock=self._clock,
                 recorder=partial(store.record, record.run_id, lease=lease),
                 on_progress=partial(store.note, record.run_id, lease=lease),
-                listeners=[self._listener.changed, *alerts, *uploading],
+                listeners=[self._listener.changed, *alerts, *filter(None, [uploads])],
                 on_pause=lambda pause: self._warn(_told_of(pause)),
                 timekeeper=timekeeper,
                 on_late=partial(self._late, alerts, timekeeper, planned.plan),
@@ -271,135 +274,18 @@ class Execution:
             return run, None
         finished = store.run(record.run_id, transitions=False)
         assert finished is not None
-        from dbtorch.core.history.summary import summarize
-
-        if (keep := self._project.config.retention) is not None:
-            self._tidy(keep)
-        if self._pipeline.production and run.state is RunState.SUCCESS:
-            self._publish(finished, opened.selected.target_path, hide)
-        uploads, uploaded = self._uploads, None
-        if uploads is not None:
-            uploaded = uploads.finish(opened.selected.target_path)
-        self._listener.finish(
-            summarize(
-                finished,
-                log_path=self._files.path if uploads is None else uploads.log_at,
-                uploaded=uploaded,
-                since=self._since,
-                gone_since=self._planned_at,
-                command=record.command,
-                latest=store.find("latest") == [record.run_id],
-                link=run_link(self._project.config.ui.url, record.run_id),
-            )
+        close_run(
+            self._launched,
+            store,
+            finished,
+            self._pipeline,
+            Told(command=record.command, since=self._since, planned_at=self._planned_at),
+            uploads=uploads,
+            target_path=opened.selected.target_path,
+            began=self._began,
+            hide=hide,
         )
         return run, finished
-
-    def _publish(self, finished: RunRecord, target_path: Path, hide: Scrubber) -> None:
-        """Publish the state of production; the run has ended however that goes."""
-        from dbtorch.service.production.publish import NotPublished, publish
-
-        if why := _no_production(finished, self._pipeline, merges=self._options.merges):
-            self._listener.note(f"the state of production is not published: {why}", level="info")
-            return
-        try:
-            url = publish(
-                self._project,
-                self._options,
-                finished,
-                target_path=target_path,
-                began=self._began,
-                now=self._clock.now(),
-                hide=hide,
-                adds=self._options.merges,
-            )
-        except NotPublished as error:
-            self._warn(f"the state of production is not published: {error}")
-        else:
-            self._listener.note(f"published the state of production: {url}", level="info")
-
-    def _tidy(self, keep: float) -> None:
-        """Remove what is older than anybody wants to keep; the run has ended however that goes."""
-        from dbtorch.service.history.prune import prune_after_run
-
-        try:
-            pruned = prune_after_run(self._store, self._files.root.parents[1], keep)
-        except StoreError as error:
-            self._warn(f"nothing of what is older than `retention` was removed: {error}")
-            return
-        if pruned.runs and self._uploads is not None:
-            self._uploads.remove(pruned.runs)
-        if pruned.runs:
-            self._listener.note(
-                f"removed {many(len(pruned.runs), 'run')} that ended before"
-                f" {shown(pruned.before)} (retention)",
-                level="info",
-            )
-
-    def _alerts(
-        self, record: RunRecord, opened: OpenedPlan, resumed: ResumePlan
-    ) -> tuple[Alerting, ...]:
-        """What tells people about this execution, if anything does.
-
-        At the very end it is waited for, but not long.
-        """
-        spec = self._project.config.alerts
-        if spec is None or not spec.notifiers or not self._options.alerts:
-            return ()
-        if why := spec.silence(record.target):
-            self._listener.note(why, level="info" if spec.targets else "warning")
-            return ()
-        from dbtorch.service.alerts.notifiers import Subject, build_alerting
-
-        subject = Subject(
-            record=record,
-            plan=opened.planned.plan,
-            pipeline=self._pipeline,
-            nodes=opened.selected.nodes,
-            edges=opened.selected.edges,
-            states=resumed.before,
-            earlier=self._earlier,
-        )
-        alerting = build_alerting(
-            self._project,
-            self._store.apart(),  # whatever becomes of a table of alerts, the run goes on
-            subject,
-            self._files,
-            self._clock,
-            late=found_earlier(self._earlier) if self._earlier is not None else (),
-            log_at=None if self._uploads is None else self._uploads.log_url,
-            note=self._warn,
-        )
-        return (self._stack.enter_context(alerting),)
-
-    def _resumption(self, opened: OpenedPlan) -> ResumePlan:
-        """What this execution goes on with. Raises `UsageError`."""
-        plan, now = opened.planned.plan, self._clock.now()
-        if self._earlier is None:
-            return start(plan)
-        if self._request is None:
-            return resume(self._earlier, plan, ResumeSpec(), now)
-        from dbtorch.service.run.retry_request import notes
-
-        gone = self._relations_gone(plan)
-        resumed = self._request.go_on(self._earlier, opened, self._project.config, now, gone=gone)
-        if self._gone:
-            kinds = {id: node.kind for id, node in plan.graph.nodes.items()}
-            again = [id for id in kinds if id not in resumed.prior or not resumed.prior[id].stays]
-            refuse_without(self._gone, self._earlier, kinds, again)
-        for note in notes(resumed, self._earlier):
-            self._listener.note(note, level="info")
-        return resumed
-
-    def _relations_gone(self, plan: Plan) -> frozenset[str]:
-        """What a retry builds again although it succeeded: somebody has dropped it since."""
-        if self._earlier is None or self._request is None or self._request.verb is not Verb.RETRY:
-            return frozenset()
-        try:
-            return self._engine.gone(built(self._earlier, plan.graph))
-        except EngineError as error:
-            why = f"what succeeded is taken to be there; nobody could look: {error}"
-            self._warn(why)
-            return frozenset()
 
     def _act(self, resumed: ResumePlan) -> int | None:
         """Write who goes on with the run; answers the ordinal of the action."""
@@ -461,14 +347,6 @@ class Execution:
         self._warn(what)
         for alerting in alerts:
             alerting.late(late)
-
-
-def _no_production(run: RunRecord, pipeline: PipelineSpec, *, merges: bool) -> str:
-    """Why a run of a production pipeline is not production itself; empty where it is."""
-    if run.target != pipeline.target:
-        return f"this run was on target {run.target}, and production is {pipeline.target}"
-    part = run.partial and not merges
-    return "this run was of a part of the pipeline" if part else ""
 
 
 def _random() -> float:
