@@ -64,10 +64,28 @@ class Plan:
     def wanted(self, id: str) -> Mapping[str, int]:
         """Places that a node takes when it starts. The session's ends begin when no dbt is left."""
         slots = self.policy(id).slots
-        if self.batches is None or THREADS not in slots or STEPS in slots:
+        if self.batches is None or not self.is_dbts(id):
             return slots
         is_end = self.graph.nodes[id].kind is Kind.SESSION
         return {**slots, BATCHES: self.batches if is_end else 1}
+
+    def is_hook(self, id: str) -> bool:
+        """Whether a node is a hook, which dbt runs by itself."""
+        return self.graph.nodes[id].kind is Kind.OPERATION
+
+    def is_dbts(self, id: str) -> bool:
+        """Whether the engine executes a node."""
+        slots = self.policy(id).slots
+        return THREADS in slots and STEPS not in slots
+
+    def is_last(self, id: str) -> bool:
+        """Whether a node is the end of the session."""
+        session = self.graph.nodes[id].kind is Kind.SESSION
+        return session and self.policy(id).trigger is Trigger.ALL_DONE
+
+    def is_covered(self, id: str) -> bool:
+        """Whether the circuit breaker is about a node."""
+        return self.is_dbts(id) and not self.is_last(id)
 
     def cost(self) -> dict[str, float]:
         """Seconds expected of every node."""

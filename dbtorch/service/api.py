@@ -40,10 +40,10 @@ if TYPE_CHECKING:
     from dbtorch.service.history.runs import ListedRun
     from dbtorch.service.planning.plan import Plan
     from dbtorch.service.project.options import RunOptions
+    from dbtorch.service.resume.request import RetryRequest
     from dbtorch.service.run.cancel import CancelAnswer
     from dbtorch.service.run.control import RunControl
     from dbtorch.service.run.listener import Executed, Listen
-    from dbtorch.service.run.retry_request import RetryRequest
     from dbtorch.service.schedule.pauses import Paused
     from dbtorch.service.schedule.upcoming import PipelineSchedule
 
@@ -193,7 +193,7 @@ class Project:
     ) -> RunHandle:
         """`retry` without blocking; raises `NotFound` at once, all else in `RunHandle.wait`."""
         from dbtorch.core.history.records import Verb
-        from dbtorch.service.run.retry_request import RetryRequest
+        from dbtorch.service.resume.request import RetryRequest
 
         request = RetryRequest(
             verb=Verb.RETRY,
@@ -240,7 +240,7 @@ class Project:
     ) -> RunHandle:
         """`rerun` without blocking; raises `NotFound` at once, all else in `RunHandle.wait`."""
         from dbtorch.core.history.records import Verb
-        from dbtorch.service.run.retry_request import RetryRequest
+        from dbtorch.service.resume.request import RetryRequest
 
         request = RetryRequest(
             verb=Verb.RERUN,
@@ -409,7 +409,7 @@ class Project:
         given: Mapping[str, Any],
     ) -> RunHandle:
         from dbtorch.service.history.lookup import read_run
-        from dbtorch.service.run.retry import retry
+        from dbtorch.service.resume.retry import retry
 
         options = self._options(called, given)
         with self._history() as store:

@@ -7,8 +7,8 @@ import pytest
 
 from dbtorch.adapters.run_files import RunFiles
 from dbtorch.core.errors import UsageError
-from dbtorch.service.run.kept_state import keep_state, selects_by_state, with_kept_state
-from dbtorch.service.run.retry_request import _refuse_another_state
+from dbtorch.service.resume.kept_state import keep_state, selects_by_state, with_kept_state
+from dbtorch.service.resume.request import _refuse_another_state
 from tests.stores import a_run
 
 

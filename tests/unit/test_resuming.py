@@ -5,7 +5,7 @@ import pytest
 from dbtorch.core.errors import UsageError
 from dbtorch.service.project.options import RunOptions
 from dbtorch.service.project.project import open_project
-from dbtorch.service.run.retry import _words, refuse_another_run
+from dbtorch.service.resume.retry import _words, refuse_another_run
 from tests.stores import a_run
 
 

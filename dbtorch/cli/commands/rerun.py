@@ -50,8 +50,8 @@ def rerun(**given: Any) -> int:
     """Run a part of RUN again, whatever its state: what is selected, and what depends on it."""
     from dbtorch.cli.executed import executed
     from dbtorch.core.history.records import Verb
-    from dbtorch.service.run.retry import retry
-    from dbtorch.service.run.retry_request import RetryRequest
+    from dbtorch.service.resume.request import RetryRequest
+    from dbtorch.service.resume.retry import retry
 
     request = RetryRequest(
         verb=Verb.RERUN,

@@ -52,8 +52,8 @@ def retry(**given: Any) -> int:
     """
     from dbtorch.cli.executed import executed
     from dbtorch.core.history.records import Verb
-    from dbtorch.service.run.retry import retry
-    from dbtorch.service.run.retry_request import RetryRequest
+    from dbtorch.service.resume.request import RetryRequest
+    from dbtorch.service.resume.retry import retry
 
     request = RetryRequest(
         verb=Verb.RETRY,

@@ -21,15 +21,16 @@ from dbtorch.core.model.events import (
     Outcome,
     Started,
 )
-from dbtorch.core.model.gate import Require
 from dbtorch.core.model.graph import EVERY_TIME, Kind
 from dbtorch.core.model.policy import OnFailure, Trigger
 from dbtorch.core.model.reason import FAIL_FAST, NO_REASON, Reason, ReasonKind
 from dbtorch.core.model.state import FailureClass, RunState, State
-from dbtorch.core.plan import BATCHES, STEPS, THREADS, Plan
+from dbtorch.core.plan import BATCHES, THREADS, Plan
 from dbtorch.core.run.breaker import CircuitBreaker, Pause
 from dbtorch.core.run.cancelling import Stopping
+from dbtorch.core.run.gates import Gates
 from dbtorch.core.run.in_flight import InFlight
+from dbtorch.core.run.openers import Openers
 from dbtorch.core.run.slots import WAITING, Ready, Slots
 from dbtorch.core.text import durations
 
@@ -81,23 +82,15 @@ class Run:
         self._slots = Slots(plan.slots())
         self._in_flight = InFlight(self._slots)
         self._ready = Ready(plan, self.states)
-        self._stale: set[str] = set()  # gates that are closed, and the nodes they hold back
-        self._behind_gates: set[str] = set()  # what was left behind gates that stay
+        self._gates = Gates(plan)
         self._blocked_by: dict[str, str] = {}  # node -> the failed node that is to blame
         self._open_parents = {id: len(graph.parents(id)) for id in graph.nodes}
-        self._opener_of = {
-            child: id
-            for id in graph.nodes
-            if plan.policy(id).trigger is Trigger.ON_DEMAND
-            for child in graph.children(id)
-            if not self._is_last(child)
-        }
-        self._needed_by = Counter(self._opener_of.values())
+        self._openers = Openers(plan)
         self._open = len(graph)
         self._active = 0
         for id, before in (prior or {}).items():
             self._adopt(id, before)
-        self._open_to_close()
+        self._openers.open_to_close()
         for id in graph.order():
             self._look(id)
 
@@ -130,10 +123,7 @@ class Run:
     @property
     def gated(self) -> bool:
         """Whether a gate kept nodes from running."""
-        held_back = (
-            id for id in self._stale | self._behind_gates if self.plan.policy(id).gate is None
-        )
-        return any(self.states[id] is State.SKIPPED for id in held_back)
+        return self._gates.hold_back(self.states)
 
     @property
     def pause(self) -> Pause | None:
@@ -176,7 +166,7 @@ class Run:
         """Hand out what goes together."""
         attempts = (Attempt(id, self.attempts[id]) for id in members)
         slots = self.plan.wanted(first)
-        if self.plan.batches is None or not self._is_dbts(first):
+        if self.plan.batches is None or not self.plan.is_dbts(first):
             return self._in_flight.give(attempts, slots)
         from dbtorch.core.run.batching import lines_of
 
@@ -191,7 +181,7 @@ class Run:
 
     def _rivals(self) -> int:
         """Sorts of batches that could start beside the one that does; of each sort one."""
-        waiting = [id for id in self._ready.all() if self._is_dbts(id)]
+        waiting = [id for id in self._ready.all() if self.plan.is_dbts(id)]
         sorts = {(self._lane(id), *sorted(self.plan.wanted(id))) for id in waiting}
         return len(sorts)
 
@@ -227,7 +217,7 @@ class Run:
             return
         self._slots.hold(THREADS, hold=self._circuit.holds(now) and not self._closing)
         for id in self._ready.take(self._slots):
-            if self._is_covered(id):
+            if self.plan.is_covered(id):
                 self._circuit.started(id)
                 self._slots.hold(THREADS, hold=self._circuit.holds(now) and not self._closing)
             yield id
@@ -276,7 +266,7 @@ class Run:
 
     def _started(self, attempt: Attempt, now: datetime) -> list[Changed]:
         id = attempt.node_id
-        if self._is_hook(id):
+        if self.plan.is_hook(id):
             if self.states[id].final:
                 return []
             self.attempts[id] += self.states[id] is State.PENDING
@@ -289,7 +279,7 @@ class Run:
 
     def _ended(self, attempt: Attempt, outcome: Outcome, now: datetime) -> list[Changed]:
         id = attempt.node_id
-        if self._is_hook(id):
+        if self.plan.is_hook(id):
             if self.states[id].final:
                 return []
             if outcome.state is State.UPSTREAM_FAILED:  # after a hook that failed
@@ -307,7 +297,7 @@ class Run:
             return waits
         if id in self.plan.checks:
             outcome = self.plan.checks[id].judge(outcome, now)
-        if self._is_covered(id):
+        if self.plan.is_covered(id):
             transient = outcome.failure_class is FailureClass.TRANSIENT and not outcome.lost
             transient = transient and outcome.state is State.FAILED
             if self._circuit.ended(id, now, transient=transient):
@@ -345,15 +335,13 @@ class Run:
         self, id: str, outcome: Outcome, now: datetime
     ) -> tuple[datetime | None, Outcome]:
         """What the freshness of a source comes to, or when to look again."""
-        gate = self.plan.policy(id).gate
-        if gate is None or self._is_called_off(id):
+        if not self._gates.is_gate(id) or self._is_called_off(id):
             return None, outcome
         first_check = self._first_start.get(id, now)
-        verdict = gate.verdict(outcome.state, first_check=first_check, now=now)
+        verdict = self._gates.verdict(id, outcome.state, first_check=first_check, now=now)
         if isinstance(verdict, datetime):
             return verdict, outcome
         if not verdict.ok:
-            self._stale.add(id)
             self._last_words[id] = _why(outcome)
         return None, replace(outcome, state=verdict)
 
@@ -487,21 +475,19 @@ class Run:
                 self._open_parents[child] -= 1
                 if self.states[child] is not State.PENDING:
                     continue
-                blocker = id if not goes_on else None
-                if blocker in self._stale and self._needs_all(child):
-                    blocker = None
+                blocker = id if not goes_on and self._gates.blocks(id, child) else None
                 if self._open_parents[child] <= 1 and blocker is None:
-                    blocker = self._closed_gate(child)
+                    blocker = self._gates.closed_for(child)
                 if blocker is None or self.plan.policy(child).trigger is not Trigger.ALL_SUCCESS:
                     self._look(child)
                 else:
                     changes.append(self._inherit(child, blocker, at))
                     stack.append(child)
-            opener = self._needs_no_more(id)
-            if opener is not None:
+            opener = self._openers.release(id)
+            if opener is not None and self.states[opener] in WAITING:
                 changes.append(self._to(opener, State.SKIPPED, at, Reason(ReasonKind.NOT_NEEDED)))
                 stack.append(opener)
-            if self._is_last(id):
+            if self.plan.is_last(id):
                 changes += self._settle_hooks(at)
         return changes
 
@@ -511,27 +497,13 @@ class Run:
         forgiven = self.plan.policy(id).on_failure is OnFailure.CONTINUE
         return state.ok or (state is State.FAILED and forgiven)
 
-    def _needs_all(self, id: str) -> bool:
-        """Whether a node is held back only when all the sources before it are stale."""
-        return self.plan.policy(id).require is Require.ALL
-
-    def _closed_gate(self, id: str) -> str | None:
-        """The stale parent that holds back a node which needs all of its sources to be stale."""
-        stale = self._stale & set(self.plan.graph.parents(id)) if self._needs_all(id) else None
-        if not stale:
-            return None
-        before = self.plan.graph.ancestors(id)
-        gates = {gate for gate in before if self.plan.policy(gate).gate is not None}
-        return min(stale) if gates <= self._stale else None
-
     def _inherit(self, child: str, parent: str, at: datetime) -> Changed:
         """Close a child whose parent did not end well."""
         state = self.states[parent]
         cause = self._blocked_by.get(parent, parent)
         self._blocked_by[child] = cause
-        if parent in self._stale:
-            self._stale.add(child)
-        if parent in self._stale and state is State.SKIPPED:
+        self._gates.inherit(child, parent)
+        if self._gates.is_behind(parent) and state is State.SKIPPED:
             text = str(self._last_words[cause])
             return self._to(child, state, at, Reason(ReasonKind.NOT_FRESH, (cause,), text))
         if state is State.SKIPPED:
@@ -565,7 +537,7 @@ class Run:
     def _may_leave_out(self, id: str) -> bool:
         waiting = self.states[id] in WAITING
         closing = self.plan.policy(id).trigger is Trigger.ALL_DONE
-        return waiting and not closing and not self._is_hook(id)
+        return waiting and not closing and not self.plan.is_hook(id)
 
     def _stop(self, id: str, reason: Reason, *, anew: bool = False) -> None:
         session = self.plan.graph.nodes[id].kind is Kind.SESSION
@@ -574,31 +546,22 @@ class Run:
 
     def _may_stop_session(self, id: str) -> bool:
         """Whether an end of the session may be stopped: its hooks, never the artifacts to write."""
-        return self.cancelled and (self.states[id] is State.RUNNING or not self._is_last(id))
+        return self.cancelled and (self.states[id] is State.RUNNING or not self.plan.is_last(id))
 
     # ---------------------------------------------------------------- readiness
 
     def _look(self, id: str) -> None:
         """Queue a node whose time has come, or the on-demand node it now waits for alone."""
-        if self.states[id] is not State.PENDING or self._is_hook(id):
+        if self.states[id] is not State.PENDING or self.plan.is_hook(id):
             return
         on_demand = self.plan.policy(id).trigger is Trigger.ON_DEMAND
         if self._open_parents[id] == 0 and not on_demand:
-            self._closing = self._closing or self._is_last(id)
+            self._closing = self._closing or self.plan.is_last(id)
             self._ready.add(id)
-        elif self._open_parents[id] == 1 and id in self._opener_of:
-            opener = self._opener_of[id]
-            if self.states[opener] is State.PENDING:
+        elif self._open_parents[id] == 1:
+            opener = self._openers.of(id)
+            if opener is not None and self.states[opener] is State.PENDING:
                 self._ready.add(opener)
-
-    def _needs_no_more(self, id: str) -> str | None:
-        """A node needs the session no more; answers who opens it if that was the last one."""
-        opener = self._opener_of.get(id)
-        if opener is None:
-            return None
-        self._needed_by[opener] -= 1
-        unneeded = self._needed_by[opener] == 0 and self.states[opener] in WAITING
-        return opener if unneeded else None
 
     def _adopt(self, id: str, before: PreviousState) -> None:
         """Take over an earlier execution's attempts, and its outcome where that still holds."""
@@ -610,36 +573,13 @@ class Run:
             return
         self.states[id] = before.state
         self._open -= 1
-        gate = self.plan.policy(id).gate is not None
-        if gate and before.state is State.SKIPPED and before.attempts:
-            self._behind_gates |= self.plan.graph.descendants(id)
+        if self._gates.is_gate(id) and before.state is State.SKIPPED and before.attempts:
+            self._gates.adopt(id)
         for child in self.plan.graph.children(id):
             self._open_parents[child] -= 1
-        self._needs_no_more(id)
-
-    def _open_to_close(self) -> None:
-        """Let the session open where an earlier execution has left it nothing to do but to close.
-
-        Its on-run-end hooks are still to run: that execution has built everything and died.
-        """
-        for opener, count in self._needed_by.items():
-            if count == 0:
-                closing = (id for id in self.plan.graph.children(opener) if self._is_last(id))
-                self._opener_of |= dict.fromkeys(closing, opener)
+        self._openers.release(id)
 
     # ---------------------------------------------------------------- small questions
-
-    def _is_hook(self, id: str) -> bool:
-        return self.plan.graph.nodes[id].kind is Kind.OPERATION
-
-    def _is_dbts(self, id: str) -> bool:
-        """Whether the engine executes this node."""
-        slots = self.plan.policy(id).slots
-        return THREADS in slots and STEPS not in slots
-
-    def _is_covered(self, id: str) -> bool:
-        """Whether the circuit breaker is about this node."""
-        return self._is_dbts(id) and not self._is_last(id)
 
     def _is_called_off(self, id: str) -> bool:
         return self.cancelled or id in self._called_off
@@ -648,15 +588,11 @@ class Run:
         id = attempt.node_id
         return self.states[id] is State.RUNNING and self.attempts[id] == attempt.number
 
-    def _is_last(self, id: str) -> bool:
-        session = self.plan.graph.nodes[id].kind is Kind.SESSION
-        return session and self.plan.policy(id).trigger is Trigger.ALL_DONE
-
     def _settle_hooks(self, at: datetime) -> list[Changed]:
         """Close hooks the session never reported: one that was running counts as failed."""
         changes: list[Changed] = []
         for id, state in self.states.items():
-            if not self._is_hook(id) or state.final:
+            if not self.plan.is_hook(id) or state.final:
                 continue
             if state is State.RUNNING:
                 changes.append(self._to(id, State.FAILED, at, Reason(ReasonKind.SESSION_ENDED)))

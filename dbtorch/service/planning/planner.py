@@ -18,7 +18,7 @@ from dbtorch.service.run.launch import Launched
 if TYPE_CHECKING:
     from dbtorch.ports.engine import Selected
     from dbtorch.ports.store import Store
-    from dbtorch.service.run.retry_request import RetryRequest
+    from dbtorch.service.resume.request import RetryRequest
 
 
 class Planner:

@@ -32,6 +32,7 @@ from dbtorch.service.planning.planner import Planner
 from dbtorch.service.project.artifacts import artifacts_of
 from dbtorch.service.project.environment import flags_of, kept_flags
 from dbtorch.service.project.options import pipeline_of
+from dbtorch.service.resume.resumption import resumption
 from dbtorch.service.run.alerting import alerting_of
 from dbtorch.service.run.closing import Told, close_run
 from dbtorch.service.run.control import NOTHING_BEGAN
@@ -46,7 +47,6 @@ from dbtorch.service.run.lease import hold_lease
 from dbtorch.service.run.listener import Executed
 from dbtorch.service.run.private_context import recorded, restore_outputs
 from dbtorch.service.run.record import describe_run, step_context
-from dbtorch.service.run.resumption import resumption
 from dbtorch.service.wiring.steps import build_steps
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from dbtorch.core.run.timekeeper import Timekeeper
     from dbtorch.ports.engine import Engine
     from dbtorch.ports.steps import Steps
-    from dbtorch.service.run.retry_request import RetryRequest
+    from dbtorch.service.resume.request import RetryRequest
     from dbtorch.service.run.uploading import RunUploads
 
 
@@ -118,7 +118,7 @@ class Execution:
         """Everything, in order."""
         self._engine.dbt_warnings.listen(self._listener.warned)
         if self._request is not None:
-            from dbtorch.service.run.retry_request import (
+            from dbtorch.service.resume.request import (
                 latest_record,  # only what goes on asks for it
             )
 

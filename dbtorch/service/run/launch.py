@@ -19,9 +19,9 @@ from dbtorch.service.planning.manifest_cache import ManifestCache
 from dbtorch.service.project.known_secrets import refuse_secrets, scrubber_of
 from dbtorch.service.project.options import RunOptions
 from dbtorch.service.project.project import Project
+from dbtorch.service.resume.kept_state import keep_state, with_kept_state
 from dbtorch.service.run.context import RunContext
 from dbtorch.service.run.control import NOTHING_BEGAN, RunControl
-from dbtorch.service.run.kept_state import keep_state, with_kept_state
 from dbtorch.service.run.listener import Listen, RunListener
 from dbtorch.service.wiring.engines import Choice, Engines, choose_engine
 

@@ -47,8 +47,8 @@ def run(options: RunOptions, listen: Listen, control: RunControl, *, run_id: str
     pipeline = pipeline_of(project.config, options)
     if options.run_id is not None and _has_begun(project, options, options.run_id):
         from dbtorch.core.history.records import Verb
-        from dbtorch.service.run.retry import retry
-        from dbtorch.service.run.retry_request import RetryRequest
+        from dbtorch.service.resume.request import RetryRequest
+        from dbtorch.service.resume.retry import retry
 
         return retry(options, options.run_id, RetryRequest(verb=Verb.RETRY), listen, control)
     params: dict[str, Any] = {}

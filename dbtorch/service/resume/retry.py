@@ -20,11 +20,11 @@ from dbtorch.service.project.environment import flags_of, kept_flags, restore, r
 from dbtorch.service.project.options import RunOptions, pipeline_of
 from dbtorch.service.project.project import Project, open_project
 from dbtorch.service.project.store_scope import identity_of
+from dbtorch.service.resume.request import RetryRequest
 from dbtorch.service.run.context import NOT_BEGUN, RunContext
 from dbtorch.service.run.control import RunControl
 from dbtorch.service.run.listener import Executed, Listen
 from dbtorch.service.run.private_context import as_started
-from dbtorch.service.run.retry_request import RetryRequest
 
 #: Options that name a folder from where the command was given.
 _FOLDERS = frozenset({"--profiles-dir", "--state", "--defer-state"})

@@ -21,7 +21,7 @@ from dbtorch.core.text.nearest import did_you_mean
 from dbtorch.ports.store import Store
 from dbtorch.service.history.lookup import find_node, read_run
 from dbtorch.service.planning.planned import OpenedPlan
-from dbtorch.service.run.kept_state import selects_by_state
+from dbtorch.service.resume.kept_state import selects_by_state
 
 _NAMED = 5
 

@@ -14,7 +14,7 @@ from dbtorch.service.run.launch import Launched
 from dbtorch.service.run.private_context import refuse_without
 
 if TYPE_CHECKING:
-    from dbtorch.service.run.retry_request import RetryRequest
+    from dbtorch.service.resume.request import RetryRequest
 
 
 def resumption(
@@ -34,7 +34,7 @@ def resumption(
         return start(plan)
     if request is None:
         return resume(earlier, plan, ResumeSpec(), now)
-    from dbtorch.service.run.retry_request import notes
+    from dbtorch.service.resume.request import notes
 
     gone = _relations_gone(launched, plan, earlier) if request.verb is Verb.RETRY else frozenset()
     resumed = request.go_on(earlier, opened, launched.project.config, now, gone=gone)
