@@ -23,6 +23,7 @@ COMMANDS = {
     "serve": "Start each pipeline by its schedule.",
     "trigger": "Have dbtorch serve run a pipeline.",
     "schedule": "Show when pipelines run next.",
+    "export": "Write schedules for cron, Kubernetes or GitHub.",
     "partitions": "Show which partitions are done, missing, failed or old.",
     "backfill": "Run partitions of the past again.",
     "backfills": "Show how far backfills are; pause, resume or cancel one.",
@@ -51,7 +52,7 @@ COMMANDS = {
 #: Headings of `dbtorch --help`; a command that is in none of them is under the last one.
 _GROUPS = {
     "Run": ("run", "plan", "retry", "rerun", "mark", "cancel", "ci"),
-    "Start by schedule": ("serve", "trigger", "schedule", "pause", "resume"),
+    "Start by schedule": ("serve", "trigger", "schedule", "pause", "resume", "export"),
     "Run the past again": ("partitions", "backfill", "backfills"),
     "Look": ("runs", "show", "logs", "ui", "report", "status", "freshness", "graph"),
     "Set up and maintain": (),

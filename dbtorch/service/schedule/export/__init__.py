@@ -1,0 +1,1 @@
+"""Schedules of pipelines as files of other schedulers."""
