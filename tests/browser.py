@@ -18,6 +18,10 @@ from tests.waiting import PATIENCE
 CHROMIUM = os.environ.get("DBTORCH_TEST_CHROMIUM") or shutil.which("chromium")
 
 
+class AnotherPageError(AssertionError):
+    """The page that was asked has gone meanwhile."""
+
+
 class Browser:
     """One process with one page. Every request that leaves the machine, and every error, is kept."""
 
@@ -153,10 +157,16 @@ class Browser:
     def wait(self, expression: str) -> Any:
         """The value of an expression once it is true."""
         until = time.monotonic() + PATIENCE
-        while not self.js(f"Boolean({expression})"):
-            assert time.monotonic() < until, f"{expression} never came true: {self.text()[:2000]}"
-            self.js("new Promise((done) => setTimeout(done, 20))")
-        return self.js(expression)
+        while True:
+            try:
+                if self.js(f"Boolean({expression})"):
+                    return self.js(expression)
+                assert time.monotonic() < until, (
+                    f"{expression} never came true: {self.text()[:2000]}"
+                )
+                self.js("new Promise((done) => setTimeout(done, 20))")
+            except AnotherPageError:
+                continue  # a page that leads to another one
 
     def picture(self, path: Path) -> None:
         """Write what is seen to a file."""
@@ -173,6 +183,8 @@ class Browser:
         while True:
             said = self._read()
             if said.get("id") == self._number:
+                if "navigated" in str(said.get("error")):
+                    raise AnotherPageError(method)
                 assert "error" not in said, f"{method}: {said['error']}"
                 result: dict[str, Any] = said["result"]
                 return result

@@ -44,7 +44,7 @@ def write(
     from dbtorch.web.report import write_report
 
     folder = find_project_dir(project_dir)
-    with open_history(project_dir, database_url) as store:
+    with open_history(project_dir, database_url, places=True) as store:
         page = run_page(store, run, project_dir=folder)
     path = Path(output or f"{page.run.run_id}.html")
     return path, write_report(page, path)

@@ -190,21 +190,23 @@ class _Pages:
         return self._page("home.html", request, seen=self._site.overview())
 
     def run(self, request: Request) -> Response:
-        """A run; the page of one that is over is kept, as long as nothing is done to it."""
+        """A run; its page is kept until something is done to it, for a moment while it goes on."""
         run_id = resolve_run(self._store, request.path_params["run"])
         key = self._site.key
         acts = bool(key) and may_act(request, key)
-        known = (base(request), acts, self._store.run_changes(run_id, after=NOTHING_AFTER))
+        news = self._store.run_changes(run_id, after=NOTHING_AFTER)
+        goes_on = news is not None and news.state is RunState.RUNNING
+        # many may watch one that goes on, and all of them ask when something fails
+        known = (base(request), acts, news, time.monotonic() // _FRESH if goes_on else None)
         kept = self._kept.get(run_id)
         if kept is not None and kept[0] == known:
             return html(kept[1])
         page = run_page(self._store, run_id, project_dir=self._site.project_dir, logs=False)
         said = {**page_json(page), "base": base(request)}
         text = self._text("run.html", request, page=page, data=data(said))
-        if page.run.state is not RunState.RUNNING:
-            self._kept[run_id] = (known, text)
-            for oldest in list(self._kept)[:-_KEPT]:
-                self._kept.pop(oldest, None)
+        self._kept[run_id] = (known, text)
+        for oldest in list(self._kept)[:-_KEPT]:
+            self._kept.pop(oldest, None)
         return html(text)
 
     def log(self, request: Request) -> Response:

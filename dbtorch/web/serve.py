@@ -39,7 +39,14 @@ def serve(ui: UiOptions, say: Callable[[str], None]) -> int:
         token = acting
     project = open_project(options.project_dir, options.environ)
     end = threading.Event()
-    with open_history(str(project.dir), options.database_url, environ=options.environ) as store:
+    opened = partial(
+        open_history,
+        str(project.dir),
+        options.database_url,
+        places=True,
+        environ=options.environ,
+    )
+    with opened() as store:
         from dbtorch.web.app import PATIENCE, Site, application
 
         site = Site(
@@ -49,13 +56,7 @@ def serve(ui: UiOptions, say: Callable[[str], None]) -> int:
             options=options,
             token=token,
             acting=acting,
-            writing=partial(
-                open_history,
-                str(project.dir),
-                options.database_url,
-                writes=True,
-                environ=options.environ,
-            ),
+            writing=partial(opened, writes=True),
         )
         app = application(site, hosts_of(ui.host, ui.hosts))
         before = {

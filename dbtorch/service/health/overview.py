@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from dbtorch.core.errors import DbtorchError
 from dbtorch.core.history.health import PIPELINE, Health, Item
-from dbtorch.core.history.records import seconds_at_work
+from dbtorch.core.history.records import Verb, seconds_at_work
+from dbtorch.core.model.state import RunState
 from dbtorch.ports.store import Store
 from dbtorch.service.health.calendar import Calendar, calendars
 from dbtorch.service.health.health import ProjectHealth, health
@@ -30,6 +31,7 @@ class PipelineView:
     schedule: PipelineSchedule | None  # None where it has none
     partitioned: bool = False  # so that the past can be run again
     calendar: Calendar | None = None  # None where it has no partitions
+    late: str = ""  # what its last run was told of its deadline
 
     def seconds(self, run: ListedRun, now: datetime) -> float:
         """How long one of the runs took, or has taken so far."""
@@ -48,6 +50,9 @@ class Overview:
     pipelines: tuple[PipelineView, ...]
     wrong: tuple[Item, ...]  # nodes and sources that are not well
     owners: Mapping[str, str]  # by the id of such a node
+    ages: tuple[
+        Item, ...
+    ]  # of sources and tables whose age is known, those nearest their limit first
     undelivered: int  # messages in the outbox
     problem: str = ""  # why dbtorch.yml cannot be read, where it cannot
 
@@ -63,15 +68,21 @@ def overview(store: Store, options: RunOptions) -> Overview:
     }
     dated = calendars(store, project.config, found.standing.target, found.at)
     owners |= {id: end.owner for id, end in found.standing.ends.items() if end.owner}
+    last_runs = {
+        item.name: list_runs(store, limit=_RUNS, pipeline=item.name)[::-1]
+        for item in found.items
+        if item.kind == PIPELINE
+    }
     return Overview(
         health=found,
         pipelines=tuple(
             PipelineView(
                 item=item,
-                runs=list_runs(store, limit=_RUNS, pipeline=item.name)[::-1],
+                runs=last_runs[item.name],
                 schedule=schedules.get(item.name),
                 partitioned=item.name in partitioned,
                 calendar=dated.get(item.name),
+                late=_late(store, last_runs[item.name]),
             )
             for item in found.items
             if item.kind == PIPELINE
@@ -82,9 +93,31 @@ def overview(store: Store, options: RunOptions) -> Overview:
             if item.kind != PIPELINE and item.health not in (Health.OK, Health.UNKNOWN)
         ),
         owners=owners,
+        ages=tuple(sorted(filter(_is_aged, found.items), key=_nearness)),
         undelivered=len(store.outbox(pending=True)),
         problem=problem,
     )
+
+
+def _is_aged(item: Item) -> bool:
+    return item.kind != PIPELINE and item.age is not None
+
+
+def _nearness(item: Item) -> tuple[bool, float]:
+    """First what is nearest to its limit, then what has none, the oldest first."""
+    age = item.age or 0.0
+    return (item.limit is None, -age / item.limit if item.limit else -age)
+
+
+def _late(store: Store, runs: Sequence[ListedRun]) -> str:
+    """Whether the last run has missed its deadline, or will by what is usual, as it was told."""
+    if not runs:
+        return ""
+    told = {one.action for one in store.actions(runs[-1].run.run_id) if not one.node_id}
+    if Verb.DEADLINE in told:
+        return "deadline missed"
+    goes_on = runs[-1].state == RunState.RUNNING
+    return "deadline at risk" if goes_on and Verb.AT_RISK in told else ""
 
 
 def _schedules(

@@ -23,16 +23,18 @@ def open_history(
     database_url: str | None,
     *,
     writes: bool = False,
+    places: bool = False,
     environ: Mapping[str, str] = os.environ,
 ) -> Iterator[Store]:
     """The history of the project in a folder; there must be one.
 
     ``project_dir`` and ``database_url`` may be None: the current folder, what is configured. With
-    ``writes`` it can be written. Raises `UsageError`, `StoreError`.
+    ``writes`` it can be written, with ``places`` asked how targets stand and what is usual there,
+    for which profiles.yml is read. Raises `UsageError`, `StoreError`.
     """
     folder = find_project_dir(project_dir, environ)
     url = configured_store(database_url, folder, environ)
-    identity = reader_of(folder, url, environ)
+    identity = reader_of(folder, url, environ, places=places)
     store = open_store(url, folder, create=False, writes=writes, identity=identity)
     try:
         yield store

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dbtorch.adapters.state_dir import state_dir
 from dbtorch.core.config import Config
+from dbtorch.core.errors import ConfigError
 from dbtorch.core.model.identity import Identity
 from dbtorch.service.project.profiles import profiles_files
 from dbtorch.service.project.project import Project
@@ -55,14 +56,29 @@ def id_of(project: Project, environ: Mapping[str, str] = os.environ) -> str:
     return project_id(project.dir, project.name, project.config.project_id, environ)
 
 
-def reader_of(folder: Path, url: str | None, environ: Mapping[str, str] = os.environ) -> Identity:
-    """The same for commands that only read, of which most have a history of their own."""
-    if is_own(url, folder):
+def reader_of(
+    folder: Path,
+    url: str | None,
+    environ: Mapping[str, str] = os.environ,
+    *,
+    places: bool = False,
+) -> Identity:
+    """The same for commands that only read, of which most have a history of their own.
+
+    ``places``: also what targets are here, for who asks what is usual there, or how it stands.
+    """
+    own = is_own(url, folder)
+    if own and not places:
         return Identity()
     from dbtorch.adapters.config.loading import load
     from dbtorch.service.project.project import name_of
 
-    config: Config = load(folder, environ=environ)
+    try:
+        config: Config = load(folder, environ=environ)
+    except ConfigError:
+        if own:
+            return Identity()  # a run can be looked at, whatever is being written there
+        raise
     project = Project(dir=folder, name=name_of(folder), config=config, environ=environ)
     return identity_of(project, url, environ=environ)
 

@@ -1,9 +1,10 @@
 // What may be done: a dialog that asks for what its command needs, and shows the command beside it.
-import { $, address, el, key } from "./common.js";
+import { $, el, key } from "./common.js";
 
 const base = document.documentElement.dataset.base;
 const ASKS = {
   retry: { title: "Retry the run", hint: "What did not succeed runs again, and what depends on it.", fields: ["reason"] },
+  from: { action: "retry", title: "Retry from a node", hint: "The node runs again, and what depends on it, besides what did not succeed.", fields: ["nodes", "reason"] },
   rerun: { title: "Rerun a part", hint: "What is selected runs again, and what depends on it.", fields: ["nodes", "reason"] },
   cancel: { title: "Cancel", hint: "The whole run, or the nodes that are named, and what depends on them.", fields: ["nodes", "reason"] },
   mark: { title: "Mark a node", hint: "Say how the node stands, whatever the run says.", fields: ["nodes", "state", "reason"] },
@@ -36,7 +37,7 @@ function ask(action, about) {
     el("p", { class: "dim" }, "The same as ", command), answer, el("div", { class: "acts" }, go, close));
   const dialog = el("dialog", { class: "help act", "aria-label": asks.title }, form);
   const given = () => {
-    const found = { action, ...about };
+    const found = { action: asks.action || action, ...about };
     for (const [name, value] of new FormData(form)) {
       const text = value.trim();
       if (name === "nodes") found.nodes = text.split(/\s+/).filter(Boolean);
@@ -78,10 +79,8 @@ function ask(action, about) {
 document.addEventListener("click", (event) => {
   const pressed = event.target.closest?.("[data-act]");
   if (!pressed || !(pressed.dataset.act in ASKS)) return;
-  const { run } = $("acts")?.dataset || {};
-  const node = pressed.dataset.node || address().node;
-  const action = pressed.dataset.act;
-  if (run) ask(action, { run, ...(node && ASKS[action].fields.includes("nodes") ? { nodes: [action === "rerun" ? node.split(".").pop() : node] } : {}) });
+  const { act: action, node, selection } = pressed.dataset, run = pressed.dataset.run || $("acts")?.dataset.run;
+  if (run) ask(action, { run, ...(node ? { nodes: [action === "rerun" ? selection : node] } : {}) });
   else ask(action, { pipeline: pressed.closest("[data-pipeline]").dataset.pipeline });
 });
-key("a", "act", () => document.querySelector("[data-act]")?.click());
+key("a", "act", () => (document.querySelector(".panel:not([hidden]) [data-act]") || document.querySelector("[data-act]"))?.click());

@@ -48,6 +48,22 @@ export const timeOf = (iso) => el("time", { datetime: iso }, iso);
 // Only an address of the web is a link; everything else is text.
 export const linked = (text) => (/^https?:\/\/[^\s]+$/i.test(text) ? el("a", { href: text, rel: "noreferrer noopener" }, text) : text);
 
+export const quoted = (text) => (/^[\w.:@/-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
+
+// What `--select` takes for a node.
+export function selection(node) {
+  const [kind, ...name] = node.label.split(" ");
+  const own = kind === "step" || kind === "check" || kind === "source" || kind === "exposure";
+  return own ? `${kind}:${name.join(" ")}` : name.join(" ") || node.id;
+}
+
+// What may be done to a node of a run, for who may act.
+export function deeds(run, node) {
+  if (!document.documentElement.dataset.acts || ["session", "open", "close", "operation"].includes(node.kind)) return null;
+  const found = run.state === "running" ? [["cancel", "Cancel it…"]] : [["from", "Retry from here…"], ["rerun", "Rerun…"], ["mark", "Mark…"]];
+  return el("p", { class: "acts" }, found.map(([act, text]) => el("button", { type: "button", class: "chip", "data-act": act, "data-run": run.run_id, "data-node": node.id, "data-selection": selection(node) }, text)));
+}
+
 // What a page shows is in its address, so that it can be sent to somebody.
 export function address() {
   return Object.fromEntries(new URLSearchParams(location.hash.slice(1)));

@@ -1,5 +1,5 @@
 // The graph of a run: a part of it at a time, which grows where somebody asks.
-import { $, SIGNS, address, el, key, localTimes, remember, said } from "./common.js";
+import { $, SIGNS, address, deeds, el, key, localTimes, remember, said } from "./common.js";
 import { follow } from "./live.js";
 import { nodeFacts } from "./node_facts.js";
 import { KINDS, ORDER, counted, outline } from "./paint.js";
@@ -124,7 +124,7 @@ async function look(node, focus = true) {
     el("p", { class: "dim" }, `${said(one.state)} in this run · ${one.id}`),
     el("p", { class: "chips" }, around("around it alone", () => { Object.assign(asked, { focus: [String(node)], before: [], after: [], all: false, by: "node", open: [] }); load(null, node); }),
       el("a", { class: "chip", href: `${graph.base}runs/${encodeURIComponent(graph.run_id)}#node=${encodeURIComponent(one.id)}` }, "in the run"), el("a", { class: "chip", href: `${graph.base}node?node=${encodeURIComponent(one.id)}` }, "history"),
-      one.state !== "pending" && el("a", { class: "chip", href: `${graph.base}runs/${encodeURIComponent(graph.run_id)}/log?node=${encodeURIComponent(one.id)}` }, "log"))];
+      one.state !== "pending" && el("a", { class: "chip", href: `${graph.base}runs/${encodeURIComponent(graph.run_id)}/log?node=${encodeURIComponent(one.id)}` }, "log")), deeds(graph, one)].filter(Boolean);
   panel.replaceChildren(...top, el("p", { class: "dim" }, "…"));
   if (focus) panel.querySelector("button").focus({ preventScroll: true });
   try {

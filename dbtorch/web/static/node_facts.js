@@ -1,15 +1,9 @@
 // What is known of one node: how it does from run to run, its last failures, its code.
-import { el, linked, said, timeOf, took } from "./common.js";
+import { el, linked, quoted, said, selection, timeOf, took } from "./common.js";
 import { bars } from "./plots.js";
 
 const whole = (value) => Math.round(value).toLocaleString("en");
-export const quoted = (text) => (/^[\w.:@/-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
-// What `--select` takes for a node.
-export function selector(node) {
-  const [kind, ...name] = node.label.split(" ");
-  const own = kind === "step" || kind === "check" || kind === "source" || kind === "exposure";
-  return quoted(own ? `${kind}:${name.join(" ")}` : name.join(" ") || node.id);
-}
+const selector = (node) => quoted(selection(node));
 export const command = (text) => el("p", { class: "command" }, el("code", {}, text), el("button", { type: "button", class: "quiet", "aria-label": `Copy: ${text}`, onclick: (event) => {
   navigator.clipboard?.writeText(text).then(() => { event.target.textContent = "copied"; }, () => {});
 } }, "copy"));
@@ -62,7 +56,7 @@ function code(node) {
 export function nodeFacts(node, base, run) {
   return [
     facts([["owner", node.owner], ["group", node.group], ["runbook", node.runbook && linked(node.runbook)], ["file", node.path], ["kind", [node.kind, node.materialized].filter(Boolean).join(", ")], ["relation", node.code?.relation], ["tags", node.code?.tags.join(", ")],
-      ["usually", node.usual && took(node.usual)], ["failed", `${node.failed || "none"} of ${node.runs} ${node.runs === 1 ? "run" : "runs"}`], ["flaky", node.flaky ? `${node.flaky} times` : ""]]),
+      ["usually", node.usual && took(node.usual)], ["failed", `${node.failed || "none"} of ${node.runs} ${node.runs === 1 ? "run" : "runs"}`], ["flaky", node.flaky ? `${node.flaky} ${node.flaky === 1 ? "time" : "times"}` : ""]]),
     slowerSince(node.slower, base), ...plots(node, base), failures(node, base), code(node),
     el("section", {}, el("h3", {}, "In a terminal"), command(`dbtorch run --select ${selector(node)}`), run && command(`dbtorch rerun ${run} --select ${selector(node)}`), command(`dbtorch logs ${run || "latest"} ${quoted(node.id)}`)),
   ].filter(Boolean);

@@ -1,5 +1,5 @@
 // One run: a row for each node, with its attempts along the time, and a panel about one of them.
-import { $, SIGNS, address, ansi, el, key, linked, localTimes, remember, said, timeOf, took } from "./common.js";
+import { $, SIGNS, address, ansi, deeds, el, key, linked, localTimes, quoted, remember, said, selection, timeOf, took } from "./common.js";
 import { heldUp, holdups, lanesOf, secondsLeft } from "./lanes.js";
 import { follow } from "./live.js";
 
@@ -107,7 +107,7 @@ function bars(node) {
   let before = null;
   for (const one of node.attempts) {
     const start = one.started_at ? seconds(one.started_at) : null;
-    if (before !== null) found.push(bar("wait", before, start ?? seconds(one.queued_at), "waits for its next attempt"));
+    if (before !== null && !["session", "operation"].includes(node.kind)) found.push(bar("wait", before, start ?? seconds(one.queued_at), "waits for its next attempt"));
     if (start === null) continue;
     const over = one.finished_at ? seconds(one.finished_at) : null;
     const about = one.failure_class ? `, ${one.failure_class}` : "";
@@ -141,7 +141,7 @@ function fill(node) {
     el("div", { class: "c-took", role: "cell" }, unusual(node, time), time < 0 ? "" : took(time)),
     el("div", { class: "c-tries", role: "cell" }, node.attempts.length > 1 ? String(node.attempts.length) : ""),
     el("div", { class: "c-rows", role: "cell", title: node.usual_rows !== undefined ? `usually ${node.usual_rows}` : null }, rows === undefined || rows === null ? "" : rows.toLocaleString("en")),
-    el("div", { class: "c-owner", role: "cell" }, node.owner || ""),
+    el("div", { class: "c-owner", role: "cell", title: node.owner }, node.owner || ""),
   );
 }
 
@@ -264,9 +264,14 @@ function drawAxis() {
     made.style.left = `${((drawn - from) / (to - from)) * 100}%`;
     ticks.append(made);
   };
-  for (let drawn = Math.ceil(from / step) * step; drawn <= to; drawn += step) {
-    const moment = momentAt(drawn);
-    if (!idle.some((gap) => drawn > gap.at && drawn < gap.at + gap.keeps)) put(drawn, "tick", mark(moment, step));
+  let before = -Infinity; // a stretch that is squeezed leaves no room for what is within it, or just before it
+  for (let moment = Math.ceil(momentAt(from) / step) * step; moment <= momentAt(to); moment += step) {
+    const gap = idle.find((one) => moment > one.from && moment < one.to);
+    if (gap) { moment = Math.floor(gap.to / step) * step; continue; }
+    const drawn = place(moment), next = idle.find((one) => one.at >= drawn);
+    if (drawn - before < (to - from) / 16 || to - drawn < (to - from) / 16 || (next && next.at - drawn < (to - from) / 16 && next.at > drawn - 1e-9)) continue;
+    put(drawn, "tick", mark(moment, step));
+    before = drawn;
   }
   for (const gap of idle) {
     const width = (gap.keeps / (to - from)) * 100;
@@ -312,7 +317,6 @@ let open = null;
 const command = (text) => el("p", { class: "command" }, el("code", {}, text), el("button", { type: "button", class: "quiet", "aria-label": "Copy", onclick: (event) => {
   navigator.clipboard?.writeText(text).then(() => { event.target.textContent = "copied"; }, () => {});
 } }, "copy"));
-const quoted = (text) => (/^[\w.:@/-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
 
 function logOf(node, attempt) {
   const log = run.logs[`${node.id}#${attempt.number}`];
@@ -342,7 +346,7 @@ function choose(node, focus = true) {
     ["usually", run.usual_seconds[node.id] && took(run.usual_seconds[node.id])], ["rows", rowsOf(node) !== undefined && rowsOf(node) !== null && `${rowsOf(node)}${node.usual_rows !== undefined ? `, usually ${node.usual_rows}` : ""}`]];
   panel.replaceChildren(
     el("div", { class: "panel-top" }, el("h2", {}, el("b", { class: `sign s-${node.state}`, "aria-hidden": "true" }, SIGNS[node.state] || "?"), " ", node.label), el("button", { type: "button", class: "quiet", "aria-label": "Close", onclick: () => choose(null) }, "✕")),
-    el("p", { class: "dim" }, node.id),
+    el("p", { class: "dim" }, node.id), deeds(run, node) || "",
     el("dl", { class: "facts" }, facts.filter(([, value]) => value).map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value)))),
     ...node.attempts.slice().reverse().map((one) => el("section", { class: "attempt" },
       el("h3", {}, `Attempt ${one.number}: ${said(one.state)}`, one.lost ? " (lost)" : "", one.started_at && one.finished_at ? `, ${took(seconds(one.finished_at) - seconds(one.started_at))}` : "", one.failure_class ? el("span", { class: "tag" }, one.failure_class) : null),
@@ -352,7 +356,7 @@ function choose(node, focus = true) {
       logOf(node, one))),
     run.base ? el("p", { class: "chips" }, el("a", { class: "chip", href: `${run.base}runs/${encodeURIComponent(run.run_id)}/graph#node=${encodeURIComponent(node.id)}` }, "in the graph"), el("a", { class: "chip", href: `${run.base}node?node=${encodeURIComponent(node.id)}&target=${encodeURIComponent(run.target)}` }, "from run to run")) : "",
     neighbours("Before it", node.before) || "", neighbours("After it", node.after) || "",
-    el("section", {}, el("h3", {}, "In a terminal"), command(`dbtorch logs ${run.run_id} ${quoted(node.id)}`), node.state === "failed" ? command(`dbtorch retry ${run.run_id}`) : command(`dbtorch rerun ${run.run_id} --select ${quoted(node.kind === "step" || node.kind === "check" ? `${node.kind}:${node.name}` : node.name)}`)));
+    el("section", {}, el("h3", {}, "In a terminal"), command(`dbtorch logs ${run.run_id} ${quoted(node.id)}`), node.state === "failed" ? command(`dbtorch retry ${run.run_id}`) : command(`dbtorch rerun ${run.run_id} --select ${quoted(selection(node))}`)));
   localTimes(panel);
   panel.scrollTop = 0;
   if (focus) panel.querySelector("button").focus({ preventScroll: true });
@@ -483,9 +487,18 @@ async function words() {
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
   localTimes(fresh);
   document.title = fresh.title;
-  const main = document.querySelector("main");
-  main.querySelector(".failures")?.remove();
-  main.querySelector(".head").replaceWith(...[...fresh.querySelectorAll(".head, .failures")].map((one) => document.importNode(one, true)));
+  for (const id of ["told", "acts"]) {
+    const [old, now] = [$(id), fresh.getElementById(id)];
+    if (old && now) old.replaceWith(document.importNode(now, true));
+  }
+  whatIsLeft();
+}
+
+// Not for each of hundreds that fail, but soon after the first, and when all is over.
+let wording = null;
+function wordsSoon(over) {
+  if (over) { clearTimeout(wording); words(); return; }
+  wording ??= setTimeout(() => { wording = null; if (run.state === "running") words(); }, 1000);
 }
 
 function hear(message) {
@@ -503,7 +516,7 @@ function hear(message) {
   filter();
   if (changed.includes(open)) { const at = panel.scrollTop; choose(open, false); panel.scrollTop = at; }
   const over = run.state !== "running";
-  if (over || message.nodes.some((node) => node.state === "failed")) words();
+  if (over || message.nodes.some((node) => node.state === "failed")) wordsSoon(over);
   return !over;
 }
 
