@@ -9,6 +9,7 @@ from dbtorch.core.history.records import Verb
 from dbtorch.core.model.graph import Kind
 from dbtorch.core.model.reason import ReasonKind
 from dbtorch.core.model.state import FailureClass, RunState, State
+from dbtorch.service.history.graph_page import By
 from dbtorch.service.history.lookup import INTERRUPTED
 from dbtorch.service.wish import Deed
 from dbtorch.version import VERSION
@@ -95,6 +96,24 @@ _NODE: Mapping[str, Shape] = {
     "attempts": _list(_ref("Attempt")),
 }
 
+#: Column and row.
+_PLACE: Shape = {"type": "array", "items": _NUMBER, "minItems": 2, "maxItems": 2}
+
+_TREND: Mapping[str, Shape] = {
+    "id": _TEXT,
+    "label": _TEXT,
+    "kind": _one_of(Kind),
+    "owner": _TEXT,
+    "runs": _WHOLE,
+    "failed": _WHOLE,
+    "flaky": _WHOLE,
+    "usual": _or_null(_NUMBER),
+    "classes": _by_name(_WHOLE),
+    "slower": _or_null(
+        _object(before=_NUMBER, since=_NUMBER, factor=_NUMBER, run_id=_TEXT, at=_TIME, commit=_TEXT)
+    ),
+}
+
 _SCHEMAS: Mapping[str, Shape] = {
     "Error": _object(error=_TEXT),
     "Attempt": _object(_ATTEMPT),
@@ -171,6 +190,63 @@ _SCHEMAS: Mapping[str, Shape] = {
                 {**_NODE, "attempts": _list(_object(_ATTEMPT, needs=("number", "state")))},
                 needs=("id", "kind", "name", "label", "state"),
                 label=_TEXT,
+            )
+        ),
+    ),
+    "Graph": _object(
+        schema_version=_WHOLE,
+        what=_TEXT,
+        begins=_list(_WHOLE),
+        left_out=_WHOLE,
+        columns=_WHOLE,
+        rows=_NUMBER,
+        boxes=_list(
+            _object(needs=("at",), node=_WHOLE, group=_TEXT, before=_WHOLE, after=_WHOLE, at=_PLACE)
+        ),
+        edges=_list(_object({"from": _WHOLE, "to": _WHOLE, "count": _WHOLE, "by": _list(_PLACE)})),
+    ),
+    "Trend": _object(_TREND),
+    "Trends": _object(
+        dict.fromkeys(("slower", "flaky", "failing", "slowest"), _list(_ref("Trend"))),
+        schema_version=_WHOLE,
+        target=_TEXT,
+        runs=_WHOLE,
+    ),
+    "NodeHistory": _object(
+        {**_TREND, **dict.fromkeys(("path", "materialized", "runbook", "group"), _TEXT)},
+        schema_version=_WHOLE,
+        target=_TEXT,
+        history=_list(
+            _object(
+                run_id=_TEXT,
+                pipeline=_TEXT,
+                at=_TIME,
+                commit=_TEXT,
+                state=_STATE,
+                seconds=_or_null(_NUMBER),
+                rows=_or_null(_NUMBER),
+                tries=_list(_object({"state": _STATE, "class": _or_null(_one_of(FailureClass))})),
+            )
+        ),
+        failures=_list(
+            _object(
+                {"class": _or_null(_one_of(FailureClass))},
+                run_id=_TEXT,
+                attempt=_WHOLE,
+                at=_TIME,
+                message=_TEXT,
+            )
+        ),
+        code=_or_null(
+            _object(
+                raw=_TEXT,
+                compiled=_TEXT,
+                description=_TEXT,
+                relation=_TEXT,
+                tags=_list(_TEXT),
+                config=_by_name(_TEXT),
+                columns=_list(_object(name=_TEXT, type=_TEXT, description=_TEXT)),
+                tests=_list(_TEXT),
             )
         ),
     ),
@@ -268,19 +344,27 @@ _PATHS: Mapping[str, Shape] = {
         _parameter("from", "Byte to begin at.", _WHOLE),
     ),
     "/api/v1/runs/{run}/graph": _get(
-        "A part of the graph of a run, with the places of its boxes: for the page that draws it.",
-        _answer("Boxes and edges.", {"type": "object"}),
+        "A part of the graph of a run, with the places of its boxes. Nodes are meant by their"
+        " places in the nodes of the run.",
+        _answer("Boxes and edges.", _ref("Graph")),
         _RUN,
+        _parameter("focus", "What it is about, as in 3.14.15; what failed or runs by default."),
+        _parameter("before", "Nodes whose parents are shown as well."),
+        _parameter("after", "Nodes whose children are shown as well."),
+        _parameter("all", "1: everything."),
+        _parameter("tests", "1: tests and checks that are well, too."),
+        _parameter("by", "What nodes are put together by.", _one_of(By)),
+        _parameter("open", "A group whose nodes are shown; may be repeated."),
     ),
     "/api/v1/node": _get(
-        "A node from run to run, with its code: for the page that draws it.",
-        _answer("The node.", {"type": "object"}),
+        "A node from run to run, with its code.",
+        _answer("The node.", _ref("NodeHistory")),
         _parameter("node", "Id of the node.", needed=True),
         _TARGET,
     ),
     "/api/v1/nodes": _get(
         "Nodes that need a look: slower than before, flaky, failing.",
-        _answer("Lists of nodes.", {"type": "object"}),
+        _answer("Lists of nodes.", _ref("Trends")),
         _TARGET,
     ),
     "/api/v1/session": _post(

@@ -8,6 +8,7 @@ import pytest
 from dbtorch.web.openapi import openapi
 from tests.web.shops import small
 from tests.web.test_actions import MAY, acting  # noqa: F401
+from tests.web.test_graph import MANIFEST
 from tests.web.test_ui import RUN, Live, ask, shop, site, url  # noqa: F401
 
 DOCUMENT = openapi()
@@ -52,13 +53,24 @@ def test_its_shapes_are_json_schema(url):  # noqa: F811
         ("/api/v1/runs/{run}", ""),
         ("/api/v1/runs/{run}/changes", "?after=0"),
         ("/api/v1/runs/{run}/graph", ""),
+        ("/api/v1/runs/{run}/graph", "?all=1&tests=1"),
+        ("/api/v1/runs/{run}/graph", "?by=folder&open=tests"),
         ("/api/v1/nodes", ""),
         ("/api/v1/node", "?node=model.shop.fct_orders"),
         ("/api/v1/node", "?node=nobody"),
     ],
 )
 @pytest.mark.parametrize("run", [RUN, "live", "nobody"])
-def test_what_is_answered_has_the_shape_that_is_said(site, url, path, query, run):  # noqa: F811
+def test_what_is_answered_has_the_shape_that_is_said(
+    shop,  # noqa: F811
+    site,  # noqa: F811
+    url,  # noqa: F811
+    path,
+    query,
+    run,
+):
+    (shop / "target").mkdir()
+    (shop / "target/manifest.json").write_text(json.dumps(MANIFEST))
     small(store=site.store)
     if run == "live":
         live = Live(site.store)

@@ -16,7 +16,7 @@ _EXAMPLES = (
 )
 
 
-@click.command(cls=Helped, examples=_EXAMPLES, page="recover")
+@click.command(cls=Helped, examples=_EXAMPLES, page="ui")
 @click.argument("run", default="latest")
 @click.option("--output", "-o", metavar="FILE", help="File to write; RUN.html by default.")
 @PROJECT

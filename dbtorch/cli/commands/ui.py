@@ -16,7 +16,7 @@ _EXAMPLES = (
 )
 
 
-@click.command(cls=Helped, examples=_EXAMPLES, page="recover")
+@click.command(cls=Helped, examples=_EXAMPLES, page="ui")
 @click.option("--host", default="127.0.0.1", help="Address that it answers on.")
 @click.option("--port", type=click.IntRange(0, 65_535), default=8485, help="Its port; 0: any.")
 @click.option(

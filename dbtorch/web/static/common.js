@@ -59,7 +59,7 @@ export function selection(node) {
 
 // What may be done to a node of a run, for who may act.
 export function deeds(run, node) {
-  if (!document.documentElement.dataset.acts || ["session", "open", "close", "operation"].includes(node.kind)) return null;
+  if (!document.documentElement.dataset.may || ["session", "open", "close", "operation"].includes(node.kind)) return null;
   const found = run.state === "running" ? [["cancel", "Cancel it…"]] : [["from", "Retry from here…"], ["rerun", "Rerun…"], ["mark", "Mark…"]];
   return el("p", { class: "acts" }, found.map(([act, text]) => el("button", { type: "button", class: "chip", "data-act": act, "data-run": run.run_id, "data-node": node.id, "data-selection": selection(node) }, text)));
 }
