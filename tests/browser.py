@@ -84,7 +84,8 @@ class Browser:
         self._added.append(said["identifier"])
 
     def forget(self) -> None:
-        """No page gets a script any more."""
+        """No page gets a script any more, or knows of the ones before."""
+        self._call("Network.clearBrowserCookies")
         while self._added:
             self._call("Page.removeScriptToEvaluateOnNewDocument", identifier=self._added.pop())
 

@@ -51,7 +51,7 @@ from dbtorch.web.feed import Feed, Message, changes
 from dbtorch.web.graph_pages import graph_routes
 from dbtorch.web.openapi import openapi
 from dbtorch.web.pages import data, render, static
-from dbtorch.web.security import COOKIE, Guard, is_same, may_act
+from dbtorch.web.security import Guard, cookie_of, is_same, may_act
 
 #: Seconds for which what was found of the whole project is shown to everybody.
 _FRESH = 2.0
@@ -245,7 +245,7 @@ class _Pages:
             return JSONResponse({"error": "the token is another one"}, 401)
         answer = JSONResponse({})
         path = request.scope.get("root_path") or "/"
-        answer.set_cookie(COOKIE, token, path=path, httponly=True, samesite="strict")
+        answer.set_cookie(cookie_of(token), token, path=path, httponly=True, samesite="strict")
         return answer
 
     def openapi(self, request: Request) -> Response:

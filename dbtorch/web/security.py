@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,11 @@ from starlette.responses import JSONResponse, PlainTextResponse
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-#: What holds the token in a browser.
-COOKIE = "dbtorch_token"
+
+def cookie_of(token: str) -> str:
+    """What holds a token in a browser: ports of a machine share cookies, so each has its own."""
+    return f"dbtorch_token_{hashlib.sha256(token.encode()).hexdigest()[:8]}"
+
 
 _HEADERS = {
     "Content-Security-Policy": (
@@ -58,7 +62,7 @@ class Guard:
         if request.scope["method"] not in ("GET", "HEAD") and not _is_own(request):
             return PlainTextResponse("another site may not do this\n", 403)
         path = request.url.path.removeprefix(request.scope.get("root_path", ""))
-        if not self._token or path.startswith(_OPEN) or is_same(_said(request), self._token):
+        if not self._token or path.startswith(_OPEN) or may_act(request, self._token):
             return None
         if path.startswith("/api/"):
             return JSONResponse({"error": "the token is missing, or another one"}, 401)
@@ -68,18 +72,15 @@ class Guard:
 
 
 def may_act(request: HTTPConnection, token: str) -> bool:
-    """Whether it comes with the token of those who may act."""
-    return is_same(_said(request), token)
+    """Whether it comes with the token."""
+    kind, _, said = request.headers.get("authorization", "").partition(" ")
+    found = said if kind.lower() == "bearer" else request.cookies.get(cookie_of(token), "")
+    return is_same(str(found), token)
 
 
 def is_same(token: str, known: str) -> bool:
     """Whether it is the token, in a time that says nothing about it."""
     return hmac.compare_digest(token.encode(), known.encode())
-
-
-def _said(request: HTTPConnection) -> str:
-    kind, _, token = request.headers.get("authorization", "").partition(" ")
-    return str(token if kind.lower() == "bearer" else request.cookies.get(COOKIE, ""))
 
 
 def _is_own(request: HTTPConnection) -> bool:

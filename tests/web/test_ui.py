@@ -3,6 +3,7 @@
 import gzip
 import http.client
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
@@ -420,6 +421,20 @@ def test_with_a_token_nothing_is_read_without_it(browser, site):
         assert browser.js("document.cookie") == ""  # no script can read it
         assert TOKEN not in browser.js("location.href")
         assert [one for one in browser.requests if TOKEN in one and "#" not in one] == []
+
+
+def test_two_servers_of_a_machine_keep_their_tokens_apart(browser, site):
+    other = replace(site, token=TOKEN[::-1])
+    site.token = TOKEN
+    with (
+        answering(application(site, hosts_of("127.0.0.1", ())), "127.0.0.1", 0) as one,
+        answering(application(other, hosts_of("127.0.0.1", ())), "127.0.0.1", 0) as two,
+    ):
+        for port, token in ((one, TOKEN), (two, TOKEN[::-1])):
+            browser.open(f"http://127.0.0.1:{port}/token#token={token}")
+            browser.wait("document.querySelector('.pipelines')")
+        browser.open(f"http://127.0.0.1:{one}/")  # whose cookies the second has seen, too
+        browser.wait("document.querySelector('.pipelines')")
 
 
 @pytest.mark.parametrize(
