@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dbtorch.core.failures.evidence import Rule
-from dbtorch.core.failures.table import TABLE, Section
+from dbtorch.core.failures.rules.writing import Section
+from dbtorch.core.failures.table import TABLE
 
 PAGE = Path(__file__).parents[1] / "docs" / "failures.md"
 _TABLE = re.compile(r"(<!-- table -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -66,53 +66,40 @@ def hooks(variant: str) -> Args:
 
 
 CASES = {
-    # everything in every position, on a new database, over what that left, and from scratch
-    "failures": Case(recipe=FAILURES, runs=in_full("", "--threads 1", "--full-refresh")),
-    "failures, without rows": Case(recipe=FAILURES, runs=in_full("--empty", "--empty")),
-    # a test that warns fails, and blocks
-    "failures, warnings are errors": Case(recipe=FAILURES, runs=in_full("--warn-error")),
+    # everything in every position, on a new database, over what that left, and from scratch; then
+    # without rows, and where a test that warns fails, and blocks
+    "failures": Case(
+        recipe=FAILURES, runs=in_full("", "--full-refresh --threads 1", "--empty", "--warn-error")
+    ),
     "failures, selected": Case(
         recipe=FAILURES,
-        runs=in_full(
-            "--select +after_left_and_both",
-            # the children of what is left out still know that their grandparents failed
-            "--select stg_orders+ --exclude after_sql_error_table eph_in_between",
-            "--selector late_chain",
+        runs=(
+            *in_full(
+                "--select +after_left_and_both",
+                # the children of what is left out still know that their grandparents failed
+                "--select stg_orders+ --exclude after_sql_error_table eph_in_between",
+                "--selector late_chain",
+                "--select +after_micro_one_bad --indirect-selection cautious",
+                "--select after_micro_one_bad micro_one_bad"
+                " --event-time-start 2022-01-01 --event-time-end 2024-01-01",
+                "--select path:models/late",
+            ),
+            # what the project enables changes, so dbt parses anew
+            ("--select", "path:models/late", "--vars", "{late_arrivals_enabled: true}"),
         ),
     ),
-    "failures, by resource type": Case(
-        recipe=FAILURES,
-        runs=in_full(
-            "--resource-type model --resource-type seed",
-            "--resource-type test",
-            "--exclude-resource-type unit_test --select path:models/units",
-            "--select stg_payments+ --indirect-selection cautious",
-            "--select no_such_node",
-        ),
-    ),
-    "failures, batches": Case(
-        recipe=FAILURES,
-        runs=in_full(
-            "--select +after_micro_one_bad --indirect-selection cautious",
-            "--select after_micro_one_bad micro_one_bad"
-            " --event-time-start 2022-01-01 --event-time-end 2024-01-01",
-        ),
-    ),
-    "failures, compared with a state": Case(
+    "failures, compared with a state, and by resource type": Case(
         recipe=FAILURES,
         runs=in_full(
             "--exclude path:models/breaks",
             "--select result:error+ result:fail --state {project}/state",
             "--select state:modified+ --state {project}/state",
             "--select after_left --defer --favor-state --state {project}/state",
-        ),
-    ),
-    # what the project enables changes, so dbt parses anew
-    "failures, other variables": Case(
-        recipe=FAILURES,
-        runs=(
-            ("--select", "path:models/late"),
-            ("--select", "path:models/late", "--vars", "{late_arrivals_enabled: true}"),
+            "--resource-type model --resource-type seed",
+            "--resource-type test",
+            "--exclude-resource-type unit_test --select path:models/units",
+            "--select stg_payments+ --indirect-selection cautious",
+            "--select no_such_node",
         ),
     ),
     "hooks": Case(recipe=HOOKS, runs=(hooks("none"), hooks("none"), ())),

@@ -18,8 +18,6 @@ from dbtorch.adapters.config.problems import Path, Report
 from dbtorch.adapters.config.scalars import SCALARS, TEXT, Kind, checked_later, one_of, whole
 from dbtorch.core.alerts.routing import OWNER, AlertRule, AlertsSpec, OwnerRoute, parse
 
-_BUILT_IN = ("slack", "webhook", "email")
-
 _TIMEOUT = Key(
     "timeout",
     SCALARS["limit"],

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from dbtorch.adapters.config import environment
 from dbtorch.adapters.config.problems import Path, Report, shown, suggestion
+from dbtorch.adapters.cron_expression import read_cron
 from dbtorch.core.errors import Refused
 from dbtorch.core.model.deadline import DeadlineRule
 from dbtorch.core.text import deadlines, durations
@@ -137,58 +138,6 @@ def _module(value: Any) -> str:
     if not isinstance(value, str) or not all(part.isidentifier() for part in value.split(".")):
         raise Refused('expected the name of a Python module, such as "ingestion.steps"')
     return value
-
-
-def _cron(value: Any) -> str:
-    """Five fields or an alias, that name some moment."""
-    from croniter import CroniterBadDateError, croniter
-
-    accepted = 'expected five cron fields such as "0 6 * * *", or @hourly, @daily, @weekly, …'
-    written = " ".join(_text(value).split())
-    alias = written in {"@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly"}
-    fields = re.fullmatch(r"[0-9a-zA-Z*?,/#-]+( [0-9a-zA-Z*?,/#-]+){4}", written)
-    random = re.search(r"(?<![a-zA-Z])[rRhH](?![a-zA-Z])", written)  # Jenkins' words
-    if len(written) > 200 or random or not (alias or fields):
-        raise Refused(accepted)
-    if not alias:
-        _refuse_two_readings(written.split(" "))
-    try:
-        croniter(written, 0.0).get_next()
-    except Exception as error:  # croniter has its own, and lets others through
-        never = isinstance(error, CroniterBadDateError)
-        reason = "that day never comes" if never else _wrong_field(written.split(" "))
-        raise Refused(f"{reason}; {accepted}") from None
-    return written
-
-
-def _refuse_two_readings(fields: Sequence[str]) -> None:
-    """Refuse a step from a field's last value: croniter 7 takes the value, earlier ones all."""
-    last = ({"59"}, {"23"}, {"31"}, {"12", "dec"}, {"6", "7", "sat"})
-    for text, highest, (name, least, most) in zip(fields, last, _FIELDS, strict=True):
-        for part in text.lower().split(","):
-            start, slash, step = part.partition("/")
-            if slash and start.lstrip("0") in highest:
-                raise Refused(
-                    f'the {name} "{part}" is read in two ways, as "{start}" alone and as'
-                    f' "{least}-{min(most, 6) if name == "weekday" else most}/{step}"; write the'
-                    " one that is meant"
-                )
-
-
-#: The fields of a cron expression, and what their numbers may be.
-_FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day", 1, 31), ("month", 1, 12), ("weekday", 0, 7))
-
-
-def _wrong_field(fields: Sequence[str]) -> str:
-    """Which field of a cron expression means nothing."""
-    for text, (name, least, most) in zip(fields, _FIELDS, strict=True):
-        for number in re.findall(r"\d+", re.sub(r"/\d+", "", text)):
-            if not least <= int(number) <= most:
-                return f"{name} {number} is none, {least} to {most} are"
-    for text, (name, *_) in zip(fields, _FIELDS, strict=True):
-        if re.search(r"/0*(?!\d)|/$|^[,/-]|[,-]$|[a-zA-Z]{4}", text):
-            return f'the {name} "{text}" means nothing'
-    return "it means nothing as a cron expression"
 
 
 def _timezone(value: Any) -> str:
@@ -350,7 +299,11 @@ SCALARS: Mapping[Any, Kind] = {
     "condition": Scalar("text", _condition, _either({"type": "boolean"}, _TEXT)),
     "version": Scalar("1", _version, {"const": 1}),
     "module": Scalar("module", _module, _DOTTED),
-    "cron": Scalar("cron", _cron, _written(rf"{_ALIAS}|{_FIELD}(?:\s+{_FIELD}){{4}}")),
+    "cron": Scalar(
+        "cron",
+        lambda value: read_cron(_text(value)),
+        _written(rf"{_ALIAS}|{_FIELD}(?:\s+{_FIELD}){{4}}"),
+    ),
     "time zone": Scalar("time zone", _timezone, _TEXT),
     "SQLSTATE": Scalar("SQLSTATE", _sqlstate, _either(_SQLSTATE, {"type": "integer"})),
     "class": Scalar("class", _exception, _DOTTED),

@@ -14,10 +14,6 @@ from dbtorch.core.errors import EngineError
 from dbtorch.core.model.graph import Kind
 
 
-class _Checksum(msgspec.Struct):
-    checksum: str | None = None
-
-
 class _DependsOn(msgspec.Struct):
     nodes: list[str] = []
     macros: list[str] = []

@@ -7,6 +7,7 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Annotated, Any
 
+from dbtorch.core.checks.findings import Finding, Status, told
 from dbtorch.core.keys import Between, Limit, key
 from dbtorch.core.model.events import Outcome
 from dbtorch.core.model.freshness import beyond, span
@@ -36,34 +37,12 @@ class CheckSeverity(StrEnum):
     ERROR = "error"  # they end upstream_failed, as behind a test that failed
 
 
-class Status(StrEnum):
-    """What came of one check."""
-
-    OK = "ok"  # all is well, or there is nothing to compare with yet
-    WARN = "warn"  # complains, with severity warn
-    ERROR = "error"  # complains, with severity error
-    UNKNOWN = "unknown"  # could not be evaluated, which is no better than an error
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
     """What earlier runs found, this one left out."""
 
     rows: tuple[float, ...] = ()  # the newest first
     columns: Columns | None = None  # of the last run whose check did not fail
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """What one check says."""
-
-    check: str
-    status: Status
-    told: str
-
-    def as_json(self) -> dict[str, Any]:
-        """What the history keeps of it."""
-        return {"check": self.check, "status": self.status.value, "message": self.told}
 
 
 #: Whether a check is content, and what it says.
@@ -351,22 +330,6 @@ class RelationChecks:
         if found.columns is not None:
             columns = [list(column) for column in found.columns]
             yield Measure(name=SCHEMA, number=len(columns), detail=columns)
-
-
-def told(findings: tuple[Finding, ...]) -> str:
-    """What checks say, a line each; those that complain alone where some do."""
-    bad = [finding for finding in findings if finding.status is not Status.OK]
-    return "\n".join(f"{finding.check}: {finding.told}" for finding in bad or findings)
-
-
-def complaints(details: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    """Checks that complain, by what the history keeps of an attempt: name and what it says."""
-    found = details.get("checks")
-    return tuple(
-        (str(one.get("check")), str(one.get("message")))
-        for one in (found if isinstance(found, list | tuple) else ())
-        if isinstance(one, Mapping) and one.get("status") != Status.OK
-    )
 
 
 def drift_told(before: Columns, now: Columns) -> str:

@@ -15,9 +15,6 @@ from dbtorch.core.model.interval import Interval
 from dbtorch.core.schedule.decide import MOST_CLAIMS
 from dbtorch.core.schedule.ledger import LedgerView, ScheduleKey, TickState
 
-#: Partitions of one run at most, where they are merged.
-MOST_MERGED = 1000
-
 #: Runs of a backfill at once, at most.
 MOST_ACTIVE = 64
 
