@@ -32,10 +32,16 @@ PIPELINE = """
     vars: {day: "{{ run.partition }}"}
 """
 
+#: Its batch is the run's partition: other variables each day would have dbt parse all anew each day.
 MODEL = """
-{{ config(materialized='incremental', incremental_strategy='delete+insert', unique_key='day') }}
-select cast(order_date as varchar) as day, count(*) as orders, sum(unit_count) as units
-from {{ ref('fct_orders') }} where cast(order_date as varchar) = '{{ var("day", "none") }}'
+{{ config(
+    materialized='incremental', incremental_strategy='microbatch',
+    event_time='day', batch_size='day', begin='2025-11-01'
+) }}
+select order_date as day, count(*) as orders, sum(unit_count) as units
+from {{ ref('fct_orders') }}
+where order_date >= '{{ model.batch.event_time_start }}'
+  and order_date < '{{ model.batch.event_time_end }}'
 group by all
 """
 
