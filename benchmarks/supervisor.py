@@ -10,7 +10,7 @@ import gc
 import random
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -68,9 +68,10 @@ def main() -> int:
     options.add_argument("--models", type=int, default=1000)
     options.add_argument("--tests", type=int, default=500)
     options.add_argument("--threads", type=int, default=4)
+    options.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="nodes of the graphs")
     options.add_argument("--no-memory", action="store_true", help="leave out the real run")
     given = options.parse_args()
-    targets = speed(given.rounds, given.threads)
+    targets = speed(given.rounds, given.threads, given.sizes)
     if not given.no_memory:
         with workshop(given.folder) as folder:
             models = layers(given.models)
@@ -97,14 +98,14 @@ def peak_memory(project: Path, answer: Path) -> int:
     return int(answer.read_text())
 
 
-def speed(rounds: int, threads: int) -> list[Target]:
+def speed(rounds: int, threads: int, sizes: Sequence[int]) -> list[Target]:
     """Time of graphs of growing size, in turns."""
-    graphs = {size: graph(size, threads) for size in SIZES}
+    graphs = {size: graph(size, threads) for size in sizes}
     gc.collect()
     gc.freeze()  # the graphs are ours: collecting them is no work of the supervisor's
-    taken: dict[int, list[Timed]] = {size: [] for size in SIZES}
+    taken: dict[int, list[Timed]] = {size: [] for size in sizes}
     for number in range(rounds):
-        for size in SIZES if number % 2 == 0 else reversed(SIZES):
+        for size in sizes if number % 2 == 0 else reversed(sizes):
             taken[size].append(plan_and_drive(graphs[size]))
     print(f"medians of {rounds:<10} {'plan':>8} {'drive':>8} {'CPU':>8}  CPU a node")
     for size, found in taken.items():
@@ -114,7 +115,7 @@ def speed(rounds: int, threads: int) -> list[Target]:
             " ".join(f"{seconds:6.2f} s" for seconds in columns),
             f" {middle(found, _cpu) / size * 1e6:4.0f} us",
         )
-    small, large = SIZES[0], SIZES[-1]
+    small, large = min(sizes), max(sizes)
     growth = (middle(taken[large], _cpu) / large) / (middle(taken[small], _cpu) / small)
     rate = large / middle(taken[large], _wall)
     return [
