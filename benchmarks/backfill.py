@@ -32,7 +32,7 @@ PIPELINE = """
     vars: {day: "{{ run.partition }}"}
 """
 
-#: Its batch is the run's partition: other variables each day would have dbt parse all anew each day.
+#: Its batch is the partition: other variables each day would have dbt parse all anew each day.
 MODEL = """
 {{ config(
     materialized='incremental', incremental_strategy='microbatch',
