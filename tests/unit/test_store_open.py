@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from dbtorch.adapters.state_dir import make_state_dir
-from dbtorch.adapters.store import database as database_module
 from dbtorch.adapters.store import migrator, open_store, rows, statements
 from dbtorch.adapters.store.database import Database
 from dbtorch.adapters.store.locations import sqlite_path
@@ -161,13 +160,12 @@ def test_a_damaged_file_is_named(tmp_path):
         open_store("sqlite:///h.db", tmp_path).run("r1")
 
 
-def test_a_file_somebody_else_writes_to_is_waited_for_and_then_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(database_module, "PATIENCE", 0.2)
+def test_a_file_somebody_else_writes_to_is_waited_for_and_then_named(tmp_path):
     file = tmp_path / "h.db"
     open_store("sqlite:///h.db", tmp_path).close()
     other = sqlite3.connect(file, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    database = Database(SqliteDriver(file, busy_timeout=0.05))
+    database = Database(SqliteDriver(file, busy_timeout=0.05), patience=0.2)
     with pytest.raises(StoreError, match="is locked by another process"):
         database.write(lambda transaction: transaction.run("DELETE FROM dbtorch_leases"))
     other.execute("ROLLBACK")

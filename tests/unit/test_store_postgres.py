@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from dbtorch.adapters.store import database, open_store, postgres
+from dbtorch.adapters.store import open_store, postgres
 from dbtorch.core.errors import StoreError, StoreUnreachable
 from tests.stores import SUCCESS, a_lease, a_node, a_run, an_attempt
 from tests.waiting import PATIENCE
@@ -41,7 +41,7 @@ def locked(postgres_url, store):
 
 
 def test_a_locked_table_is_waited_for_and_then_named(store, locked, hurried, monkeypatch):
-    monkeypatch.setattr(database, "PATIENCE", 0.2)
+    monkeypatch.setattr(store._database, "_patience", 0.2)
     with pytest.raises(StoreError, match="somebody has locked a table of the history"):
         store.record("r1", an_attempt("model.a", SUCCESS))
     locked.execute("ROLLBACK; BEGIN")

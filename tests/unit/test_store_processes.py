@@ -9,7 +9,7 @@ from subprocess import PIPE, Popen
 
 import pytest
 
-from dbtorch.adapters.store import database, open_store
+from dbtorch.adapters.store import open_store
 from dbtorch.core.errors import StoreUnreachable
 from dbtorch.core.model.state import RunState, State
 from tests.stores import NOON, SUCCESS, a_lease, a_node, a_run, an_attempt, change, let_pass
@@ -162,8 +162,8 @@ def test_a_lost_connection_is_made_again_and_nothing_is_written_twice(
 def test_a_connection_that_stays_lost_is_an_error(
     tmp_path, postgres_url, postgres_server, monkeypatch
 ):
-    monkeypatch.setattr(database, "PATIENCE", 0.01)
     store = open_store(postgres_url, tmp_path)
+    monkeypatch.setattr(store._database, "_patience", 0.01)
     hang_up(store, postgres_server)
     store._database.driver._parameters["port"] = "1"
     with pytest.raises(StoreUnreachable, match="cannot connect to"):
