@@ -64,11 +64,14 @@ _UNSEEN = (
 )
 _SUSPECT = re.compile(f"[{_UNSEEN}]")
 
+#: One of those; as many at once as begin no order, for what a program prints that is no text.
+_NOTHING = f"(?:(?![\x1b\x90\x98\x9b\x9d-\x9f])[{_UNSEEN}])+|[{_UNSEEN}]"
+
 #: Ways to read a text that has some: orders obeyed, only their signs left out, a step back obeyed.
 _READINGS = (
-    re.compile(f"{_WHOLE_ORDER}|[{_UNSEEN}]"),
-    _SUSPECT,
-    re.compile(f"[^\n\x08]\x08|{_WHOLE_ORDER}|[{_UNSEEN}]"),
+    re.compile(f"{_WHOLE_ORDER}|{_NOTHING}"),
+    re.compile(f"[{_UNSEEN}]+"),
+    re.compile(f"[^\n\x08]\x08|{_WHOLE_ORDER}|{_NOTHING}"),
 )
 
 #: What may become an order when more comes.
