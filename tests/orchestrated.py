@@ -27,7 +27,7 @@ FILES = {
             produces: source:raw.loads
             after: [step:flaky]
           old:
-            sql: create schema if not exists raw; create or replace table raw.old as select timestamp '2020-01-01' as at
+            sql: create schema if not exists raw; create or replace table raw.old as select timestamp '2020-01-01' as loaded_at
             produces: source:raw.old
             after: [step:ingest]
           once: {{command: 'test -e mended || {{ touch mended; false; }}', after: [b], retries: 0}}
@@ -44,7 +44,7 @@ FILES = {
             tables:
               - name: loads
               - name: old
-                config: {loaded_at_field: at, freshness: {error_after: {count: 1, period: day}}}
+                config: {loaded_at_field: loaded_at, freshness: {error_after: {count: 1, period: day}}}
         models:
           - {name: a, description: What was loaded., columns: [{name: id, data_tests: [not_null]}]}
           - name: b
@@ -61,8 +61,8 @@ FILES = {
     "models/marts/after_c.sql": "select id from {{ ref('c') }}",
     "models/marts/bad.sql": "select nope from {{ ref('a') }}",
     "models/marts/after_bad.sql": "select * from {{ ref('bad') }}",
-    "models/marts/stale.sql": "select at from {{ source('raw', 'old') }}",
-    "models/marts/after_stale.sql": "select at from {{ ref('stale') }}",
+    "models/marts/stale.sql": "select loaded_at from {{ source('raw', 'old') }}",
+    "models/marts/after_stale.sql": "select loaded_at from {{ ref('stale') }}",
 }
 
 #: Where each node ends, and after how many attempts, the first time.

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack, cast
 
 from dbtorch.service.project.arguments import PlanArguments
 
 if TYPE_CHECKING:
-    from dbtorch.service.api import NodeChange, Project
+    from dbtorch.service.api import NodeChange, OnChange, Project
     from dbtorch.service.planning.plan import PlannedNode
     from dbtorch.service.project.arguments import RunArguments
     from dbtorch.service.run.handle import RunHandle
@@ -27,13 +27,26 @@ class FollowedRun:
     """
 
     def __init__(self, project: Project, **given: Unpack[RunArguments]) -> None:
-        self._project = project
-        self._given = given
+        self._begin: Callable[[OnChange], RunHandle] = lambda tell: project.start(
+            on_change=tell, **given
+        )
         self._changes: queue.SimpleQueue[NodeChange] = queue.SimpleQueue()
         self._handle: RunHandle | None = None
 
+    @classmethod
+    def begun(cls, project: Project, begin: Callable[[OnChange], RunHandle]) -> Self:
+        """The same of a run that goes on: ``begin`` calls `Project.start_retry`, say."""
+        made = cls(project)
+        made._begin = begin
+        return made
+
+    def cancel(self, reason: str) -> None:
+        """End the run properly, and return at once; nothing before it is entered."""
+        if self._handle is not None:
+            self._handle.cancel(reason)
+
     def __enter__(self) -> Self:
-        self._handle = self._project.start(on_change=self._changes.put, **self._given)
+        self._handle = self._begin(self._changes.put)
         return self
 
     def __exit__(
@@ -79,6 +92,10 @@ def planned(project: Project, given: RunArguments) -> dict[str, PlannedNode]:
     From what dbt answered last time, where nothing has changed since. Raises what `Project.plan`
     raises.
     """
+    return {node.id: node for node in project.plan(cached=True, **of_plan(given))}
+
+
+def of_plan(given: RunArguments) -> PlanArguments:
+    """Those arguments of a run that say what it does."""
     known = PlanArguments.__annotations__
-    asked = cast("PlanArguments", {name: value for name, value in given.items() if name in known})
-    return {node.id: node for node in project.plan(cached=True, **asked)}
+    return cast("PlanArguments", {name: value for name, value in given.items() if name in known})

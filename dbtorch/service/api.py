@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from dbtorch.service.history.logs import AttemptLog
     from dbtorch.service.history.runs import ListedRun
     from dbtorch.service.planning.plan import Plan
+    from dbtorch.service.planning.preview import Outline
     from dbtorch.service.project.options import RunOptions
     from dbtorch.service.resume.request import RetryRequest
     from dbtorch.service.run.cancel import CancelAnswer
@@ -94,7 +95,7 @@ class Project:
         """
         self._environ = dict(os.environ if environ is None else environ)
         self.dir: Path = find_project_dir(None if dir is None else os.fspath(dir), self._environ)
-        self._store = store
+        self.store = store
         self._artifacts = artifacts
         self._dbt_args: list[str] = ["--target", target] if target else []
         if profiles_dir is not None:
@@ -129,6 +130,15 @@ class Project:
                 warnings=tuple(warnings),
                 target=str(opened.selected.target["name"]),
             )
+
+    def outline(self, **given: Unpack[PlanArguments]) -> Outline:
+        """The pipeline and what it comes to: graph and policies, from what dbt answered last time.
+
+        Less than `plan`, for programs that make tasks of nodes. Raises what `plan` raises.
+        """
+        from dbtorch.service.planning.preview import outline
+
+        return outline(self._options("outline", given))
 
     def run(self, *, on_change: OnChange | None = None, **given: Unpack[RunArguments]) -> Run:
         """Run the project, or a part of it, and return when that has ended, however it did.
@@ -295,7 +305,7 @@ class Project:
             pipeline,
             since=since or datetime.now(UTC),
             count=count,
-            database_url=self._store,
+            database_url=self.store,
             environ=self._environ,
         )
 
@@ -394,7 +404,7 @@ class Project:
             self.dir,
             given,
             dbt_args=self._dbt_args,
-            store=self._store,
+            store=self.store,
             artifacts=self._artifacts,
             environ=self._environ,
             called=called,
@@ -444,7 +454,7 @@ class Project:
         from dbtorch.service.history.store import open_history
         from dbtorch.service.project.project import configured_store
 
-        url = configured_store(self._store, self.dir, self._environ)
+        url = configured_store(self.store, self.dir, self._environ)
         with open_history(str(self.dir), url, writes=writes, environ=self._environ) as store:
             yield store
 
@@ -452,7 +462,7 @@ class Project:
     def _scheduled(self) -> Iterator[tuple[Config, Store]]:
         from dbtorch.service.schedule.project import scheduled_project
 
-        with scheduled_project(str(self.dir), self._store, self._environ) as found:
+        with scheduled_project(str(self.dir), self.store, self._environ) as found:
             yield found
 
     def _kept(self, text: str) -> str:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dbtorch.adapters.clock import SystemClock
 from dbtorch.adapters.run_files import RunFiles
 from dbtorch.app.inbox import Inbox
 from dbtorch.app.step_wiring import texts_to_resolve
+from dbtorch.core.config import PipelineSpec
 from dbtorch.core.errors import ConfigError, PlanError, StoreError
 from dbtorch.core.params import settled
+from dbtorch.core.plan import Plan
 from dbtorch.ports.engine import Engine, Selected
 from dbtorch.ports.store import Store
 from dbtorch.service.history.store import history_of
@@ -25,6 +27,16 @@ from dbtorch.service.run.context import RunContext
 from dbtorch.service.run.pipeline_args import pipeline_args
 from dbtorch.service.tell import Tell, nobody
 from dbtorch.service.wiring.engines import Engines
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outline:
+    """A pipeline, and what a run of it would do."""
+
+    project: str  # dbt's name of it
+    pipeline: PipelineSpec
+    plan: Plan
+    ui_url: str  # where people open the pages; empty for nowhere
 
 
 @contextmanager
@@ -85,7 +97,21 @@ def cached_plan(options: RunOptions, *, warn: Tell = nobody) -> OpenedPlan:
 
     What a file of Airflow or Dagster reads each time it is imported. Raises what `open_plan` does.
     """
+    return _cached(open_project(options.project_dir, options.environ), options, warn)
+
+
+def outline(options: RunOptions) -> Outline:
+    """The same with what dbtorch.yml says of the pipeline. Raises what `open_plan` does."""
     project = open_project(options.project_dir, options.environ)
+    return Outline(
+        project=project.name,
+        pipeline=pipeline_of(project.config, options),
+        plan=_cached(project, options, nobody).planned.plan,
+        ui_url=project.config.ui.url or "",
+    )
+
+
+def _cached(project: Project, options: RunOptions, warn: Tell) -> OpenedPlan:
     pipeline = pipeline_of(project.config, options)
     words = (
         *options.dbt_args_for(project.config),

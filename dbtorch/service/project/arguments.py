@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, TypeAlias, TypedDict, TypeVar
 
 from dbtorch.core.errors import SelectionError, UsageError
 from dbtorch.core.model.deadline import DeadlineAction
+from dbtorch.core.model.interval import Interval
 from dbtorch.core.settings import Settings
 from dbtorch.core.text.deadlines import rule
 from dbtorch.core.text.durations import seconds
@@ -51,6 +52,7 @@ class RunArguments(PlanArguments, total=False):
     """What `Project.run` and `Project.start` take."""
 
     logical_date: datetime | date | str  # what the run stands for; without a zone it is UTC
+    data_interval: tuple[datetime, datetime]  # the same where a scheduler has settled both ends
     params: Mapping[str, Any]  # of the pipeline
     fail_fast: bool
     run_id: str  # of your own: the same again goes on with that run
@@ -123,6 +125,7 @@ def options_of(
         database_url=store,
         artifacts_url=artifacts,
         logical_date=_moment(given.get("logical_date")),
+        tick_interval=_interval(given.get("data_interval")),
         grace=_seconds(given, "grace"),
         wait=_seconds(given, "wait"),
         deadline=_understood("deadline", rule, given.get("deadline")),
@@ -201,6 +204,19 @@ def _seconds(given: Mapping[str, Any], name: str) -> float | None:
 def _moment(said: datetime | date | str | None) -> datetime | None:
     text = said.isoformat() if isinstance(said, date) else said
     return _understood("logical_date", moment, text)
+
+
+def _interval(said: tuple[datetime, datetime] | None) -> str:
+    """Both ends as text. Raises `UsageError` for what is no interval."""
+    if said is None:
+        return ""
+    try:
+        start, end = (at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC) for at in said)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise UsageError(f"data_interval is {said!r}; two datetimes, start and end") from error
+    if start >= end:
+        raise UsageError(f"data_interval ends at {end}, which is not after its start, {start}")
+    return Interval(start, end).to_text()
 
 
 def _understood(name: str, read: Callable[[Any], _Read], value: Any) -> _Read | None:
