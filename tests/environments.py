@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -65,6 +66,15 @@ DBT_1_12 = Recipe(
     name="dbt-1.12",
     requirements=("dbt-core==1.12.*", "dbt-duckdb==1.11.*"),
     without=("dbt-core-experimental-parser",),
+)
+
+_PROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+
+#: Airflow, and what dbtorch itself needs; dbt is in another environment, as it often is. Installing
+#: it takes longer than a test may.
+AIRFLOW = Recipe(
+    name="airflow",
+    requirements=(*_PROJECT["optional-dependencies"]["airflow"], *_PROJECT["dependencies"]),
 )
 
 

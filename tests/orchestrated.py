@@ -35,7 +35,7 @@ FILES = {
           push: {{command: echo pushed, after: [b]}}
         pipelines:
           daily: {{schedule: {{cron: "0 6 * * *", timezone: Europe/Berlin}}}}
-          closed: {{schedule: {{cron: "@daily", blackout: ["22:00-06:00"]}}}}
+          closed: {{schedule: {{cron: "0 12 * * *", blackout: ["22:00-06:00"]}}}}
     """,
     "docs/flaky.md": "Wait a moment, then clear the task.\n",
     "models/schema.yml": """

@@ -8,22 +8,22 @@ from __future__ import annotations
 
 import os
 import sys
-from functools import partial
 
 from tests.dbt2 import RECIPE, dbt_2
-from tests.environments import DBT_1_10, DBT_1_12, Unavailable, dbt_1
+from tests.environments import AIRFLOW, DBT_1_10, DBT_1_12, Unavailable, dbt_1, kept
 
 
 def main() -> int:
     missing = False
     makers = {
-        DBT_1_10: partial(dbt_1, DBT_1_10),
-        DBT_1_12: partial(dbt_1, DBT_1_12),
-        RECIPE: dbt_2,
+        DBT_1_10: lambda: dbt_1(DBT_1_10).executable,
+        DBT_1_12: lambda: dbt_1(DBT_1_12).executable,
+        RECIPE: lambda: dbt_2().executable,
+        AIRFLOW: lambda: kept(AIRFLOW, lambda _: None),
     }
     for recipe, make in makers.items():
         try:
-            print(f"{recipe}: {make().executable}", flush=True)
+            print(f"{recipe}: {make()}", flush=True)
         except Unavailable as reason:
             missing = True
             print(f"{recipe}: tests that need it are skipped: {reason}", file=sys.stderr)

@@ -17,7 +17,6 @@ from airflow.sdk import (
     CronDataIntervalTimetable,
     DeltaDataIntervalTimetable,
     MultipleCronTriggerTimetable,
-    Param,
     TaskGroup,
 )
 
@@ -115,7 +114,6 @@ def _said(outline: Outline, dag: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments of the DAG, where nobody says another thing."""
     pipeline, when = outline.pipeline, outline.pipeline.schedule
     owner = {"owner": pipeline.owner} if pipeline.owner else {}
-    options = Param({}, type=["object", "null"], description="More options of dbtorch run.")
     return {
         "start_date": when.start_date if when is not None and when.start_date else _BEGINNING,
         "end_date": when.end_date if when is not None else None,
@@ -125,7 +123,6 @@ def _said(outline: Outline, dag: Mapping[str, Any]) -> dict[str, Any]:
         "tags": ["dbtorch"],
         **dag,
         "default_args": {**owner, **dag.get("default_args", {})},
-        "params": {"options": options, **dag.get("params", {})},
     }
 
 
@@ -171,8 +168,10 @@ def _fill(
             **owner,
         )
         tasks[spec.id] = task
-        if spec.after:
-            task.set_upstream([tasks[before] for before in spec.after])
+        # what set_upstream does, without looking at whole DAGs each time
+        task.upstream_task_ids.update(spec.after)
+        for before in spec.after:
+            tasks[before].downstream_task_ids.add(spec.id)
     if known:
         AssetsOperator(
             task_id=ASSETS,

@@ -26,8 +26,10 @@ from dbtorch.core.errors import (
     StoreUnreachable,
     UsageError,
 )
+from dbtorch.core.model.interval import NoInterval
 from dbtorch.core.model.naming import label
 from dbtorch.core.model.state import FailureClass, RunState
+from dbtorch.core.run.simulation import is_shown
 from dbtorch.core.text.links import run_link
 from dbtorch.integrations.airflow_ends import (
     End,
@@ -131,7 +133,7 @@ class RunOperator(BaseOperator):  # type: ignore[misc]
 
     def _run(self, context: Context) -> Run:
         run_id = run_id_of(*_dag_of(context))
-        options = context["params"].get("options") or {}
+        options = (getattr(context["dag_run"], "conf", None) or {}).get("options") or {}
         if wrong := [name for name in _NOT_OPTIONS if name in options]:
             raise UsageError(f"options of a DAG run have no {wrong[0]!r}: the DAG says it")
         given: dict[str, Any] = {**self.given, **options, "run_id": run_id}
@@ -170,6 +172,8 @@ class RunOperator(BaseOperator):  # type: ignore[misc]
         ).get(dag_run, {})
         ended = {end.value for end in End} | {"upstream_failed", "removed"}
         waiting = [task for task in self.nodes if states.get(task) not in ended]
+        if not waiting and standing.record.state is RunState.SUCCESS:
+            return [node.id for node in standing.record.nodes if is_shown(node.kind)]
         return [id for task in waiting for id in self.nodes[task] if id in standing.nodes]
 
     def _summary(self, run: Run) -> dict[str, Any]:
@@ -199,7 +203,7 @@ class NodesOperator(BaseOperator):  # type: ignore[misc]
         **kwargs: Any,
     ) -> None:
         """``assets`` of nodes, by their ids; ``deferrable``: the triggerer shows how it ends."""
-        super().__init__(retries=0, **kwargs)
+        super().__init__(retries=0, do_xcom_push=False, **kwargs)
         self.project = project
         self.nodes = nodes
         self.assets = assets
@@ -220,8 +224,7 @@ class NodesOperator(BaseOperator):  # type: ignore[misc]
             if found is Next.AGAIN:
                 self._again(context, standing)
             elif not standing.driven and not isinstance(found, Ended):
-                again = datetime.now(UTC) + timedelta(seconds=_ASK_AGAIN)
-                raise AirflowRescheduleException(again)
+                raise _later()
             unsure = found.says if isinstance(found, Ended) else ""
             time.sleep(LOOK_EVERY)
 
@@ -246,8 +249,11 @@ class NodesOperator(BaseOperator):  # type: ignore[misc]
                 counted=counted,
                 over=over,
             )
+        except StoreUnreachable as error:
+            self.log.warning("%s", error)
+            raise _later() from error
         except DbtorchError as error:
-            raise AirflowException(str(error)) from error
+            raise AirflowFailException(str(error)) from error
 
     def _again(self, context: Context, standing: Standing) -> None:
         """Execute its nodes again, and what depends on them, in the same run."""
@@ -287,7 +293,7 @@ class AssetsOperator(NodesOperator):
         standing = self._standing(context)
         while not standing.ended:
             if not standing.driven:
-                raise AirflowRescheduleException(datetime.now(UTC) + timedelta(seconds=_ASK_AGAIN))
+                raise _later()
             time.sleep(LOOK_EVERY)
             standing = self._standing(context)
         if standing.record is None:
@@ -304,6 +310,10 @@ def _end(found: Ended) -> str:
     if found.end is End.SKIPPED:
         raise AirflowSkipException(found.says)
     return found.says
+
+
+def _later() -> AirflowRescheduleException:
+    return AirflowRescheduleException(datetime.now(UTC) + timedelta(seconds=_ASK_AGAIN))
 
 
 def _dag_of(context: Context) -> tuple[str, str]:
@@ -325,5 +335,8 @@ def _about(
         return {"data_interval": (start, end)}
     if schedule is None:
         return {}
-    found = interval(schedule, None, end.astimezone(UTC))
+    try:
+        found = interval(schedule, None, end.astimezone(UTC))
+    except NoInterval as error:
+        raise UsageError(f"{error}; give the DAG run another logical date") from error
     return {"data_interval": (found.start, found.end)} if found.start is not None else {}

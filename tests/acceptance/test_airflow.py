@@ -4,25 +4,17 @@ import json
 import os
 import re
 import subprocess
-import tomllib
 from pathlib import Path
 
 import pytest
 
 from tests.acceptance.workspace import Workspace
-from tests.environments import Recipe, Unavailable, kept
+from tests.environments import AIRFLOW, Unavailable, kept
 from tests.orchestrated import ENDS, EXPECTED, FILES, seen
 from tests.pages import PAGES
 from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-
-#: Airflow, and what dbtorch itself needs; dbt is in another environment, as it often is.
-AIRFLOW = Recipe(
-    name="airflow",
-    requirements=(*PROJECT["optional-dependencies"]["airflow"], *PROJECT["dependencies"]),
-)
 
 #: What a node's end is in Airflow.
 SHOWN = {"warn": "success"}
@@ -105,6 +97,7 @@ for name in names:
         _run_task(ti=ti, task=daily.get_task(name))
         session.merge(ti)
 told["again"], told["built again"] = ends(), built()
+Path("told.json").write_text(json.dumps(told))
 print("TOLD" + json.dumps(told))
 """
 

@@ -133,6 +133,14 @@ def test_arguments_are_the_options_of_the_command_line(tmp_path):
     assert (found.cwd, found.command) == (tmp_path, ("dbtorch.Project.run",))
 
 
+def test_a_data_interval_is_what_the_run_covers(tmp_path):
+    midnight = NOON.replace(hour=0, tzinfo=None)  # without a zone it is UTC
+    found = options(tmp_path, data_interval=(midnight, NOON))
+    start, _, end = found.tick_interval.partition("/")
+    assert datetime.fromisoformat(start) == NOON.replace(hour=0)
+    assert datetime.fromisoformat(end) == NOON
+
+
 def test_without_arguments_a_run_is_all_of_the_project(tmp_path):
     found = options(tmp_path, select=None, exclude=(), full_refresh=False)
     assert (found.dbt_args, found.narrowed) == (("--target", "prod"), False)
@@ -145,6 +153,8 @@ def test_without_arguments_a_run_is_all_of_the_project(tmp_path):
         ({"timeout": "soon"}, "timeout 'soon'"),
         ({"logical_date": "tomorrow"}, "logical_date 'tomorrow'"),
         ({"deadline_action": "panic"}, "deadline_action 'panic'"),
+        ({"data_interval": (NOON, NOON)}, "data_interval ends at"),
+        ({"data_interval": "today"}, "data_interval is 'today'"),
     ],
 )
 def test_what_means_nothing_is_one_sentence(tmp_path, given, said):
