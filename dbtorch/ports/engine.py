@@ -195,7 +195,7 @@ class SourceChecks(Protocol):
 
 
 class Warehouse(Protocol):
-    """Answers what there is in the warehouse: `gone` after `open`, all else in an open session.
+    """Answers what there is in the warehouse after `open`; after the session is closed where asked.
 
     Raises `EngineError`: what the warehouse says, or that this engine cannot be asked.
     """

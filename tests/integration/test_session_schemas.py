@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from dbtorch.core.errors import EngineError
-from dbtorch.service.wiring.connecting import connect
 from tests.sessions import Session, Shop, on_postgres
 
 TABLE = "dbtorch_ci"
@@ -25,8 +24,6 @@ def test_a_schema_is_ours_from_its_first_moment_on(
     session = Session(shop, tmp_path / "out").open()
     engine = session.engine
     try:
-        engine.accept()
-        connect(engine, session.inbox)
         database = str(session.selected.target["database"])
         top = str(session.selected.target["schema"])
 

@@ -211,6 +211,10 @@ def test_a_run_that_has_begun_is_told():
     assert not killed
     control.kill()
     assert killed == [True]
+    control.over("the history has it")  # what comes after the run ends at once again
+    assert not control.begun
+    with pytest.raises(dbtorch.RunCancelled, match="enough; the history has it"):
+        control.check()
 
 
 # ---------------------------------------------------------------- handles

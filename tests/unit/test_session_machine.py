@@ -35,7 +35,7 @@ OWED = {
 RARELY, OFTEN = (st.sampled_from([*[not odd] * 7, odd]) for odd in (True, False))
 
 
-def a_request() -> SessionRequest:
+def a_request(*, lingers: bool) -> SessionRequest:
     nowhere = Path("nowhere")
     return SessionRequest(
         python="python",
@@ -45,6 +45,7 @@ def a_request() -> SessionRequest:
         log_path=lambda attempt: nowhere,
         console=nowhere,
         scratch=nowhere,
+        lingers=lingers,
     )
 
 
@@ -53,9 +54,10 @@ class SessionMachine(RuleBasedStateMachine):
         super().__init__()
         self.begin_another()
 
-    def begin_another(self):
+    def begin_another(self, *, lingers=False):
         """A session of which nothing is known yet."""
-        self.protocol = SessionProtocol(a_request())
+        self.lingers = lingers
+        self.protocol = SessionProtocol(a_request(lingers=lingers))
         self.alive = False  # as far as anybody knows
         self.may_launch = True
         self.goes = False  # the worker was asked to go, or was killed
@@ -70,11 +72,15 @@ class SessionMachine(RuleBasedStateMachine):
         self.steps = self.ends_after = 0
 
     @precondition(lambda self: self.is_over() or self.protocol.phase is Phase.NEW)
-    @rule(stage=st.sampled_from([0, 1, 2, 2, 2, 3, 3]), ends_after=st.integers(0, 15))
-    def go_to(self, stage, ends_after):
+    @rule(
+        stage=st.sampled_from([0, 1, 2, 2, 2, 3, 3, 4]),
+        ends_after=st.integers(0, 15),
+        lingers=st.booleans(),
+    )
+    def go_to(self, stage, ends_after, lingers):
         """Bring a session where most happens; nobody ends it for a while."""
         self.check_the_end()
-        self.begin_another()
+        self.begin_another(lingers=lingers or stage == 4)
         self.ends_after = ends_after
         if stage > 0:
             self.open()
@@ -88,6 +94,10 @@ class SessionMachine(RuleBasedStateMachine):
             self.die(killed=True, replaced=True)
             assert self.protocol.phase is Phase.RECOVERING
             self.answer_everything()
+        if stage > 3:
+            self.start(SESSION_CLOSE)
+            self.answer_everything()
+            assert self.protocol.phase is Phase.LINGERING
 
     def is_over(self):
         """Whether nothing is left to happen: the few examples are for what is alive."""
@@ -263,7 +273,8 @@ class SessionMachine(RuleBasedStateMachine):
             kinds = {**dict.fromkeys(("ask", "check", "gone"), "answer"), "begin": "begin_failed"}
             said = {"type": kinds.get(about, "failed"), "message": "no", "error": "no"}
             answers[about] = said
-        self.goes |= about == "finish" or (fails and about == "open")
+        stays = self.lingers and not fails
+        self.goes |= (about == "finish" and not stays) or (fails and about == "open")
         self.obey(self.protocol.heard(dict(answers[about])))
 
     def finish(self, attempt, fails=False):

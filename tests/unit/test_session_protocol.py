@@ -41,7 +41,7 @@ OPENING, CLOSING = Attempt(SESSION_OPEN, 1), Attempt(SESSION_CLOSE, 1)
 ORDERS, ITEMS = Attempt("model.shop.orders", 1), Attempt("model.shop.items", 1)
 
 
-def a_session(sql: Mapping[str, SqlStep] = {}) -> SessionProtocol:
+def a_session(sql: Mapping[str, SqlStep] = {}, *, lingers: bool = False) -> SessionProtocol:
     request = SessionRequest(
         python="python",
         args=("--quiet",),
@@ -52,6 +52,7 @@ def a_session(sql: Mapping[str, SqlStep] = {}) -> SessionProtocol:
         scratch=NOWHERE,
         grace=7.0,
         sql=sql,
+        lingers=lingers,
     )
     return SessionProtocol(request)
 
@@ -258,6 +259,25 @@ def test_everybody_who_waits_is_answered_when_the_worker_dies() -> None:
         Wait.RELEASE: None,  # nothing is open in a process that is gone
         Wait.ANSWER: "the dbt worker died (killed by SIGKILL)",
     }
+
+
+def test_a_session_that_lingers_answers_before_it_is_connected_and_after_it_is_closed() -> None:
+    protocol = opened(a_session(lingers=True))
+    assert sent(protocol.ask("tables")) == ["ask"]
+    assert replies(protocol.heard({"type": "answer", "found": []})) == [None]
+    start(protocol, OPENING)
+    protocol.heard(BEGUN)
+    start(protocol, CLOSING)
+    assert replies(protocol.ask("tables")) == ["the dbt session is not open"]
+    assert ended(protocol.heard({"type": "closed"}))[CLOSING].state is State.SUCCESS
+    assert ended(start(protocol, ORDERS))  # nothing starts any more
+    assert sent(protocol.ask("tables")) == ["ask"]
+    assert replies(die(protocol)) == ["the dbt worker died (killed by SIGKILL)"]
+    assert replies(protocol.ask("tables")) == ["the dbt session is not open"]
+
+
+def replies(commands: list[Command]) -> list[str | None]:
+    return [command.error for command in commands if isinstance(command, Reply)]
 
 
 def test_a_session_that_is_closed_as_it_opens_says_so() -> None:

@@ -9,16 +9,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from dbtorch.adapters.clock import SystemClock
+from dbtorch.adapters.dbt.project_code import read_code
 from dbtorch.adapters.forges import ForgeError, forge_of, is_open
 from dbtorch.core.ci.schemas import Fate, Schema
 from dbtorch.core.errors import UsageError
 from dbtorch.core.text.phrases import ago
+from dbtorch.ports.engine import Engine, Selected
 from dbtorch.service.ci.options import SCHEMA
-from dbtorch.service.ci.session import MARKER, CiSession, open_ci_session
+from dbtorch.service.ci.session import MARKER
+from dbtorch.service.planning.preview import open_session
 from dbtorch.service.project.dbt_options import without
 from dbtorch.service.project.options import RunOptions
-from dbtorch.service.project.project import open_project
-from dbtorch.service.run.control import RunControl
 
 #: What pull requests are called in names of schemas.
 _PR = "[A-Za-z0-9_]{1,40}"
@@ -42,27 +43,29 @@ class Cleanup:
             raise UsageError(
                 f"--schema {self.schema!r} names one schema for all pull requests: put {{pr}} in it"
             )
-        project = open_project(options.project_dir, options.environ)
         forge = _Forge(options.environ, pause) if self.closed else None
         words = without(options.dbt_args, {"--select", "--exclude", "--selector"})
         nothing = replace(options, dbt_args=(*words, "--exclude", "*"), narrowed=True, steps=False)
-        with open_ci_session(project, nothing, RunControl()) as session:
-            session.connect()
-            return [*self._schemas(session, project.name, forge)]
+        with open_session(nothing) as (project, engine, selected):
+            return [*self._schemas(engine, selected, project.name, forge)]
 
-    def _schemas(self, session: CiSession, project: str, forge: _Forge | None) -> Iterator[Schema]:
-        target = session.selected.target
-        databases = sorted({str(target["database"]), *session.databases()})
+    def _schemas(
+        self, engine: Engine, selected: Selected, project: str, forge: _Forge | None
+    ) -> Iterator[Schema]:
+        target = selected.target
+        nodes = read_code(selected.target_path / "manifest.json").resources.values()
+        databases = {one.database for one in nodes if one.database and one.relation}
+        databases |= {str(target["database"])}
         pattern = self.pattern(str(target["schema"]))
         now = SystemClock().now()
-        for database, name, marker in session.engine.marked_schemas(databases, pattern, MARKER):
+        for database, name, marker in engine.marked_schemas(sorted(databases), pattern, MARKER):
             said = dict(marker or {})
             why = self._kept(said, project, now)
             if not why and forge is not None:
                 why = forge.keeps(said["pr"])
             fate = Fate.KEPT if why else Fate.CHOSEN
             if not why and self.yes:
-                gone = session.engine.drop_marked(database, name, MARKER, said)
+                gone = engine.drop_marked(database, name, MARKER, said)
                 fate = Fate.DROPPED if gone else Fate.KEPT
                 why = "" if gone else "it was built in again meanwhile"
             yield Schema(

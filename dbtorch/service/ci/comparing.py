@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
 from dbtorch.core.ci.code import Code, Resource
 from dbtorch.core.ci.comparison import Column, How, Side, compare
@@ -16,10 +15,9 @@ _HELD = (Kind.MODEL, Kind.SEED, Kind.SNAPSHOT)
 
 
 def compare_all(
-    built: Iterable[Resource], production: Code, engine: Engine, how: How, adapter: str
+    built: Iterable[Resource], production: Code, engine: Engine, how: How
 ) -> Iterator[Compared]:
     """Compare each of what was built, where production has it."""
-    how = replace(how, adapter=adapter)
     for one in built:
         if one.kind not in _HELD or one.materialized == "ephemeral" or not one.relation:
             continue

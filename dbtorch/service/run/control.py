@@ -79,6 +79,10 @@ class RunControl:
         self._inbox = inbox
         self._refuse()
 
+    def over(self, outlook: str) -> None:
+        """The run has ended: from now on a cancel ends at once what comes after it."""
+        self._inbox, self.outlook = None, outlook
+
     def check(self) -> None:
         """Raise `RunCancelled` if the run is to end before it has begun."""
         if self._inbox is None:

@@ -55,7 +55,11 @@ if TYPE_CHECKING:
     from dbtorch.ports.engine import Engine
     from dbtorch.ports.steps import Steps
     from dbtorch.service.resume.request import RetryRequest
+    from dbtorch.service.run.companion import Companion
     from dbtorch.service.run.uploading import RunUploads
+
+#: What becomes of a run when somebody leaves before all was said of it.
+_STANDS = "the run has ended and the history has it; nothing more is said of it"
 
 
 class Execution:
@@ -67,11 +71,12 @@ class Execution:
         launched: Launched,
         earlier: RunRecord | None = None,
         request: RetryRequest | None = None,
+        companion: Companion | None = None,
     ) -> None:
         """Open the history and take the lease of the pipeline, which ``stack`` gives back.
 
-        ``earlier`` is a run to go on with, and ``request`` what is asked of it. Raises
-        `RunInProgress`, `StoreError`.
+        ``earlier`` is a run to go on with, and ``request`` what is asked of it. A ``companion``
+        goes with a run that is launched for one. Raises `RunInProgress`, `StoreError`.
         """
         self._stack = stack
         self._launched = launched
@@ -88,6 +93,7 @@ class Execution:
         self._clock = launched.clock
         self._earlier = earlier
         self._request = request
+        self._companion = companion
         self._gone = frozenset[str]()  # steps whose outputs nobody has any more
         self._since: datetime | None = None  # when a run went on that is not told of from its start
         self._planned_at: datetime | None = None  # when people were told how it does
@@ -138,6 +144,11 @@ class Execution:
                 self._warn(warning)
             if opened.held_back and self._request is None:
                 self._listener.note(opened.held_back, level="info")
+            if self._companion is not None:
+                begins = self._companion.before(opened, self._engine)
+                self._engine.release()  # steps come first that may open the warehouse's file
+                if not begins:
+                    return Executed(run_id="", state=RunState.SUCCESS, record=None)
             if opened.empty and self._earlier is not None:
                 raise SelectionError(_nothing_left(self._earlier))
             if opened.empty:
@@ -145,6 +156,9 @@ class Execution:
                 return self._nothing_selected()
             run, ended = self._drive(opened, commit())
             if ended is not None:
+                if self._companion is not None:
+                    self._control.over(_STANDS)
+                    self._companion.after(ended, self._engine)
                 return Executed(run_id=ended.run_id, state=run.state, record=ended)
             self._listener.note(
                 "dbt reads another project than last time: planned again", level="info"

@@ -61,11 +61,13 @@ def launch(
     listen: Listen,
     control: RunControl,
     recalls: bool = False,
+    lingers: bool = False,
 ) -> Launched:
     """Start dbt, which imports and parses while we look at everything else.
 
-    With ``recalls`` what dbt answered last time may do instead of what it answers now. ``listen``
-    makes who is told of the run. Raises `EngineError`, `StoreError`, `UsageError`.
+    With ``recalls`` what dbt answered last time may do instead of what it answers now, but where
+    dbt ``lingers`` to be asked things before and after the run. ``listen`` makes who is told of it.
+    Raises `EngineError`, `StoreError`, `UsageError`.
     """
     state = make_state_dir(project.dir, options.environ)
     files = RunFiles(state, run_context.run_id)
@@ -98,6 +100,7 @@ def launch(
         grace=grace,
         environ=options.environ,
         hide=hide,
+        lingers=lingers,
         standby=options.standby,
     ).chosen(inbox.put, choice)
     stack.callback(engine.close)
@@ -108,7 +111,7 @@ def launch(
     manifest_cache = ManifestCache(
         project.dir, _cache_key(project, options, run_context, choice, args), options.environ
     )
-    kept = manifest_cache.recall() if recalls else None
+    kept = manifest_cache.recall() if recalls and not lingers else None
     cached = None if kept is None or _checks(project, kept) else kept
     speculative = engine.start_speculatively(cached)
     return Launched(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import ExitStack, closing
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dbtorch.adapters.actor import actor
 from dbtorch.adapters.clock import SystemClock
@@ -28,6 +28,9 @@ from dbtorch.service.run.launch import launch
 from dbtorch.service.run.listener import Executed, Listen
 from dbtorch.service.run.pipeline_args import pipeline_args
 
+if TYPE_CHECKING:
+    from dbtorch.service.run.companion import Companion
+
 #: A run id of somebody's own: it is a folder's name, and an argument of other commands.
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -35,8 +38,15 @@ _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _KEEP_FROM_BEGINNING = (EngineError, ProjectError, PlanError, ConfigError)
 
 
-def run(options: RunOptions, listen: Listen, control: RunControl, *, run_id: str = "") -> Executed:
-    """Run a pipeline once; returns when the run has ended.
+def run(
+    options: RunOptions,
+    listen: Listen,
+    control: RunControl,
+    *,
+    run_id: str = "",
+    companion: Companion | None = None,
+) -> Executed:
+    """Run a pipeline once; returns when the run has ended, and its ``companion`` is done.
 
     ``run_id`` is a new one by default. Where ``options.run_id`` names a run that has begun, that
     one goes on. ``listen`` makes who is told of it, ``control`` ends it from outside. Raises
@@ -76,13 +86,20 @@ def run(options: RunOptions, listen: Listen, control: RunControl, *, run_id: str
     try:
         with ExitStack() as stack, control.explains():
             launched = launch(
-                stack, project, options, run_context, listen=listen, control=control, recalls=True
+                stack,
+                project,
+                options,
+                run_context,
+                listen=listen,
+                control=control,
+                recalls=True,
+                lingers=companion is not None,
             )
             from dbtorch.service.run.execution import (
                 Execution,  # what takes its time, while dbt starts
             )
 
-            return Execution(stack, launched).go()
+            return Execution(stack, launched, companion=companion).go()
     except _KEEP_FROM_BEGINNING as error:
         if not control.begun:
             from dbtorch.service.run.not_begun import record_not_begun

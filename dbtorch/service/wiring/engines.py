@@ -40,6 +40,7 @@ class Engines:
     grace: float = GRACE
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     hide: Scrubber | None = None  # knows the secrets of a run; by default those of `environ`
+    lingers: bool = False  # answers what there is in the warehouse after the run, too
     standby: str = ""  # what a warm process has told of a worker at hand
 
     def chosen(self, emit: Emit, choice: Choice | None = None) -> Engine:
@@ -76,6 +77,7 @@ class Engines:
             grace=self.grace,
             run_vars=self._run_vars(),
             patches=self.project.config.engine.patches,
+            lingers=self.lingers,
             standby=self.standby,
         )
         return SessionEngine(request, emit)

@@ -52,5 +52,7 @@ def main(fd: int) -> None:
         channel.send("failed", **answer)
     else:
         channel.send("closed")
+        if session.request["lingers"]:
+            session.linger()
     end_what_is_left()
     leave(0)

@@ -78,7 +78,9 @@ class Session:
         while True:
             message = self.channel.incoming.get()
             if message["type"] == "release":
-                self.channel.send("released")
+                self.release(self.task)
+            elif message["type"] == "ask":
+                self.ask(self.task, message)
             elif message["type"] == "close":
                 self.leave()
             elif message["type"] == "check":
@@ -90,6 +92,13 @@ class Session:
                 return
             else:
                 self.deferred.append(message)
+
+    def linger(self) -> None:
+        """Answer questions about the warehouse after dbt's invocation, until told to leave."""
+        while (message := self.channel.incoming.get())["type"] != "close":
+            if message["type"] == "ask":
+                self.ask(self.task, message)
+        self.leave()
 
     def leave(self) -> None:
         """End before the run has: cancel what it does, and close what is open."""

@@ -36,6 +36,7 @@ class SessionRequest:
     run: Mapping[str, Any] = field(default_factory=dict)  # `run` in a sql step's templates
     failure_classes: tuple[Rule, ...] = ()  # the user's, before the built-in table
     hide: Scrubber = field(default_factory=Scrubber)  # knows the secrets of the run
+    lingers: bool = False  # whether the worker answers questions after the session is closed, too
     standby: str = ""  # what a warm process has told of the first worker, where it is at hand
 
     def opening(self) -> dict[str, Any]:
@@ -44,6 +45,7 @@ class SessionRequest:
             "args": (*self.args, *self.ours),
             "ours": [word for word in self.ours if word.startswith("--")],
             "patches": self.patches,
+            "lingers": self.lingers,
             "run_vars": list(self.run_vars),
             "asked": self.asked,
             "scratch": str(self.scratch),

@@ -18,6 +18,7 @@ class Phase(Enum):
     CONNECTING = auto()  # it connects, and runs the start hooks if nobody has
     CONNECTED = auto()  # it executes nodes
     FINISHING = auto()  # it runs the end hooks, writes dbt's artifacts and goes
+    LINGERING = auto()  # the session is closed; the worker answers questions until told to go
     ENDING = auto()  # nothing is started any more; the worker, still there, is to go
     ENDED = auto()  # there is no worker, and there will be none
 
@@ -39,7 +40,12 @@ class Phase(Enum):
     @property
     def is_over(self) -> bool:
         """Whether nothing is started any more."""
-        return self in (Phase.ENDING, Phase.ENDED)
+        return self in (Phase.LINGERING, Phase.ENDING, Phase.ENDED)
+
+    @property
+    def answers(self) -> bool:
+        """Whether the worker can be asked about the warehouse."""
+        return self in (Phase.OPENED, Phase.READY, Phase.CONNECTED, Phase.LINGERING)
 
 
 #: What follows when the worker has read the project.

@@ -199,8 +199,8 @@ class SessionProtocol:
         return [Kill()] if Wait.RELEASE in self._waits else []
 
     def ask(self, question: str, **fields: Any) -> list[Command]:
-        """Ask something of the warehouse, to which the session is connected; a reply follows."""
-        return self._ask(self.phase is Phase.CONNECTED, "ask", question=question, **fields)
+        """Ask something of the warehouse; a reply follows."""
+        return self._ask(self.phase.answers, "ask", question=question, **fields)
 
     def check(self, sources: Sequence[str]) -> list[Command]:
         """Check the freshness of sources, by their unique ids; a reply follows."""
@@ -340,7 +340,10 @@ class SessionProtocol:
                 self._attempts.closing, self._not_closed or Outcome(state=State.SUCCESS)
             )
             self._attempts.closing = None
+        stays = self._request.lingers and self.phase is Phase.FINISHING
         self._end("the dbt session is closed", FailureClass.UNKNOWN)
+        if stays:
+            self.phase = Phase.LINGERING
 
     # ---------------------------------------------------------------- deaths and timers
 
