@@ -48,3 +48,17 @@ def commits_before(folder: Path, base: str) -> tuple[str, ...]:
         return ()
     listed = _git(folder, "rev-list", f"--max-count={_MOST}", common.strip())
     return tuple((listed or "").split())
+
+
+def changed_files(folder: Path, commit: str) -> frozenset[str] | None:
+    """Files below a folder that are not what they were at a commit, committed or not.
+
+    Their paths count from the folder. None where git does not know.
+    """
+    listed = _git(folder, "diff", "--name-only", "--relative", "-z", commit, "--", ".")
+    return None if listed is None else frozenset(filter(None, listed.split("\0")))
+
+
+def file_at(folder: Path, commit: str, path: str) -> str | None:
+    """What a file below a folder was at a commit; None where it was not, or git does not know."""
+    return _git(folder, "show", f"{commit}:./{path}")

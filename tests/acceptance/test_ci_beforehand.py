@@ -102,5 +102,5 @@ def test_production_stands_in_for_what_is_not_made_again(
             "dbtorch.yml": told.replace("raw.new", "raw.unknown"),
         }
     )
-    refused = workspace.refused("ci", "--pr", "7")
+    refused = workspace.dbtorch("ci", "--pr", "7", code=2).err
     assert "step load has `ci: mock`, and nothing can stand in for source unknown" in refused

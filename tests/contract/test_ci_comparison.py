@@ -55,7 +55,10 @@ class Warehouse:
         )
 
 
-@pytest.fixture(params=["duckdb", pytest.param("postgres", marks=pytest.mark.postgres)])
+POSTGRES = pytest.param("postgres", marks=pytest.mark.postgres)
+
+
+@pytest.fixture(params=["duckdb", POSTGRES])
 def warehouse(request: pytest.FixtureRequest) -> Iterator[Warehouse]:
     if request.param == "duckdb":
         with duckdb.connect() as duck:
@@ -265,6 +268,17 @@ def test_two_relations_without_a_common_column(warehouse: Warehouse) -> None:
     found = compare(before, after, ["a"], warehouse.fetch, How(adapter=warehouse.adapter))
     assert found.note == "the two have no column in common"
     assert (found.added, found.same) == (None, False)
+
+
+@pytest.mark.parametrize("warehouse", [POSTGRES], indirect=True)
+def test_columns_whose_names_differ_in_case_alone_are_two(warehouse: Warehouse) -> None:
+    columns = {"id": "bigint", "Id": "bigint", "group": "bigint"}
+    before = warehouse.table("was", columns, [[1, 1, 1]])
+    after = warehouse.table("now", columns, [[2, 1, 1]])
+    how = How(adapter=warehouse.adapter)
+    assert compare(before, after, [], warehouse.fetch, how).added == 1
+    by_key = compare(before, after, ["Id"], warehouse.fetch, how)
+    assert (by_key.key, by_key.columns_changed) == (("Id",), {"id": 1})
 
 
 def test_json_has_no_equality_of_its_own(warehouse: Warehouse) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from dbtorch.core.ci.changes import Change, Reason, Why, compare_code
-from dbtorch.core.ci.code import Code, Macro, Resource, same_logic
+from dbtorch.core.ci.code import Code, Macro, Resource, Source, same_logic
 from dbtorch.core.model.graph import Kind
 
 SAME = [
@@ -130,6 +130,29 @@ def test_a_test_is_there_for_what_it_tests():
     now = code(*changed("stg", code="select 2").resources.values(), test)
     found = why(now, "stg", "unique_stg", before=code(*BASE, test))
     assert found["unique_stg"] == ["test stg"]
+
+
+def test_what_manifests_say_nothing_of_is_a_reason_too():
+    raw = Source(id="source.shop.raw.orders", name="orders")
+    unseen = {"model.shop.other": (Reason(kind=Why.VAR, names=("cutoff",)),)}
+    now = replace(code(*BASE), sources={raw.id: raw})
+    found = why(now, "stg", "other", unseen=unseen, sources={raw.id})
+    assert found == {"stg": ["source orders"], "other": ["var cutoff"]}
+
+
+def test_a_test_that_is_gone_is_told_unless_its_model_is_gone_too():
+    on_stg = model("unique_stg", kind=Kind.TEST, parents=("model.shop.stg",))
+    on_other = model("unique_other", kind=Kind.TEST, parents=("model.shop.other",))
+    before = code(*BASE, on_stg, on_other)
+    assert compare_code(code(*BASE[:2]), before, []).deleted == ("other", "unique_stg")
+
+
+def test_what_is_disabled_by_the_words_it_always_had_is_not_deleted():
+    only_there = replace(BASE[2], config={"enabled": "{{ target.name == 'prod' }}"})
+    before, now = code(*BASE[:2], only_there), code(*BASE[:2])
+    off = replace(only_there, config={"enabled": False})
+    assert compare_code(replace(now, disabled={off.id: only_there}), before, []).deleted == ()
+    assert compare_code(replace(now, disabled={off.id: off}), before, []).deleted == ("other",)
 
 
 def test_only_formatting_counts_for_the_whole_node():

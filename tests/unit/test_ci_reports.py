@@ -93,6 +93,7 @@ ESCAPED = [
     ("[x](http://a)", "\\[x\\](http://a)"),
     ("two\nlines", "two lines"),
     ("@everyone", "&#64;everyone"),
+    ("a$b and c$d", "a\\$b and c\\$d"),  # not a formula
 ]
 
 

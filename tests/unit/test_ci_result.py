@@ -61,8 +61,11 @@ def test_nothing_that_is_unknown_is_called_the_same():
     compared = (replace(DONE.compared[0], comparison=unknown),)
     found = replace(DONE, compared=compared)
     assert "No difference from production was found; 1 table not in full." in changed(found)
-    missing = replace(DONE, compared=(Compared(id="m", name="orders", note="not compared: no"),))
-    assert changed(missing) == "It changes orders."
+    one = Compared(id="m", name="kpi", note="not compared: no", failed=True)
+    missing = replace(DONE, compared=(one,))
+    assert changed(missing) == "It changes orders. 1 table could not be compared."
+    both = changed(replace(DONE, compared=(*DONE.compared, one)))
+    assert both.endswith("1 table holds what production's does. 1 table could not be compared.")
     assert "not compared: no" in ci_text(missing)
 
 
@@ -125,6 +128,7 @@ DIFFERENCES = [
         replace(SAME, key=("a", "b"), removed=9, examples={"removed": (("1", "x"),)}, share=0.5),
         "3 rows; of a sample of 50%; 9 removed (a, b (1, x), …)",
     ),
+    (replace(SAME, share=1e-6), "3 rows; of a sample of less than 0.1%"),
 ]  # fmt: skip
 
 

@@ -49,6 +49,7 @@ class _Node(msgspec.Struct):
     checksum: Any = None
     raw_code: str = ""
     language: str | None = "sql"
+    version: str | int | float | None = None
     unrendered_config: dict[str, Any] = {}
     config: _Config = msgspec.field(default_factory=_Config)
     contract: _Contract = msgspec.field(default_factory=_Contract)
@@ -91,7 +92,12 @@ class _Group(msgspec.Struct):
     owner: _Owner = msgspec.field(default_factory=_Owner)
 
 
+class _Metadata(msgspec.Struct):
+    project_name: str | None = None
+
+
 class _Manifest(msgspec.Struct):
+    metadata: _Metadata = msgspec.field(default_factory=_Metadata)
     nodes: dict[str, _Node] = {}
     sources: dict[str, _Source] = {}
     exposures: dict[str, _Node] = {}
@@ -100,6 +106,7 @@ class _Manifest(msgspec.Struct):
     functions: dict[str, _Node] = {}
     macros: dict[str, _Macro] = {}
     groups: dict[str, _Group] = {}
+    disabled: dict[str, list[_Node]] = {}
 
 
 def read_code(path: Path) -> Code:
@@ -121,6 +128,12 @@ def read_code(path: Path) -> Code:
             for id, one in found.macros.items()
         },
         sources={id: _source(id, one) for id, one in found.sources.items()},
+        disabled={
+            id: _resource(those[0], tested, owners)
+            for id, those in found.disabled.items()
+            if those and those[0].resource_type in _KINDS
+        },
+        project=found.metadata.project_name or "",
     )
 
 
@@ -140,7 +153,7 @@ def _resource(one: _Node, tested: dict[str, tuple[str, ...]], owners: dict[str, 
     return Resource(
         id=one.unique_id,
         kind=_KINDS[one.resource_type],
-        name=one.name,
+        name=one.name if one.version is None else f"{one.name}.v{one.version}",
         path=one.original_file_path,
         checksum=str(checksum or ""),
         code=one.raw_code,

@@ -261,13 +261,15 @@ def cleanup(
     **given: Any,
 ) -> int:
     """List and drop the schemas of pull requests: only those that dbtorch has made and marked."""
-    from dbtorch.cli.errors import OK
+    from dbtorch.cli.errors import NODE_FAILED, OK
     from dbtorch.cli.signals import Signals
     from dbtorch.cli.text.ci import cleanup_text
+    from dbtorch.core.ci.schemas import Fate
     from dbtorch.service.ci.cleanup import Cleanup
     from dbtorch.service.ci.options import SCHEMA
 
     wanted = Cleanup(prs=pr, closed=closed, older_than=older_than, schema=schema or SCHEMA, yes=yes)
     with Signals():
-        echo(cleanup_text(wanted.go(options_of(given))))
-    return OK
+        found = wanted.go(options_of(given))
+    echo(cleanup_text(found))
+    return NODE_FAILED if any(one.fate is Fate.FAILED for one in found) else OK

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -20,6 +20,8 @@ class Why(StrEnum):
     CONTRACT = "contract"  # its columns or constraints
     DESCRIPTION = "description"  # which dbt writes into the warehouse where it is told to
     MACRO = "macro"  # a macro that it uses, by way of others too
+    VAR = "var"  # a variable of dbt_project.yml that it reads, by way of macros too
+    SOURCE = "source"  # a source that it reads: it is another table, or is described otherwise
     STEP = "step"  # a step that fills what it reads
     TEST = "test"  # it tests what is selected
     UPSTREAM = "upstream"  # something it reads is selected
@@ -78,22 +80,43 @@ def compare_code(
     selected: Iterable[str],
     *,
     fed: Mapping[str, tuple[str, ...]] | None = None,
+    unseen: Mapping[str, tuple[Reason, ...]] | None = None,
+    sources: Collection[str] = (),
 ) -> Changes:
     """Why each of the ``selected`` nodes is in.
 
-    ``fed`` are nodes and sources that changed steps fill, with the names of these steps.
+    ``fed`` are nodes and sources that changed steps fill, with the names of these steps; ``unseen``
+    is why nodes changed of which manifests say nothing, and ``sources`` are those that changed.
     """
     chosen = dict.fromkeys(selected)
     macros = _changed_macros(now.macros, before.macros)
     gone = [one for id, one in before.resources.items() if id not in now.resources]
-    own = {id: tuple(_own(now, before, macros, gone, id)) for id in chosen}
+    others = unseen or {}
+    own = {
+        id: (*_own(now, before, macros, gone, id), *_read(now, id, sources), *others.get(id, ()))
+        for id in chosen
+    }
     named = {id: now.resources[id] for id in chosen if id in now.resources}
     nodes = tuple(
         Change(resource=one, reasons=_with_others(one, own, named, fed or {}))
         for id, one in named.items()
     )
-    built = (Kind.MODEL, Kind.SEED, Kind.SNAPSHOT)
-    return Changes(nodes=nodes, deleted=tuple(sorted(x.name for x in gone if x.kind in built)))
+    return Changes(
+        nodes=nodes, deleted=tuple(sorted(one.name for one in gone if _is_missed(one, now)))
+    )
+
+
+def _is_missed(gone: Resource, now: Code) -> bool:
+    """Whether somebody has deleted or disabled what is gone, and not what it tests with it.
+
+    What is disabled by the words it always had, such as the name of a target, is as it was.
+    """
+    off = now.disabled.get(gone.id)
+    if off is not None and dict(off.config) == dict(gone.config):
+        return False
+    if gone.kind in (Kind.TEST, Kind.UNIT_TEST):
+        return all(id in now.resources or id in now.sources for id in gone.parents)
+    return gone.kind in (Kind.MODEL, Kind.SEED, Kind.SNAPSHOT)
 
 
 def _own(
@@ -117,9 +140,16 @@ def _own(
         yield Reason(kind=Why.CONTRACT)
     if one.description != old.description:
         yield Reason(kind=Why.DESCRIPTION)
-    if used := sorted(macros.keys() & _reached(one.macros, now.macros)):
+    if used := sorted(macros.keys() & reached(one.macros, now.macros)):
         names = tuple(name.rpartition(".")[2] for name in used)
         yield Reason(kind=Why.MACRO, names=names, formatting=all(macros[name] for name in used))
+
+
+def _read(now: Code, id: str, sources: Collection[str]) -> Iterator[Reason]:
+    """Sources that changed and that a node reads."""
+    parents = now.resources[id].parents if id in now.resources else ()
+    if names := tuple(now.sources[one].name for one in parents if one in sources):
+        yield Reason(kind=Why.SOURCE, names=names)
 
 
 def _with_others(
@@ -159,7 +189,7 @@ def _changed_macros(now: Mapping[str, Macro], before: Mapping[str, Macro]) -> di
     return found
 
 
-def _reached(macros: Iterable[str], known: Mapping[str, Macro]) -> set[str]:
+def reached(macros: Iterable[str], known: Mapping[str, Macro]) -> set[str]:
     """These macros and all that they call."""
     found: set[str] = set()
     waiting = [*macros]

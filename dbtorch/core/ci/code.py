@@ -90,6 +90,8 @@ class Code:
     resources: Mapping[str, Resource]
     macros: Mapping[str, Macro]
     sources: Mapping[str, Source] = field(default_factory=dict)
+    disabled: Mapping[str, Resource] = field(default_factory=dict)
+    project: str = ""  # its name; empty where nobody knows
 
 
 def same_logic(one: str, other: str, *, language: str = "sql") -> bool:

@@ -7,6 +7,7 @@ without, a relation is a bag of rows. Nothing depends on the order of rows, null
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -162,8 +163,12 @@ class _Pairs:
         patterns = [pattern.lower() for pattern in how.ignore]
 
         def looked_at(side: Side) -> dict[str, Column]:
-            found = {column.name.lower(): column for column in side.columns}
-            return {n: c for n, c in found.items() if not any(fnmatchcase(n, p) for p in patterns)}
+            twins = Counter(column.name.lower() for column in side.columns)
+            return {
+                column.name if twins[column.name.lower()] > 1 else column.name.lower(): column
+                for column in side.columns
+                if not any(fnmatchcase(column.name.lower(), pattern) for pattern in patterns)
+            }
 
         old, new = looked_at(before), looked_at(after)
         return cls(
@@ -189,8 +194,10 @@ class _Pairs:
 
     def keys(self, names: Sequence[str]) -> tuple[_Pair, ...]:
         """The columns of a key; none where one of them is not on both sides as it was."""
-        found = {pair.name.lower(): pair for pair in self.comparable}
-        pairs = [found.get(name.strip('"`[]').lower()) for name in names]
+        exact = {pair.name: pair for pair in self.comparable}
+        found = {**{name.lower(): pair for name, pair in exact.items()}, **exact}
+        words = [name.strip('"`[]') for name in names]
+        pairs = [found.get(word) or found.get(word.lower()) for word in words]
         return tuple(pair for pair in pairs if pair is not None) if all(pairs) else ()
 
 

@@ -59,6 +59,7 @@ class Compared:
     name: str
     comparison: Comparison | None = None
     note: str = ""  # why there is no comparison
+    failed: bool = False  # there should be one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ class Fate(StrEnum):
     KEPT = "kept"
     CHOSEN = "would be dropped"
     DROPPED = "dropped"
+    FAILED = "not dropped"  # the warehouse would not
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

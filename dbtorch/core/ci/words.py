@@ -104,7 +104,8 @@ def _parts(found: Comparison) -> Iterator[str]:
 
 def _row_parts(found: Comparison) -> Iterator[str]:
     if found.share < 1:
-        yield f"of a sample of {found.share:.0%}"
+        share = f"{found.share:.0%}" if found.share >= 0.01 else _percent(found.share)
+        yield f"of a sample of {share}"
     counts = {"added": found.added, "removed": found.removed, "changed": found.changed}
     for what, count in counts.items():
         if count:
@@ -121,11 +122,20 @@ def _key(key: tuple[str, ...]) -> str:
 
 
 def _share(count: int, of: int) -> str:
-    share = count / of if of else 0.0
+    return _percent(count / of if of else 0.0)
+
+
+def _percent(share: float) -> str:
     return f"{share:.1%}" if share >= 0.001 else "less than 0.1%"
 
 
 def _rows(result: CiResult) -> str:
+    missed = sum(1 for one in result.compared if one.failed)
+    told = f"{many(missed, 'table')} could not be compared." if missed else ""
+    return f"{_differences(result)} {told}".strip()
+
+
+def _differences(result: CiResult) -> str:
     compared = [one for one in result.compared if one.comparison is not None]
     if not compared:
         return ""

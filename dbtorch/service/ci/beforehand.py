@@ -9,7 +9,7 @@ from dbtorch.core.ci.code import Code, Resource, Source
 from dbtorch.core.config import Config, InCi
 from dbtorch.core.errors import EngineError, UsageError
 from dbtorch.core.model.graph import Kind
-from dbtorch.core.text.phrases import and_more, many
+from dbtorch.core.text.phrases import and_more
 from dbtorch.service.ci.options import Cloning
 from dbtorch.service.ci.session import CiSession
 
@@ -87,7 +87,7 @@ def mocked(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clones:
-    """Production's rows for incremental models, so that they go on as they will in production."""
+    """Production's rows for incremental models and snapshots: they go on as they will there."""
 
     how: Cloning
     built: tuple[Resource, ...]
@@ -98,11 +98,7 @@ class Clones:
         if self.how is Cloning.OFF or _ANEW & {*words}:
             return ()
         pairs = ((one, self.production.resources.get(one.id)) for one in self.built)
-        return tuple(
-            (one, old)
-            for one, old in pairs
-            if old is not None and one.kind is Kind.MODEL and one.materialized == "incremental"
-        )
+        return tuple((one, old) for one, old in pairs if old is not None and _goes_on(one))
 
     def make(
         self, session: CiSession, marked: Collection[tuple[str, str]], words: Collection[str]
@@ -120,6 +116,13 @@ class Clones:
                 yield one.name, False
 
 
+def _goes_on(one: Resource) -> bool:
+    """Whether it builds upon the rows that are there."""
+    return one.kind is Kind.SNAPSHOT or (
+        one.kind is Kind.MODEL and one.materialized == "incremental"
+    )
+
+
 def cloned(
     clones: Clones,
     session: CiSession,
@@ -131,7 +134,7 @@ def cloned(
     try:
         made = [*clones.make(session, marked, words)]
     except EngineError as error:
-        say(f"incremental models are not cloned, so they are built from nothing: {error}")
+        say(f"nothing is cloned, so incremental models are built from nothing: {error}")
         return ()
     with_rows = tuple(name for name, there in made if there)
     without = tuple(name for name, there in made if not there)
@@ -140,8 +143,8 @@ def cloned(
         say(f"cloned from production: {listed}")
     if without:
         say(
-            f"{many(len(without), 'incremental model')} built from nothing, as production's tables"
-            f" are not cloned here: {and_more(without[:_LISTED], len(without))} (--clone copy"
-            " copies their rows, --limit-event-time builds a part)"
+            f"built from nothing, as production's tables are not cloned here:"
+            f" {and_more(without[:_LISTED], len(without))} (--clone copy copies their rows,"
+            " --limit-event-time builds a part)"
         )
     return with_rows

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from dbtorch.adapters.clock import SystemClock
 from dbtorch.adapters.state_dir import make_state_dir
@@ -17,6 +19,7 @@ from dbtorch.service.ci.job import Job
 from dbtorch.service.ci.options import CiOptions, Freshness
 from dbtorch.service.ci.state import States, find_states
 from dbtorch.service.ci.target import redirect
+from dbtorch.service.ci.unseen import find_unseen
 from dbtorch.service.ci.words import words_of
 from dbtorch.service.production.find import NoState, OldState
 from dbtorch.service.project.options import RunOptions
@@ -44,17 +47,20 @@ def ci(
     states = _states(project, options, folder / "state", SystemClock().now())
     for said in _found(states):
         say(said)
-    words = words_of(project, options, states, place)
+    unseen = find_unseen(project, None if states is None else states.base, options.base)
+    words = words_of(project, options, states, place, unseen)
     wanted = replace(
         options.run,
         dbt_args=words,
         narrowed=bool({"--select", "--selector", "--exclude"} & {*words}),
         steps=any(step.ci is InCi.RUN for step in project.config.steps.values()),
-        spec=PipelineSpec(name=f"pr_{options.pr}"),
+        spec=PipelineSpec(name=f"pr_{options.pr}", vars=_vars(project, states)),
         freshness=options.freshness is Freshness.GATE,
         alerts=False,
     )
-    job = Job(project=project, options=options, wanted=wanted, states=states, say=say)
+    job = Job(
+        project=project, options=options, wanted=wanted, states=states, unseen=unseen, say=say
+    )
     try:
         executed = run(wanted, listen, control, companion=job)
     except RunInProgress as error:
@@ -62,6 +68,15 @@ def ci(
         _cancel(project, wanted, error.run_id)
         executed = run(replace(wanted, wait=_PATIENCE), listen, control, companion=job)
     return executed, job.result
+
+
+def _vars(project: Project, states: States | None) -> Mapping[str, Any]:
+    """Variables of the pipeline that built production, but for those that change with its runs."""
+    published = None if states is None else states.latest.published
+    pipeline = None if published is None else project.config.pipelines.get(published.pipeline)
+    said = {} if pipeline is None else pipeline.vars
+    own = {name for name, value in said.items() if "run." in str(value) or "params." in str(value)}
+    return {name: value for name, value in said.items() if name not in own}
 
 
 def _cancel(project: Project, options: RunOptions, run_id: str) -> None:

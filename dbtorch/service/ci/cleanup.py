@@ -12,7 +12,7 @@ from dbtorch.adapters.clock import SystemClock
 from dbtorch.adapters.dbt.project_code import read_code
 from dbtorch.adapters.forges import ForgeError, forge_of, is_open
 from dbtorch.core.ci.schemas import Fate, Schema
-from dbtorch.core.errors import UsageError
+from dbtorch.core.errors import EngineError, UsageError
 from dbtorch.core.text.phrases import ago
 from dbtorch.ports.engine import Engine, Selected
 from dbtorch.service.ci.options import SCHEMA
@@ -47,11 +47,12 @@ class Cleanup:
         words = without(options.dbt_args, {"--select", "--exclude", "--selector"})
         nothing = replace(options, dbt_args=(*words, "--exclude", "*"), narrowed=True, steps=False)
         with open_session(nothing) as (project, engine, selected):
-            return [*self._schemas(engine, selected, project.name, forge)]
+            return [*self.schemas(engine, selected, project.name, forge)]
 
-    def _schemas(
-        self, engine: Engine, selected: Selected, project: str, forge: _Forge | None
+    def schemas(
+        self, engine: Engine, selected: Selected, project: str, forge: _Forge | None = None
     ) -> Iterator[Schema]:
+        """Each schema that looks like one of a pull request, and what becomes of it."""
         target = selected.target
         nodes = read_code(selected.target_path / "manifest.json").resources.values()
         databases = {one.database for one in nodes if one.database and one.relation}
@@ -65,9 +66,7 @@ class Cleanup:
                 why = forge.keeps(said["pr"])
             fate = Fate.KEPT if why else Fate.CHOSEN
             if not why and self.yes:
-                gone = engine.drop_marked(database, name, MARKER, said)
-                fate = Fate.DROPPED if gone else Fate.KEPT
-                why = "" if gone else "it was built in again meanwhile"
+                fate, why = _dropped(engine, database, name, said)
             yield Schema(
                 database=database,
                 name=name,
@@ -95,6 +94,15 @@ class Cleanup:
             return _built(marker, now)
         asked = self.prs or self.closed or self.older_than is not None
         return "" if asked else "nothing was asked to be dropped"
+
+
+def _dropped(engine: Engine, database: str, name: str, said: dict[str, str]) -> tuple[Fate, str]:
+    """Drop one; where the warehouse would not, the others are dropped all the same."""
+    try:
+        gone = engine.drop_marked(database, name, MARKER, said)
+    except EngineError as error:
+        return Fate.FAILED, str(error)
+    return (Fate.DROPPED, "") if gone else (Fate.KEPT, "it was built in again meanwhile")
 
 
 class _Forge:

@@ -9,6 +9,7 @@ from dbtorch.adapters.dbt.project_code import read_code
 from dbtorch.core.ci.changes import Changes, compare_code
 from dbtorch.core.ci.code import Code
 from dbtorch.core.ci.result import CiResult, Compared
+from dbtorch.core.errors import UsageError
 from dbtorch.core.history.records import RunRecord
 from dbtorch.core.model.state import RunState, State
 from dbtorch.core.text.durations import text as duration
@@ -22,6 +23,7 @@ from dbtorch.service.ci.results import described, with_run
 from dbtorch.service.ci.session import CiSession
 from dbtorch.service.ci.state import States
 from dbtorch.service.ci.target import refuse_production
+from dbtorch.service.ci.unseen import Unseen
 from dbtorch.service.ci.words import changed_steps
 from dbtorch.service.planning.planned import OpenedPlan
 from dbtorch.service.project.options import RunOptions
@@ -37,6 +39,7 @@ class Job:
     options: CiOptions
     wanted: RunOptions
     states: States | None
+    unseen: Unseen
     say: Tell
     result: CiResult = field(init=False)
     _adapter: str = field(init=False)  # its type
@@ -55,6 +58,7 @@ class Job:
             if self.states.latest is not self.states.base:
                 production = read_code(self.states.latest.folder / "manifest.json")
         self._production = production
+        _refuse_another(before, now, self.states)
         changes = self._changes(session, before)
         self.result = described(self.project, self.options, self.states, selected, now, changes)
         if not selected.selected:
@@ -75,7 +79,8 @@ class Job:
             production=production,
         )
         notes, cloned = prepared.made(session, self.options.pr, self.project.name, self.say)
-        notes = (*self.result.notes, *notes, *self._partial())
+        unseen = [self.unseen.note] if self.unseen.note else []
+        notes = (*self.result.notes, *unseen, *notes, *self._partial())
         self.result = replace(self.result, cloned=cloned, notes=notes)
         return True
 
@@ -93,7 +98,14 @@ class Job:
             for text in self.project.config.steps[name].produces:
                 for id in session.selected.resolved.get(text, ()):
                     fed[id] = (*fed.get(id, ()), name)
-        found = compare_code(self._now, before, sorted(session.selected.selected), fed=fed)
+        found = compare_code(
+            self._now,
+            before,
+            sorted(session.selected.selected),
+            fed=fed,
+            unseen=self.unseen.reasons(self._now),
+            sources=(session.selected.selected_sources - fed.keys()) & self._now.sources.keys(),
+        )
         return replace(found, steps=changed, steps_gone=gone)
 
     def _partial(self) -> Iterator[str]:
@@ -112,4 +124,14 @@ class Job:
         known = self._now.resources.keys()
         built = [self._now.resources[node.id] for node in run.nodes if node.id in done & known]
         how = replace(self.options.how, adapter=self._adapter)
-        yield from compare_all(built, self._production, engine, how)
+        cloned = self.result.cloned
+        yield from compare_all(built, self._production, engine, how, cloned=cloned)
+
+
+def _refuse_another(before: Code, now: Code, states: States | None) -> None:
+    """Raise `UsageError` for a state of another project: all would be new, and nothing compared."""
+    if states is not None and before.project and before.project != now.project:
+        raise UsageError(
+            f"the state of production at {states.base.url} is of project {before.project}, and this"
+            f" is {now.project}: name the one of this project with --state"
+        )

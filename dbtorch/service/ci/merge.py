@@ -7,6 +7,7 @@ from dataclasses import replace
 from dbtorch.adapters.state_dir import make_state_dir
 from dbtorch.service.ci.options import CiOptions
 from dbtorch.service.ci.state import find_latest
+from dbtorch.service.ci.unseen import find_unseen
 from dbtorch.service.ci.words import selecting
 from dbtorch.service.project.dbt_options import without
 from dbtorch.service.project.project import open_project
@@ -41,7 +42,10 @@ def merge(
     if latest is not None:
         commit = f", commit {latest.commit[:12]}" if latest.commit else ""
         say(f"production is {latest.url}{commit}")
+        unseen = find_unseen(project, latest, options.base)
+        if unseen.note:
+            say(unseen.note)
         given = without(options.run.dbt_args, {"--state"})
-        words = (*given, "--state", str(latest.folder), *selecting(project, given, latest))
+        words = (*given, "--state", str(latest.folder), *selecting(project, given, latest, unseen))
         wanted = replace(wanted, dbt_args=words, narrowed=True)
     return run(wanted, listen, control)

@@ -9,6 +9,7 @@ from dbtorch.core.errors import UsageError
 from dbtorch.core.production import fingerprint
 from dbtorch.service.ci.options import CiOptions
 from dbtorch.service.ci.state import States
+from dbtorch.service.ci.unseen import Unseen
 from dbtorch.service.production.find import FoundState
 from dbtorch.service.project.dbt_options import values_of, without
 from dbtorch.service.project.project import Project
@@ -22,7 +23,11 @@ _OURS = {"--state", "--defer", "--defer-state", "--favor-state", "--target", "--
 
 
 def words_of(
-    project: Project, options: CiOptions, states: States | None, place: tuple[str, ...]
+    project: Project,
+    options: CiOptions,
+    states: States | None,
+    place: tuple[str, ...],
+    unseen: Unseen,
 ) -> tuple[str, ...]:
     """Dbt's options for the run. Raises `UsageError`."""
     given = options.run.dbt_args
@@ -32,7 +37,7 @@ def words_of(
         words += ["--favor-state"] if _favors(project, options) else []
         if states.latest is not states.base:
             words += ["--defer-state", str(states.latest.folder)]
-        words += selecting(project, given, states.base)
+        words += selecting(project, given, states.base, unseen)
     left_out = [name for name, step in project.config.steps.items() if step.ci is not InCi.RUN]
     if len(left_out) < len(project.config.steps):
         words += [word for name in left_out for word in ("--exclude", f"step:{name}")]
@@ -43,13 +48,15 @@ def words_of(
     return tuple(words)
 
 
-def selecting(project: Project, given: Sequence[str], base: FoundState) -> Iterator[str]:
+def selecting(
+    project: Project, given: Sequence[str], base: FoundState, unseen: Unseen
+) -> Iterator[str]:
     """Options that select what changed since a state; none where something is selected."""
     if {"--select", "--selector"} & {*given}:
         return
     changed, _ = changed_steps(project, base)
     texts = [text for name in changed for text in project.config.steps[name].produces]
-    for text in (MODIFIED, *map(_behind, texts)):
+    for text in (MODIFIED, *map(_behind, texts), *unseen.selected(base)):
         yield "--select"
         yield text
 

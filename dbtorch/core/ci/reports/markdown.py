@@ -18,7 +18,7 @@ PICTURED = 25
 #: Rows of a table, and letters of a cell.
 _ROWS, _CELL = 50, 300
 
-_SPECIAL = re.compile(r"([\\`*_\[\]|~#])")
+_SPECIAL = re.compile(r"([\\`*_\[\]|~#$])")
 
 
 def marker(project: str, pr: str) -> str:
