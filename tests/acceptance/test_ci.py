@@ -221,8 +221,12 @@ def test_what_cannot_be_compared_is_refused(workspace: Workspace, tmp_path: Path
     taken = workspace.refused("ci", env=GITHUB)
     assert 'kpi would be built as "warehouse"."main"."kpi", which is production\'s' in taken
     workspace.write({"models/kpi.sql": "{{ config(schema='apart') }} select 1 as n"})
-    apart = repository.ci("--empty", "--fail-fast")
+    # the first of a chain starts before what nothing waits for
+    chain = {f"models/a{n}.sql": f"select 1 from {{{{ ref('a{n - 1}') }}}}" for n in (1, 2)}
+    workspace.write({**chain, "models/a0.sql": "select nothing", "models/free.sql": "select 1"})
+    apart = repository.ci("--empty", "--fail-fast", "--threads", "1", code=1)
     assert "schema apart does not begin with ci_pr_12, so no cleanup finds it" in apart.err
+    assert "It does not work: a0 failed; 4 nodes did not run." in apart.out
 
 
 def test_schemas_of_pull_requests_are_dropped_and_no_others(

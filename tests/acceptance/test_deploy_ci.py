@@ -214,8 +214,11 @@ def test_files_of_gitlab_bitbucket_and_pre_commit_do_what_they_are_for(
             for line in script("night"):
                 system.once(line)
             assert "ci_pr_7" not in schemas(warehouse)
-    (hook,) = yaml.safe_load((DEPLOY / "pre-commit-config.yaml").read_text())["repos"]
-    assert [one["entry"] for one in hook["hooks"]] == ["dbtorch ci --lint"]
+    (used,) = yaml.safe_load((DEPLOY / "pre-commit-config.yaml").read_text())["repos"]
+    hooks = yaml.safe_load((DEPLOY.parents[1] / ".pre-commit-hooks.yaml").read_text())
+    assert used["repo"].endswith("/dbtorch")
+    assert [one["id"] for one in used["hooks"]] == [one["id"] for one in hooks]
+    assert [one["entry"] for one in hooks] == ["dbtorch ci --lint"]
 
 
 def gitlab(server: ForgeServer) -> dict[str, str]:

@@ -139,7 +139,8 @@ def ci(
     for result in found:
         for said in result.notes:
             warn(said)
-        echo(ci_json(result) if as_json else ci_text(result))
+        below = "" if as_json or result.empty else "\n"  # what is said of the run
+        echo(ci_json(result) if as_json else f"{below}{ci_text(result)}")
         said = write_reports(
             Reports(junit=junit, comment=comment_file, code_quality=code_quality),
             result,
