@@ -7,7 +7,7 @@ import pytest
 
 from dbtorch.cli.text.ci import ci_json, ci_text
 from dbtorch.core.ci.changes import Change, Reason, Why
-from dbtorch.core.ci.code import Resource
+from dbtorch.core.ci.code import Code, Resource
 from dbtorch.core.ci.comparison import Comparison, How, Retyped
 from dbtorch.core.ci.place import CiPlace, fork_of, place_of
 from dbtorch.core.ci.result import Affected, Against, CiResult, Compared, NodeResult
@@ -17,6 +17,7 @@ from dbtorch.core.model.graph import Kind
 from dbtorch.core.model.state import RunState, State
 from dbtorch.service.ci.forks import NoSecrets, refuse_without_secrets
 from dbtorch.service.ci.options import CiOptions
+from dbtorch.service.ci.target import refuse_another
 from dbtorch.service.project.options import RunOptions
 
 NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
@@ -67,6 +68,17 @@ def test_nothing_that_is_unknown_is_called_the_same():
     both = changed(replace(DONE, compared=(*DONE.compared, one)))
     assert both.endswith("1 table holds what production's does. 1 table could not be compared.")
     assert "not compared: no" in ci_text(missing)
+
+
+def test_a_state_in_which_all_would_be_new_is_refused():
+    one = Resource(id="model.shop.a", kind=Kind.MODEL, name="a")
+    now = Code(resources={one.id: one}, macros={}, project="shop")
+    with pytest.raises(UsageError, match="at s3://kept has no nodes: name another one"):
+        refuse_another(replace(now, resources={}), now, "s3://kept")
+    with pytest.raises(UsageError, match="is of project crm, and this is shop"):
+        refuse_another(replace(now, project="crm"), now, "s3://kept")
+    refuse_another(replace(now, project=""), now, "s3://kept")  # of a dbt that does not say
+    refuse_another(replace(now, resources={}), now, "")  # everything is built
 
 
 # how it ended, and what is said

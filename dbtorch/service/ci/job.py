@@ -9,7 +9,6 @@ from dbtorch.adapters.dbt.project_code import read_code
 from dbtorch.core.ci.changes import Changes, compare_code
 from dbtorch.core.ci.code import Code
 from dbtorch.core.ci.result import CiResult, Compared
-from dbtorch.core.errors import UsageError
 from dbtorch.core.history.records import RunRecord
 from dbtorch.core.model.state import RunState, State
 from dbtorch.core.text.durations import text as duration
@@ -22,7 +21,7 @@ from dbtorch.service.ci.preparation import Preparation
 from dbtorch.service.ci.results import described, with_run
 from dbtorch.service.ci.session import CiSession
 from dbtorch.service.ci.state import States
-from dbtorch.service.ci.target import refuse_production
+from dbtorch.service.ci.target import refuse_another, refuse_production
 from dbtorch.service.ci.unseen import Unseen
 from dbtorch.service.ci.words import changed_steps
 from dbtorch.service.planning.planned import OpenedPlan
@@ -58,7 +57,7 @@ class Job:
             if self.states.latest is not self.states.base:
                 production = read_code(self.states.latest.folder / "manifest.json")
         self._production = production
-        _refuse_another(before, now, self.states)
+        refuse_another(before, now, "" if self.states is None else self.states.base.url)
         changes = self._changes(session, before)
         self.result = described(self.project, self.options, self.states, selected, now, changes)
         if not selected.selected:
@@ -126,12 +125,3 @@ class Job:
         how = replace(self.options.how, adapter=self._adapter)
         cloned = self.result.cloned
         yield from compare_all(built, self._production, engine, how, cloned=cloned)
-
-
-def _refuse_another(before: Code, now: Code, states: States | None) -> None:
-    """Raise `UsageError` for a state of another project: all would be new, and nothing compared."""
-    if states is not None and before.project and before.project != now.project:
-        raise UsageError(
-            f"the state of production at {states.base.url} is of project {before.project}, and this"
-            f" is {now.project}: name the one of this project with --state"
-        )

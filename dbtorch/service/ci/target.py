@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from dbtorch.adapters.dbt.scratch import ScratchError, outputs_of, redirected
-from dbtorch.core.ci.code import Resource
+from dbtorch.core.ci.code import Code, Resource
 from dbtorch.core.errors import ProjectError, UsageError
 from dbtorch.core.model.graph import Kind
 from dbtorch.service.ci.forks import refuse_without_secrets
 from dbtorch.service.ci.options import CiOptions
+from dbtorch.service.production.find import FULL
 from dbtorch.service.project.profiles import profiles_files
 from dbtorch.service.project.project import Project
 from dbtorch.service.project.store_scope import identity_of
@@ -47,6 +48,19 @@ def redirect(project: Project, options: CiOptions, folder: Path) -> tuple[str, .
     with os.fdopen(private, "w", encoding="utf-8") as out:
         out.write(text)
     return ("--target", target, "--profiles-dir", str(folder))
+
+
+def refuse_another(production: Code, now: Code, url: str) -> None:
+    """Raise `UsageError` for a state, if there is a ``url`` of one, in which all would be new."""
+    if url and not production.resources:
+        raise UsageError(
+            f"the state of production at {url} has no nodes: name another one with --state, {FULL}"
+        )
+    if url and production.project and production.project != now.project:
+        raise UsageError(
+            f"the state of production at {url} is of project {production.project}, and this is"
+            f" {now.project}: name the one of this project with --state"
+        )
 
 
 def refuse_production(built: Iterable[Resource], production: Iterable[Resource]) -> None:

@@ -66,6 +66,8 @@ def find_state(
     all. A place may be a folder with dbt's artifacts alone. Raises `NoState`.
     """
     to.mkdir(parents=True, exist_ok=True)
+    for name in (MANIFEST, RESULTS, SOURCES):  # of another state that was here
+        (to / name).unlink(missing_ok=True)
     try:
         latest = _described(place, LATEST, POINTER, to)
         if latest is None:
