@@ -42,7 +42,10 @@ if TYPE_CHECKING:
     from dbtorch.service.project.arguments import RunArguments
 
 #: What is said where nothing is, as None is a schedule of Airflow's.
-_AS_DBTORCH = "as dbtorch.yml says"
+_AS_DBTORCH: Any = object()
+
+#: Until a run goes on whose worker was lost.
+_RETRY_DELAY = timedelta(seconds=30)
 
 #: Where intervals begin that nobody limits.
 _BEGINNING = datetime(2020, 1, 1, tzinfo=UTC)
@@ -149,7 +152,13 @@ def _fill(
         schedule=outline.pipeline.schedule,
         ui_url=outline.ui_url,
         doc_md=f"Runs `{outline.pipeline.name}`; the other tasks end as their nodes do.",
-        **{"retries": 2, "weight_rule": "absolute", "priority_weight": 100, **run_task},
+        **{
+            "retries": 2,
+            "retry_delay": _RETRY_DELAY,
+            "weight_rule": "absolute",
+            "priority_weight": 100,
+            **run_task,
+        },
     )
     groups: dict[tuple[str, ...], TaskGroup] = {}
     tasks: dict[str, NodesOperator] = {}

@@ -215,17 +215,17 @@ class NodesOperator(BaseOperator):  # type: ignore[misc]
 
     def execute(self, context: Context) -> str:
         """Wait for the end in a worker, as `airflow dags test` does, which knows no triggerer."""
-        unsure = ""
+        unsure = False
         while True:
             standing = self._standing(context)
             found = decided(standing, self.nodes, context["ti"].try_number)
-            if isinstance(found, Ended) and (found.sure or unsure == found.says):
+            if isinstance(found, Ended) and (found.sure or unsure):
                 return _end(found)
             if found is Next.AGAIN:
                 self._again(context, standing)
             elif not standing.driven and not isinstance(found, Ended):
                 raise _later()
-            unsure = found.says if isinstance(found, Ended) else ""
+            unsure = isinstance(found, Ended)
             time.sleep(LOOK_EVERY)
 
     def resumed(self, context: Context, event: Mapping[str, Any]) -> str:

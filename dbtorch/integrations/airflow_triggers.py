@@ -112,7 +112,7 @@ class NodesTrigger(BaseTrigger):  # type: ignore[misc]
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """The end of the task, or what a worker has to do for it."""
-        watch, failures, unsure = self._watch(), 0, ""
+        watch, failures, unsure = self._watch(), 0, False
         while True:
             try:
                 found = self._found(await watch.standing())
@@ -123,14 +123,14 @@ class NodesTrigger(BaseTrigger):  # type: ignore[misc]
                     yield TriggerEvent({"next": Next.WAIT.value})
                     return
                 found = Next.WAIT
-            if isinstance(found, Ended) and (found.sure or unsure == found.says):
+            if isinstance(found, Ended) and (found.sure or unsure):
                 self.log.info("%s", found.says)
                 yield _EVENTS[found.end]()
                 return
             if found is Next.AGAIN:
                 yield TriggerEvent({"next": found.value})
                 return
-            unsure = found.says if isinstance(found, Ended) else ""
+            unsure = isinstance(found, Ended)
             await asyncio.sleep(LOOK_EVERY)
 
     def _found(self, standing: Standing) -> Ended | Next:
