@@ -16,6 +16,7 @@ from dbtorch.core.exit_codes import Again, again
 from dbtorch.core.model.interval import Interval
 from dbtorch.core.model.state import RunState
 from dbtorch.core.schedule.backfill import (
+    MOST_RUNS,
     Backfill,
     BackfillDecision,
     Beside,
@@ -41,9 +42,6 @@ _LAUNCHES = {Again.ONCE: 2, Again.YES: 3}
 
 #: Seconds until a launch is tried again, times the tries.
 _PAUSE = 10.0
-
-#: Runs of all backfills of one driver at once.
-MOST_RUNS = 8
 
 
 @dataclass(slots=True, kw_only=True)

@@ -78,6 +78,38 @@ def test_a_pipeline_has_one_that_is_not_over(store):
     assert [one.ended_at is not None for one in store.backfills(over=True)] == [True, False, False]
 
 
+def test_one_that_is_over_goes_on_only_where_no_other_one_does(store):
+    for id in ("b1", "b2"):
+        store.add_backfill(a_backfill(id))
+        assert store.decide_backfill(store.backfills()[0], [], BackfillState.CANCELLED)
+    first, second = store.backfills(over=True)  # as two people see them, who go on with one each
+    assert store.decide_backfill(first, [], BackfillState.ACTIVE)
+    assert not store.decide_backfill(second, [], BackfillState.ACTIVE)
+    assert [one.id for one in store.backfills()] == ["b1"]
+
+
+def test_of_two_that_go_on_with_one_each_at_once_one_does(store):
+    for id in ("b1", "b2"):
+        store.add_backfill(a_backfill(id))
+        store.decide_backfill(store.backfills()[0], [], BackfillState.CANCELLED)
+    for _ in range(10):
+        started = threading.Barrier(2)
+        went_on = []
+
+        def go_on(one, started=started, went_on=went_on):
+            mine = store.apart()
+            started.wait()
+            went_on.append(mine.decide_backfill(one, [], BackfillState.ACTIVE))
+
+        threads = [threading.Thread(target=go_on, args=(b,)) for b in store.backfills(over=True)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(went_on) == [False, True]
+        store.decide_backfill(store.backfills()[0], [], BackfillState.CANCELLED)
+
+
 def test_of_many_parts_only_those_that_are_next_are_read(store):
     store.add_backfill(a_backfill(parts=300))
     claim(store, 5)

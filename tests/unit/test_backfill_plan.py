@@ -173,6 +173,14 @@ def test_it_says_what_runs_how_long_that_takes_and_what_it_touches():
     assert "nobody drives it" in nobody
 
 
+def test_how_long_it_takes_knows_how_many_run_at_once():
+    plan = Asked().plan(reprocess="completed", max_active=64)
+    plan = replace(plan, parts=(plan.parts * 16)[:16], seconds_each=60.0)
+    assert plan.seconds == 120  # eight at once, whatever is asked for
+    alone = replace(plan, request=replace(plan.request, max_active=1))
+    assert alone.seconds == 16 * 60
+
+
 def test_a_calendar_has_a_mark_for_each_partition():
     asked = Asked()
     found = asked.plan(reprocess="completed").chosen

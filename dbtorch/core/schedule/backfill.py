@@ -18,6 +18,9 @@ from dbtorch.core.schedule.ledger import LedgerView, ScheduleKey, TickState
 #: Runs of a backfill at once, at most.
 MOST_ACTIVE = 64
 
+#: Runs of all backfills at once that one driver starts.
+MOST_RUNS = 8
+
 
 class PartState(StrEnum):
     """What has become of a partition of a backfill."""

@@ -16,6 +16,7 @@ from dbtorch.core.model.state import RunState
 from dbtorch.core.params import settled
 from dbtorch.core.run.simulation import forecast
 from dbtorch.core.schedule.backfill import (
+    MOST_RUNS,
     Backfill,
     BackfillSpec,
     BackfillState,
@@ -82,7 +83,8 @@ class BackfillPlan:
         """How long it takes, if nothing else runs."""
         if self.seconds_each is None:
             return None
-        return self.seconds_each * -(-len(self.parts) // self.request.max_active)
+        at_once = min(self.request.max_active, MOST_RUNS)
+        return self.seconds_each * -(-len(self.parts) // at_once)
 
 
 def plan_backfill(

@@ -75,6 +75,10 @@ def resume_backfill(store: Store, text: str) -> Backfill:
     """
 
     def resumed(one: Backfill) -> tuple[list[Part], BackfillState]:
+        others = [o.id for o in store.backfills() if o.key == one.key and o.id != one.id]
+        if others:
+            pipeline = one.key.pipeline
+            raise NothingToDo(f"backfill {others[0]} of pipeline {pipeline} goes on already")
         if one.state is BackfillState.ACTIVE:
             return [], BackfillState.ACTIVE
         again = [
@@ -86,10 +90,6 @@ def resume_backfill(store: Store, text: str) -> Backfill:
             raise NothingToDo(f"backfill {one.id} is done")
         return again, BackfillState.ACTIVE
 
-    one = one_backfill(store, text)
-    others = [o.id for o in store.backfills() if o.key == one.key and o.id != one.id]
-    if others:
-        raise NothingToDo(f"backfill {others[0]} of pipeline {one.key.pipeline} goes on already")
     return _change(store, text, resumed)
 
 

@@ -84,6 +84,16 @@ _DECIDE = f"""
     WHERE {_OF} AND version = :version
 """
 
+_OF_PIPELINE = "project_id = :project_id AND place = :place AND pipeline = :pipeline"
+
+# Changes nothing: who looks whether another one goes on, and goes on then, is alone with them.
+_HOLD = f"UPDATE dbtorch_backfills SET version = version WHERE {_OF_PIPELINE}"
+
+_OTHER = f"""
+    SELECT 1 FROM dbtorch_backfills
+    WHERE {_OF_PIPELINE} AND ended_at IS NULL AND backfill_id <> :backfill_id
+"""
+
 
 def add(transaction: Transaction, mine: Mapping[str, Any], backfill: Backfill) -> Backfill | None:
     """Keep a new one with all its parts; answers the one that its pipeline has already."""
@@ -121,9 +131,17 @@ def decide(
     parts: Sequence[Part],
     state: BackfillState | None,
 ) -> bool:
-    """Write parts, and another state, unless somebody else came first."""
+    """Write parts, and another state, unless somebody else came first.
+
+    One that is over goes on only where no other one of its pipeline does.
+    """
     of = {**mine, "backfill_id": backfill.id}
     state = state or backfill.state
+    if backfill.state.over and not state.over:
+        others = {**of, **key_values(backfill.key)}
+        transaction.run(_HOLD, others)
+        if transaction.all(_OTHER, others):
+            return False
     values = {
         **of,
         "version": backfill.version,
