@@ -13,7 +13,7 @@ from dbtorch.app.policies import Levels
 from dbtorch.app.step_wiring import Choice, StepWiring
 from dbtorch.core.config import Config, StepSpec
 from dbtorch.core.errors import PlanError
-from dbtorch.core.model.graph import Kind
+from dbtorch.core.model.graph import Graph, Kind
 from dbtorch.core.model.naming import named_apart
 from dbtorch.core.model.ownership import owned
 from dbtorch.core.model.policy import Policy
@@ -33,6 +33,7 @@ class Planned:
     plan: Plan
     on_engine: frozenset[str]  # dbt nodes, sql steps and both ends of the session
     opens_database: frozenset[str]  # steps for which the session lets go of the database file
+    project: Graph  # all of dbt's nodes and all steps, whatever is selected
     held_back: tuple[str, ...] = ()  # steps after what is selected that nobody asked for
 
 
@@ -109,6 +110,7 @@ def make_plan(
         plan=plan,
         on_engine=frozenset(on_engine | ends),
         opens_database=opens,
+        project=wiring.project,
         held_back=wiring.held_back(choice, steps),
     )
 

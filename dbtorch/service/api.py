@@ -61,6 +61,7 @@ class NodeChange:
     reason: str  # one sentence; empty where there is nothing to say
     reason_kind: str = ""  # the same as a value that stays: docs/output.md lists them
     reason_nodes: tuple[str, ...] = ()  # ids of the nodes that the reason speaks of
+    rows_affected: int | None = None  # by the attempt that has just ended, where dbt tells
 
     def __str__(self) -> str:
         why = f": {self.reason}" if self.reason else ""
@@ -125,7 +126,7 @@ class Project:
             else:
                 opened = stack.enter_context(open_plan(options, warn=warnings.append))
             return plan_of(
-                opened.planned.plan,
+                opened.planned,
                 left_out=opened.held_back,
                 warnings=tuple(warnings),
                 target=str(opened.selected.target["name"]),
@@ -488,6 +489,7 @@ def _listening(run_id: str, on_change: OnChange | None) -> Listen:
                     reason=str(change.reason),
                     reason_kind=change.reason.kind.value,
                     reason_nodes=change.reason.nodes,
+                    rows_affected=change.outcome.rows_affected if change.outcome else None,
                 )
             )
 

@@ -57,6 +57,7 @@ class Stage:
                 plan=self.run.plan,
                 on_engine=on_engine | ends,
                 opens_database=frozenset({"ingest"}),
+                project=graph,
             ),
             engine=self.engine,
             steps=self.steps,

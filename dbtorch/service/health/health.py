@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -197,9 +197,7 @@ def _items(
         check = known.checks.get(node.id) or standing.checks.get(node.id)
         if node.kind is Kind.SOURCE and (node.id in known.limits or check is not None):
             yield source_item(node, known.limits.get(node.id), check, now)
-    settings = settings_for(known.nodes, config, project.dir)
-    limits = {id: said.max_age for id, said in settings.items()}
-    limits |= {spec.id: spec.settings.max_age for spec in config.steps.values()}
+    limits = max_ages(project, known.nodes)
     models = {node.id for node in known.nodes if node.kind is Kind.MODEL}
     read = {before for before, after in known.edges if after in models}
     steps = tuple(map(step_node, config.steps.values()))
@@ -207,13 +205,31 @@ def _items(
         if node.kind not in BUILT or node.materialized == "ephemeral":
             continue
         limit = limits.get(node.id)
-        limit = config.defaults.max_age if limit is None else limit
         mart = node.kind is Kind.MODEL and node.id not in read
         end, since = standing.ends.get(node.id), standing.successes.get(node.id)
         failed = end is not None and end.state is State.FAILED
         if limit is not None or mart or failed:
             yield built_item(node, limit, since, end, now)
     yield from _failed_looks(standing, {node.id for node in (*known.nodes, *steps)})
+
+
+def max_ages(project: Project, nodes: Iterable[Node]) -> dict[str, float]:
+    """Seconds since its last success after which a node is stale, by id, of those that have some.
+
+    Of dbt's nodes that are built, and of steps. Raises `ConfigError`.
+    """
+    config = project.config
+    nodes = list(nodes)
+    settings = settings_for(nodes, config, project.dir)
+    said = {id: settings[id].max_age if id in settings else None for id in _built(nodes)}
+    said |= {spec.id: spec.settings.max_age for spec in config.steps.values()}
+    default = config.defaults.max_age
+    found = {id: default if limit is None else limit for id, limit in said.items()}
+    return {id: limit for id, limit in found.items() if limit is not None}
+
+
+def _built(nodes: Iterable[Node]) -> Iterator[str]:
+    return (node.id for node in nodes if node.kind in BUILT)
 
 
 def _failed_looks(standing: HealthFacts, known: AbstractSet[str]) -> Iterator[Item]:

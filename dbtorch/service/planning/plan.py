@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from dbtorch.app.planning import Planned
 from dbtorch.core.model.graph import Graph, Kind, Node
 from dbtorch.core.model.naming import names_among
-from dbtorch.core.plan import Plan as CorePlan
 from dbtorch.core.run.simulation import forecast, is_shown
 from dbtorch.core.text.phrases import and_more, many
 
@@ -39,6 +39,7 @@ class Plan:
     warnings: tuple[str, ...]  # what nobody has to mend now, one sentence each
     target: str
     graph: Graph  # of what would run
+    project: Graph  # all of dbt's nodes and all steps, whatever is selected
 
     def __len__(self) -> int:
         return len(self.nodes)
@@ -47,8 +48,9 @@ class Plan:
         return iter(self.nodes)
 
 
-def plan_of(plan: CorePlan, *, left_out: str, warnings: tuple[str, ...], target: str) -> Plan:
+def plan_of(planned: Planned, *, left_out: str, warnings: tuple[str, ...], target: str) -> Plan:
     """The plan for people and programs."""
+    plan = planned.plan
     found = forecast(plan)
     names = names_among(plan.graph.nodes.values())
     return Plan(
@@ -70,6 +72,7 @@ def plan_of(plan: CorePlan, *, left_out: str, warnings: tuple[str, ...], target:
         warnings=warnings,
         target=target,
         graph=plan.graph,
+        project=planned.project,
     )
 
 

@@ -115,7 +115,7 @@ def _cached(project: Project, options: RunOptions, warn: Tell) -> OpenedPlan:
     pipeline = pipeline_of(project.config, options)
     words = (
         *options.dbt_args_for(project.config),
-        pipeline.name,
+        pipeline.name if pipeline.vars else "",
         *texts_to_resolve(project.config),
     )
     cache = ManifestCache(project.dir, ("plan", *words), options.environ)

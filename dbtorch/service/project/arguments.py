@@ -53,6 +53,7 @@ class RunArguments(PlanArguments, total=False):
 
     logical_date: datetime | date | str  # what the run stands for; without a zone it is UTC
     data_interval: tuple[datetime, datetime]  # the same where a scheduler has settled both ends
+    partition: str  # key of the pipeline's partition that is to be run, or "first..last"
     params: Mapping[str, Any]  # of the pipeline
     fail_fast: bool
     run_id: str  # of your own: the same again goes on with that run
@@ -88,6 +89,7 @@ _PLAIN = (
     "checks",
     "fail_on_empty",
     "params",
+    "partition",
 )
 
 
