@@ -25,6 +25,7 @@ from dbtorch.adapters.store import open_store
 from dbtorch.core.errors import DbtorchError, NoHistory
 from dbtorch.integrations.airflow_ends import End, Ended, Next, Standing, decided, run_id_of
 from dbtorch.integrations.airflow_tasks import RUN
+from dbtorch.service.history.lookup import is_driven
 from dbtorch.service.project.project import configured_store, find_project_dir
 from dbtorch.service.project.store_scope import reader_of
 
@@ -64,7 +65,7 @@ def look(
     except NoHistory:
         return Standing(run_id=run_id, over=over)
     with closing(opened) as history:
-        driven = history.driver(run_id) is not None  # before the rest, which is then its end
+        driven = is_driven(history, run_id)  # before the rest, which is then its end
         record = history.run(run_id, transitions=counted)
     nodes = {node.id: node for node in record.nodes} if record is not None else {}
     return Standing(run_id=run_id, record=record, nodes=nodes, driven=driven, over=over)
