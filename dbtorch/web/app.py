@@ -62,6 +62,9 @@ PATIENCE = 1.0
 #: Pages of runs that are kept.
 _KEPT = 10
 
+#: Modules that the page of a run needs, so that none waits until another one asks for it.
+_OF_RUN = ("run.js", "common.js", "lanes.js", "live.js")
+
 #: Most runs of a list.
 _MOST = 1000
 
@@ -132,7 +135,7 @@ def application(site: Site, hosts: list[str]) -> Starlette:
             Route("/runs/{run}/log", pages.log),
             *graphs,
             Route("/token", pages.token),
-            Route("/static/{name}", pages.static),
+            Route("/static/{version}/{name}", pages.static),
             Route("/api/v1/session", pages.session, methods=["POST"]),
             Route("/api/v1/actions", act, methods=["POST"]),
             Route("/api/v1/openapi.json", pages.openapi),
@@ -203,7 +206,7 @@ class _Pages:
             return html(kept[1])
         page = run_page(self._store, run_id, project_dir=self._site.project_dir, logs=False)
         said = {**page_json(page), "base": base(request)}
-        text = self._text("run.html", request, page=page, data=data(said))
+        text = self._text("run.html", request, page=page, data=data(said), modules=_OF_RUN)
         self._kept[run_id] = (known, text)
         for oldest in list(self._kept)[:-_KEPT]:
             self._kept.pop(oldest, None)
@@ -220,7 +223,9 @@ class _Pages:
         name = request.path_params["name"]
         if name not in STATIC:
             return PlainTextResponse("there is no such file\n", 404)
-        kept = "public, max-age=31536000, immutable" if request.query_params else "no-cache"
+        # of a version, so that what a module imports by its name is kept as well
+        current = request.path_params["version"] == common(request)["version"]
+        kept = "public, max-age=31536000, immutable" if current else "no-cache"
         headers = {"Cache-Control": kept}
         return Response(static(name), headers=headers, media_type=STATIC[name])
 

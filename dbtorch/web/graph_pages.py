@@ -36,6 +36,11 @@ from dbtorch.web.pages import data, render
 #: Graphs of runs that are kept, and seconds for which the lists of nodes are.
 _KEPT, _FRESH = 6, 20.0
 
+#: Modules that the page of a graph needs, so that none waits until another one asks for it.
+_OF_GRAPH = (
+    *("graph.js", "common.js", "live.js", "node_facts.js", "paint.js", "plots.js", "stage.js"),
+)
+
 
 def graph_routes(
     store: Store, project_dir: Path, project: str, environ: Mapping[str, str]
@@ -83,7 +88,8 @@ class _GraphPages:
             "picture": picture(graph, Asked()),
             "base": base(request),
         }
-        return self._page("graph.html", request, run=run, state=graph.state, data=data(said))
+        more = {"state": graph.state, "data": data(said), "modules": _OF_GRAPH}
+        return self._page("graph.html", request, run=run, **more)
 
     def picture(self, request: Request) -> Response:
         """The part that is asked for: boxes and edges with their places."""

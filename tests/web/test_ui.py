@@ -324,7 +324,8 @@ def test_json_is_that_of_the_command_line(site, url):
         (f"/api/v1/runs/{RUN}/log?node=../../etc/passwd", 404, "has no node"),
         ("/api/v1/runs/..%2F..%2Fetc/log?node=x", 404, ""),
         ("/runs/nobody", 404, "there is no run"),
-        ("/static/../app.py", 404, ""),
+        ("/static/x/../../app.py", 404, ""),
+        ("/static/x/app.py", 404, "there is no such file"),
     ],
 )
 def test_what_is_not_there_is_said_in_a_sentence(site, url, path, status, said):
@@ -396,11 +397,27 @@ def test_nothing_can_be_written(url, method):
 
 
 def test_every_answer_says_what_a_page_may_do(url):
-    for path in ("/", "/static/run.js", "/nothing"):
+    for path in ("/", "/static/x/run.js", "/nothing"):
         headers = ask(url, path)[1]
         assert headers["content-security-policy"].startswith("default-src 'self'; base-uri 'none'")
         assert "unsafe" not in headers["content-security-policy"]
         assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_what_a_page_is_made_of_is_asked_for_once_in_its_version(browser, site, url):
+    small(store=site.store)
+    browser.open(f"{url}runs/{RUN}")
+    asked = {one for one in browser.requests if "/static/" in one}
+    assert {one.rpartition("/")[2] for one in asked} >= {
+        "run.js",
+        "common.js",
+        "lanes.js",
+        "live.js",
+    }
+    (version,) = {one.rpartition("/")[0].rpartition("/")[2] for one in asked}
+    kept = ask(url, f"/static/{version}/common.js")[1]["cache-control"]
+    assert kept == "public, max-age=31536000, immutable"
+    assert ask(url, "/static/other/common.js")[1]["cache-control"] == "no-cache"
 
 
 def test_with_a_token_nothing_is_read_without_it(browser, site):

@@ -123,6 +123,9 @@ def page_json(page: RunPage) -> dict[str, Any]:
     for node in said["nodes"]:
         _fit(node, records[node["id"]], room)
     places = {node["id"]: place for place, node in enumerate(said["nodes"])}
+    for node in said["nodes"]:
+        del node["name"]  # its label says that
+        node["usual"] = page.usual.get(node["id"])
     said["nodes"] = [_filled_node(node) for node in said["nodes"]]
     found: dict[str, Any] = _filled(said)
     found.update(
@@ -130,7 +133,6 @@ def page_json(page: RunPage) -> dict[str, Any]:
         sequence=page.sequence,
         resumed_at=page.run.resumed_at.isoformat() if page.run.resumed_at else None,
         seconds=page.took,
-        usual_seconds=dict(page.usual),
         critical_path=[one.id for one in page.summary.critical_path],
         edges=[
             (places[before], places[after])
@@ -190,7 +192,12 @@ def _filled(said: dict[str, Any]) -> dict[str, Any]:
 
 
 def _filled_node(said: dict[str, Any]) -> dict[str, Any]:
-    """The same of a node and of its attempts."""
+    """The same of a node and of its attempts, without what goes without saying."""
+    for attempt in said["attempts"]:
+        if not attempt["lost"]:
+            del attempt["lost"]
+        if attempt["started_at"]:
+            del attempt["queued_at"]
     said["attempts"] = [_filled(attempt) for attempt in said["attempts"]]
     return _filled(said)
 

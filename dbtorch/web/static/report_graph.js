@@ -6,7 +6,7 @@ const run = JSON.parse($("data").textContent);
 if (run.graph) {
   const critical = new Set(run.critical_path), place = $("stage");
   const seconds = (node) => (node.attempts || []).reduce((sum, one) => sum + (one.started_at && one.finished_at ? (Date.parse(one.finished_at) - Date.parse(one.started_at)) / 1000 : 0), 0);
-  const nodes = run.nodes.map((node) => ({ ...node, seconds: seconds(node), usual: run.usual_seconds[node.id], critical: critical.has(node.id) }));
+  const nodes = run.nodes.map((node) => ({ ...node, seconds: seconds(node), critical: critical.has(node.id) }));
   const stage = new Stage(place, { nodes, owners: [], longest: 1 }, {
     embedded: true,
     moved: () => {},

@@ -10,8 +10,9 @@ const critical = new Set(run.critical_path);
 const began = Date.parse(run.started_at);
 const seconds = (iso) => (Date.parse(iso) - began) / 1000;
 const ended = () => (run.finished_at ? seconds(run.finished_at) : (run.state === "running" ? (Date.now() - began) / 1000 : seconds(run.at)));
-const ROWS_AT_ONCE = 250;
+const IN_SIGHT = 60, ROWS_AT_ONCE = 500;
 
+run.usual_seconds = Object.fromEntries(nodes.filter((node) => node.usual !== undefined).map((node) => [node.id, node.usual]));
 for (const node of nodes) { node.before = []; node.after = []; node.attempts ||= []; }
 for (const [before, after] of run.edges) { nodes[before].after.push(nodes[after]); nodes[after].before.push(nodes[before]); }
 
@@ -169,7 +170,7 @@ function show() {
   if (chosen.lanes) { showLanes(); restore(); return; }
   if (body.querySelector(".lane")) body.replaceChildren();
   const mine = ++filling;
-  let from = 0, count = ROWS_AT_ONCE;
+  let from = 0, count = IN_SIGHT;
   const more = () => {
     if (mine !== filling) return;
     const rows = order.slice(from, from + count);
@@ -180,7 +181,7 @@ function show() {
     body.append(...rows.map((node) => node.row));
     if (!from) performance.mark("rows");
     from += count;
-    count = 4 * ROWS_AT_ONCE;
+    count = ROWS_AT_ONCE;
     if (from < order.length) setTimeout(more);
     else restore();
   };
@@ -194,7 +195,7 @@ const wanted = (node) =>
   (!chosen.blocks || held.has(node))
   && (!chosen.states.size || chosen.states.has(node.state))
   && (!chosen.critical || critical.has(node.id))
-  && chosen.q.toLowerCase().split(/\s+/).every((word) => `${node.label} ${node.id} ${node.owner || ""} ${node.path || ""} ${node.state}`.toLowerCase().includes(word));
+  && (!chosen.q || chosen.q.toLowerCase().split(/\s+/).every((word) => `${node.label} ${node.id} ${node.owner || ""} ${node.path || ""} ${node.state}`.toLowerCase().includes(word)));
 
 function filter() {
   if (chosen.lanes) showLanes();
