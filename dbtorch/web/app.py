@@ -17,7 +17,13 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.responses import (
+    FileResponse,
+    JSONResponse,
+    PlainTextResponse,
+    Response,
+    StreamingResponse,
+)
 from starlette.routing import Route
 
 from dbtorch.core.errors import (
@@ -34,7 +40,7 @@ from dbtorch.ports.store import Store
 from dbtorch.service.health.overview import Overview, overview
 from dbtorch.service.history.log_text import piece_of
 from dbtorch.service.history.logs import AttemptLog, find_log, missing
-from dbtorch.service.history.lookup import resolve_run
+from dbtorch.service.history.lookup import is_driven, resolve_run
 from dbtorch.service.history.run import show_run
 from dbtorch.service.history.run_json import run_json, summary_json
 from dbtorch.service.history.run_page import NOTHING_AFTER, page_json, run_page
@@ -58,6 +64,10 @@ _FRESH = 2.0
 
 #: Seconds for which a history that is away is tried again before people are told.
 PATIENCE = 1.0
+
+#: Seconds between two looks of a stream whether the server ends, and without a message after which
+#: it gives a sign of life.
+_LOOK, _SILENCE = 0.5, 15.0
 
 #: Pages of runs that are kept.
 _KEPT = 10
@@ -200,7 +210,8 @@ class _Pages:
         news = self._store.run_changes(run_id, after=NOTHING_AFTER)
         goes_on = news is not None and news.state is RunState.RUNNING
         # many may watch one that goes on, and all of them ask when something fails
-        known = (base(request), acts, news, time.monotonic() // _FRESH if goes_on else None)
+        alive = goes_on and (time.monotonic() // _FRESH, is_driven(self._store, run_id))
+        known = (base(request), acts, news, alive)
         kept = self._kept.get(run_id)
         if kept is not None and kept[0] == known:
             return html(kept[1])
@@ -278,11 +289,14 @@ class _Pages:
         after = int(seen) if seen.isascii() and seen.isdigit() else number(request, "after") or 0
         messages = self._feed.messages(request.path_params["run"], after)
         headers = {"X-Accel-Buffering": "no", "Content-Encoding": "identity"}
-        return StreamingResponse(_stream(messages), media_type="text/event-stream", headers=headers)
+        stream = _stream(messages, lambda: getattr(request.app.state, "ending", False))
+        return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 
     def log_text(self, request: Request) -> Response:
         """A part of a log from a byte on, and where the next one begins."""
         found = self._log(request)
+        if request.query_params.get("all") == "1" and found.path.is_file():
+            return FileResponse(found.path, media_type="text/plain")
         text, after = piece_of(found.path, number(request, "from") or 0)
         goes_on = found.attempt.finished_at is None
         headers = {"X-Dbtorch-Next": str(after), "X-Dbtorch-Runs": str(int(goes_on))}
@@ -293,15 +307,26 @@ class _Pages:
         return self._site.log(request.path_params["run"], node, number(request, "attempt"))
 
 
-async def _stream(messages: AsyncIterator[Message]) -> AsyncIterator[str]:
-    """Messages as server-sent events, with a sign of life where there are none for a while."""
+async def _stream(
+    messages: AsyncIterator[Message], ending: Callable[[], bool]
+) -> AsyncIterator[str]:
+    """Messages as server-sent events, with a sign of life where there are none for a while.
+
+    They end with the server, which asks ``ending``.
+    """
+    silent = 0
     yield "retry: 2000\n\n"
     coming = asyncio.ensure_future(anext(messages, None))
     try:
         while True:
-            done, _ = await asyncio.wait({coming}, timeout=15)
+            done, _ = await asyncio.wait({coming}, timeout=_LOOK)
+            if ending():
+                return
+            silent = 0 if done else silent + 1
+            if silent * _LOOK >= _SILENCE:
+                silent = 0
+                yield "event: alive\ndata: {}\n\n"  # a page hears this, and no comment
             if not done:
-                yield ": still here\n\n"
                 continue
             message = coming.result()
             if message is None:

@@ -342,6 +342,7 @@ _PATHS: Mapping[str, Shape] = {
         _parameter("node", "Name or id of a node.", needed=True),
         _parameter("attempt", "Which attempt; the last one by default.", _WHOLE),
         _parameter("from", "Byte to begin at.", _WHOLE),
+        _parameter("all", "1: the whole log at once."),
     ),
     "/api/v1/runs/{run}/graph": _get(
         "A part of the graph of a run, with the places of its boxes. Nodes are meant by their"

@@ -61,6 +61,8 @@ class Guard:
     def _refusal(self, request: HTTPConnection) -> ASGIApp | None:
         if request.scope["method"] not in ("GET", "HEAD") and not _is_own(request):
             return PlainTextResponse("another site may not do this\n", 403)
+        if "\0" in request.scope["path"] or b"%00" in request.scope["query_string"]:
+            return PlainTextResponse("there is no such address\n", 400)  # and no name has it
         path = request.url.path.removeprefix(request.scope.get("root_path", ""))
         if not self._token or path.startswith(_OPEN) or may_act(request, self._token):
             return None

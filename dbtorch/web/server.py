@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import socket
 import threading
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,9 @@ _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 #: Characters of a token that somebody has thought of, at least.
 _SHORTEST = 16
+
+#: Connections at once: more are refused, so that files are left for everything else of a process.
+_MOST = 500
 
 #: Seconds that answers under way have when the server ends: those of pages that watch never end.
 _PATIENCE = 1
@@ -65,6 +69,7 @@ def answering(app: Starlette, host: str, port: int, **more: Any) -> Iterator[int
     """
     import uvicorn
 
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # not each who was refused
     listener = _listener(host, port)
     config = uvicorn.Config(
         app,
@@ -73,6 +78,7 @@ def answering(app: Starlette, host: str, port: int, **more: Any) -> Iterator[int
         lifespan="off",
         proxy_headers=False,
         server_header=False,
+        limit_concurrency=_MOST,
         timeout_graceful_shutdown=_PATIENCE,
         **more,
     )
@@ -84,6 +90,7 @@ def answering(app: Starlette, host: str, port: int, **more: Any) -> Iterator[int
     try:
         yield int(listener.getsockname()[1])
     finally:
+        app.state.ending = True  # pages that watch would never let it end
         server.should_exit = True
         thread.join(5)
         listener.close()

@@ -1,12 +1,20 @@
 """Pages over a history that goes away, shrinks, or holds markup wherever a text is."""
 
-from contextlib import closing
+import socket
+from contextlib import ExitStack, closing
 from urllib.parse import quote, urlsplit
 
+from dbtorch.adapters.run_files import RunFiles
+from dbtorch.adapters.state_dir import state_dir
 from dbtorch.adapters.store import open_store
+from dbtorch.core.model.events import Attempt
+from dbtorch.core.model.state import State
+from dbtorch.service.run.mark import mark
 from dbtorch.web.app import PATIENCE, Site, application
 from dbtorch.web.server import answering, hosts_of
 from tests.proxy import Proxy
+from tests.unit.story import Told
+from tests.waiting import eventually
 from tests.web.shops import hostile, small
 from tests.web.test_ui import RUN, Live, ask, shop, site, url  # noqa: F401
 
@@ -65,6 +73,86 @@ def test_a_run_may_be_removed_while_somebody_looks_at_it(browser, site, url):  #
     assert ask(url, "/")[0] == 200
 
 
+def test_no_page_stays_green_of_a_run_that_is_not_any_more(browser, site, url):  # noqa: F811
+    Told(store=site.store, run_id=RUN)
+    for path, sign in ((f"runs/{RUN}", "#run-state"), (f"runs/{RUN}/graph", "#run-state")):
+        browser.open(url + path)
+        assert browser.text(sign) == "✓ success"
+        mark(site.store, RUN, "fct_orders", State.FAILED, reason="wrong")
+        browser.js("dispatchEvent(new Event('focus')); 1")  # somebody comes back to it
+        browser.wait(f"document.querySelector('{sign}')?.innerText === '✕ failed'")
+        mark(site.store, RUN, "fct_orders", State.SUCCESS, reason="right")
+
+
+def test_whoever_drives_a_run_may_die_while_somebody_looks(browser, site, url):  # noqa: F811
+    live = Live(site.store)
+    live.on(3)
+    browser.open(f"{url}runs/{live.id}")
+    assert browser.wait("document.querySelector('#live').innerText") == "live"
+    lease = site.store.driver(live.id)
+    site.store.release(lease)
+    browser.wait("document.querySelector('#run-state').innerText === '⚡ interrupted'")
+    assert "goes on where it stopped" in browser.wait("document.querySelector('.note')?.innerText")
+    assert browser.js("document.querySelectorAll('.bar.open').length") == 0
+
+
+def test_a_clock_that_is_wrong_makes_no_bar_longer(browser, site, url):  # noqa: F811
+    live = Live(site.store)
+    live.on(3)
+    browser.before_scripts("const now = Date.now; Date.now = () => now() + 7200e3;")
+    browser.open(f"{url}runs/{live.id}")
+    browser.wait("document.querySelector('#live').innerText === 'live'")
+    assert (
+        browser.js("Number(document.querySelector('#grid').style.getPropertyValue('--now'))") < 3600
+    )
+    live.finish()
+    browser.wait("document.querySelector('#run-state').innerText === '✕ failed'")
+
+
+def test_a_log_of_one_endless_line_and_half_characters(browser, site, url, shop):  # noqa: F811
+    small(store=site.store)
+    log = RunFiles(state_dir(shop), RUN).log(Attempt("model.shop.fct_orders", 1))
+    log.write_text("\x1b[31m" + "ä" * (5 << 20) + "\nend\n")  # a piece ends within a character
+    page = f"{url}runs/{RUN}/log?node=model.shop.fct_orders"
+    browser.open(page)
+    browser.wait("document.querySelector('#space').offsetHeight > 18 * 300")
+    browser.press("G")
+    browser.wait("document.querySelector('#log').innerText.trim().endsWith('end')")
+    assert browser.js("document.querySelector('#log').innerText.includes('\\ufffd')") is False
+    assert (
+        browser.js(
+            "Math.max(...[...document.querySelectorAll('.line')].map(l => l.innerText.length))"
+        )
+        < 20_000
+    )
+    text = f"/api/v1/runs/{RUN}/log?node=model.shop.fct_orders"
+    assert ask(url, f"{text}&all=1")[2] == log.read_text()
+    assert ask(url, f"{text}&from=999999999999999")[::2] == (200, "")
+
+
+def test_as_many_may_watch_as_leave_room_for_others(site, url):  # noqa: F811
+    live = Live(site.store)
+    where = urlsplit(url)
+    asked = f"GET /api/v1/runs/{live.id}/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+    with ExitStack() as watching:
+        answers = []
+        for _ in range(520):
+            one = watching.enter_context(
+                closing(socket.create_connection((where.hostname, where.port)))
+            )
+            one.sendall(asked)
+            answers.append(one)
+        codes = [one.recv(20).split()[1] for one in answers]
+        assert set(codes) == {b"200", b"503"}
+        assert codes.count(b"200") <= 500
+    assert eventually(lambda: ask(url, "/api/v1/runs")[0] == 200)
+
+
+def test_an_address_that_no_database_could_look_for_is_refused(url):  # noqa: F811
+    for path in ("/runs/%00", "/api/v1/runs?pipeline=%00", "/node?node=a%00b"):
+        assert ask(url, path)[0] == 400, path
+
+
 def _remove(transaction):
     for table in ("attempts", "transitions", "run_nodes", "runs"):
         transaction.run(f"DELETE FROM dbtorch_{table}")
@@ -103,3 +191,20 @@ def test_a_history_goes_away_and_comes_back(browser, shop, postgres_url):  # noq
             browser.wait("document.querySelector('#run-state').innerText === '✕ failed'")
             assert ask(url, f"/runs/{live.id}")[0] == 200
         proxy.close()
+
+
+def test_a_server_ends_in_silence_whoever_watches(site, capfd):  # noqa: F811
+    live = Live(site.store)
+    app = application(site, hosts_of("127.0.0.1", ()))
+    with closing(socket.socket()) as one:
+        with answering(app, "127.0.0.1", 0) as port:
+            one.connect(("127.0.0.1", port))
+            one.sendall(
+                f"GET /api/v1/runs/{live.id}/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+            )
+            heard = one.recv(1 << 16)
+            assert heard.startswith(b"HTTP/1.1 200")
+        while more := one.recv(1 << 16):
+            heard += more
+        assert heard.endswith(b"0\r\n\r\n")  # it was told that this is all
+    assert capfd.readouterr() == ("", "")

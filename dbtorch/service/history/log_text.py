@@ -81,7 +81,7 @@ def piece_of(path: Path, start: int) -> tuple[str, int]:
     """
     try:
         with path.open("rb") as file:
-            file.seek(start)
+            file.seek(min(start, file.seek(0, 2)))
             found = file.read(_PIECE)
     except FileNotFoundError:
         return "", start
@@ -89,7 +89,9 @@ def piece_of(path: Path, start: int) -> tuple[str, int]:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from error
     if len(found) == _PIECE and b"\n" in found:
         found = found[: found.rindex(b"\n") + 1]
-    return found.decode("utf-8", "replace"), start + len(found)
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    text = decoder.decode(found)
+    return text, start + len(found) - len(decoder.getstate()[0])  # half a character comes later
 
 
 def _broken(text: str) -> str:

@@ -1,6 +1,6 @@
 // The graph of a run: a part of it at a time, which grows where somebody asks.
 import { $, SIGNS, address, deeds, el, key, localTimes, remember, said } from "./common.js";
-import { follow } from "./live.js";
+import { follow, lookAgain } from "./live.js";
 import { nodeFacts } from "./node_facts.js";
 import { KINDS, ORDER, counted, outline } from "./paint.js";
 import { vector } from "./plots.js";
@@ -234,6 +234,7 @@ key("Esc", "", () => {
 // ------------------------------------------------------------------ begin, and go on with the run
 
 function hear(message) {
+  if (message.state === "interrupted") { location.reload(); return false; } // nothing of it runs any more
   graph.state = message.state;
   const changed = new Set();
   for (const told of message.nodes) {
@@ -266,3 +267,4 @@ const seen = /^(\d+\.\d+)_(-?\d+)_(-?\d+)$/.exec(kept.v || "");
 if (seen) { const [k, x, y] = seen.slice(1).map(Number); if (k > 0) { stage.view = { k: Math.min(2.5, Math.max(0.02, k)), x, y }; stage.paint(); } }
 addEventListener("hashchange", () => { read(); load(); });
 if (graph.state === "running") follow(api, graph.sequence, hear);
+else lookAgain(api, graph);

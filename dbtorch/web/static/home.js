@@ -6,15 +6,23 @@ const step = (by) => { const all = [...document.querySelectorAll(".pipeline h3 a
 key("k", "the pipeline above", () => step(-1));
 key("j", "the next pipeline", () => step(1));
 
+// What has the focus, in words that hold for the next version of the page.
+const place = (element) => (element?.closest?.("main") ? [element.closest("[data-pipeline]")?.dataset.pipeline, element.getAttribute("href") || element.dataset.act].join(" ") : "");
+
 async function again() {
-  if (document.hidden || document.activeElement?.closest?.("main")) return;
+  if (document.hidden || getSelection().toString()) return;
   try {
     const answer = await fetch(location.pathname, { headers: { Accept: "text/html" } });
     if (!answer.ok) throw new Error(String(answer.status));
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     localTimes(fresh);
     const main = document.querySelector("main");
-    if (fresh.querySelector("main").innerHTML !== main.innerHTML) main.replaceWith(document.importNode(fresh.querySelector("main"), true));
+    if (fresh.querySelector("main").innerHTML !== main.innerHTML) {
+      const focus = place(document.activeElement), open = main.querySelector(".ages")?.open;
+      main.replaceWith(document.importNode(fresh.querySelector("main"), true));
+      if (open) document.querySelector(".ages").open = true;
+      if (focus) [...document.querySelectorAll("main a, main button")].find((one) => place(one) === focus)?.focus({ preventScroll: true });
+    }
     document.title = fresh.title;
     $("live").textContent = "";
   } catch { $("live").textContent = "no answer; shown is what was last known"; }

@@ -1,11 +1,11 @@
 // A log of any length: of its lines only those in sight are elements.
 import { $, address, ansi, el, key, remember } from "./common.js";
 
-const HEIGHT = 18;
+const HEIGHT = 18, LONGEST = 1 << 14, MOST_BYTES = 64 << 20;
 const source = $("page").dataset.source;
 const box = $("log"), space = $("space"), seen = $("seen");
 const lines = [];
-let rest = "", next = 0, matches = [], matched = new Set(), chosen = Number(address().L) || 0, following = false, reading = true, wantsError = false;
+let rest = "", next = Math.max(0, Number($("page").dataset.bytes) - MOST_BYTES), matches = [], matched = new Set(), chosen = Number(address().L) || 0, following = false, reading = true, wantsError = false;
 
 function draw() {
   const from = Math.max(0, Math.floor(box.scrollTop / HEIGHT) - 20);
@@ -58,6 +58,11 @@ function follow(on) {
   if (on) box.scrollTop = space.offsetHeight;
 }
 
+// A line that is endless is broken: no window shows it, and none has to hold it at once.
+function add(line) {
+  for (let from = 0; from === 0 || from < line.length; from += LONGEST) lines.push(line.slice(from, from + LONGEST));
+}
+
 async function more() {
   let runs = true;
   try {
@@ -71,7 +76,8 @@ async function more() {
     if (came) {
       const parts = (rest + text).split("\n");
       rest = parts.pop();
-      for (const part of parts) lines.push(part);
+      for (const part of parts) add(part);
+      if (rest.length > LONGEST) { add(rest); rest = ""; } // it has no end
     }
     if (!came && !runs && rest) { lines.push(rest); rest = ""; }
     if (came || !runs) { search(false); if (following) { space.style.height = `${lines.length * HEIGHT}px`; box.scrollTop = lines.length * HEIGHT; draw(); } }
@@ -106,5 +112,6 @@ key("n", "the next match", () => move(1));
 key("/", "search", () => $("search").focus());
 key("Esc", "", () => { $("search").blur(); box.focus(); });
 
+if (next) $("found").textContent = `the last ${MOST_BYTES >> 20} MB; “as text” has all`;
 await more();
 if (chosen) go(chosen);

@@ -1,7 +1,7 @@
 // One run: a row for each node, with its attempts along the time, and a panel about one of them.
 import { $, SIGNS, address, ansi, deeds, el, key, linked, localTimes, quoted, remember, said, selection, timeOf, took } from "./common.js";
 import { heldUp, holdups, lanesOf, secondsLeft } from "./lanes.js";
-import { follow } from "./live.js";
+import { follow, lookAgain } from "./live.js";
 
 const run = JSON.parse($("data").textContent);
 const nodes = run.nodes;
@@ -9,7 +9,9 @@ const byId = new Map(nodes.map((node) => [node.id, node]));
 const critical = new Set(run.critical_path);
 const began = Date.parse(run.started_at);
 const seconds = (iso) => (Date.parse(iso) - began) / 1000;
-const ended = () => (run.finished_at ? seconds(run.finished_at) : (run.state === "running" ? (Date.now() - began) / 1000 : seconds(run.at)));
+// Times are the server's: a clock that is wrong here makes no bar longer.
+const apart = Math.abs(Date.parse(run.at) - Date.now()) > 10000 ? Date.parse(run.at) - Date.now() : 0;
+const ended = () => (run.finished_at ? seconds(run.finished_at) : (run.state === "running" ? (Date.now() + apart - began) / 1000 : seconds(run.at)));
 const IN_SIGHT = 60, ROWS_AT_ONCE = 500;
 
 run.usual_seconds = Object.fromEntries(nodes.filter((node) => node.usual !== undefined).map((node) => [node.id, node.usual]));
@@ -503,7 +505,8 @@ function wordsSoon(over) {
 }
 
 function hear(message) {
-  if ((message.resumed_at ?? null) !== (run.resumed_at ?? null) || message.nodes.some((node) => !byId.has(node.id))) { location.reload(); return false; }
+  const stopped = message.state === "interrupted"; // what was under way is not any more: the server says how it stands
+  if (stopped || (message.resumed_at ?? null) !== (run.resumed_at ?? null) || message.nodes.some((node) => !byId.has(node.id))) { location.reload(); return false; }
   Object.assign(run, { sequence: message.sequence, state: message.state, finished_at: message.finished_at });
   const changed = message.nodes.map((said) => {
     const node = byId.get(said.id);
@@ -525,4 +528,4 @@ if (run.base && run.state === "running") {
   whatIsLeft();
   setTimeout(tick, 1000);
   follow(`${run.base}api/v1/runs/${encodeURIComponent(run.run_id)}/`, run.sequence, hear);
-}
+} else if (run.base) lookAgain(`${run.base}api/v1/runs/${encodeURIComponent(run.run_id)}/`, run);
