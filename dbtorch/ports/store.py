@@ -179,9 +179,17 @@ class Store(Outbox, Ledger, PartitionLedger, Backfills, Retention, Protocol):
         """What has changed after the transition of that ordinal; None when there is no such run."""
 
     def runs(
-        self, *, limit: int = 20, pipeline: str | None = None, state: RunState | None = None
+        self,
+        *,
+        limit: int = 20,
+        pipeline: str | None = None,
+        state: RunState | None = None,
+        counts: bool = True,
     ) -> list[RunSummary]:
-        """Newest first; without those on a target of this name that is another one here."""
+        """Newest first; without those on a target of this name that is another one here.
+
+        Counting nodes is most of the work: without ``counts`` there are none.
+        """
 
     def find(self, prefix: str) -> list[str]:
         """Ids of runs that start with this, newest first; "latest" is the first of `runs`."""

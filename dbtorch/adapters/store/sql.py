@@ -195,11 +195,19 @@ class SqlStore(SqlMeasurements, SqlOutbox, SqlLedger, SqlRetention):
         return self._database.read(_run_changes, of, after)
 
     def runs(
-        self, *, limit: int = 20, pipeline: str | None = None, state: RunState | None = None
+        self,
+        *,
+        limit: int = 20,
+        pipeline: str | None = None,
+        state: RunState | None = None,
+        counts: bool = True,
     ) -> list[RunSummary]:
-        """The newest runs first."""
+        """The newest runs first; without ``counts`` of their nodes, which are most of the work."""
         query = statements.summaries(
-            targets=self._scope.targets, pipeline=pipeline is not None, state=state is not None
+            targets=self._scope.targets,
+            pipeline=pipeline is not None,
+            state=state is not None,
+            counts=counts,
         )
         values: dict[str, Any] = {**self._scope.here, "limit": min(limit, _MOST)}
         if pipeline is not None:

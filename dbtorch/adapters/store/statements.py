@@ -232,10 +232,15 @@ _SUMMARY = (
 )
 
 
-def summaries(*, targets: int, pipeline: bool, state: bool) -> str:
-    """Query for the newest runs, a row for each state their nodes are in."""
+def summaries(*, targets: int, pipeline: bool, state: bool, counts: bool) -> str:
+    """Query for the newest runs, with ``counts`` a row for each state their nodes are in."""
     wanted = [here(targets), *["pipeline = :pipeline"] * pipeline, *["state = :state"] * state]
     where = "WHERE " + " AND ".join(wanted)
+    if not counts:
+        return f"""
+            SELECT {_SUMMARY}, NULL AS node_state, 0 AS nodes FROM dbtorch_runs {where}
+            ORDER BY started_at DESC, run_id DESC LIMIT :limit
+        """
     columns = ", ".join(f"r.{column}" for column in _SUMMARY.split(", "))
     return f"""
         SELECT {columns}, n.state AS node_state, count(n.node_id) AS nodes

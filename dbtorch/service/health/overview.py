@@ -69,7 +69,7 @@ def overview(store: Store, options: RunOptions) -> Overview:
     dated = calendars(store, project.config, found.standing.target, found.at)
     owners |= {id: end.owner for id, end in found.standing.ends.items() if end.owner}
     last_runs = {
-        item.name: list_runs(store, limit=_RUNS, pipeline=item.name)[::-1]
+        item.name: list_runs(store, limit=_RUNS, pipeline=item.name, counts=False)[::-1]
         for item in found.items
         if item.kind == PIPELINE
     }

@@ -10,7 +10,13 @@ from dbtorch.core.history.records import RunSummary
 from dbtorch.core.model.graph import Kind
 from dbtorch.core.model.state import RunState
 from dbtorch.ports.store import Store
-from dbtorch.service.history.lookup import INTERRUPTED, IsAlive, holds_lease, state_of
+from dbtorch.service.history.lookup import (
+    INTERRUPTED,
+    IsAlive,
+    holds_lease,
+    is_driven,
+    state_of,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +33,23 @@ def list_runs(
     limit: int = 20,
     pipeline: str | None = None,
     state: RunState | None = None,
+    counts: bool = True,
     is_alive: IsAlive | None = None,
 ) -> tuple[ListedRun, ...]:
-    """At most ``limit`` runs, newest first. Raises `StoreError`."""
+    """At most ``limit`` runs, newest first; ``counts`` of nodes take most of the time.
+
+    Raises `StoreError`.
+    """
+    found = store.runs(limit=limit, pipeline=pipeline, state=state, counts=counts)
+    if not counts:
+        return tuple(ListedRun(run, _state(store, run)) for run in found)
     is_alive = is_alive or holds_lease(store)
-    found = store.runs(limit=limit, pipeline=pipeline, state=state)
     return tuple(_as_it_is(store, run, is_alive) for run in found)
+
+
+def _state(store: Store, run: RunSummary) -> str:
+    alive = run.state is not RunState.RUNNING or is_driven(store, run.run_id)
+    return run.state.value if alive else INTERRUPTED
 
 
 def _as_it_is(store: Store, run: RunSummary, is_alive: IsAlive) -> ListedRun:

@@ -6,7 +6,7 @@ const ASKS = {
   retry: { title: "Retry the run", hint: "What did not succeed runs again, and what depends on it.", fields: ["reason"] },
   from: { action: "retry", title: "Retry from a node", hint: "The node runs again, and what depends on it, besides what did not succeed.", fields: ["nodes", "reason"] },
   rerun: { title: "Rerun a part", hint: "What is selected runs again, and what depends on it.", fields: ["nodes", "reason"] },
-  cancel: { title: "Cancel", hint: "The whole run, or the nodes that are named, and what depends on them.", fields: ["nodes", "reason"] },
+  cancel: { title: "Cancel the run or nodes of it", go: "Cancel what runs", hint: "The whole run where no node is named, else those nodes and what depends on them.", fields: ["reason", "nodes"] },
   mark: { title: "Mark a node", hint: "Say how the node stands, whatever the run says.", fields: ["nodes", "state", "reason"] },
   trigger: { title: "Trigger the pipeline", hint: "`dbtorch serve` runs it next.", fields: ["reason"] },
   pause: { title: "Pause the pipeline", hint: "It starts no run by itself until it is resumed.", fields: ["reason"] },
@@ -31,7 +31,7 @@ async function post(body) {
 function ask(action, about) {
   const asks = ASKS[action];
   const command = el("code", { class: "command" }, "…"), answer = el("p", { role: "status" });
-  const go = el("button", { type: "submit", class: "chip" }, asks.title), close = el("button", { type: "button", class: "chip", onclick: () => dialog.close() }, "Close");
+  const go = el("button", { type: "submit", class: "chip" }, asks.go || asks.title), close = el("button", { type: "button", class: "chip", onclick: () => dialog.close() }, "Close");
   const fields = asks.fields.map((name) => el("label", {}, FIELDS[name][0], FIELDS[name][1]()));
   const form = el("form", { method: "dialog" }, el("h2", {}, asks.title), el("p", { class: "dim" }, asks.hint), fields,
     el("p", { class: "dim" }, "The same as ", command), answer, el("div", { class: "acts" }, go, close));
