@@ -2,11 +2,13 @@
 
 import socket
 from contextlib import ExitStack, closing
+from datetime import UTC, datetime
 from urllib.parse import quote, urlsplit
 
 from dbtorch.adapters.run_files import RunFiles
 from dbtorch.adapters.state_dir import state_dir
 from dbtorch.adapters.store import open_store
+from dbtorch.core.history.records import Action, Verb
 from dbtorch.core.model.events import Attempt
 from dbtorch.core.model.state import State
 from dbtorch.service.run.mark import mark
@@ -94,6 +96,26 @@ def test_whoever_drives_a_run_may_die_while_somebody_looks(browser, site, url): 
     browser.wait("document.querySelector('#run-state').innerText === '⚡ interrupted'")
     assert "goes on where it stopped" in browser.wait("document.querySelector('.note')?.innerText")
     assert browser.js("document.querySelectorAll('.bar.open').length") == 0
+
+
+def test_no_run_without_a_driver_is_running_among_the_bars(site, url):  # noqa: F811
+    live = Live(site.store)
+    live.on(3)
+    assert 'class="s-running"' in ask(url, "/")[2]
+    site.store.release(site.store.driver(live.id))
+    assert eventually(lambda: 'class="s-interrupted"' in ask(url, "/")[2])
+    (seen,), (listed,) = site.store.runs(counts=False), site.store.runs()
+    assert (seen.counts, seen.run_id) == ({}, listed.run_id)
+    assert listed.counts
+
+
+def test_what_a_run_was_told_of_its_deadline_is_on_the_overview(site, url):  # noqa: F811
+    live = Live(site.store)
+    now = datetime.now(UTC)
+    site.store.act(live.id, Action(action=Verb.AT_RISK, at=now, actor="dbtorch"))
+    assert "deadline at risk" in ask(url, "/")[2]
+    site.store.act(live.id, Action(action=Verb.DEADLINE, at=now, actor="dbtorch"))
+    assert eventually(lambda: "deadline missed" in ask(url, "/")[2])
 
 
 def test_a_clock_that_is_wrong_makes_no_bar_longer(browser, site, url):  # noqa: F811
