@@ -93,7 +93,7 @@ def test_whoever_drives_a_run_may_die_while_somebody_looks(browser, site, url): 
     assert browser.wait("document.querySelector('#live').innerText") == "live"
     lease = site.store.driver(live.id)
     site.store.release(lease)
-    browser.wait("document.querySelector('#run-state').innerText === '⚡ interrupted'")
+    browser.wait("document.querySelector('#run-state')?.innerText === '⚡ interrupted'")
     assert "goes on where it stopped" in browser.wait("document.querySelector('.note')?.innerText")
     assert browser.js("document.querySelectorAll('.bar.open').length") == 0
 
