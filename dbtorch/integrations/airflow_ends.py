@@ -14,7 +14,7 @@ from enum import StrEnum
 from dbtorch.core.failures.message import gist
 from dbtorch.core.history.records import NodeRecord, RunRecord
 from dbtorch.core.model.naming import label
-from dbtorch.core.model.state import State
+from dbtorch.core.model.state import RunState, State
 from dbtorch.integrations.airflow_tasks import RUN
 
 _NAMED = 5
@@ -59,6 +59,12 @@ class Standing:
         """Whether nothing more will happen to it by itself."""
         return self.over and not self.driven
 
+    @property
+    def settled(self) -> bool:
+        """Whether what has ended badly stays so: nobody is about to go on with the run."""
+        running = self.record is not None and self.record.state is RunState.RUNNING
+        return self.ended or (self.driven and running)
+
 
 #: The worse end of several nodes is that of their task; what is not here is nobody's end.
 _ENDS = {
@@ -93,7 +99,8 @@ def decided(standing: Standing, ids: Sequence[str], tries: int) -> Ended | Next:
         return Next.WAIT
     known = [standing.nodes[id] for id in ids if id in standing.nodes]
     late = to_execute(standing, ids, tries)
-    if all(node.state.final for node in known) and not late:
+    done = len(known) == len(ids) and all(node.state.ok for node in known)
+    if not late and (done or (standing.settled and all(node.state.final for node in known))):
         return ended(known, ids)
     if not standing.ended:
         return Next.WAIT

@@ -223,6 +223,16 @@ def test_it_waits_while_somebody_is_at_it_or_will_be() -> None:
     assert decided(standing(None, over=False), of("a"), 1) is Next.WAIT
 
 
+@pytest.mark.parametrize("driven", [False, True])
+def test_what_failed_may_still_succeed_while_the_run_is_about_to_go_on(driven: bool) -> None:
+    before = replace(record({"a": State.FAILED, "b": State.SUCCESS}), state=RunState.FAILED)
+    now = standing(before, driven=driven, over=False)
+    assert decided(now, of("a"), 1) is Next.WAIT
+    assert decided(now, of("new"), 1) is Next.WAIT
+    assert isinstance(decided(now, of("b"), 1), Ended)  # no execution touches that
+    assert isinstance(decided(standing(before), of("a"), 1), Ended)
+
+
 def test_a_run_that_did_not_begin_fails_its_tasks() -> None:
     ended = decided(standing(None), of("a"), 1)
     assert isinstance(ended, Ended)
