@@ -63,7 +63,7 @@ class StepSpec:
     """A step as it was declared."""
 
     name: str
-    type: str  # python, command, sql, http, wait_for, or the name of an entry point
+    type: str  # python, command, sql, http, dbt_cloud, wait_for, or the name of an entry point
     action: Any  # what stood under the type's key: text, list or mapping; templates unrendered
     produces: tuple[str, ...] = field(  # dbt selections of sources, "source:shop.orders"
         default=(),

@@ -17,9 +17,8 @@ from tests.pages import PAGES
 from tests.unit.loopback import Answer, Server, serving
 
 PAGE = PAGES["docs/steps.md"].read_text()
-SECRETS = ("FIVETRAN_KEY", "FIVETRAN_SECRET", "AIRBYTE_TOKEN", "DBT_CLOUD_TOKEN", "POWERBI_TOKEN")
+SECRETS = ("FIVETRAN_KEY", "FIVETRAN_SECRET", "AIRBYTE_TOKEN", "POWERBI_TOKEN")
 AIRBYTE_JOB = "/v1/jobs/9"
-CLOUD = "/api/v2/accounts/1"
 REFRESHES = "/v1.0/myorg/groups/my-group/datasets/my-dataset/refreshes"
 
 
@@ -48,13 +47,6 @@ def airbyte(server: Server, *, good: bool) -> None:
     server.says(AIRBYTE_JOB, says({"status": "running"}), says({"status": ended}))
 
 
-def dbt_cloud(server: Server, *, good: bool) -> None:
-    server.says(f"{CLOUD}/jobs/2/run/", says({"data": {"id": 7}}))
-    run = {"is_success": False, "is_error": False, "is_cancelled": False}
-    ended = run | {"is_success" if good else "is_error": True}
-    server.says(f"{CLOUD}/runs/7/", says({"data": run}), says({"data": ended}))
-
-
 def power_bi(server: Server, *, good: bool) -> None:
     server.says(REFRESHES, says(None, 202, {"Location": f"{server.url}{REFRESHES}/r1"}))
     ended = {"status": "Completed" if good else "Failed"}
@@ -78,7 +70,6 @@ def recipe(heading: str, server: Server, folder: Path) -> StepBench:
     [
         ("Fivetran: sync a connection", fivetran, "fivetran_salesforce"),
         ("Airbyte: run a sync job", airbyte, "airbyte_orders"),
-        ("dbt Cloud: run a job of another team", dbt_cloud, "finance_job"),
         ("Power BI: refresh a semantic model", power_bi, "powerbi_sales"),
     ],
     ids=lambda value: getattr(value, "__name__", None),

@@ -164,7 +164,7 @@ _SHARED = {
     for name, value in examples(BY_TITLE["defaults"]).items()
     if name not in ("retry", "pool")
 }
-for _type in ("python", "command", "http", "wait_for"):
+for _type in ("python", "command", "http", "dbt_cloud", "wait_for"):
     _keys = examples(BY_TITLE["steps.<name>"])
     _own = {name: value for name, value in _keys.items() if name in ("params", "env", "ci", "when")}
     BASES.append({"steps": {"a": {_type: _keys[_type], **_own, **_SHARED}}})
@@ -172,6 +172,7 @@ BASES += [
     {"steps": {"a": {"sql": "select 1", "produces": "source:a.b"}}},
     {"steps": {"a": {"wait_for": {"any": [{"file": "in/"}, {"pipeline": "default"}]}}}},
     {"steps": {"a": {"http": {"url": "http://x", "poll": examples(BY_TITLE["http.poll"])}}}},
+    {"steps": {"a": {"dbt_cloud": examples(BY_TITLE["dbt_cloud"])}}},
     {"pipelines": {"a": {"on": {"webhook": {"secret": "x" * 16, "rate": 4}}}}},
     {"pipelines": {"a": {"on": {"file": "in/*", "stable": "1m", "debounce": "1m"}}}},
     {"pipelines": {"a": {"production": True, "target": "prod", "select": ["tag:a"]}}},

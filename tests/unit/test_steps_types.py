@@ -77,6 +77,7 @@ def test_types_of_other_packages_are_known_without_being_loaded() -> None:
         "python",
         "command",
         "http",
+        "dbt_cloud",
         "wait_for",
         "calls",
         "gone",
@@ -122,7 +123,7 @@ def test_a_type_of_another_package_runs(tmp_path: Path) -> None:
         (
             "quantum",
             {},
-            "there are python, command, http, wait_for, calls, gone, greeting, half, odd, off, script",
+            "there are python, command, http, dbt_cloud, wait_for, calls, gone, greeting, half, odd, off, script",
         ),
         ("gone", {}, "step type 'gone' (acme_gone:steps) cannot be loaded: ModuleNotFoundError: "),
         ("half", {}, "step type 'half' (acme_half) has no function 'command'"),

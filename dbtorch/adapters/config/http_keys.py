@@ -1,4 +1,7 @@
-"""Keys of an ``http`` step. Their values may be templates, so the step type checks those."""
+"""Keys of steps that call a server: ``http`` and ``dbt_cloud``.
+
+Their values may be templates, so the step types check those.
+"""
 
 from __future__ import annotations
 
@@ -87,6 +90,59 @@ HTTP = Section(
             POLL,
             "Ask again and again after the first answer, until a condition holds.",
             example='{until: "json.done", every: 30s, for: 2h}',
+        ),
+    ),
+)
+
+_NUMBER = checked_later(
+    "number or template",
+    {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": r"^[0-9]+$|\{\{"}]},
+)
+_COMMANDS = checked_later(
+    "text or list of text",
+    {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
+)
+
+DBT_CLOUD = Section(
+    title="dbt_cloud",
+    shape={"required": ["account", "job"]},
+    keys=(
+        Key("account", _NUMBER, "Number of the account. Required.", example="12345"),
+        Key("job", _NUMBER, "Number of the job. Required.", example="67890"),
+        Key(
+            "token",
+            TEXT,
+            "Token of a service account that may run jobs.",
+            default="`env_var('DBT_CLOUD_API_TOKEN')`",
+            example="\"{{ env_var('DBT_ENV_SECRET_CLOUD') }}\"",
+        ),
+        Key(
+            "url",
+            TEXT,
+            "Access URL of the account.",
+            default="`https://cloud.getdbt.com`",
+            example='"https://ab123.us1.dbt.com"',
+        ),
+        Key(
+            "steps",
+            _COMMANDS,
+            "Commands instead of the job's own (`steps_override`).",
+            default="the job's",
+            example="[dbt build --select tag:daily]",
+        ),
+        Key(
+            "every",
+            _DURATION,
+            "Longest time between two looks; the first come sooner.",
+            default="30s",
+            example="1m",
+        ),
+        Key(
+            "for",
+            _DURATION,
+            "When to give up, and cancel it.",
+            default="1d",
+            example="2h",
         ),
     ),
 )

@@ -7,7 +7,7 @@ from dataclasses import replace
 from dbtorch.adapters.config import alert_keys, check_keys, trigger_keys
 from dbtorch.adapters.config import setting_keys as of
 from dbtorch.adapters.config.failure_keys import RULE
-from dbtorch.adapters.config.http_keys import HTTP, POLL
+from dbtorch.adapters.config.http_keys import DBT_CLOUD, HTTP, POLL
 from dbtorch.adapters.config.param_keys import PARAM
 from dbtorch.adapters.config.schedule_keys import PARTITION, SCHEDULE
 from dbtorch.adapters.config.schema import (
@@ -39,6 +39,7 @@ SECTIONS = (
     STEP,
     HTTP,
     POLL,
+    DBT_CLOUD,
     PIPELINE,
     SCHEDULE,
     PARAM,

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from dbtorch.adapters.config.field_types import Key, Later, Named, Section, Unread, keys_of
-from dbtorch.adapters.config.http_keys import HTTP
+from dbtorch.adapters.config.http_keys import DBT_CLOUD, HTTP
 from dbtorch.adapters.config.problems import Path, Report
 from dbtorch.adapters.config.scalars import ANYTHING, FREE_TEXT, TEXT, Kind, checked_later
 from dbtorch.adapters.config.setting_keys import DEADLINE_KEY, ONCE, SETTINGS, said_twice, settings
@@ -66,6 +66,12 @@ TYPES = (
         Unread(HTTP, "mapping"),
         "Request to send.",
         '{url: "https://bi.example/refresh", method: POST}',
+    ),
+    _type(
+        "dbt_cloud",
+        Unread(DBT_CLOUD, "mapping"),
+        "Job of the dbt platform to run.",
+        "{account: 12345, job: 67890}",
     ),
     _type(
         WAIT,

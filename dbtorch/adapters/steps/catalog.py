@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dbtorch.adapters.plugins import Catalog
-from dbtorch.adapters.steps import command_step, http_step, python_step, wait_step
+from dbtorch.adapters.steps import command_step, dbt_cloud_step, http_step, python_step, wait_step
 from dbtorch.adapters.steps.base import StepError, StepType
 from dbtorch.core.config import StepSpec
 
@@ -25,6 +25,7 @@ STEP_TYPES = Catalog[StepType](
         "python": python_step,
         "command": command_step,
         "http": http_step,
+        "dbt_cloud": dbt_cloud_step,
         "wait_for": wait_step,
     },
     functions=("check", "command"),

@@ -1,4 +1,4 @@
-"""The process of one python or http attempt, and of discovery.
+"""The process of one attempt of python, http or dbt_cloud, and of discovery.
 
 It runs in the project's interpreter, where dbtorch may not be installed: standard library only,
 Python 3.9 or later. What to do comes as JSON on standard input, what came of it goes to the file
@@ -107,6 +107,14 @@ def _http(job: dict[str, Any]) -> Any:
     return request.run(job["request"], job["context"])
 
 
+def _dbt_cloud(job: dict[str, Any]) -> Any:
+    """Run a job of the dbt platform; only ever in dbtorch's own interpreter."""
+    sys.path.append(job["root"])
+    from dbtorch.adapters.steps import dbt_cloud
+
+    return dbt_cloud.run(job["request"], job["context"])
+
+
 def _discover(job: dict[str, Any]) -> Any:
     """Import modules; answer every use of the decorator."""
     sys.path.insert(0, str(Path.cwd()))
@@ -134,7 +142,7 @@ def _plain(declaration: Any) -> dict[str, Any]:
     return said
 
 
-_JOBS = {"python": _python, "http": _http, "discover": _discover}
+_JOBS = {"python": _python, "http": _http, "dbt_cloud": _dbt_cloud, "discover": _discover}
 
 
 class _Wrong(Exception):

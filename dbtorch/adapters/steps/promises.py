@@ -198,7 +198,7 @@ def _strangers(config: Config) -> Iterator[str]:
     """Names that templates begin with and nothing has: ``{{ rum.id }}``."""
     known = ("run", "target", "outputs", "params", "env_var", "var")
     for spec in config.steps.values():
-        if spec.on_engine or spec.type not in ("python", "command", "http"):
+        if spec.on_engine or spec.type not in ("python", "command", "http", "dbt_cloud"):
             continue  # others have names of their own
         action = spec.action
         if isinstance(action, Mapping):  # what is asked of an answer has more names

@@ -99,8 +99,7 @@ def run(request: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, Any
     """Send it, poll where asked to, answer the step's output."""
     known = {name: context[name] for name in ("vars", "params", "outputs", "target")}
     known["run"] = run_of(context)
-    answer = _send(request)
-    _expect(request, answer)
+    answer = expected(request)
     _check(request, answer, known)
     if "poll" in request:
         known |= {"response": answer.names(), "sent_at": _sent_at(answer)}
@@ -145,8 +144,7 @@ def _poll(request: Mapping[str, Any], known: Mapping[str, Any]) -> Answer:
         wait = float(request["every"])
         left = max(deadline - time.monotonic(), _LEAST)
         try:
-            answer = _send({**request, "timeout": min(request["timeout"], left)})
-            _expect(request, answer)
+            answer = expected({**request, "timeout": min(request["timeout"], left)})
         except Retry as error:
             last = str(error)
             wait = max(wait, error.after or 0.0)  # as far as there is time
@@ -194,6 +192,16 @@ def _expect(request: Mapping[str, Any], answer: Answer) -> None:
         brief += "; only redirects of GET, or with 307 or 308, and to the same server are followed"
     transient = classify([{"http_status": status}], "") is FailureClass.TRANSIENT
     raise NotNow(brief, answer) if transient else Never(brief, answer)
+
+
+def expected(request: Mapping[str, Any]) -> Answer:
+    """The answer to one request, of a status that means success.
+
+    Raises `Retry` where a moment later it may be another one, and `Fail`.
+    """
+    answer = _send(request)
+    _expect(request, answer)
+    return answer
 
 
 def is_expected(request: Mapping[str, Any], status: int) -> bool:

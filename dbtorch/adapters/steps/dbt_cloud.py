@@ -1,0 +1,213 @@
+"""What a dbt_cloud step does in its own process: start or find the run of a job, and follow it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
+from enum import IntEnum
+from typing import Any
+
+from dbtorch.adapters.steps.base import MAX_OUTPUT
+from dbtorch.adapters.steps.request import NotInTime, Refused, expected
+from dbtorch.core.text.from_outside import number
+from dbtorch.step import Fail, Retry
+
+#: Seconds of one request, of the first wait, and of what is done once somebody wants it to end.
+_TIMEOUT, _FIRST, _LAST = 60.0, 1.0, 1.5
+
+#: How often the next wait is as long as the last one.
+_SLOWER = 1.5
+
+#: Runs of a job among which one of this step is looked for.
+_LOOKED_AT = 20
+
+#: How often the results of a run that has ended are asked for.
+_TRIES = 4
+
+#: What dbt says of a node that is not what it should be.
+_BAD = frozenset({"error", "fail", "runtime error", "partial success"})
+
+
+class Status(IntEnum):
+    """State of a run, as the platform numbers it."""
+
+    QUEUED = 1
+    STARTING = 2
+    RUNNING = 3
+    SUCCESS = 10
+    ERROR = 20
+    CANCELLED = 30
+
+
+_UNDER_WAY = (Status.QUEUED, Status.STARTING, Status.RUNNING)
+
+
+def run(said: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, Any]:
+    """Have the job run; answers the step's output.
+
+    A run that an attempt before this one has started is followed, where it goes on; one that
+    failed is continued from its failure, where it is the newest of its job.
+    """
+    cloud = _Cloud(said)
+    cause = f"dbtorch run {context['run_id']}, step {context['step']}"
+    run_id: int | None = None
+    try:
+        run_id = cloud.begun(cause)
+        ended = cloud.followed(run_id, said["every"], said["for"])
+    except BaseException:  # a signal, too
+        with suppress(Exception):
+            cloud.hurry = True
+            cloud.cancel(cause, run_id)
+        raise
+    return _judged(ended, cloud.results(run_id))
+
+
+class _Cloud:
+    """The API of the platform, version 2, for one job."""
+
+    def __init__(self, said: Mapping[str, Any]) -> None:
+        self._said = said
+        self._account = f"{said['url']}/api/v2/accounts/{said['account']}"
+        self.hurry = False  # somebody waits for the end of this process
+
+    def begun(self, cause: str) -> int:
+        """The id of the run to follow: one that is there, is continued, or begins."""
+        newest = self._runs()
+        mine = next((one for one in newest if _cause(one) == cause), None)
+        if mine is not None and mine["status"] in _UNDER_WAY:
+            print(f"run {mine['id']} goes on")
+            return int(mine["id"])
+        job = f"jobs/{self._said['job']}"
+        if mine is not None and mine is newest[0] and mine["status"] == Status.ERROR:
+            found = self._call("POST", f"{job}/rerun/")
+            print(f"run {mine['id']} failed; run {found['id']} goes on from there")
+            return int(found["id"])
+        body: dict[str, Any] = {"cause": cause}
+        if self._said["steps"]:
+            body["steps_override"] = self._said["steps"]
+        found = self._call("POST", f"{job}/run/", body)
+        print(f"run {found['id']} begins: {found.get('href') or ''}")
+        return int(found["id"])
+
+    def followed(self, run_id: int, every: float, within: float) -> dict[str, Any]:
+        """The run when it has ended. Raises `NotInTime`."""
+        until, wait, last = time.monotonic() + within, min(_FIRST, every), 0
+        while True:
+            after = 0.0
+            try:
+                found: dict[str, Any] = self._call("GET", f"runs/{run_id}/")
+            except Retry as error:
+                print(f"{error}; asking again")
+                after = number(error.after) or 0.0
+            else:
+                if found["status"] != last:
+                    last = found["status"]
+                    print(f"run {run_id}: {_named(last)}")
+                if last not in _UNDER_WAY:
+                    return found
+            left = until - time.monotonic()
+            if left <= 0:
+                raise NotInTime(f"run {run_id} of dbt Cloud did not end within {within:g} s")
+            time.sleep(min(max(wait, after), left))
+            wait = min(wait * _SLOWER, every)
+
+    def results(self, run_id: int) -> list[dict[str, Any]]:
+        """What dbt says of each node; nothing where the run has left no results."""
+        for tries in range(1, _TRIES + 1):
+            try:
+                answer = self._answer("GET", f"runs/{run_id}/artifacts/run_results.json")
+            except Retry as error:
+                print(f"{error}; asking again")
+                if tries < _TRIES:
+                    time.sleep(min(self._said["every"], number(error.after) or _FIRST))
+            except Fail as error:
+                print(f"the run has left no run_results.json: {error}")
+                break
+            else:
+                found = answer.json.get("results") if isinstance(answer.json, dict) else None
+                if isinstance(found, list):
+                    return [one for one in found if isinstance(one, dict)]
+                break
+        return []
+
+    def cancel(self, cause: str, run_id: int | None) -> None:
+        """Cancel the run, or the one that was begun and never heard of."""
+        if run_id is None:
+            mine = (one for one in self._runs() if _cause(one) == cause)
+            run_id = next((one["id"] for one in mine if one["status"] in _UNDER_WAY), None)
+        if run_id is not None:
+            self._call("POST", f"runs/{run_id}/cancel/")
+            print(f"run {run_id} is cancelled")
+
+    def _runs(self) -> list[dict[str, Any]]:
+        """The newest runs of the job, the newest first."""
+        asked = f"job_definition_id={self._said['job']}&order_by=-id&limit={_LOOKED_AT}"
+        found = self._call("GET", f"runs/?{asked}&include_related=%5B%22trigger%22%5D")
+        return found if isinstance(found, list) else []
+
+    def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        answer = self._answer(method, path, body)
+        data = answer.json.get("data") if isinstance(answer.json, dict) else None
+        if data is None:
+            raise Refused(f"dbt Cloud's answer to {method} {path.partition('?')[0]} has no data")
+        return data
+
+    def _answer(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        return expected(
+            {
+                "url": f"{self._account}/{path}",
+                "method": method,
+                "headers": {
+                    "Authorization": f"Token {self._said['token']}",
+                    "Accept": "application/json",
+                    "Content-Type": "application/json",
+                },
+                "auth": None,
+                "body": None if body is None else json.dumps(body),
+                "expect": ["2xx"],
+                "timeout": _LAST if self.hurry else _TIMEOUT,
+            }
+        )
+
+
+def _judged(ended: Mapping[str, Any], results: list[dict[str, Any]]) -> dict[str, Any]:
+    """The output of a run that went well, with its nodes. Raises `Refused` for another."""
+    nodes = {str(one.get("unique_id")): str(one.get("status")) for one in results}
+    for one in results:
+        took = number(one.get("execution_time"))
+        seconds = "" if took is None else f" in {took:.1f} s"
+        print(f"{one.get('unique_id')} {one.get('status')}{seconds}")
+    bad = [one for one in results if one.get("status") in _BAD]
+    status = ended["status"]
+    if status == Status.SUCCESS and not bad:
+        return _output(ended, nodes)
+    said = [f"run {ended['id']} of dbt Cloud: {_named(status)}"]
+    if status == Status.SUCCESS:
+        said = [f"run {ended['id']} of dbt Cloud says success, and its results say otherwise"]
+    elif ended.get("status_message"):
+        said.append(str(ended["status_message"]))
+    said += [f"{one.get('unique_id')}: {one.get('message') or one.get('status')}" for one in bad]
+    raise Refused("; ".join(said))
+
+
+def _output(ended: Mapping[str, Any], nodes: Mapping[str, str]) -> dict[str, Any]:
+    """What later steps are told; names of nodes stay out where they are too many."""
+    counts = Counter(nodes.values())
+    output = {"run_id": ended["id"], "url": ended.get("href"), "counts": dict(counts)}
+    whole = {**output, "nodes": dict(nodes)}
+    return whole if len(json.dumps(whole).encode()) <= MAX_OUTPUT else output
+
+
+def _cause(found: Mapping[str, Any]) -> str:
+    trigger = found.get("trigger")
+    return str(trigger.get("cause") or "") if isinstance(trigger, Mapping) else ""
+
+
+def _named(status: Any) -> str:
+    try:
+        return Status(status).name.lower()
+    except ValueError:
+        return f"status {status}, which nobody knows"
