@@ -48,6 +48,14 @@ def test_a_schema_is_ours_from_its_first_moment_on(
         assert not engine.clone(other, place)
         assert not engine.columns(*other)
 
+        # a name is quoted as SQL has it, whatever is part of it
+        engine.make(
+            (database, f"{top}_pr_12", "q"), 'select 1 as "a""b", 2 as "select"', view=False
+        )
+        quoted = [sql for _, sql, _ in engine.columns(database, f"{top}_pr_12", "q")]
+        assert quoted == ['"a""b"', '"select"']
+        assert engine.rows(f"select {', '.join(quoted)} from {top}_pr_12.q", 1) == [[1, 2]]
+
         # somebody else's schema is not marked, and what was built in again is not dropped
         engine.make((database, f"{top}_pr_12", "c"), "select 1 as i", view=False)
         assert not engine.drop_marked(database, f"{top}_pr_12", TABLE, PR)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from collections.abc import Iterator
 
@@ -112,6 +113,20 @@ def test_the_picture_is_of_the_program_as_it_is_and_of_nobodys_machine() -> None
     assert {line[10 : 10 + MARK].strip() for line in lines} >= {"RETRY", "FAIL"}
     assert {line[10 + MARK : 12 + MARK] for line in lines} == {"  "}  # the columns of today
     assert not re.search(r"/(work|home|root|Users|tmp)\b", text)
+
+
+def test_pictures_of_pull_requests_are_of_what_runs_say() -> None:
+    spec = importlib.util.spec_from_file_location(
+        "pull_request_pictures", ROOT / ".ci" / "pull_request_pictures.py"
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    drawn = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(drawn)
+    for name, file in drawn.PICTURES.items():
+        text = (drawn.TEXTS / file).read_text(encoding="utf-8")
+        assert drawn.source((ROOT / "docs" / name).read_bytes()) == drawn.digest(text), name
+        assert f"]({name})" in PAGES["docs/pull-requests.md"].read_text(encoding="utf-8")
 
 
 # ---------------------------------------------------------------- settings

@@ -43,10 +43,20 @@ def _compared(one: Resource, old: Resource, engine: Engine, how: How) -> Compare
         before, after = _side(old, engine), _side(one, engine)
         missing = [side.relation for side in (before, after) if not side.columns]
         if missing:
-            return Compared(id=one.id, name=one.name, note=f"there is no {missing[0]}", failed=True)
+            return Compared(
+                id=one.id,
+                name=one.name,
+                note=f"not compared: {missing[0]} is not there, or may not be read",
+                failed=True,
+            )
         found = compare(before, after, one.key or old.key, engine.rows, how)
     except EngineError as error:
-        return Compared(id=one.id, name=one.name, note=f"not compared: {error}", failed=True)
+        return Compared(
+            id=one.id,
+            name=one.name,
+            note=f"not compared: {' '.join(str(error).split())}",
+            failed=True,
+        )
     return Compared(id=one.id, name=one.name, comparison=found)
 
 

@@ -97,7 +97,7 @@ def columns(adapter: Any, message: Message) -> list[list[str]]:
         database=message["database"] or None, schema=message["schema"], identifier=message["name"]
     )
     found = adapter.get_columns_in_relation(relation)
-    return [[one.name, adapter.quote(one.name), str(one.data_type)] for one in found]
+    return [[one.name, _in_sql(adapter, one.name), str(one.data_type)] for one in found]
 
 
 def mark_schema(adapter: Any, message: Message) -> bool:
@@ -191,6 +191,12 @@ def _marker(adapter: Any, database: str, schema: str, table: str) -> Message | N
     if row is None:
         return None
     return {name.lower(): str(cell) for name, cell in zip(names, row)}  # noqa: B905  # Python 3.9
+
+
+def _in_sql(adapter: Any, name: str) -> str:
+    """A name in quotes; dbt's adapters leave quotes as they are that are part of one."""
+    mark = str(adapter.quote("x"))[0]
+    return str(adapter.quote(name.replace(mark, 2 * mark)))
 
 
 def _text(text: str) -> str:
