@@ -258,6 +258,18 @@ def test_a_run_whose_step_was_lost_is_followed_and_not_started_twice(
     assert not posts(platform)
 
 
+def test_a_server_that_does_not_answer_costs_no_run_that_goes_on(
+    bench: Bench, platform: Platform
+) -> None:
+    platform.will = [([RUNNING, RUNNING, SUCCESS], RESULTS)]
+    platform.begin("dbtorch run bench, step it")
+    platform.trouble = [(503, {})]
+    mine = bench()
+    assert mine.run("it", 2).failure_class is FailureClass.TRANSIENT
+    assert mine.run("it", 3).state is State.SUCCESS
+    assert not posts(platform)
+
+
 @pytest.mark.parametrize(
     ("states", "results", "why"),
     [

@@ -58,9 +58,10 @@ def run(said: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, Any]:
         run_id = cloud.begun(cause)
         ended = cloud.followed(run_id, said["every"], said["for"])
     except BaseException:  # a signal, too
-        with suppress(Exception):
-            cloud.hurry = True
-            cloud.cancel(cause, run_id)
+        if cloud.asked or run_id is not None:
+            with suppress(Exception):
+                cloud.hurry = True
+                cloud.cancel(cause, run_id)
         raise
     return _judged(ended, cloud.results(run_id))
 
@@ -72,6 +73,7 @@ class _Cloud:
         self._said = said
         self._account = f"{said['url']}/api/v2/accounts/{said['account']}"
         self.hurry = False  # somebody waits for the end of this process
+        self.asked = False  # for a run, which may be there although nobody heard of it
 
     def begun(self, cause: str) -> int:
         """The id of the run to follow: one that is there, is continued, or begins."""
@@ -80,7 +82,7 @@ class _Cloud:
         if mine is not None and mine["status"] in _UNDER_WAY:
             print(f"run {mine['id']} goes on")
             return int(mine["id"])
-        job = f"jobs/{self._said['job']}"
+        self.asked, job = True, f"jobs/{self._said['job']}"
         if mine is not None and mine is newest[0] and mine["status"] == Status.ERROR:
             found = self._call("POST", f"{job}/rerun/")
             print(f"run {mine['id']} failed; run {found['id']} goes on from there")
