@@ -24,7 +24,7 @@ from dbtorch.service.project.known_secrets import scrubber_of_environment
 _RUNS, _SHOWN, _OF_ALL = 600, 60, 30
 
 #: Samples of all nodes, about: of large projects fewer runs are looked at, but never fewer than so.
-_SAMPLES, _FEWEST = 40_000, 8
+_SAMPLES, _FEWEST = 20_000, 8
 
 #: Failures of a node, the newest, and characters of what each says.
 _FAILURES, _TEXT = 5, 2_000
