@@ -53,7 +53,7 @@ def seen_by(store: Store, **identity: Any) -> Store:
 
 
 def let_pass(store: Store, seconds: float) -> None:
-    """Let the clock of a store go on, as far as leases are concerned."""
+    """Let the clock of a store go on, as far as leases and workers are concerned."""
     assert isinstance(store, SqlStore)
 
     def set_back(transaction: Transaction) -> None:
@@ -63,6 +63,13 @@ def let_pass(store: Store, seconds: float) -> None:
             transaction.run(
                 "UPDATE dbtorch_leases SET expires_at = :end WHERE name = :name", values
             )
+        for row in transaction.all("SELECT token, expires_at FROM dbtorch_offers"):
+            if row["expires_at"]:
+                end = datetime.fromisoformat(row["expires_at"]) - timedelta(seconds=seconds)
+                values = {"token": row["token"], "end": moment(end)}
+                transaction.run(
+                    "UPDATE dbtorch_offers SET expires_at = :end WHERE token = :token", values
+                )
 
     store._database.write(set_back)
 

@@ -76,6 +76,8 @@ class Levels:
         said = self.of(node)
         wait = self._wait(node)
         slots = {THREADS: 1} if engine else {STEPS: 1} if wait is None else {LOOKS: 1}
+        if self._is_far(node):  # it costs this machine nothing
+            slots = {}
         if whole:
             slots[THREADS] = whole
         if said.pool:
@@ -95,6 +97,10 @@ class Levels:
     def _wait(self, node: Node) -> Wait | None:
         spec = self._steps.get(node.name) if node.kind is Kind.STEP else None
         return spec.wait if spec is not None else None
+
+    def _is_far(self, node: Node) -> bool:
+        spec = self._steps.get(node.name) if node.kind is Kind.STEP else None
+        return spec is not None and bool(spec.queue)
 
     def apart(self, nodes: Iterable[Node], edges: Iterable[tuple[str, str]]) -> frozenset[str]:
         """Nodes that need a dbt of their own: what it gets together has its order and its pools.

@@ -21,6 +21,7 @@ COMMANDS = {
     "cancel": "Cancel a run that is under way, or nodes of it.",
     "ci": "Build what a pull request changes, and compare it with production.",
     "serve": "Start each pipeline by its schedule.",
+    "worker": "Execute steps of runs that are driven on other machines.",
     "trigger": "Have dbtorch serve run a pipeline.",
     "schedule": "Show when pipelines run next.",
     "export": "Write schedules for cron, Kubernetes or GitHub.",
@@ -52,7 +53,7 @@ COMMANDS = {
 #: Headings of `dbtorch --help`; a command that is in none of them is under the last one.
 _GROUPS = {
     "Run": ("run", "plan", "retry", "rerun", "mark", "cancel", "ci"),
-    "Start by schedule": ("serve", "trigger", "schedule", "pause", "resume", "export"),
+    "Start by schedule": ("serve", "worker", "trigger", "schedule", "pause", "resume", "export"),
     "Run the past again": ("partitions", "backfill", "backfills"),
     "Look": ("runs", "show", "logs", "ui", "report", "status", "freshness", "graph"),
     "Set up and maintain": (),

@@ -113,6 +113,15 @@ class StepSpec:
             example="true",
         ),
     )
+    queue: str = field(
+        default="",
+        metadata=key(
+            "Queue of the workers that execute it, on other machines (`dbtorch worker`); not for"
+            " `sql` and `wait_for`.",
+            default="none: where the run is",
+            example="crm",
+        ),
+    )
     ci: InCi = field(
         default=InCi.SKIP,
         metadata=key(

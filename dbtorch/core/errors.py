@@ -131,6 +131,10 @@ class StoreUnreachable(StoreError):
     """The database does not answer, and may do so in a while."""
 
 
+class QueueError(DbtorchError):
+    """Workers cannot be told of work, or hear of it; the text says why and what to do."""
+
+
 class NoHistory(StoreError):
     """There is no run history yet."""
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from dbtorch.ports.backfills import Backfills
 from dbtorch.ports.ledger import Ledger
+from dbtorch.ports.offers import Offers
 from dbtorch.ports.partitions import PartitionLedger
 
 if TYPE_CHECKING:  # so that a command that only reads imports no more of the core than it uses
@@ -96,7 +97,7 @@ class Retention(Protocol):
         """
 
 
-class Store(Outbox, Ledger, PartitionLedger, Backfills, Retention, Protocol):
+class Store(Outbox, Ledger, PartitionLedger, Backfills, Retention, Offers, Protocol):
     """Run history and state. Every write is committed when the call returns.
 
     It is opened for one project (`Identity`): of others that share the history nothing is found

@@ -83,6 +83,17 @@ class Metrics:
             if newest is not None:
                 age.add_metric([source], (now - newest).total_seconds())
         yield age
+        waiting = GaugeMetricFamily(
+            "dbtorch_queue_waiting", "Steps that wait for a worker of a queue.", labels=["queue"]
+        )
+        claimed = GaugeMetricFamily(
+            "dbtorch_queue_claimed", "Steps that a worker of a queue has.", labels=["queue"]
+        )
+        for name, depth in self._store.queue_depths().items():
+            waiting.add_metric([name], depth.waiting)
+            claimed.add_metric([name], depth.claimed)
+        yield waiting
+        yield claimed
         yield GaugeMetricFamily(
             "dbtorch_alerts_undelivered",
             "Messages to people that were not sent yet.",

@@ -10,12 +10,14 @@ from dbtorch.testing.doubles import (
     fails,
     scripted,
 )
+from dbtorch.testing.queue import MemoryQueue
 
 __all__ = [
     "SUCCEEDS",
     "FixedClock",
     "MemoryArtifacts",
     "MemoryEngine",
+    "MemoryQueue",
     "MemorySteps",
     "Script",
     "fails",

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from dbtorch.core.model.state import FailureClass, State
 from dbtorch.ports.loop import Emit
 from dbtorch.ports.steps import StepContext, Steps
 from dbtorch.testing import MemorySteps, fails
+from tests.workers import Site
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -78,12 +80,29 @@ def in_memory(emit: Emit, tmp_path: Path) -> Steps:
     return MemorySteps(emit, lambda a: outcomes.get(a.node_id, Outcome(state=State.SUCCESS)))
 
 
+def on_a_worker(emit: Emit, tmp_path: Path) -> Steps:
+    lines = [f"  {name}: {{command: '{sh}', queue: crm}}\n" for name, sh in SHELL.items()]
+    site = Site(tmp_path, "".join(lines))
+    site.tell = emit
+    stack = ExitStack()
+    stack.enter_context(site.worker(at_once=len(SHELL)))
+    steps: Steps = stack.enter_context(site.supervisor())
+    close = steps.close
+
+    def leave() -> None:
+        close()
+        stack.close()
+
+    steps.close = leave  # type: ignore[method-assign]
+    return steps
+
+
 @pytest.fixture
 def heard() -> Heard:
     return Heard()
 
 
-@pytest.fixture(params=[real, in_memory])
+@pytest.fixture(params=[real, in_memory, on_a_worker])
 def steps(request: pytest.FixtureRequest, heard: Heard, tmp_path: Path) -> Iterator[Steps]:
     steps: Steps = request.param(heard.take, tmp_path)
     yield steps

@@ -183,6 +183,9 @@ WRONG = [
     ("steps: {a: {owner: me}}", "1: steps.a does not say what to do;"),
     ("steps: {a: {python: 'm:f', sql: x}}", "1: steps.a has python and sql; keep one, or make a step of each"),
     ("steps: {a: {sql: x, params: {n: 1}}}", "1: steps.a.params has no effect on a sql step, which dbt renders: use var()"),
+    ("steps: {a: {sql: x, queue: crm}}", "1: steps.a.queue has no effect on a sql step, which needs no worker"),
+    ("steps: {a: {wait_for: {file: x, for: 1h}, queue: crm}}", "1: steps.a.queue has no effect on a wait_for step, which needs no worker"),
+    ("steps: {a: {command: x, queue: a b}}", "1: steps.a.queue is no name of a queue: take letters, digits and _ . -"),
     ("steps: {a: {sql: x, env: {N: y}}}", "1: steps.a.env has no effect on a sql step"),
     # The type of the step looks at what it is to do.
     ("steps: {a: {python: load}}", '1: step a: python must be "module:function"'),

@@ -12,6 +12,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from dbtorch.core.errors import StoreError, UsageError
+from dbtorch.core.model.events import Attempt
+from dbtorch.core.model.offer import Offer
 from dbtorch.core.model.state import RunState
 from dbtorch.core.schedule.ledger import LedgerView, ScheduleKey, SkipReason
 from dbtorch.schedule import http as serve_http
@@ -26,7 +28,7 @@ from dbtorch.testing.store import MemoryStore
 from dbtorch.web.app import Site
 from dbtorch.web.app import application as pages
 from dbtorch.web.server import hosts_of
-from tests.stores import NOON, a_run
+from tests.stores import NOON, a_lease, a_run
 from tests.waiting import PATIENCE, wait_for
 from tests.web.shops import small
 
@@ -155,6 +157,15 @@ def test_numbers_say_what_happened_and_how_things_stand(state, store, port):
     assert found["dbtorch_run_start_lateness_seconds_bucket", "0.25"] == 0
     assert found["dbtorch_run_start_lateness_seconds_bucket", "0.5"] == 1
     assert found["dbtorch_alerts_undelivered",] == 0
+
+
+def test_numbers_say_how_deep_queues_are(store, port):
+    lease, _ = store.acquire(a_lease())
+    offer = Offer(token="t1", run_id="r1", attempt=Attempt("step.a", 1), queue="crm", code="")
+    store.offer(offer, lease)
+    found = numbers(port)
+    assert found["dbtorch_queue_waiting", "crm"] == 1
+    assert found["dbtorch_queue_claimed", "crm"] == 0
 
 
 def test_a_history_that_does_not_answer_leaves_what_the_server_counts(state, store, port):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
@@ -121,6 +122,23 @@ def _check(written: Mapping[str, Any], at: Path, report: Report) -> None:
     for key in ("params", "env") if said == [SQL] else ():
         if key in written:
             report.wrong((*at, key), "has no effect on a sql step, which dbt renders: use var()")
+    _check_queue(written, said, at, report)
+
+
+#: What a queue may be called: part of a name in the database, which holds 128 characters.
+_QUEUE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+
+def _check_queue(written: Mapping[str, Any], types: list[str], at: Path, report: Report) -> None:
+    """A queue is of workers, who have processes and no connection of dbt's."""
+    if "queue" not in written:
+        return
+    here = [type for type in types if type in (SQL, WAIT)]
+    if here:
+        report.wrong((*at, "queue"), f"has no effect on a {here[0]} step, which needs no worker")
+    name = written["queue"]
+    if isinstance(name, str) and not _QUEUE.fullmatch(name):
+        report.wrong((*at, "queue"), "is no name of a queue: take letters, digits and _ . -")
 
 
 def _step(said: dict[str, Any], at: Path, report: Report) -> StepSpec:

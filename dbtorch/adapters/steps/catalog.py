@@ -43,7 +43,7 @@ def opens_by_type(type: str) -> bool | None:
 
 def as_its_type_says(spec: StepSpec) -> StepSpec:
     """The step, with what its type says of it where it says nothing. Raises `StepError`."""
-    said = opens_by_type(spec.type)
+    said = False if spec.queue else opens_by_type(spec.type)  # it is on another machine
     return spec if spec.opens_database is not None else replace(spec, opens_database=said)
 
 

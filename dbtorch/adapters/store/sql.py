@@ -12,6 +12,7 @@ from dbtorch.adapters.store import actions, leases, microbatches, rows, statemen
 from dbtorch.adapters.store.changes import begin_run, write_changes
 from dbtorch.adapters.store.database import PATIENCE, Database, Row, Transaction
 from dbtorch.adapters.store.measurements import SqlMeasurements
+from dbtorch.adapters.store.offers import SqlOffers
 from dbtorch.adapters.store.outbox import SqlOutbox
 from dbtorch.adapters.store.retention import SqlRetention
 from dbtorch.adapters.store.schedule.ledger import TICKS, SqlLedger, end_tick
@@ -55,7 +56,7 @@ _MOST = 2**31
 ANYBODY = Identity()
 
 
-class SqlStore(SqlMeasurements, SqlOutbox, SqlLedger, SqlRetention):
+class SqlStore(SqlMeasurements, SqlOutbox, SqlLedger, SqlRetention, SqlOffers):
     """Implements `Store` over SQLite and Postgres alike."""
 
     def __init__(self, database: Database, identity: Identity = ANYBODY) -> None:

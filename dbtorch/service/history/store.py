@@ -56,9 +56,14 @@ def history_of(
     default. With ``create`` it is made where there is none. Raises `StoreError`.
     """
     environ = options.environ
-    url = options.database_url or configured_store(None, project.dir, environ)
+    url = store_url(project, options)
     words = options.dbt_args if words is None else words
     identity = identity_of(project, url, words, environ=environ, cwd=options.cwd)
     if create:
         make_state_dir(project.dir, environ)  # also with Postgres: logs are files
     return open_store(url, project.dir, create=create, writes=writes, identity=identity)
+
+
+def store_url(project: Project, options: RunOptions) -> str | None:
+    """URL of the history that options, environment or dbtorch.yml name; None for the project's."""
+    return options.database_url or configured_store(None, project.dir, options.environ)

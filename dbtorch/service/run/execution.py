@@ -47,6 +47,7 @@ from dbtorch.service.run.lease import hold_lease
 from dbtorch.service.run.listener import Executed
 from dbtorch.service.run.private_context import recorded, restore_outputs
 from dbtorch.service.run.record import describe_run, step_context
+from dbtorch.service.wiring.queue import far_of
 from dbtorch.service.wiring.steps import build_steps
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ class Execution:
         self._store = history_of(self._project, self._options, launched.args, create=True)
         stack.callback(self._store.close)
         self._store.adopt(self._store.identity.target)
-        self._lease = hold_lease(
+        self._held = hold_lease(
             stack,
             self._store,
             self._run_context,
@@ -119,6 +120,7 @@ class Execution:
             shared=self._options.shared,
             environ=self._options.environ,
         )
+        self._lease = self._held.lease
 
     def go(self) -> Executed:
         """Everything, in order."""
@@ -178,8 +180,7 @@ class Execution:
 
     def _drive(self, opened: OpenedPlan, commit: Checkout) -> tuple[Run, RunRecord | None]:
         """Execute the plan; answers the record of a run that has ended."""
-        engine, store, lease = self._engine, self._store, self._lease
-        planned = opened.planned
+        engine, store, lease, planned = self._engine, self._store, self._lease, opened.planned
         # deadlines count from when the run was to start, or first started
         begins = self._run_context.planned_at or self._run_context.now
         deadlines = deadlines_of(
@@ -203,6 +204,7 @@ class Execution:
                 **unwatched(self._earlier, planned.plan),
             },
         )
+        far = far_of(self._project, self._options, planned.plan.graph.nodes, self._held)
         resumed = resumption(
             self._launched, opened, self._earlier, self._request, without=self._gone
         )
@@ -230,6 +232,7 @@ class Execution:
             grace=self._launched.grace,
             hide=hide,
             store=store,
+            far=far,
         )
         run = Run(planned.plan, random=_random, prior=resumed.prior)
         timekeeper = None

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -56,6 +57,14 @@ def lease_of(store: Store, run: RunRecord, environ: Mapping[str, str] = os.envir
     return _lease(store.identity.lease(run.pipeline, place), run.run_id, environ)
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The lease of a run, and runs of which something may have been left behind."""
+
+    lease: Lease
+    before: frozenset[str]
+
+
 def hold_lease(
     stack: ExitStack,
     store: Store,
@@ -68,7 +77,7 @@ def hold_lease(
     wait: float | None = None,
     shared: bool = False,
     environ: Mapping[str, str] = os.environ,
-) -> Lease:
+) -> Held:
     """Take the lease, keep it while ``stack`` is open, and end what an earlier run left behind.
 
     A run of a partition holds that as well, and one that is ``shared`` nothing else. A run that
@@ -104,7 +113,7 @@ def hold_lease(
     ended = sum(end_left_behind(id, grace=_GRACE) for id in left)
     if ended:
         note(f"ended {ended} processes that an earlier run left behind")
-    return keeper.lease
+    return Held(keeper.lease, frozenset(left))
 
 
 def _lease(name: str, run_id: str, environ: Mapping[str, str]) -> Lease:

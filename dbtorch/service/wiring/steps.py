@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,10 @@ from dbtorch.service.project.project import Project
 from dbtorch.service.run.context import RunContext
 
 if TYPE_CHECKING:
-    from dbtorch.adapters.steps.runner import Look
+    from dbtorch.adapters.steps.runner import Look, StepRunner
+    from dbtorch.core.history.records import Lease
     from dbtorch.ports.loop import Emit
+    from dbtorch.ports.queue import Queue
     from dbtorch.ports.steps import StepContext, Steps
     from dbtorch.ports.store import Store
 
@@ -33,10 +36,11 @@ def build_steps(
     grace: float = GRACE,
     hide: Scrubber | None = None,
     store: Store | None = None,
+    far: Far | None = None,
 ) -> Steps:
     """The runner of all steps that are no SQL; ``hide`` knows the secrets of the run.
 
-    What steps wait for may be in the ``store``.
+    What steps wait for may be in the ``store``. Without ``far`` steps with a queue run here.
     """
     work_dir = files.root / "steps"
     shutil.rmtree(work_dir, ignore_errors=True)  # an earlier supervisor and its guard were killed
@@ -61,7 +65,55 @@ def build_steps(
         look=_looks(project, context, store, environ),
     )
     runner.outputs = run_context.outputs  # one mapping, so that sql steps see the others' outputs
-    return runner
+    if far is None or store is None:
+        return runner
+    return _with_workers(runner, project, context, files, emit, hide or Scrubber(), store, far)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Far:
+    """What steps with a queue need besides, and what workers know their supervisor by."""
+
+    queue: Queue
+    lease: Lease
+    before: frozenset[str] = frozenset()  # runs whose supervisors are gone
+
+
+def _with_workers(
+    runner: StepRunner,
+    project: Project,
+    context: StepContext,
+    files: RunFiles,
+    emit: Emit,
+    hide: Scrubber,
+    store: Store,
+    far: Far,
+) -> Steps:
+    """The runner, and beside it what offers steps with a queue to workers."""
+    from dbtorch.adapters.steps.carried import carried
+    from dbtorch.app.remote_steps import RemoteSteps
+    from dbtorch.app.split_steps import SplitSteps
+    from dbtorch.service.wiring.queue import address
+
+    specs = {spec.id: spec for spec in project.config.steps.values() if spec.queue}
+
+    def log_to(attempt: Attempt, text: str) -> None:
+        with files.log(attempt).open("a", encoding="utf-8") as file:
+            file.write(text)
+
+    remote = RemoteSteps(
+        emit,
+        specs,
+        store=store.apart(),
+        queue=far.queue,
+        lease=far.lease,
+        address=partial(address, store.identity.project_id),
+        told=lambda spec: carried(spec, context, runner.outputs, hide),
+        outputs=runner.outputs,
+        log_to=log_to,
+        before=far.before,
+    )
+    return SplitSteps(runner, remote, specs.keys())
 
 
 def _looks(

@@ -1,0 +1,66 @@
+"""What `dbtorch worker`, and a run with steps for workers, refuse before anything begins."""
+
+import pytest
+
+from dbtorch.adapters.queue.on_postgres import PostgresQueue
+from dbtorch.cli.main import main
+from dbtorch.core.config import Origin, StepSpec
+from dbtorch.core.errors import UsageError
+from dbtorch.service.wiring.queue import address, queue_for
+from tests.workers import Site
+
+LOAD = StepSpec(name="load", type="command", action="true", queue="crm")
+STEPS = {"load": LOAD, "near": StepSpec(name="near", type="command", action="true")}
+
+
+@pytest.fixture
+def site(tmp_path):
+    return Site(tmp_path)
+
+
+def refused(site, capsys, *words, url=""):
+    more = ["--database-url", url] if url else []
+    assert main(["worker", *words, "--project-dir", str(site.dir), *more]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    return said.err
+
+
+def test_a_queue_that_no_step_has_is_refused(site, capsys):
+    assert refused(site, capsys, "--queue", "cmr") == (
+        "Error: no step of the project has queue cmr; its queues are crm\n"
+    )
+    site.write("  load: {command: 'true'}\n")
+    assert refused(site, capsys, "--queue", "crm") == (
+        "Error: no step of the project has queue crm; it has none\n"
+    )
+
+
+@pytest.mark.parametrize("url", ["", "sqlite:///runs.db"])
+def test_a_history_that_nobody_shares_is_refused(site, capsys, url):
+    assert refused(site, capsys, "--queue", "crm", url=url) == (
+        "Error: a worker of queue crm works for others, who share a history in Postgres with"
+        " whoever drives the run: name one with --database-url postgresql://host/database\n"
+    )
+
+
+def test_a_run_says_which_step_needs_a_history_that_workers_read():
+    step = StepSpec(
+        name="load", type="command", action="true", queue="crm", origin=Origin(file="d.yml", line=3)
+    )
+    with pytest.raises(UsageError) as refused:
+        queue_for({"load": step}, ["step.load"], None)
+    assert str(refused.value).startswith(
+        "d.yml:3: step load is for workers of queue crm, who share a history in Postgres"
+    )
+
+
+def test_what_is_not_run_needs_no_workers():
+    assert queue_for(STEPS, ["step.near", "model.shop.a"], None) is None
+    messages = queue_for(STEPS, ["step.load"], "postgresql://u@nowhere/db")
+    assert isinstance(messages, PostgresQueue)  # nobody is asked yet
+
+
+def test_queues_of_projects_are_apart():
+    assert address("acme/shop", "crm") != address("acme/other", "crm")
+    assert len(address("a" * 500, "q" * 64)) <= 128  # what the database holds
