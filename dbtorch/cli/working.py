@@ -63,7 +63,7 @@ def work(
                 if signals == 1:
                     worker.stop()
                 elif signals == 2:
-                    worker.end(f"its worker was told to end ({name})")
+                    worker.end(f"its worker got a second {name}")
                 else:
                     worker.kill()
                     os._exit(128 + signum)

@@ -142,5 +142,5 @@ def test_a_run_waits_for_the_one_before_it():
 
         thread = threading.Thread(target=give_back)
         thread.start()
-        assert held(store, stack, notes, 60.0).run_id == "r2"
+        assert held(store, stack, notes, 60.0).lease.run_id == "r2"
         thread.join()

@@ -141,14 +141,14 @@ def test_code_of_another_hash_is_refused_with_one_sentence(site):
     assert outcome.message.startswith(
         f"worker {worker.name} refuses it: step.load is another one here (its code is "
     )
-    assert outcome.message.endswith("driven); let supervisor and workers have the same commit")
+    assert outcome.message.endswith("driven); deploy the same commit to the run and its workers")
     assert Started(LOAD) not in site.events
 
 
 @pytest.mark.parametrize(
     ("steps", "says"),
     [
-        ("  other: {command: 'true'}\n", "has no step.load; let supervisor and workers have"),
+        ("  other: {command: 'true'}\n", "has no step.load; deploy the same commit"),
         ("  load: {comand: 'true'}\n", "cannot execute it: "),
     ],
 )

@@ -231,7 +231,7 @@ class StepWorker:
 
 def _refusal(project: Project, spec: StepSpec | None, offer: Offer) -> str:
     name = offer.attempt.node_id
-    deploy = "let supervisor and workers have the same commit"
+    deploy = "deploy the same commit to the run and its workers"
     if spec is None:
         return f"{project.dir} has no {name}; {deploy}"
     if spec.checksum != offer.code:
