@@ -56,6 +56,7 @@ class Selected:
     project_dir: Path
     target_path: Path
     manifest_hash: str  # of the project's code, the same for two parses of the same code
+    manifest_path: Path | None = None  # what was read; None: manifest.json in `target_path`
     manifest_digest: str = ""  # of all the manifest says; empty where nobody asks for it
     unreadable: Mapping[str, str] = field(default_factory=dict)  # selection text -> why
     freshness: Mapping[str, Thresholds] = field(default_factory=dict)  # of sources that have it
@@ -63,6 +64,11 @@ class Selected:
     env_vars: tuple[str, ...] = ()  # names of environment variables it depends on
     warnings: tuple[DbtWarning, ...] = ()  # of dbt, where a later answer may be taken from this one
     batches: int | None = None  # that may run side by side; None for an engine that takes nodes
+
+    @property
+    def manifest(self) -> Path:
+        """The manifest that says what this answer does, and more."""
+        return self.manifest_path or self.target_path / "manifest.json"
 
 
 class Executor(Protocol):

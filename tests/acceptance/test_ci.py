@@ -13,6 +13,7 @@ import pytest
 
 from tests.acceptance.warehouses import Warehouse
 from tests.acceptance.workspace import Done, Workspace
+from tests.engines import PROCESS_2, over
 from tests.forge_server import TOKEN, forge_server
 from tests.sessions import on_postgres
 from tests.waiting import eventually
@@ -262,6 +263,28 @@ def test_schemas_of_pull_requests_are_dropped_and_no_others(
     left = {schema for schema, _ in tables(warehouse)}
     assert "ci_pr_12" not in left
     assert {"ci_pr_120", warehouse.profile["schema"]} <= left
+
+
+@over(PROCESS_2)
+def test_dbt_2_is_asked_what_the_project_is_now(workspace: Workspace) -> None:
+    """It reads the project into a folder of its own, and not into the one of earlier runs."""
+    workspace.write(
+        {
+            "dbtorch.yml": "pipelines: {daily: {production: true, target: prod}}",
+            "profiles.yml": profiles(_of(workspace)),
+            "models/kpi.sql": "{{ config(schema='marts') }} select 1 as n",
+            "models/other.sql": "select 1 as n",
+        }
+    )
+    workspace.dbtorch("run", "-p", "daily", "-q")
+    workspace.write({"models/kpi.sql": "{{ config(schema='marts') }} select 2 as n"})
+    found = workspace.dbtorch("ci", "--pr", "7", "--format", "json").json()
+    assert why(found) == {"kpi": "body"}
+    names = "{% macro generate_schema_name(name, node) %}main{% if name %}_{{ name }}{% endif %}{% endmacro %}"
+    workspace.write({"macros/names.sql": names})
+    refused = workspace.refused("ci", "--pr", "7")
+    assert 'kpi would be built as "warehouse"."main_marts"."kpi", which is production' in refused
+    assert workspace.query("select n from main_marts.kpi") == [(1,)]
 
 
 def test_a_window_of_event_time_is_all_that_is_built(workspace: Workspace) -> None:

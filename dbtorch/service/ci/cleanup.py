@@ -54,7 +54,7 @@ class Cleanup:
     ) -> Iterator[Schema]:
         """Each schema that looks like one of a pull request, and what becomes of it."""
         target = selected.target
-        nodes = read_code(selected.target_path / "manifest.json").resources.values()
+        nodes = read_code(selected.manifest).resources.values()
         databases = {one.database for one in nodes if one.database and one.relation}
         databases |= {str(target["database"])}
         pattern = self.pattern(str(target["schema"]))

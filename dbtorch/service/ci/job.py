@@ -50,7 +50,7 @@ class Job:
         session = CiSession(engine=engine, opened=opened)
         selected = session.selected
         self._adapter = str(selected.target["type"])
-        now = self._now = read_code(selected.target_path / "manifest.json")
+        now = self._now = read_code(selected.manifest)
         before = production = Code(resources={}, macros={})
         if self.states is not None:
             before = production = read_code(self.states.base.folder / "manifest.json")

@@ -117,6 +117,7 @@ def open_project(
         project=str(project.get("name") or ""),
         project_dir=project_dir,
         target_path=target_path,
+        manifest_path=path,
         manifest_hash=digest([found, _sources(raw), _macros(raw)]),
         manifest_digest=manifest_digest(path),
         watched=(*files, dbt) if dbt else (),
