@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,11 +21,18 @@ _TIMEOUT, _MOST = 30.0, 8 * 1024 * 1024
 #: Tries, pages of comments that are looked at, and the longest wait between two tries.
 _TRIES, _PAGES, _LONGEST = 4, 100, 60.0
 
+#: Seconds after which no more pages of comments are asked for.
+_PATIENCE = 120.0
+
 _NEXT = re.compile(r'<([^>]+)>;\s*rel="next"')
 
 
 class ForgeError(Exception):
     """The forge does not do what it is asked for; the text says why in one sentence."""
+
+
+class ForgeDown(ForgeError):
+    """It does not answer, however often it is asked."""
 
 
 class _Later(Exception):
@@ -118,15 +126,17 @@ def post_comment(
     *,
     pause: Callable[[float], None],
     create: bool = True,
+    clock: Callable[[], float] = time.monotonic,
 ) -> bool:
     """Update the comment that begins with ``marker``, or ``create`` it; answers whether.
 
     Each try looks for it again: one that a broken connection has left is updated. Raises
     `ForgeError`.
     """
+    over_by = clock() + _PATIENCE
 
     def once() -> bool:
-        found = _find(forge, marker)
+        found = _find(forge, marker, lambda: clock() > over_by)
         if found is None and not create:
             return False
         if found is None:
@@ -167,23 +177,25 @@ def _patiently(work: Callable[[], bool], pause: Callable[[float], None]) -> bool
         except _Later as error:
             wait = error.seconds if error.seconds is not None else 2.0 ** (number - 1)
             if number == _TRIES or wait > _LONGEST:
-                raise ForgeError(str(error)) from error
+                raise ForgeDown(str(error)) from error
             pause(wait)
             number += 1
 
 
-def _find(forge: Forge, marker: str) -> str | None:
-    for comment in _comments(forge):
+def _find(forge: Forge, marker: str, is_late: Callable[[], bool]) -> str | None:
+    for comment in _comments(forge, is_late):
         if forge.text(comment).startswith(marker):
             return str(comment["id"])
     return None
 
 
-def _comments(forge: Forge) -> Iterator[Mapping[str, Any]]:
+def _comments(forge: Forge, is_late: Callable[[], bool]) -> Iterator[Mapping[str, Any]]:
     url: str | None = f"{forge.comments}?{forge.page}=100"
     for _ in range(_PAGES):
         if url is None:
             return
+        if is_late():  # without all of them nobody knows whether ours is there
+            raise ForgeError(f"{forge.name} takes too long to list the comments")
         if not url.startswith(f"{forge.comments}?"):  # the token is for nobody else
             raise ForgeError(f"{forge.name} names a next page that is elsewhere: {url}")
         answer = _ask(forge, "GET", url, None)
@@ -192,6 +204,8 @@ def _comments(forge: Forge) -> Iterator[Mapping[str, Any]]:
         yield from (one for one in listed or () if isinstance(one, dict) and "id" in one)
         link = _NEXT.search(answer.headers.get("link", ""))
         url = link[1] if link else said.get("next") if isinstance(said, dict) else None
+    if url is not None:
+        raise ForgeError(f"{forge.name} has more comments than dbtorch looks through")
 
 
 def _read(forge: Forge, answer: Answer) -> Any:

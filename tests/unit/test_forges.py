@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from dbtorch.adapters.forges import Forge, ForgeError, forge_of, is_open, post_comment
+from dbtorch.service.ci.cleanup import AskedForge
 from tests.forge_server import TOKEN, ForgeServer, forge_server
 
 MARKER = "<!-- dbtorch ci shop 12 -->"
@@ -130,6 +131,25 @@ def test_it_is_not_tried_for_ever(server, github):
     with pytest.raises(ForgeError, match="GitHub answers 503"):
         post_comment(github, MARKER, FIRST, pause=waited.append)
     assert waited == [1.0, 2.0, 4.0]
+
+
+def test_a_second_comment_is_not_made_where_nobody_has_seen_all_of_them(server, github):
+    for number in range(2 * 101):
+        server.say(str(number))
+    with pytest.raises(ForgeError, match="more comments than dbtorch looks through"):
+        posted(github, FIRST)
+    times = iter(range(0, 10_000, 50))  # each page takes 50 s
+    with pytest.raises(ForgeError, match="takes too long to list the comments"):
+        post_comment(github, MARKER, FIRST, pause=lambda _: None, clock=lambda: next(times))
+    assert FIRST not in server.said()
+
+
+def test_a_forge_that_is_down_is_not_asked_about_each_pull_request(server):
+    server.trouble = [(503, {}, {})] * 9
+    asked = AskedForge(environ("github", server), lambda _: None)
+    for pr in ("1", "2", "3"):
+        assert f"pull request {pr} is open: GitHub answers 503" in asked.keeps(pr)
+    assert len(server.calls) == 4
 
 
 def test_the_token_goes_to_nobody_else(server, github):

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from dbtorch.adapters.clock import SystemClock
 from dbtorch.adapters.dbt.project_code import read_code
-from dbtorch.adapters.forges import ForgeError, forge_of, is_open
+from dbtorch.adapters.forges import ForgeDown, ForgeError, forge_of, is_open
 from dbtorch.core.ci.schemas import Fate, Schema
 from dbtorch.core.errors import EngineError, UsageError
 from dbtorch.core.text.phrases import ago
@@ -43,14 +43,14 @@ class Cleanup:
             raise UsageError(
                 f"--schema {self.schema!r} names one schema for all pull requests: put {{pr}} in it"
             )
-        forge = _Forge(options.environ, pause) if self.closed else None
+        forge = AskedForge(options.environ, pause) if self.closed else None
         words = without(options.dbt_args, {"--select", "--exclude", "--selector"})
         nothing = replace(options, dbt_args=(*words, "--exclude", "*"), narrowed=True, steps=False)
         with open_session(nothing) as (project, engine, selected):
             return [*self.schemas(engine, selected, project.name, forge)]
 
     def schemas(
-        self, engine: Engine, selected: Selected, project: str, forge: _Forge | None = None
+        self, engine: Engine, selected: Selected, project: str, forge: AskedForge | None = None
     ) -> Iterator[Schema]:
         """Each schema that looks like one of a pull request, and what becomes of it."""
         target = selected.target
@@ -105,13 +105,14 @@ def _dropped(engine: Engine, database: str, name: str, said: dict[str, str]) -> 
     return (Fate.DROPPED, "") if gone else (Fate.KEPT, "it was built in again meanwhile")
 
 
-class _Forge:
+class AskedForge:
     """The forge whose CI this is, asked once for each pull request."""
 
     def __init__(self, environ: Mapping[str, str], pause: Callable[[float], None]) -> None:
         """Raises `UsageError` where nobody can be asked."""
         self._environ, self._pause = environ, pause
         self._known: dict[str, str] = {}
+        self._down = ""  # why it is asked no more
         try:
             forge_of(environ, "1")
         except ForgeError as error:
@@ -119,12 +120,15 @@ class _Forge:
 
     def keeps(self, pr: str) -> str:
         """Why the schemas of a pull request stay; empty where it is closed."""
+        if pr not in self._known and self._down:
+            return f"nobody knows whether pull request {pr} is open: {self._down}"
         if pr not in self._known:
             try:
                 is_open_ = is_open(forge_of(self._environ, pr), pause=self._pause)
                 self._known[pr] = f"pull request {pr} is open" if is_open_ else ""
             except ForgeError as error:
                 self._known[pr] = f"nobody knows whether pull request {pr} is open: {error}"
+                self._down = str(error) if isinstance(error, ForgeDown) else ""
         return self._known[pr]
 
 
