@@ -440,7 +440,12 @@ def supervise(project_dir: str, run_id: str) -> int:
         try:
             Runner(
                 run,
-                Planned(plan=plan, on_engine=frozenset(), opens_database=frozenset()),
+                Planned(
+                    plan=plan,
+                    on_engine=frozenset(),
+                    opens_database=frozenset(),
+                    project=plan.graph,
+                ),
                 engine=MemoryEngine(inbox.put, None),
                 steps=steps,
                 inbox=inbox,
