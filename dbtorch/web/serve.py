@@ -6,13 +6,19 @@ import secrets
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
+from dbtorch.core.errors import DbtorchError
 from dbtorch.service.history.store import open_history
 from dbtorch.service.project.options import RunOptions
 from dbtorch.service.project.project import open_project
 from dbtorch.web.server import answering, hosts_of, is_loopback, root_path_of, token_of
+
+if TYPE_CHECKING:
+    from dbtorch.web.app import Site
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +71,7 @@ def serve(ui: UiOptions, say: Callable[[str], None]) -> int:
         }
         try:
             with answering(app, ui.host, ui.port, root_path=root_path) as port:
+                threading.Thread(target=_get_ready, args=(site,), daemon=True).start()
                 say(f"{_address(ui, port, root_path, token)} shows {project.name}; Ctrl-C ends it")
                 if not token:
                     say(f"{_address(ui, port, root_path, acting)} lets you act as well")
@@ -73,6 +80,12 @@ def serve(ui: UiOptions, say: Callable[[str], None]) -> int:
             for number, handler in before.items():
                 signal.signal(number, handler)
     return 0
+
+
+def _get_ready(site: Site) -> None:
+    """Import and read what the first page needs before somebody asks for it."""
+    with suppress(DbtorchError):  # whoever asks is told
+        site.overview()
 
 
 def _address(ui: UiOptions, port: int, root_path: str, token: str) -> str:
