@@ -167,9 +167,8 @@ class RunOperator(BaseOperator):  # type: ignore[misc]
         if standing.record is None:
             return None
         dag_id, dag_run = _dag_of(context)
-        states = RuntimeTaskInstance.get_task_states(
-            dag_id=dag_id, task_ids=list(self.nodes), run_ids=[dag_run]
-        ).get(dag_run, {})
+        found = RuntimeTaskInstance.get_task_states(dag_id=dag_id, run_ids=[dag_run])
+        states = found.get(dag_run, {})
         ended = {end.value for end in End} | {"upstream_failed", "removed"}
         waiting = [task for task in self.nodes if states.get(task) not in ended]
         if not waiting and standing.record.state is RunState.SUCCESS:
