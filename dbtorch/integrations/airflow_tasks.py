@@ -146,6 +146,8 @@ _GROUPS: Mapping[Granularity, Callable[[Graph, str], dict[str, str]]] = {
 
 def _order(graph: Graph, key: Mapping[str, str], granularity: Granularity) -> Graph:
     """What comes after what among groups. Raises `UsageError` for those that need each other."""
+    if granularity is Granularity.NODE:
+        return graph
     groups = dict.fromkeys(key[id] for id in graph.order())
     edges = {(key[one], key[other]): (one, other) for one, other in graph.edges()}
     pairs = [pair for pair in edges if pair[0] != pair[1]]
