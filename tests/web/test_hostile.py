@@ -1,5 +1,6 @@
 """Pages over a history that goes away, shrinks, or holds markup wherever a text is."""
 
+import shutil
 import socket
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime
@@ -178,6 +179,23 @@ def test_an_address_that_no_database_could_look_for_is_refused(url):  # noqa: F8
 def _remove(transaction):
     for table in ("attempts", "transitions", "run_nodes", "runs"):
         transaction.run(f"DELETE FROM dbtorch_{table}")
+
+
+def test_a_file_of_a_history_goes_away_and_another_one_comes(shop):  # noqa: F811
+    with closing(open_store(None, shop)) as own:
+        small(store=own)
+    with closing(open_store(None, shop, create=False)) as store:
+        site = Site(project_dir=shop, name="shop", store=store, options=_options(shop))
+        with answering(application(site, hosts_of("127.0.0.1", ())), "127.0.0.1", 0) as bound:
+            url = f"http://127.0.0.1:{bound}/"
+            assert ask(url, f"/runs/{RUN}")[0] == 200
+            store._database._patience = 0.0
+            shutil.rmtree(state_dir(shop))
+            assert ask(url, f"/runs/{RUN}")[0] == 503  # what is gone is not shown as it was
+            with closing(open_store(None, shop)) as own:
+                Told(store=own, run_id="20260401T120000Z-eeeeee")
+            assert ask(url, f"/runs/{RUN}")[0] == 404
+            assert ask(url, "/runs/latest")[0] == 200
 
 
 def test_a_history_goes_away_and_comes_back(browser, shop, postgres_url):  # noqa: F811

@@ -83,6 +83,9 @@ class Driver(Protocol):
     def take_time(self) -> str | None:
         """Statement for a transaction that may take long; None where any may."""
 
+    def moved(self) -> bool:
+        """Whether the database that is open is no more the one that it is found by."""
+
     def passes(self, error: Exception) -> bool:
         """Whether the same may go through in a moment: somebody was in the way."""
 
@@ -202,6 +205,7 @@ class Database:
             until, pause = time.monotonic() + self._patience, 0.0
             while True:
                 try:
+                    self._lost = self._lost or self.driver.moved()
                     self._connect_again()
                     return self._once(begin, work, *about, **more)
                 except _MayPassError as error:

@@ -105,6 +105,10 @@ class PostgresDriver:
         """Whether the server or the network hung up."""
         return connection.closed
 
+    def moved(self) -> bool:
+        """Never: a server that is another one hangs up first."""
+        return False
+
     def passes(self, error: Exception) -> bool:
         """Whether somebody else was in the way: a lock, a deadlock, a server that starts."""
         return str(getattr(error, "sqlstate", None) or "").startswith(_PASSING)

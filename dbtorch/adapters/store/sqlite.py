@@ -36,9 +36,17 @@ class SqliteDriver:
         self._writes = writes
         self.name = str(path)
         self._busy_timeout = busy_timeout
+        self._opened: tuple[int, int] | None = None  # the file, whatever its name is by now
 
     def connect(self) -> sqlite3.Connection:
         """Open the file, making it if there is none. Raises `StoreError`."""
+        if self._opened is not None and _file(self.path) is None:
+            raise StoreError(f"the run history {self.path} is not there any more")
+        connection = self._connect()
+        self._opened = _file(self.path)
+        return connection
+
+    def _connect(self) -> sqlite3.Connection:
         if not self._writes and not _may_write(self.path):
             from dbtorch.adapters.store.sqlite_read_only import connect
 
@@ -81,6 +89,13 @@ class SqliteDriver:
         """Never: a file does not hang up."""
         return False
 
+    def moved(self) -> bool:
+        """Whether somebody has put another file there, or none, while this one is only read.
+
+        What is open would stay as it was for ever. Who writes keeps what it has begun with.
+        """
+        return not self._writes and self._opened != _file(self.path)
+
     def passes(self, error: Exception) -> bool:
         """Whether another program was writing, for longer than one statement waits."""
         return str(getattr(error, "sqlite_errorname", "")).startswith("SQLITE_BUSY")
@@ -106,6 +121,15 @@ class SqliteDriver:
                 time.sleep(0.02)
             else:
                 return
+
+
+def _file(path: Path) -> tuple[int, int] | None:
+    """Which file has a name; None for none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _may_write(path: Path) -> bool:
