@@ -117,6 +117,7 @@ def step(
     deadline: float | str | None = None,
     max_age: float | str | None = None,
     opens_database: bool | None = None,
+    queue: str | None = None,
 ) -> Callable[[_Function], _Function]: ...
 
 
