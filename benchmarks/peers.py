@@ -33,6 +33,7 @@ COSMOS = Recipe(
 )
 
 _COSMOS = """
+# Airflow reads only files that have its name in them.
 from datetime import datetime
 from pathlib import Path
 from cosmos import DbtDag, ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig

@@ -114,6 +114,7 @@ def python() -> Path:
 def test_a_dag_ends_as_the_run_does(workspace: Workspace, python: Path) -> None:
     workspace.write(FILES)
     section = PAGES["docs/python.md"].read_text().partition("\n## Run as a DAG of Airflow\n")[2]
+    section = section.partition("\n## ")[0]
     (example,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     (workspace.dir / "dags").mkdir()
     (workspace.dir / "dags" / "page.py").write_text(example)

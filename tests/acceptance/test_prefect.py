@@ -107,6 +107,7 @@ def test_a_flow_shows_the_run_node_by_node(workspace: Workspace, python: Path) -
     workspace.write(FILES)
     (workspace.dir / "flow.py").write_text(FLOW)
     section = PAGES["docs/python.md"].read_text().partition("\n## Run as a flow of Prefect\n")[2]
+    section = section.partition("\n## ")[0]
     (example,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     (workspace.dir / "page.py").write_text(example)
     env = {
