@@ -65,7 +65,7 @@ class Partitions:
         """The partition of a key, or the one in which a day or a time lies. Raises `UsageError`."""
         at = self._moment(text)
         found = self._after(at)
-        return found if self._says(found, text) else self.holding(at)
+        return self._not_before_first(found, text) if self._says(found, text) else self.holding(at)
 
     def holding(self, at: datetime) -> Partition:
         """The partition in which a moment lies. Raises `UsageError` for one before the first."""
@@ -73,10 +73,12 @@ class Partitions:
             found = self._from(self._ticks.at_or_before(at))
         except NoTick as error:
             raise UsageError(f"{self._of} has no partition at {shown(at)}: {error}") from error
+        return self._not_before_first(found, shown(at))
+
+    def _not_before_first(self, found: Partition, said: str) -> Partition:
         if found.start < self.first.start:
             raise UsageError(
-                f"{shown(at)} lies before the first partition of {self._of}, which is"
-                f" {self.first.key}"
+                f"{said} lies before the first partition of {self._of}, which is {self.first.key}"
             )
         return found
 
@@ -136,11 +138,7 @@ class Partitions:
                 f"{text} is no partition of {self._of}, which has them by {self.spec.by}: it lies"
                 f" in {inside.key}"
             )
-        if found.start < self.first.start:
-            raise UsageError(
-                f"{text} lies before the first partition of {self._of}, which is {self.first.key}"
-            )
-        return found
+        return self._not_before_first(found, text)
 
     def _says(self, found: Partition, text: str) -> bool:
         """Whether it is the very one that somebody has named, in short or at length."""

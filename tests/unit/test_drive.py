@@ -174,8 +174,11 @@ def test_one_is_named_by_its_pipeline_its_id_or_the_beginning_of_that():
         with pytest.raises(NotFound, match=why):
             one_backfill(store, text)
     cancel_backfill(store, "daily")
-    with pytest.raises(NotFound):
-        pause_backfill(store, "daily")  # one that is over is named by its id
+    said = (
+        r"no backfill of pipeline daily goes on; name one by its id: the newest is b-12 \(cancelled"
+    )
+    with pytest.raises(NotFound, match=said):
+        pause_backfill(store, "daily")
     assert resume_backfill(store, "b-12").state is BackfillState.ACTIVE
 
 

@@ -54,6 +54,10 @@ def one_backfill(store: Store, text: str) -> Backfill:
         return mine[0]
     if mine:
         raise NotFound(f"{text} may be {', '.join(one.id for one in mine)}; name one of them")
+    over = [one for one in found if one.key.pipeline == text]
+    if over:
+        newest = f"the newest is {over[-1].id} ({over[-1].state})"
+        raise NotFound(f"no backfill of pipeline {text} goes on; name one by its id: {newest}")
     raise NotFound(f"there is no backfill {text}; `dbtorch backfills --all` lists them")
 
 

@@ -182,8 +182,6 @@ def between(
             f"partition {start.key} is not over yet; the last one that is, is {newest.key}"
         )
     if end.start < start.start:
-        if first is None:
-            raise UsageError(f"--to {last} comes before the first partition, {start.key}")
         raise UsageError(f"--to {last} comes before --from {first}; swap them")
     return partitions.between(start, min(end, newest, key=lambda one: one.start))
 
