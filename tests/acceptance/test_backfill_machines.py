@@ -1,9 +1,6 @@
 """Backfills on Postgres, with a real dbt: side by side, taken over by another machine, merged."""
 
 import json
-import os
-import signal
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -113,9 +110,7 @@ def test_another_machine_goes_on_with_what_two_runs_at_once_were_at(
         driver.wait_for("1 of 4 done")  # which made the table, by itself
         driver.wait_for("1 of 4 done, 2 running")
         wait_for(lambda: len(elsewhere.lines("landed.txt")) == 3)
-        for pid in elsewhere.processes():  # the machine is gone
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        elsewhere.lose_power()
         driver.process.wait()
     before = parts(here)
     assert [(day, state) for day, state, _ in before] == [

@@ -157,7 +157,7 @@ def test_what_a_model_started_ends_when_the_supervisor_is_killed(workspace: Work
     workspace.write({"models/a.py": AWAY.format(t=seconds, more="time.sleep(600)")})
     with workspace.started(*RUN) as run:
         assert eventually((workspace.dir / "ready").exists)
-        assert started_by_model(seconds) == 2
+        assert eventually(lambda: started_by_model(seconds) == 2)  # some begin after their parent
         run.process.kill()
         assert workspace.is_quiet()
         assert eventually(lambda: started_by_model(seconds) == 0)
@@ -237,8 +237,7 @@ def test_a_query_ends_when_the_worker_is_killed(
 def test_a_query_ends_when_everything_is_killed_at_once(
     workspace: Workspace, postgres_database: str
 ) -> None:
-    with building(workspace, postgres_database) as run:
-        for pid in [run.pid, *workspace.dbts()]:
-            os.kill(pid, signal.SIGKILL)
+    with building(workspace, postgres_database):
+        workspace.lose_power()
         # Postgres itself misses its client
         assert eventually(lambda: queries(postgres_database) == 0)

@@ -176,8 +176,7 @@ class Workspace:
         try:
             yield Running(process, out)
         finally:
-            for pid in self.processes():
-                _end(pid)
+            self.lose_power()
             process.wait()
 
     def environ(self, more: Mapping[str, str] = {}) -> dict[str, str]:
@@ -206,6 +205,16 @@ class Workspace:
         """The processes that have dbt open: the session's worker, or each dbt that is called."""
         mine = self._dbt.executable if self.driven.is_process else Path("dbtorch_worker")
         return sorted(pid for pid in self.processes() if os.fsencode(mine) in _words(pid))
+
+    def lose_power(self) -> None:
+        """End every process at once, as a machine does that is gone: none sees another end."""
+        stopped: set[int] = set()
+        while new := self.processes() - stopped:  # one may have begun another meanwhile
+            for pid in new:
+                _send(pid, signal.SIGSTOP)
+            stopped |= new
+        for pid in stopped:
+            _send(pid, signal.SIGKILL)
 
     def is_quiet(self) -> bool:
         """Whether every process has gone, a moment after the command ended."""
@@ -329,6 +338,6 @@ def _words(pid: int) -> bytes:
         return b""
 
 
-def _end(pid: int) -> None:
+def _send(pid: int, number: signal.Signals) -> None:
     with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, number)
