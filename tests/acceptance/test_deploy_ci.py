@@ -68,6 +68,7 @@ class GitHub(System):
     def __init__(self, workspace: Workspace, variables: Mapping[str, str]) -> None:
         super().__init__(workspace, variables)
         self.ran: set[str] = set()
+        self.cached: set[str] = set()  # paths that a job keeps for the next one
 
     def workflow(self, name: str, event: str, payload: Mapping[str, Any]) -> str:
         path = self.workspace.home / "event.json"
@@ -75,7 +76,7 @@ class GitHub(System):
         self.variables |= {"GITHUB_EVENT_NAME": event, "GITHUB_EVENT_PATH": str(path)}
         self.known = {"github.token": TOKEN, "github.event_name": event}
         if "number" in payload:
-            self.known["github.event.number"] = str(payload["number"])
+            self.known |= {"github.event.number": str(payload["number"]), "github.sha": "f00"}
         self.known["vars.DBTORCH_ARTIFACTS_URL"] = str(self.workspace.home / "kept")
         self.known["secrets.DBTORCH_DATABASE_URL"] = ""  # as of a secret that nobody has set
         said = yaml.safe_load((DEPLOY / "github" / f"{name}.yml").read_text())
@@ -89,6 +90,10 @@ class GitHub(System):
     def step(self, step: Mapping[str, Any], env: Mapping[str, str]) -> str:
         if step.get("uses", "").startswith("./.github/actions/"):
             return self.action(step, env)
+        if step.get("uses", "").startswith("actions/cache@"):
+            self.cached.add(self.text(step["with"]["path"]))
+            key = self.text(step["with"]["key"])
+            assert key.startswith(self.text(step["with"]["restore-keys"]))
         if "uses" in step:
             return ""
         return self.shell(self.text(step["run"]), {**env, **self.filled(step.get("env", {}))})
@@ -168,7 +173,11 @@ def test_workflows_of_github_do_what_they_are_for(workspace: Workspace) -> None:
         same = {"repo": {"full_name": "acme/shop"}}
         pull = {"number": 12, "pull_request": {"head": same, "base": same}}
         github.variables |= {"GITHUB_REF": "refs/pull/12/merge", "GITHUB_BASE_REF": "main"}
+        parsed = workspace.dir / "target" / "partial_parse.msgpack"
+        parsed.unlink()
         said = github.workflow("dbt-pull-request", "pull_request", pull)
+        (kept,) = github.cached
+        assert parsed.samefile(workspace.dir / kept)
         assert "[untested]" in said  # of the lint
         assert re.search(r"It works: \d nodes? done in schema ci_pr_12\.", said)
         (comment,) = server.said()

@@ -171,7 +171,7 @@ def test_a_run_that_died_closing_is_closed_by_the_next_one(workspace: Workspace)
 
 def test_a_run_that_timed_out_goes_on(workspace: Workspace) -> None:
     slow(workspace)
-    workspace.dbtorch("run", "--timeout", "3", "--retries", "0", code=1)
+    workspace.dbtorch("run", "--timeout", "10", "--retries", "0", code=1)
     assert workspace.show().nodes["slow"]["attempts"][0]["failure_class"] == "timeout"
     set_slow(workspace, slow=False)
     workspace.dbtorch("retry")
