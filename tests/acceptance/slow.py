@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from tests.acceptance.workspace import Running, Workspace
 
-#: Runs for minutes, and is over at once when ``size.csv`` says 1.
+#: Takes minutes and no CPU, and is over at once when ``size.csv`` says 1. `tests/integration/` cancels
+#: queries that are at work.
 SLOW_SQL = """
     {{ config(materialized='table') }}
-    select sum(a.range * b.range) as total
-    from range(1000000) a, range(1000000) b
-    where a.range < (select n from read_csv('size.csv'))
+    select coalesce(sleep_ms(n), 0) as total from read_csv('size.csv')
 """
 
 PROFILES = """
