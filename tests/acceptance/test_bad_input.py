@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.workspace import Workspace
+from tests.engines import PROCESS_2, over
 
 #: Leaves a trace when anything is started at all.
 TRAP = "steps:\n  mark: {command: touch started}\n"
@@ -42,99 +43,34 @@ def step(text: str) -> str:
     return f"{TRAP}{text}"
 
 
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        # an unknown key, with the nearest one
-        (
-            step("  load: {command: 'true', retires: 2}\n"),
-            'dbtorch.yml:3: unknown key "retires" in steps.load; did you mean "retries"?',
-        ),
-        # the same at the top
-        (
-            f"{TRAP}pipeline: {{}}\n",
-            'dbtorch.yml:3: unknown key "pipeline" at the top level; did you mean "pipelines"?',
-        ),
-        # a wrong type
-        (step("  load: {command: 'true', retries: often}\n"), "dbtorch.yml:3: steps.load.retries"),
-        # a step that does nothing
-        (step("  load: {produces: 'source:raw.orders'}\n"), "dbtorch.yml:3: step"),
-        # a pool nobody defined
-        (step("  load: {command: 'true', pool: crm}\n"), "dbtorch.yml:3: "),
-        # no YAML at all
-        ("steps: [\n", "dbtorch.yml:1: is not valid YAML"),
-    ],
-)
-def test_dbtorch_yml_that_is_wrong_in_itself(workspace: Workspace, content: str, said: str) -> None:
-    assert refused(workspace, {"dbtorch.yml": content}).startswith(said)
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        # no such source, but a similar one
-        (
-            step("  load: {command: 'true', produces: 'source:raw.order'}\n"),
-            'dbtorch.yml:3: step load produces "source:raw.order", which nothing matches; '
-            'did you mean "source:raw.orders"?',
-        ),
-        # no source
-        (
-            step("  load: {command: 'true', produces: orders}\n"),
-            "dbtorch.yml:3: step load produces 'orders', which is no source but "
-            "model.shop.orders; write source:<source name>.<table>",
-        ),
-        # no such model, exposure, step or selection
-        (
-            step("  push: {command: 'true', after: [step:lod]}\n  load: {command: 'true'}\n"),
-            'dbtorch.yml:3: step push comes after "step:lod", which nothing matches; '
-            'did you mean "step:load"?',
-        ),
-        # a selection that dbt cannot read
-        (
-            step("  push: {command: 'true', after: selector:nightly}\n"),
-            'dbtorch.yml:3: step push comes after "selector:nightly", which dbt cannot read: '
-            "Could not find selector named nightly, expected one of []",
-        ),
-        # two producers of one source: both are named
-        (
-            step(
-                "  one: {command: 'true', produces: 'source:raw.orders'}\n"
-                "  two: {command: 'true', produces: 'source:raw.*'}\n"
-            ),
-            "dbtorch.yml:4: step two produces source.shop.raw.orders, which step one "
-            "(dbtorch.yml:3) already does; a source has one producer",
-        ),
-        # a cycle through dbt's graph: all its nodes are named
-        (
-            step("  load: {command: 'true', produces: 'source:raw.orders', after: report}\n"),
-            "the graph has a cycle: model.shop.orders -> model.shop.report -> step.load -> "
-            "source.shop.raw.orders -> model.shop.orders; change produces or after of step "
-            "load at dbtorch.yml:3",
-        ),
-    ],
-)
-def test_dbtorch_yml_that_does_not_fit_the_project(
-    workspace: Workspace, content: str, said: str
-) -> None:
+def test_dbtorch_yml_that_is_wrong_in_itself(workspace: Workspace) -> None:
+    """`tests/unit/test_config_load.py` has every sentence."""
+    content = step("  load: {command: 'true', retires: 2}\n")
+    said = 'dbtorch.yml:3: unknown key "retires" in steps.load; did you mean "retries"?'
     assert refused(workspace, {"dbtorch.yml": content}) == said
 
 
-@pytest.mark.parametrize(
-    ("meta", "said"),
-    [
-        # an unknown key
-        ("{retires: 3}", ("models/meta.yml:3", '"retires"', 'did you mean "retries"?')),
-        # a wrong type
-        ("{timeout: soon}", ("models/meta.yml:3", "timeout", "soon")),
-        # no mapping
-        ("3", ("models/meta.yml:3", "meta.dbtorch")),
-    ],
-)
-def test_meta_dbtorch_that_is_wrong(workspace: Workspace, meta: str, said: tuple[str, ...]) -> None:
-    yml = f"models:\n  - name: report\n    config: {{meta: {{dbtorch: {meta}}}}}\n"
+def test_dbtorch_yml_that_does_not_fit_the_project(workspace: Workspace) -> None:
+    """What dbt says of it, and what it says with dbt's graph; the rest is in test_planning.py."""
+    content = step("  push: {command: 'true', after: selector:nightly}\n")
+    assert refused(workspace, {"dbtorch.yml": content}) == (
+        'dbtorch.yml:3: step push comes after "selector:nightly", which dbt cannot read: '
+        "Could not find selector named nightly, expected one of []"
+    )
+    content = step("  load: {command: 'true', produces: 'source:raw.orders', after: report}\n")
+    assert refused(workspace, {"dbtorch.yml": content}) == (
+        "the graph has a cycle: model.shop.orders -> model.shop.report -> step.load -> "
+        "source.shop.raw.orders -> model.shop.orders; change produces or after of step "
+        "load at dbtorch.yml:3"
+    )
+
+
+def test_meta_dbtorch_that_is_wrong(workspace: Workspace) -> None:
+    """`tests/unit/test_config_meta.py` has every sentence."""
+    yml = "models:\n  - name: report\n    config: {meta: {dbtorch: {retires: 3}}}\n"
     message = refused(workspace, {"models/meta.yml": yml})
-    assert all(part in message for part in said), message
+    for part in ("models/meta.yml:3", '"retires"', 'did you mean "retries"?'):
+        assert part in message
 
 
 @pytest.mark.parametrize(
@@ -260,31 +196,29 @@ def test_a_store_that_is_no_database(workspace: Workspace) -> None:
     assert not (workspace.dir / "started").exists()
 
 
-@pytest.mark.parametrize(
-    ("path", "mode", "check"),
-    [
-        (".dbtorch", 0o555, "history"),  # a folder in which nothing can be made
-        (".dbtorch/dbtorch.db", 0o444, "history"),  # somebody else's history
-        (".dbtorch/runs", 0o555, "logs"),  # somebody else's logs
-    ],
-)
-def test_what_this_user_may_not_write(
-    workspace: Workspace, path: str, mode: int, check: str
-) -> None:
+@over(PROCESS_2)  # the quickest, where nothing can be a copy of what has dbt
+def test_what_this_user_may_not_write(workspace: Workspace) -> None:
+    """A folder in which nothing can be made, somebody else's history, and their logs."""
     workspace.write(FILES)
-    place = workspace.dir / path
-    if place.suffix:
-        workspace.dbtorch("run", "--no-steps", "--select", "report", code=1)
-    else:
-        place.mkdir(parents=True)
-    place.chmod(mode)
     wrap = _without_roots_rights()
-    done = workspace.dbtorch("run", code=2, wrap=wrap)
-    assert done.err.startswith("Error: ")
-    assert path in done.err
-    assert not (workspace.dir / "started").exists()
-    assert f"FAIL  {check}" in workspace.dbtorch("doctor", code=2, wrap=wrap).out
-    place.chmod(0o755)
+
+    def stopped(path: str, mode: int) -> str:
+        place = workspace.dir / path
+        place.chmod(mode)
+        done = workspace.dbtorch("run", code=2, wrap=wrap)
+        assert done.err.startswith("Error: ")
+        assert path in done.err
+        assert not (workspace.dir / "started").exists()
+        found = workspace.dbtorch("doctor", code=2, wrap=wrap).out
+        place.chmod(0o755)
+        return found
+
+    (workspace.dir / ".dbtorch").mkdir()
+    assert "FAIL  history" in stopped(".dbtorch", 0o555)
+    (workspace.dir / ".dbtorch" / "runs").mkdir()
+    assert "FAIL  logs" in stopped(".dbtorch/runs", 0o555)
+    workspace.dbtorch("run", "--no-steps", "--select", "report", code=1)
+    assert "FAIL  history" in stopped(".dbtorch/dbtorch.db", 0o444)
 
 
 def test_a_warehouse_file_that_another_process_holds(workspace: Workspace) -> None:

@@ -164,6 +164,7 @@ WRONG = [
     ("version: '1'", '1: version is "1"; expected 1, the only version there is'),
     ("max_steps: 0", "1: max_steps is 0; expected a whole number from 1 to"),
     ("defaults: {retries: -1}", "1: defaults.retries is -1; expected a whole number from 0 to"),
+    ("steps: {a: {command: x, retries: often}}", '1: steps.a.retries is "often"; expected a whole number'),
     ("defaults: {timeout: soon}", '1: defaults.timeout is "soon"; a duration is a number of seconds, or text such as'),
     ("defaults: {timeout: 1:30}", '1: defaults.timeout is "1:30"; a duration is'),
     ("defaults: {timeout: 0}", "1: defaults.timeout is 0; expected more than 0 seconds"),
