@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -58,10 +58,15 @@ def of_pages() -> Iterator[str]:
             yield from (f"{name}: {one}" for one in found(text))
 
 
-def of_program() -> Iterator[str]:
+def trees() -> dict[Path, ast.Module]:
+    """What every module parses to."""
+    files = sorted((ROOT / "dbtorch").rglob("*.py"))
+    return {path: ast.parse(path.read_text(encoding="utf-8")) for path in files}
+
+
+def of_program(trees: Mapping[Path, ast.Module]) -> Iterator[str]:
     """The same of every text in the code that has a space, docstrings and help left out."""
-    for path in sorted((ROOT / "dbtorch").rglob("*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+    for path, tree in trees.items():
         docstrings = {
             id(node.body[0].value)
             for node in ast.walk(tree)
@@ -75,4 +80,4 @@ def of_program() -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    sys.exit("\n".join([*of_pages(), *of_program()]) or None)
+    sys.exit("\n".join([*of_pages(), *of_program(trees())]) or None)

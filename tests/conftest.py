@@ -4,6 +4,7 @@ import os
 import time
 
 from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import providers
 
 os.environ["TZ"] = "UTC"  # people read times in the machine's zone, and a test says which that is
 time.tzset()
@@ -29,3 +30,7 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("fixed")
+
+# It would parse every module of dbtorch that is imported, for seconds in each process of pytest, and
+# put what they hold into inputs: these would depend on which tests a process has run before.
+providers._get_local_constants = lambda: providers._local_constants

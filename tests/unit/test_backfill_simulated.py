@@ -65,10 +65,11 @@ class WithBackfill(Simulated):
             for part in decision.ready
         ]  # fmt: skip
         if not (decision.parts or claims or decision.state):
-            return
+            return False
         if self.store.decide_backfill(one, [*decision.parts, *claims], decision.state):
             for part in claims:
                 self.begin_part(part)
+        return True
 
     def begin_part(self, part):
         lease = Lease(
@@ -93,11 +94,12 @@ class WithBackfill(Simulated):
             for number in self.up:
                 if due is None or due <= self.now or any(o.ticks for o in view.schedules.values()):
                     self.turn(number)  # a look at fifty pipelines takes its time
-                    due = next_tick(self.tables[0], self.store.ledger())
+                    view = self.store.ledger()
+                    due = next_tick(self.tables[0], view)
                 found = self.store.backfills()
-                view = self.store.ledger()
                 for one in found:
-                    self.turn_backfill(number, one, view)
+                    if self.turn_backfill(number, one, view):
+                        view = self.store.ledger()
             if not found:
                 return
             nexts = [due, *(one[0] for one in self.running)]

@@ -29,6 +29,7 @@ def claims(generator, tmp_path):
     ]
     path = tmp_path / "shown.jsonl"
     pytest_ = [sys.executable, "-m", "pytest", "--collect-only", "-m", "shows", "-p", "no:xdist"]
+    pytest_ += ["--assert=plain"]  # nothing runs
     done = subprocess.run(
         [*pytest_, f"--shown={path}", *sorted(files)],
         cwd=ROOT,

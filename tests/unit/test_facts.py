@@ -1,6 +1,7 @@
 """State is a value: nothing of dbtorch is found out by reading a sentence of dbtorch's."""
 
 import ast
+import importlib.util
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -8,8 +9,22 @@ import pytest
 
 import dbtorch
 from dbtorch.core.model.graph import Kind
+from tests.pages import ROOT
 
 PACKAGE = Path(dbtorch.__file__).parent
+
+
+@pytest.fixture(scope="module")
+def sources() -> Mapping[Path, str]:
+    """The text of every module."""
+    return {path: path.read_text(encoding="utf-8") for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+@pytest.fixture(scope="module")
+def trees(sources: Mapping[Path, str]) -> Mapping[Path, ast.Module]:
+    """What the modules parse to, which takes seconds."""
+    return {path: ast.parse(text) for path, text in sources.items()}
+
 
 #: What holds sentences, by the name of a variable or an attribute.
 SENTENCES = {"reason", "message", "why", "remark", "sentence", "note", "error", "exception"}
@@ -119,7 +134,7 @@ def found_in(tree: ast.Module, file: str, constants: Mapping[str, str]) -> set[s
         for function in ast.walk(tree)
         if isinstance(function, ast.FunctionDef)
         for node in ast.walk(function)
-        if reads_prose(node, constants)
+        if isinstance(node, ast.Compare | ast.Call) and reads_prose(node, constants)
     }
 
 
@@ -140,8 +155,7 @@ def test_what_reads_a_sentence_is_noticed(written):
     assert reads_prose(ast.parse(written, mode="eval").body)
 
 
-def test_nobody_reads_a_sentence_of_ours():
-    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in PACKAGE.rglob("*.py")}
+def test_nobody_reads_a_sentence_of_ours(trees):
     every = constants_of(trees.values())
     found: set[str] = set()
     for path, tree in trees.items():
@@ -170,11 +184,11 @@ def spells_a_kind(node: ast.AST) -> bool:
     return False
 
 
-def test_a_kind_is_asked_of_its_node_and_not_of_the_spelling_of_an_id():
+def test_a_kind_is_asked_of_its_node_and_not_of_the_spelling_of_an_id(trees):
     found = [
         f"{path.relative_to(PACKAGE)}:{node.lineno}"
-        for path in PACKAGE.rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for path, tree in trees.items()
+        for node in ast.walk(tree)
         if spells_a_kind(node)
     ]
     assert found == []
@@ -201,10 +215,21 @@ def test_what_has_only_an_id_says_its_kind():
         (".driver(run_id)", "service/history/lookup.py"),
     ],
 )
-def test_what_many_need_is_written_once(written, home):
+def test_what_many_need_is_written_once(sources, written, home):
     places = {
-        path.relative_to(PACKAGE).as_posix()
-        for path in PACKAGE.rglob("*.py")
-        if written in path.read_text(encoding="utf-8")
+        path.relative_to(PACKAGE).as_posix() for path, text in sources.items() if written in text
     }
     assert places == {home}
+
+
+# ------------------------------------------------------------------ words
+
+
+def test_no_word_of_the_makers_alone_is_in_the_docs_or_printed(trees):
+    spec = importlib.util.spec_from_file_location("words", ROOT / ".ci" / "words.py")
+    words = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(words)
+    assert [*words.of_pages(), *words.of_program(trees)] == []
+    # in a page it would be found, and in what is printed
+    assert [*words.found("it hangs up")]
+    assert [*words.of_program({ROOT / "a.py": ast.parse("print('it is told')")})]

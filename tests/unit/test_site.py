@@ -109,10 +109,3 @@ def test_links_of_a_page_beside_the_site_lead_somewhere(page: str) -> None:
         target = (PAGES[page].parent / file).resolve() if file else PAGES[page]
         assert target.exists(), f"{page}: {link}"
         assert not anchor or anchor in anchors(target), f"{page}: {link}"
-
-
-def test_no_word_of_the_makers_alone_is_in_the_docs_or_printed() -> None:
-    done = subprocess.run(
-        [sys.executable, ROOT / ".ci" / "words.py"], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
