@@ -1,5 +1,6 @@
 """Which interval a run stands for, also when the clocks change."""
 
+import functools
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -96,25 +97,36 @@ def test_ticks_are_what_somebody_sees_who_looks_at_the_clock(change, minute, hou
     zone, changed = change
     schedule = Schedule(crons=(f"{minute} {hour} * * *",), timezone=zone)
     at = utc(changed) + minutes * MINUTE
-    expected = seen(schedule, at - timedelta(hours=49), at + timedelta(hours=49))
+    expected = seen(schedule, changed)
     assert Ticks(schedule).at_or_before(at) == max(one for one in expected if one <= at)
     assert Ticks(schedule).after(at) == min(one for one in expected if one > at)
 
 
-def seen(schedule, start, end):
-    """What a cron daemon does that looks at the clock once a minute."""
-    zone, (minute, hour, *_) = ZoneInfo(schedule.timezone), schedule.crons[0].split()
+def seen(schedule, change):
+    """What a cron daemon does that looks at the clock once a minute, in two days and more around."""
+    minute, hour, *_ = schedule.crons[0].split()
     wild = minute.startswith("*") or hour.startswith("*")
+    minutes = {one for one in range(60) if named(minute, one, 60)}
+    hours = {one for one in range(24) if named(hour, one, 24)}
+    return [
+        at
+        for at, walls in fresh(schedule.timezone, change, wild)
+        if any(wall_hour in hours and wall_minute in minutes for wall_hour, wall_minute in walls)
+    ]
+
+
+@functools.cache
+def fresh(zone, change, wild):
+    """Every minute, and hours and minutes that a clock shows then, or leaps over, and has not yet."""
     found, looked_at, shown = [], set(), None
-    for number in range(int((end - start) / MINUTE)):
-        at = start + number * MINUTE
-        before, shown = shown, at.astimezone(zone).replace(tzinfo=None)
+    for number in range(-55 * 60, 55 * 60):
+        at = utc(change) + number * MINUTE
+        before, shown = shown, at.astimezone(ZoneInfo(zone)).replace(tzinfo=None)
         skipped = 0 if before is None or wild else max(0, int((shown - before) / MINUTE) - 1)
         walls = [shown - back * MINUTE for back in range(skipped + 1)]
-        fresh = [wall for wall in walls if wild or wall not in looked_at]
+        news = [wall for wall in walls if wild or wall not in looked_at]
         looked_at.update(walls)
-        if any(named(minute, wall.minute, 60) and named(hour, wall.hour, 24) for wall in fresh):
-            found.append(at)
+        found.append((at, [(wall.hour, wall.minute) for wall in news]))
     return found
 
 
