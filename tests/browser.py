@@ -34,7 +34,11 @@ class Browser:
         options = [
             "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars",
             "--no-first-run", "--disable-background-networking", "--disable-component-update",
-            "--disable-sync", "--remote-debugging-pipe", f"--user-data-dir={profile}", "about:blank",
+            "--disable-sync", "--remote-debugging-pipe", f"--user-data-dir={profile}",
+            # One process draws all pages: a new one for each costs as much as the page itself.
+            "--process-per-site", "--renderer-process-limit=1", "--disable-site-isolation-trials",
+            "--disable-features=SpareRendererForSitePerProcess,BackForwardCache,site-per-process,IsolateOrigins",
+            "about:blank",
         ]  # fmt: skip
         self.process = subprocess.Popen(
             ["bash", "-c", command, CHROMIUM, *options],
@@ -52,6 +56,7 @@ class Browser:
         self.requests: list[str] = []
         self._added: list[str] = []
         self._session = ""
+        self._blank = True
         target = self._call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self._call("Target.attachToTarget", targetId=target, flatten=True)[
             "sessionId"
@@ -75,8 +80,11 @@ class Browser:
         """Go to an address; returns when the page has loaded."""
         self.errors.clear()
         self.requests.clear()
-        self._go("about:blank")  # so that another part of the same page is a load, too
-        self._go(url)
+        if not self._blank:
+            self._go("about:blank")  # so that another part of the same page is a load, too
+        self._blank = url == "about:blank"
+        if not self._blank:
+            self._go(url)
 
     def before_scripts(self, script: str) -> None:
         """Run this in every page before its own scripts, until `forget`."""
