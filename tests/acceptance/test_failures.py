@@ -1,4 +1,4 @@
-"""What happens after failures, as a user says it and sees it: one run, one plan."""
+"""What happens after failures, as a user says it and sees it: one run with each dbt, one plan."""
 
 from __future__ import annotations
 
@@ -11,11 +11,6 @@ import pytest
 from tests.acceptance.workspace import Done, Shown, Workspace
 from tests.engines import ENGINES, Can, Driven, over, shows
 from tests.unit.loopback import serving
-
-pytestmark = [
-    over(*ENGINES),
-    shows(Can.RETRIES),
-]
 
 FILES = {
     "dbtorch.yml": """
@@ -96,6 +91,8 @@ def story(tmp_path_factory: pytest.TempPathFactory, driven: Driven) -> Iterator[
         yield Story(workspace=workspace, done=done, run=workspace.show())
 
 
+@over(*ENGINES)
+@shows(Can.RETRIES)
 def test_the_other_side_says_how_long_to_wait(story: Story) -> None:
     assert story.classes("waits") == ["transient", None]
     assert story.waited("waits") >= 1.5
@@ -103,6 +100,8 @@ def test_the_other_side_says_how_long_to_wait(story: Story) -> None:
     assert story.waited("asked") >= 1
 
 
+@over(*ENGINES)
+@shows(Can.RETRIES)
 def test_rules_of_the_user_hold_for_steps_and_dbt(story: Story, driven: Driven) -> None:
     assert story.classes("own_rule") == ["transient", None]
     assert story.classes("no_rule") == ["unknown"]
@@ -112,14 +111,20 @@ def test_rules_of_the_user_hold_for_steps_and_dbt(story: Story, driven: Driven) 
     )
 
 
+@over(*ENGINES)
+@shows(Can.RETRIES)
 def test_a_model_has_numbers_of_its_own(story: Story) -> None:
     assert story.classes("tried_twice") == ["code", "code"]
 
 
+@over(*ENGINES)
+@shows(Can.RETRIES)
 def test_no_attempt_starts_after_the_budget(story: Story) -> None:
     assert story.classes("out_of_budget") == ["transient"]
 
 
+@over(*ENGINES)
+@shows(Can.RETRIES)
 def test_a_failure_may_block_nothing(story: Story) -> None:
     states = story.run.states
     assert (states["forgiven"], states["after_forgiven"]) == ("failed", "success")
@@ -128,12 +133,14 @@ def test_a_failure_may_block_nothing(story: Story) -> None:
     assert story.run.state == "failed"
 
 
-def test_the_plan_shows_it(story: Story) -> None:
-    plan = story.workspace.dbtorch("plan", "--pipeline", "patient").out
+def test_the_plan_shows_it(workspace: Workspace) -> None:
+    workspace.write(FILES)
+    workspace.env["URL"] = "http://127.0.0.1:9"
+    plan = workspace.dbtorch("plan", "--pipeline", "patient").out
     assert "Retries     2 transient, 1 timeout, 7 unknown (after 0s, at most 5m 00s), where" in plan
     assert "Breaker     50 nodes failing transiently within 1m 00s pause dbt for 30s" in plan
 
-    nodes = story.workspace.dbtorch("plan", "--format", "json").json()["nodes"]
+    nodes = workspace.dbtorch("plan", "--format", "json").json()["nodes"]
     said = {node["name"]: node for node in nodes}
     assert said["tried_twice"]["retries"]["code"] == 1
     assert said["waits"]["retries"] == {"transient": 2, "timeout": 1, "unknown": 0}

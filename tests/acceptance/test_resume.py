@@ -85,7 +85,7 @@ def test_a_killed_run_goes_on_and_nothing_that_succeeded_is_done_again(
     slow(workspace)
     workspace.write({"dbtorch.yml": FILES["dbtorch.yml"]})
     broken_off(workspace, *history)
-    dead = Shown(workspace.dbtorch("show", *history, "--format", "json").json())
+    dead = workspace.show(env=_named(history))
     assert dead.state == "interrupted"
     assert "running" not in dead.states.values()
     done = dead.names("success")
@@ -98,7 +98,7 @@ def test_a_killed_run_goes_on_and_nothing_that_succeeded_is_done_again(
     retried = workspace.dbtorch("retry", *history)
     assert "2 attempts lost: the process of the run (pid " in retried.out
 
-    shown = Shown(workspace.dbtorch("show", *history, "--format", "json").json())
+    shown = workspace.show(env=_named(history))
     assert (shown.id, shown.state) == (dead.id, "success")
     assert set(shown.states.values()) == {"success"}
     assert shown.tries == {**dict.fromkeys(shown.states, 1), "slow": 3, "crawl": 3}
@@ -371,7 +371,7 @@ def test_who_stood_still_writes_nothing_over_the_one_that_took_over(
         first.wait_for_node("step.crawl")
         first.signal(signal.SIGSTOP)
         # until its lease has expired
-        assert eventually(lambda: _state(workspace, history) == "interrupted")
+        assert eventually(lambda: workspace.show(env=_named(history)).state == "interrupted")
         workspace.write({"go": ""})
         workspace.dbtorch("retry", *history, env=short)
         before = record_of(workspace, history[-1] if history else None)
@@ -388,8 +388,9 @@ def test_who_stood_still_writes_nothing_over_the_one_that_took_over(
     workspace.dbtorch("run", *history)  # and the pipeline is free
 
 
-def _state(workspace: Workspace, history: tuple[str, ...]) -> str:
-    return Shown(workspace.dbtorch("show", *history, "--format", "json").json()).state
+def _named(history: tuple[str, ...]) -> dict[str, str]:
+    """The same as a variable."""
+    return {"DBTORCH_DATABASE_URL": history[-1]} if history else {}
 
 
 @pytest.mark.parametrize("rounds", [2])

@@ -11,10 +11,10 @@ import pytest
 from tests.acceptance.workspace import Done, Workspace
 from tests.engines import PROCESS_2, SESSION_1_11, Can, Driven, over, shows
 
-pytestmark = [
-    over(SESSION_1_11, PROCESS_2),
-    shows(Can.OPTIONS),
-]
+pytestmark = [shows(Can.OPTIONS)]
+
+#: The two that select by words of their own.
+both = over(SESSION_1_11, PROCESS_2)
 
 FILES = {
     "dbtorch.yml": """
@@ -128,70 +128,88 @@ def tour(tmp_path_factory: pytest.TempPathFactory, driven: Driven) -> Tour:
     return tour
 
 
-@pytest.mark.parametrize(
-    ("args", "expected"),
-    [
-        # no selection: everything
-        ([], DBT | STEPS),
-        # a model without its source: no ingestion, and no step after it
-        (["--select", "orders"], {"orders", "not_null_orders_id"}),
-        # with its source: the ingestion too
-        (
-            ["--select", "+orders"],
-            {"load_orders", "stg_orders", "orders", "not_null_orders_id"},
-        ),
-        # several words after one option; steps after both when they are asked for
-        (
-            ["--select", "orders", "customers", "--resource-type", "model", "--downstream-steps"],
-            {"orders", "customers", "push_orders", "announce", "push_both"},
-        ),
-        # steps by name, alone and beside models
-        (["--select", "step:push_*", "step:alone"], {"push_orders", "push_both", "alone"}),
-        (["--select", "grown", "step:alone"], {"grown", "alone"}),
-        # from a step to what comes after it, and the other way round
-        (
-            ["--select", "step:load_orders+"],
-            {"load_orders", "stg_orders", "orders", "not_null_orders_id"},
-        ),
-        (
-            ["--select", "+step:announce"],
-            {
-                *("load_orders", "stg_orders", "orders", "not_null_orders_id"),
-                *("push_orders", "announce"),
-            },
-        ),
-        # in both
-        (["--select", "step:load_orders+,tag:nightly"], {"orders", "not_null_orders_id"}),
-        # everything but
-        (["--exclude", "step:push_*", "check:grown"], (DBT | STEPS) - {"push_orders", "push_both"}),
-        # what is excluded takes its steps along
-        (
-            ["--exclude", "orders", "source:raw.customers"],
-            {"load_orders", "stg_orders", "customers", "grown", "days", "events", "countries"},
-        ),
-        # a selector of selectors.yml
-        (
-            ["--selector", "nightly", "--downstream-steps"],
-            {"orders", "not_null_orders_id", "push_orders", "announce"},
-        ),
-        # types of resources
-        (["--no-steps", "--resource-type", "seed", "test"], {"countries", "not_null_orders_id"}),
-        # a pipeline: its selection, with the steps on both sides
-        (["--pipeline", "crm"], {"load_customers", "customers"}),
-        (["--pipeline", "hand"], {"load_orders", "days", "push_orders", "announce"}),
-        # a selection goes before that of the pipeline; two options are one selection
-        (["--pipeline", "crm", "-s", "grown", "--select=days"], {"grown", "days"}),
-        # a list and an exclusion
-        (["--pipeline", "side"], {"events"}),
-    ],
-)
+#: What dbt itself has to make out.
+BY_DBT = [
+    # no selection: everything
+    ([], DBT | STEPS),
+    # with its source: the ingestion too
+    (
+        ["--select", "+orders"],
+        {"load_orders", "stg_orders", "orders", "not_null_orders_id"},
+    ),
+    # several words after one option; steps after both when they are asked for
+    (
+        ["--select", "orders", "customers", "--resource-type", "model", "--downstream-steps"],
+        {"orders", "customers", "push_orders", "announce", "push_both"},
+    ),
+    # from a step to what comes after it
+    (
+        ["--select", "step:load_orders+"],
+        {"load_orders", "stg_orders", "orders", "not_null_orders_id"},
+    ),
+    # what is excluded takes its steps along
+    (
+        ["--exclude", "orders", "source:raw.customers"],
+        {"load_orders", "stg_orders", "customers", "grown", "days", "events", "countries"},
+    ),
+    # a selector of selectors.yml
+    (
+        ["--selector", "nightly", "--downstream-steps"],
+        {"orders", "not_null_orders_id", "push_orders", "announce"},
+    ),
+    # types of resources
+    (["--no-steps", "--resource-type", "seed", "test"], {"countries", "not_null_orders_id"}),
+    # a list and an exclusion
+    (["--pipeline", "side"], {"events"}),
+]
+
+#: The same whatever dbt it is.
+BY_US = [
+    # a model without its source: no ingestion, and no step after it
+    (["--select", "orders"], {"orders", "not_null_orders_id"}),
+    # steps by name, alone and beside models
+    (["--select", "step:push_*", "step:alone"], {"push_orders", "push_both", "alone"}),
+    (["--select", "grown", "step:alone"], {"grown", "alone"}),
+    # to a step from what comes before it
+    (
+        ["--select", "+step:announce"],
+        {
+            *("load_orders", "stg_orders", "orders", "not_null_orders_id"),
+            *("push_orders", "announce"),
+        },
+    ),
+    # in both
+    (["--select", "step:load_orders+,tag:nightly"], {"orders", "not_null_orders_id"}),
+    # everything but
+    (["--exclude", "step:push_*", "check:grown"], (DBT | STEPS) - {"push_orders", "push_both"}),
+    # a pipeline: its selection, with the steps on both sides
+    (["--pipeline", "crm"], {"load_customers", "customers"}),
+    (["--pipeline", "hand"], {"load_orders", "days", "push_orders", "announce"}),
+    # a selection goes before that of the pipeline; two options are one selection
+    (["--pipeline", "crm", "-s", "grown", "--select=days"], {"grown", "days"}),
+]
+
+
+@both
+@pytest.mark.parametrize(("args", "expected"), BY_DBT)
 def test_what_takes_part(planned: Workspace, args: list[str], expected: set[str]) -> None:
+    assert_takes_part(planned, args, expected)
+
+
+@over(SESSION_1_11)
+@pytest.mark.parametrize(("args", "expected"), BY_US)
+def test_which_steps_take_part(planned: Workspace, args: list[str], expected: set[str]) -> None:
+    assert_takes_part(planned, args, expected)
+
+
+def assert_takes_part(planned: Workspace, args: list[str], expected: set[str]) -> None:
     said = planned.dbtorch("plan", *args, "--format", "json").json()
     assert {node["name"] for node in said["nodes"]} == expected
     assert not (planned.dir / "warehouse.duckdb").exists()
     assert planned.runs() == []
 
 
+@over(SESSION_1_11)
 def test_steps_that_are_left_out_are_told(planned: Workspace) -> None:
     done = planned.dbtorch("plan", "--select", "orders")
     assert "left out: steps push_orders, announce (--downstream-steps, or" in done.err
@@ -199,6 +217,7 @@ def test_steps_that_are_left_out_are_told(planned: Workspace) -> None:
     assert '"step:push" names no step; did you mean "step:push_both"?' in done.all
 
 
+@both
 def test_an_empty_selection_says_so_and_is_no_error(planned: Workspace) -> None:
     done = planned.dbtorch("run", "--select", "tag:nothing")
     assert "the selection matches no nodes; nothing was run" in done.all
@@ -208,14 +227,17 @@ def test_an_empty_selection_says_so_and_is_no_error(planned: Workspace) -> None:
     assert "nothing would run" in planned.dbtorch("plan", "--select", "tag:nothing").out
 
 
+@both
 def test_vars_and_threads_reach_the_models(tour: Tour) -> None:
     assert tour.rows["grown"] == [(1, 2), (2, 1)]  # two runs, the second with other values
 
 
+@both
 def test_a_full_refresh_starts_over(tour: Tour) -> None:
     assert tour.rows["full"] == [(1, 2)]
 
 
+@both
 def test_artifacts_go_where_they_are_told(tour: Tour, driven: Driven) -> None:
     folder = tour.workspace.dir / "elsewhere"
     content = json.loads((folder / "run_results.json").read_text())
@@ -224,14 +246,17 @@ def test_artifacts_go_where_they_are_told(tour: Tour, driven: Driven) -> None:
     assert (folder / "manifest.json").exists()
 
 
+@both
 def test_empty_builds_without_rows(tour: Tour) -> None:
     assert tour.rows["empty"] == [(0,)]
 
 
+@both
 def test_the_window_limits_microbatches(tour: Tour) -> None:
     assert sorted(tour.rows["window"]) == [("2024-01-02",), ("2024-01-03",)]
 
 
+@both
 def test_defer_reads_what_another_target_has(tour: Tour) -> None:
     # stg_orders was never built there
     assert tour.rows["defer"] == [(1,)]
@@ -239,6 +264,7 @@ def test_defer_reads_what_another_target_has(tour: Tour) -> None:
     assert started["target"] == "other"
 
 
+@both
 def test_only_steps_of_the_selection_run(tour: Tour) -> None:
     assert "step" not in tour.done["first"].out.partition("What to look at")[0]
     finished = tour.done["defer"].events("node")
@@ -246,6 +272,7 @@ def test_only_steps_of_the_selection_run(tour: Tour) -> None:
     assert steps == {"step.push_orders", "step.announce"}
 
 
+@both
 def test_a_run_of_a_pipeline_is_recorded_under_its_name(tour: Tour) -> None:
     tour.workspace.dbtorch("run", "-p", "crm")
     shown = tour.workspace.show()
