@@ -13,10 +13,12 @@ from typing import Any
 
 import pytest
 
-from dbtorch.adapters.steps import dbt_cloud_step
+from dbtorch.adapters.steps import dbt_cloud, dbt_cloud_step
 from dbtorch.adapters.steps.base import StepError
+from dbtorch.adapters.steps.request import Refused
 from dbtorch.core.config import StepSpec
 from dbtorch.core.model.state import FailureClass, State
+from dbtorch.step import Fail
 from dbtorch.testing.steps import StepBench
 from tests.waiting import PATIENCE
 
@@ -276,6 +278,10 @@ def test_a_server_that_does_not_answer_costs_no_run_that_goes_on(
         ([RUNNING, SUCCESS], BROKEN, "says success, and its results say otherwise"),
         ([RUNNING, CANCELLED], None, "run 100 of dbt Cloud: cancelled"),
         ([RUNNING, 77], RESULTS, "status 77, which nobody knows"),
+        ([SUCCESS], {"results": [{"unique_id": "a", "status": "odd"}]}, "otherwise; a: odd"),
+        ([SUCCESS], {"results": [{"unique_id": "a", "status": ["ok"]}]}, "results say otherwise"),
+        ([SUCCESS], {"results": ["model.shop.a"]}, "run_results.json of run 100"),
+        ([SUCCESS], {"metadata": {}}, "run_results.json of run 100"),
     ],
 )
 def test_what_is_no_success_is_none(
@@ -285,6 +291,39 @@ def test_what_is_no_success_is_none(
     outcome = bench().run("it")
     assert outcome.state is State.FAILED
     assert why in outcome.message
+
+
+@pytest.mark.parametrize("place", ["list", "begin", "run"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        *(None, True, "x", [], [[]], {}, {"id": None, "status": 3}, {"id": "../5", "status": 10}),
+        *({"id": 100}, {"id": 100, "status": [10]}, {"id": 101, "status": 10, "trigger": "x"}),
+    ],
+)
+def test_an_answer_that_is_none_is_refused_in_a_sentence(
+    platform: Platform, place: str, said: Any
+) -> None:
+    """Whatever the server says of runs; what has begun is cancelled."""
+    platform.will = [([RUNNING, SUCCESS], RESULTS)]
+    real = platform.answer
+    ids = {"list": "runs/?", "begin": f"jobs/{JOB}/run/", "run": "runs/100/"}
+
+    def answer(method: str, path: str, body: Any) -> tuple[int, Any]:
+        told = path.removeprefix(f"{ACCOUNT}/").partition("job_def")[0]
+        if told == ids[place]:
+            return 200, [said] if place == "list" else said
+        return real(method, path, body) if "101" not in told else (404, None)
+
+    platform.answer = answer  # type: ignore[method-assign]
+    job = {"url": platform.url, "account": 12, "job": JOB, "token": TOKEN, "steps": []}
+    if place == "list" and isinstance(said, dict) and "trigger" in said:
+        said.pop("id")  # with it, it is somebody's run
+    with pytest.raises(
+        Refused if place == "run" else (Refused, Fail), match=r"dbt Cloud|/runs/101"
+    ):
+        dbt_cloud.run({**job, "every": 0.01, "for": 100}, {"run_id": "r", "step": "s"})
+    assert place != "run" or posts(platform)[-1] == "/runs/100/cancel/"
 
 
 def test_a_run_without_results_is_what_the_platform_says(bench: Bench, platform: Platform) -> None:

@@ -7,12 +7,13 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+from typing import Any, Self
 
 from dbtorch.adapters.steps.base import MAX_OUTPUT
 from dbtorch.adapters.steps.request import NotInTime, Refused, expected
-from dbtorch.core.text.from_outside import number
+from dbtorch.core.text.from_outside import number, whole
 from dbtorch.step import Fail, Retry
 
 #: Seconds of one request, of the first wait, and of what is done once somebody wants it to end.
@@ -27,8 +28,11 @@ _LOOKED_AT = 20
 #: How often the results of a run that has ended are asked for.
 _TRIES = 4
 
-#: What dbt says of a node that is not what it should be.
-_BAD = frozenset({"error", "fail", "runtime error", "partial success"})
+#: The largest number of a run that is one.
+_LARGEST = 2**63 - 1
+
+#: What dbt says of a node that is as it should be; whatever else it says is not.
+_GOOD = frozenset({"success", "pass", "warn", "skipped", "no-op", "reused"})
 
 
 class Status(IntEnum):
@@ -43,6 +47,42 @@ class Status(IntEnum):
 
 
 _UNDER_WAY = (Status.QUEUED, Status.STARTING, Status.RUNNING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """What the platform says of a run."""
+
+    id: int
+    status: Status
+    cause: str
+    href: str
+    message: str
+
+    @classmethod
+    def of(cls, said: Any) -> Self:
+        """Raise `Refused` for what is no run, or in a state that nobody knows."""
+        told = said if isinstance(said, Mapping) else {}
+        id, status = (whole(told.get(key), most=_LARGEST) for key in ("id", "status"))
+        if not id:
+            raise Refused("dbt Cloud's answer is about no run: it has no id")
+        if status not in [*Status]:
+            raise Refused(
+                f"run {id} of dbt Cloud: status {told.get('status')!r}, which nobody knows"
+            )
+        trigger = told.get("trigger")
+        return cls(
+            id=id,
+            status=Status(status),
+            cause=str(trigger.get("cause") or "") if isinstance(trigger, Mapping) else "",
+            href=str(told.get("href") or ""),
+            message=str(told.get("status_message") or ""),
+        )
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it has not ended."""
+        return self.status in _UNDER_WAY
 
 
 def run(said: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,37 +118,39 @@ class _Cloud:
     def begun(self, cause: str) -> int:
         """The id of the run to follow: one that is there, is continued, or begins."""
         newest = self._runs()
-        mine = next((one for one in newest if _cause(one) == cause), None)
-        if mine is not None and mine["status"] in _UNDER_WAY:
-            print(f"run {mine['id']} goes on")
-            return int(mine["id"])
+        mine = next((one for one in newest if one.cause == cause), None)
+        if mine is not None and mine.goes_on:
+            print(f"run {mine.id} goes on")
+            return mine.id
         self.asked, job = True, f"jobs/{self._said['job']}"
-        if mine is not None and mine is newest[0] and mine["status"] == Status.ERROR:
-            found = self._call("POST", f"{job}/rerun/")
-            print(f"run {mine['id']} failed; run {found['id']} goes on from there")
-            return int(found["id"])
+        if mine is not None and mine is newest[0] and mine.status is Status.ERROR:
+            found = _Run.of(self._call("POST", f"{job}/rerun/"))
+            print(f"run {mine.id} failed; run {found.id} goes on from there")
+            return found.id
         body: dict[str, Any] = {"cause": cause}
         if self._said["steps"]:
             body["steps_override"] = self._said["steps"]
-        found = self._call("POST", f"{job}/run/", body)
-        print(f"run {found['id']} begins: {found.get('href') or ''}")
-        return int(found["id"])
+        found = _Run.of(self._call("POST", f"{job}/run/", body))
+        print(f"run {found.id} begins: {found.href}")
+        return found.id
 
-    def followed(self, run_id: int, every: float, within: float) -> dict[str, Any]:
+    def followed(self, run_id: int, every: float, within: float) -> _Run:
         """The run when it has ended. Raises `NotInTime`."""
-        until, wait, last = time.monotonic() + within, min(_FIRST, every), 0
+        until, wait, last = time.monotonic() + within, min(_FIRST, every), None
         while True:
             after = 0.0
             try:
-                found: dict[str, Any] = self._call("GET", f"runs/{run_id}/")
+                found = _Run.of(self._call("GET", f"runs/{run_id}/"))
             except Retry as error:
                 print(f"{error}; asking again")
                 after = number(error.after) or 0.0
             else:
-                if found["status"] != last:
-                    last = found["status"]
-                    print(f"run {run_id}: {_named(last)}")
-                if last not in _UNDER_WAY:
+                if found.id != run_id:
+                    raise Refused(f"dbt Cloud was asked for run {run_id} and tells of {found.id}")
+                if found.status is not last:
+                    last = found.status
+                    print(f"run {run_id}: {last.name.lower()}")
+                if not found.goes_on:
                     return found
             left = until - time.monotonic()
             if left <= 0:
@@ -117,7 +159,10 @@ class _Cloud:
             wait = min(wait * _SLOWER, every)
 
     def results(self, run_id: int) -> list[dict[str, Any]]:
-        """What dbt says of each node; nothing where the run has left no results."""
+        """What dbt says of each node; nothing where the run has left no results.
+
+        Raises `Refused` for results that are none.
+        """
         for tries in range(1, _TRIES + 1):
             try:
                 answer = self._answer("GET", f"runs/{run_id}/artifacts/run_results.json")
@@ -130,25 +175,25 @@ class _Cloud:
                 break
             else:
                 found = answer.json.get("results") if isinstance(answer.json, dict) else None
-                if isinstance(found, list):
-                    return [one for one in found if isinstance(one, dict)]
-                break
+                if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+                    raise Refused(f"run_results.json of run {run_id} of dbt Cloud has no results")
+                return found
         return []
 
     def cancel(self, cause: str, run_id: int | None) -> None:
         """Cancel the run, or the one that was begun and never heard of."""
         if run_id is None:
-            mine = (one for one in self._runs() if _cause(one) == cause)
-            run_id = next((one["id"] for one in mine if one["status"] in _UNDER_WAY), None)
+            mine = (one for one in self._runs() if one.cause == cause)
+            run_id = next((one.id for one in mine if one.goes_on), None)
         if run_id is not None:
             self._call("POST", f"runs/{run_id}/cancel/")
             print(f"run {run_id} is cancelled")
 
-    def _runs(self) -> list[dict[str, Any]]:
+    def _runs(self) -> list[_Run]:
         """The newest runs of the job, the newest first."""
         asked = f"job_definition_id={self._said['job']}&order_by=-id&limit={_LOOKED_AT}"
         found = self._call("GET", f"runs/?{asked}&include_related=%5B%22trigger%22%5D")
-        return found if isinstance(found, list) else []
+        return [_Run.of(one) for one in found] if isinstance(found, list) else []
 
     def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         answer = self._answer(method, path, body)
@@ -175,41 +220,28 @@ class _Cloud:
         )
 
 
-def _judged(ended: Mapping[str, Any], results: list[dict[str, Any]]) -> dict[str, Any]:
+def _judged(ended: _Run, results: list[dict[str, Any]]) -> dict[str, Any]:
     """The output of a run that went well, with its nodes. Raises `Refused` for another."""
     nodes = {str(one.get("unique_id")): str(one.get("status")) for one in results}
     for one in results:
         took = number(one.get("execution_time"))
         seconds = "" if took is None else f" in {took:.1f} s"
         print(f"{one.get('unique_id')} {one.get('status')}{seconds}")
-    bad = [one for one in results if one.get("status") in _BAD]
-    status = ended["status"]
-    if status == Status.SUCCESS and not bad:
+    bad = [one for one in results if str(one.get("status")) not in _GOOD]
+    if ended.status is Status.SUCCESS and not bad:
         return _output(ended, nodes)
-    said = [f"run {ended['id']} of dbt Cloud: {_named(status)}"]
-    if status == Status.SUCCESS:
-        said = [f"run {ended['id']} of dbt Cloud says success, and its results say otherwise"]
-    elif ended.get("status_message"):
-        said.append(str(ended["status_message"]))
+    said = [f"run {ended.id} of dbt Cloud: {ended.status.name.lower()}"]
+    if ended.status is Status.SUCCESS:
+        said = [f"run {ended.id} of dbt Cloud says success, and its results say otherwise"]
+    elif ended.message:
+        said.append(ended.message)
     said += [f"{one.get('unique_id')}: {one.get('message') or one.get('status')}" for one in bad]
     raise Refused("; ".join(said))
 
 
-def _output(ended: Mapping[str, Any], nodes: Mapping[str, str]) -> dict[str, Any]:
+def _output(ended: _Run, nodes: Mapping[str, str]) -> dict[str, Any]:
     """What later steps are told; names of nodes stay out where they are too many."""
     counts = Counter(nodes.values())
-    output = {"run_id": ended["id"], "url": ended.get("href"), "counts": dict(counts)}
-    whole = {**output, "nodes": dict(nodes)}
-    return whole if len(json.dumps(whole).encode()) <= MAX_OUTPUT else output
-
-
-def _cause(found: Mapping[str, Any]) -> str:
-    trigger = found.get("trigger")
-    return str(trigger.get("cause") or "") if isinstance(trigger, Mapping) else ""
-
-
-def _named(status: Any) -> str:
-    try:
-        return Status(status).name.lower()
-    except ValueError:
-        return f"status {status}, which nobody knows"
+    output = {"run_id": ended.id, "url": ended.href or None, "counts": dict(counts)}
+    named = {**output, "nodes": dict(nodes)}
+    return named if len(json.dumps(named).encode()) <= MAX_OUTPUT else output
