@@ -7,7 +7,7 @@ others end as their nodes do. Needs the extra ``airflow``.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -22,14 +22,17 @@ from airflow.sdk import (
 
 from dbtorch.core.errors import UsageError
 from dbtorch.core.model.graph import Graph
+from dbtorch.core.model.naming import called_apart
 from dbtorch.core.schedule.rules import Catchup
 from dbtorch.integrations.airflow_operators import AssetsOperator, NodesOperator, RunOperator
 from dbtorch.integrations.airflow_tasks import (
     ASSETS,
+    LONGEST,
     RUN,
     Granularity,
     TaskSpec,
     is_relation,
+    key,
     tasks_of,
 )
 from dbtorch.integrations.following import of_plan
@@ -85,7 +88,7 @@ def dbtorch_dag(
     outline = opened.outline(**of_plan(given))
     specs = tasks_of(outline.plan, Granularity(granularity), outline.project)
     made = DAG(
-        dag_id or f"{outline.project}-{outline.pipeline.name}",
+        dag_id or key(f"{outline.project}-{outline.pipeline.name}"),
         schedule=timetable(outline) if schedule is _AS_DBTORCH else schedule,
         **_said(outline, dag),
     )
@@ -160,6 +163,7 @@ def _fill(
             **run_task,
         },
     )
+    names = _group_names(spec.folder for spec in specs)
     groups: dict[tuple[str, ...], TaskGroup] = {}
     tasks: dict[str, NodesOperator] = {}
     for spec in specs:
@@ -167,7 +171,7 @@ def _fill(
         task = NodesOperator(
             task_id=spec.id,
             dag=dag,
-            task_group=_group(dag, spec.folder, groups),
+            task_group=_group(dag, spec.folder, names, groups),
             project=project,
             nodes=spec.nodes,
             assets=known,
@@ -203,17 +207,27 @@ def _assets(graph: Graph, outline: Outline) -> dict[str, Asset]:
     }
 
 
+def _group_names(folders: Iterable[tuple[str, ...]]) -> dict[str, str]:
+    """What the groups of folders are called, and of those around them."""
+    all = {folder[:depth] for folder in {*folders} for depth in range(1, len(folder) + 1)}
+    texts = {"/".join(folder): "--".join(("in", *folder)) for folder in all}
+    return called_apart(texts, lambda text: key(text).replace(".", "-"), longest=LONGEST)
+
+
 def _group(
-    dag: DAG, folder: tuple[str, ...], groups: dict[tuple[str, ...], TaskGroup]
+    dag: DAG,
+    folder: tuple[str, ...],
+    names: Mapping[str, str],
+    groups: dict[tuple[str, ...], TaskGroup],
 ) -> TaskGroup | None:
     """The group of a folder, within that of the folder around it."""
     if not folder:
         return None
     if folder not in groups:
         groups[folder] = TaskGroup(
-            "--".join(("in", *folder)).replace(".", "-").replace(" ", "-"),
+            names["/".join(folder)],
             dag=dag,
-            parent_group=_group(dag, folder[:-1], groups),
+            parent_group=_group(dag, folder[:-1], names, groups),
             prefix_group_id=False,
             group_display_name=folder[-1],
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from itertools import pairwise
 
 from dbtorch.core.errors import UsageError
 from dbtorch.core.model.graph import CycleError, Graph, Kind, Node
-from dbtorch.core.model.naming import label, names_among
+from dbtorch.core.model.naming import called_apart, label, names_among
 from dbtorch.core.model.policy import OnFailure
 from dbtorch.core.plan import Plan
 from dbtorch.core.run.simulation import is_shown
@@ -20,7 +19,7 @@ from dbtorch.core.run.simulation import is_shown
 RUN, ASSETS = "dbtorch-run", "dbtorch-assets"
 
 #: A task's name is not longer in Airflow, with some room.
-_LONGEST = 200
+LONGEST = 200
 
 _TESTS = (Kind.TEST, Kind.UNIT_TEST, Kind.CHECK)
 _RELATIONS = (Kind.MODEL, Kind.SEED, Kind.SNAPSHOT)
@@ -169,16 +168,15 @@ def _order(graph: Graph, key: Mapping[str, str], granularity: Granularity) -> Gr
 def _task_ids(graph: Graph, members: Mapping[str, list[str]]) -> dict[str, str]:
     """Ids of tasks, by group: names of nodes where they are clear, and the same each time."""
     names = names_among(graph.nodes.values())
-    found: dict[str, str] = {}
-    taken = {RUN, ASSETS}
-    for group in sorted(members):
-        called = re.sub(r"[^\w.-]+", "-", names.get(group, group))
-        if len(called) > _LONGEST or called in taken:
-            digest = hashlib.sha256(group.encode()).hexdigest()[:8]
-            called = f"{called[:_LONGEST]}-{digest}"
-        found[group] = called
-        taken.add(called)
-    return found
+    texts = {group: names.get(group, group) for group in members}
+    ours = {RUN: RUN, ASSETS: ASSETS}
+    found = called_apart({**texts, **ours}, key, longest=LONGEST)
+    return {group: found[group] for group in texts}
+
+
+def key(text: str) -> str:
+    """An id as Airflow takes it."""
+    return re.sub(r"[^\w.-]+", "-", text)
 
 
 def _folder(node: Node, project: str) -> tuple[str, ...]:

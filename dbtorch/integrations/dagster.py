@@ -17,6 +17,7 @@ from dagster._core.storage.tags import ASSET_RESUME_RETRY_TAG, RESUME_RETRY_TAG
 from dbtorch.core.config import PipelineSpec
 from dbtorch.core.errors import DbtorchError, NothingToDo, UsageError
 from dbtorch.core.model.graph import Kind
+from dbtorch.core.model.naming import called_apart
 from dbtorch.core.model.state import RunState, State
 from dbtorch.integrations.dagster_assets import (
     AssetKeyOf,
@@ -86,7 +87,12 @@ def dbtorch_definitions(
     def run(context: dg.AssetExecutionContext) -> Iterator[Any]:
         yield from _Execution(opened, assets, specs, name, context).go({**options})
 
-    jobs = {one: _job(one, spec, assets) for one, spec in specs.items() if assets.of_pipeline(one)}
+    names = called_apart({one: one for one in specs}, valid_name)
+    jobs = {
+        one: _job(one, names[one], spec, assets)
+        for one, spec in specs.items()
+        if assets.of_pipeline(one)
+    }
     schedules = [
         _schedule(
             spec, jobs[one], partitioned=bool(assets.of_pipeline(one) & assets.partitions.keys())
@@ -107,18 +113,18 @@ def _refuse(options: Mapping[str, Any]) -> None:
             )
 
 
-def _job(name: str, spec: PipelineSpec, assets: Assets) -> Any:
-    mine = assets.of_pipeline(name)
+def _job(pipeline: str, name: str, spec: PipelineSpec, assets: Assets) -> Any:
+    mine = assets.of_pipeline(pipeline)
     keys = [assets.keys[id] for id in mine if id in assets.keys]
     checks = [assets.checks[id] for id in mine if id in assets.checks]
     selection = dg.AssetSelection.assets(*keys).without_checks()
     if checks:
         selection |= dg.AssetSelection.checks(*checks)
     return dg.define_asset_job(
-        valid_name(name),
+        name,
         selection,
         description=spec.description or None,
-        tags={PIPELINE_TAG: name},
+        tags={PIPELINE_TAG: pipeline},
         owners=assets.owners(spec.owner),
     )
 
@@ -148,7 +154,7 @@ def _schedule(spec: PipelineSpec, job: Any, *, partitioned: bool) -> dg.Schedule
         return dg.RunRequest(run_key, tags=tags, partition_key=key if partitioned else None)
 
     return dg.ScheduleDefinition(
-        name=f"{valid_name(spec.name)}_schedule",
+        name=f"{job.name}_schedule",
         job=job,
         cron_schedule=[*times.crons],
         execution_timezone=schedule.timezone,

@@ -75,7 +75,7 @@ def dbtorch_flow(
     if pipeline is not None:
         fixed["pipeline"] = pipeline
     pipeline = fixed.get("pipeline") or "all"
-    called = name or f"{opened.dir.name}-{pipeline}"
+    called = name or re.sub(r"[/%&<>]", "-", f"{opened.dir.name}-{pipeline}")
 
     def run(options: dict[str, Any] | None = None) -> PrefectState[Any]:
         return _run(opened, {**fixed, **(options or {})})
@@ -83,7 +83,7 @@ def dbtorch_flow(
     run.__doc__ = f"dbtorch: {pipeline} of {opened.dir}"
     return flow(
         name=called,
-        flow_run_name=called,
+        flow_run_name=lambda: called,  # a text would be a template
         task_runner=ThreadPoolTaskRunner(max_workers=_AT_ONCE),
     )(run)
 
@@ -178,7 +178,10 @@ class _TaskRuns:
             return PrefectState(type=StateType.CRASHED, message="nobody saw how it ended")
 
         shown = task(
-            name=node.name, task_run_name=node.name, tags=[node.kind], cache_policy=NO_CACHE
+            name=node.name,
+            task_run_name=lambda: node.name,  # a text would be a template
+            tags=[node.kind],
+            cache_policy=NO_CACHE,
         )(follow)
         return shown.submit(wait_for=list(self._before(node)))
 

@@ -33,6 +33,7 @@ from airflow.sdk.execution_time.supervisor import InProcessTestSupervisor
 from airflow.utils.session import create_session
 from airflow.utils.state import TaskInstanceState
 import dbtorch
+from dbtorch.integrations.airflow import _group_names
 from page import daily, dbtorch_dag
 
 told = {}
@@ -42,6 +43,7 @@ task = daily.get_task("flaky")
 told["flaky"] = [task.owner, task.doc_md]
 told["rules"] = sorted({task.trigger_rule.value for task in daily.tasks})
 told["group"] = [daily.get_task(name).task_group.group_display_name for name in ("b", "after_c")]
+told["groups"] = [*_group_names([("a.b", "c (d)"), ("a b",), ("d",)]).values()]
 told["before"] = {name: sorted(daily.get_task(name).upstream_task_ids)
                   for name in ("a", "b", "after_c", "then", "dbtorch-run", "dbtorch-assets")}
 told["tasks"] = {kind: sorted(dbtorch_dag(".", "daily", granularity=kind, dag_id=kind).task_dict)
@@ -151,6 +153,8 @@ def test_a_dag_ends_as_the_run_does(workspace: Workspace, python: Path) -> None:
     assert told["flaky"] == ["data-eng", "**step flaky**\n\nRunbook: docs/flaky.md"]
     assert told["rules"] == ["all_success", "none_failed"]
     assert told["group"] == ["marts", "marts"]
+    assert len({*told["groups"]}) == 4
+    assert all(re.fullmatch(r"[\w-]+", name) for name in told["groups"])
     assert told["before"] == {
         "a": ["ingest"],
         "b": ["a", "not_null_a_id"],

@@ -37,6 +37,8 @@ PARTS = """
             select: a
             schedule: "0 6 * * *"
             partition: {by: day, start: 2026-01-01, timezone: Europe/Berlin}
+          a-b: {select: b, schedule: "0 6 * * *"}
+          a_b: {select: b, schedule: "0 6 * * *"}
 """
 
 FLOW = """
@@ -109,6 +111,7 @@ def main(instance):
     run = parts.resolve_job_def("parts").execute_in_process(instance=instance, partition_key="2026-01-02")
     result["parts"] = told(run, instance) | shown(run)
 
+    result["jobs"] = len(dbtorch_definitions(".", "a-b", "a_b").get_repository_def().schedule_defs)
     result["ticks"] = [
         tick(defs, "daily_schedule", "2026-03-02T06:00:00+01:00"),
         tick(defs, "closed_schedule", "2026-03-02T00:00:00+00:00"),
@@ -266,6 +269,7 @@ def test_assets_and_checks_say_what_the_run_says(workspace: Workspace, python: P
         "partitioned": ["a", "loads"],
         "none": [],
     }
+    assert told["jobs"] == 2
     assert told["refused"].startswith("select is no option here")
 
 

@@ -65,6 +65,7 @@ try:
     dbtorch_schedules(".", "closed")
 except dbtorch.UsageError as error:
     told["refused"] = str(error)
+told["name"] = dbtorch_flow("R&D", "daily").name
 told["schedules"] = [[one.cron, one.timezone] for one in dbtorch_schedules(".", "daily")]
 seen = set()
 
@@ -88,7 +89,7 @@ with prefect_test_harness(server_startup_timeout=120):
 
     # a flow run that is tried again goes on with the same run
     pathlib.Path("mended").unlink()
-    again = dbtorch_flow(".", "daily", exclude="bad+").with_options(retries=1, retry_delay_seconds=0)
+    again = dbtorch_flow(".", "daily", name="it {goes} on", exclude="bad+").with_options(retries=1, retry_delay_seconds=0)
     told["again"] = shown(again(return_state=True))
 print("TOLD" + json.dumps(told))
 """
@@ -105,6 +106,7 @@ def python() -> Path:
 
 def test_a_flow_shows_the_run_node_by_node(workspace: Workspace, python: Path) -> None:
     workspace.write(FILES)
+    workspace.write({"R&D/dbt_project.yml": "name: rd\nprofile: rd\n"})
     (workspace.dir / "flow.py").write_text(FLOW)
     section = PAGES["docs/python.md"].read_text().partition("\n## Run as a flow of Prefect\n")[2]
     section = section.partition("\n## ")[0]
@@ -132,6 +134,7 @@ def test_a_flow_shows_the_run_node_by_node(workspace: Workspace, python: Path) -
     told = json.loads(line.removeprefix("TOLD"))
 
     assert told["schedules"] == [["0 6 * * *", "Europe/Berlin"], ["0 18 * * *", "Europe/Berlin"]]
+    assert told["name"] == "R-D-daily"
     assert told["refused"].startswith("pipeline closed leaves out days or hours")
 
     first = told["first"]

@@ -217,9 +217,46 @@ def is_due(script: str, at: datetime, zone: str, cron: str) -> bool:
     """What the first step of a job says, where it is a look at the clock."""
     from zoneinfo import ZoneInfo
 
-    return (
-        not script.startswith("case ") or f'"{at.astimezone(ZoneInfo(zone)):%z} {cron}"' in script
+    return "case " not in script or f'"{at.astimezone(ZoneInfo(zone)):%z} {cron}"' in script
+
+
+def test_no_two_pipelines_are_one_elsewhere(shop: Path) -> None:
+    """Names that others cannot tell apart, or would cut, stay apart: one would never run."""
+    long = "x" * 60
+    names = ["a-b", "a_b", "A_b", "w-1", "w", "true", f"{long}1", f"{long}2"]
+    lines = "".join(f'  "{name}": {{schedule: "0 6 * * *"}}\n' for name in names if name != "w")
+    (shop / "dbtorch.yml").write_text(
+        f'pipelines:\n{lines}  w: {{schedule: {{cron: ["0 6 * * *", "30 7 * * 1"]}}}}\n'
     )
+    made = list(yaml.safe_load_all(exported(shop, "kubernetes").stdout))
+    called = [one["metadata"]["name"] for one in made if one]
+    assert len({*called}) == len(names) + 1
+    assert all(re.fullmatch(r"[a-z0-9][a-z0-9-]{0,50}[a-z0-9]", name) for name in called)
+    text = exported(shop, "github").stdout
+    ids = re.findall(r"^  (\w+):\n    if: ", text, re.MULTILINE)
+    groups = re.findall(r"group: (\S+)", text)
+    assert len({one.lower() for one in ids}) == len({one.lower() for one in groups}) == len(names)
+    offered = yaml.safe_load(text)[True]["workflow_dispatch"]["inputs"]["pipeline"]["options"]
+    assert {*offered} == {*names}
+
+
+def test_a_folder_whose_name_says_nothing_is_one_elsewhere(shop: Path) -> None:
+    for name, expected in (("仓库", "dbtorch"), ("2024", "2024")):
+        shop = shop.rename(shop.with_name(name))
+        (job,) = jobs(exported(shop, "kubernetes", "-p", "daily").stdout).values()
+        pod = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+        assert pod["containers"][0]["envFrom"] == [{"secretRef": {"name": expected}}]
+        assert job["metadata"]["name"] == f"{expected}-daily"
+
+
+def test_a_zone_that_a_runner_does_not_know_is_an_error_and_not_utc(shop: Path) -> None:
+    (shop / "dbtorch.yml").write_text(
+        "pipelines: {old: {schedule: {cron: '0 6 * * *', timezone: US/Eastern}}}\n"
+    )
+    workflow = yaml.safe_load(exported(shop, "github").stdout)
+    script = workflow["jobs"]["old"]["steps"][0]["run"].replace("US/Eastern", "No/Where")
+    done = subprocess.run(["bash", "-e", "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "no time zone No/Where here\n")
 
 
 def test_the_look_at_the_clock_is_one_in_a_shell(shop: Path, tmp_path: Path) -> None:

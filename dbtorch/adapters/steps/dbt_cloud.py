@@ -66,7 +66,7 @@ class _Run:
         id, status = (whole(told.get(key), most=_LARGEST) for key in ("id", "status"))
         if not id:
             raise Refused("dbt Cloud's answer is about no run: it has no id")
-        if status not in [*Status]:
+        if status is None or status not in [*Status]:
             raise Refused(
                 f"run {id} of dbt Cloud: status {told.get('status')!r}, which nobody knows"
             )

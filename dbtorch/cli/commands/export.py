@@ -16,7 +16,7 @@ from dbtorch.cli.options import Helped
 from dbtorch.cli.text.terminal import echo, warn
 
 _EXAMPLES = (
-    ("dbtorch export cron | crontab -", "let cron start every pipeline"),
+    ("dbtorch export cron > dbtorch.cron", "lines for `crontab -e`, for every pipeline"),
     ("dbtorch export kubernetes -p daily --image analytics:1.0.0", "a CronJob"),
     ("dbtorch export github > .github/workflows/dbtorch.yml", "a workflow of GitHub Actions"),
 )

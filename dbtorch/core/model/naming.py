@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol, TypeVar
 
@@ -81,6 +82,22 @@ def _apart(node: Node, known: Mapping[str, Node]) -> str:
         if not any(f".{one.id}".endswith(f".{end}") or one.name == end for one in others):
             return end
     return node.id
+
+
+def called_apart(
+    names: Mapping[str, str], called: Callable[[str], str], *, longest: int = 100
+) -> dict[str, str]:
+    """What names are, by key, where others know fewer characters: no two of them the same.
+
+    Those that ``called`` makes the same but for case, or that are too long, end in a hash.
+    """
+    found = {key: called(name) for key, name in names.items()}
+    count = Counter(text.lower() for text in found.values())
+    for key, text in found.items():
+        if count[text.lower()] > 1 or len(text) > longest:
+            digest = hashlib.sha256(key.encode()).hexdigest()[:8]
+            found[key] = called(f"{names[key][: longest - 9]}-{digest}")
+    return found
 
 
 def meant(nodes: Sequence[N], text: str) -> list[N]:

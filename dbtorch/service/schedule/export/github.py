@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from dbtorch.adapters.cron_fields import in_utc
 from dbtorch.core.errors import Refused, UsageError
+from dbtorch.core.model.naming import called_apart
 from dbtorch.core.schedule.rules import Overlap
 from dbtorch.service.schedule.export.exported import Exported, Pipelines, Timed, unsaid
 
@@ -43,7 +45,7 @@ _JOB = """\
     runs-on: ubuntu-latest
     timeout-minutes: 240
     concurrency:
-      group: dbtorch-{name}
+      group: dbtorch-{id}
       cancel-in-progress: {cancels}
     steps:
 {clock}      - uses: actions/checkout@v4
@@ -58,6 +60,7 @@ _CLOCK = """\
       - id: clock
         name: Whether it is time by the clock of {zone}
         run: |
+          test -e "/usr/share/zoneinfo/{zone}" || {{ echo "no time zone {zone} here"; exit 1; }}
           case "$(TZ={zone} date +%z) $CRON" in
             {cases}) echo "due=yes" >> "$GITHUB_OUTPUT" ;;
           esac
@@ -69,6 +72,7 @@ _CLOCK = """\
 def workflow(pipelines: Pipelines, now: datetime) -> Exported:
     """A workflow with a job for each pipeline. Raises `UsageError` for what UTC cannot say."""
     jobs, said, crons = [], [], dict[str, list[str]]()
+    ids = called_apart({one.name: one.name for one in pipelines.timed}, _id)
     wrong: list[str] = []
     for one in pipelines.timed:
         try:
@@ -79,14 +83,14 @@ def workflow(pipelines: Pipelines, now: datetime) -> Exported:
             continue
         mine = [*unsaid(one, WHERE, now, catches_up=False), *_overlap(one)]
         said += mine
-        jobs.append(_job(one, times, mine))
+        jobs.append(_job(one, ids[one.name], times, mine))
         for cron in dict.fromkeys(cron for found in times.values() for cron in found):
             crons.setdefault(cron, []).append(one.name)
     if wrong:
         raise UsageError("\n".join(wrong))
     head = _HEAD.format(
         crons="\n".join(f'    - cron: "{cron}"  # {", ".join(of)}' for cron, of in crons.items()),
-        names=", ".join(one.name for one in pipelines.timed),
+        names=", ".join(json.dumps(one.name) for one in pipelines.timed),
     )
     return Exported(text="\n".join([head, *jobs]).rstrip(), unsaid=tuple(said))
 
@@ -103,7 +107,11 @@ def _times(one: Timed) -> dict[int, list[str]]:
     }
 
 
-def _job(one: Timed, times: dict[int, list[str]], notes: Sequence[str]) -> str:
+def _id(name: str) -> str:
+    return re.sub(r"\W", "_", name, flags=re.ASCII)
+
+
+def _job(one: Timed, id: str, times: dict[int, list[str]], notes: Sequence[str]) -> str:
     crons = list(dict.fromkeys(cron for found in times.values() for cron in found))
     events = ", ".join(f'"{cron}"' for cron in crons)
     always = len({frozenset(found) for found in times.values()}) < 2
@@ -111,7 +119,7 @@ def _job(one: Timed, times: dict[int, list[str]], notes: Sequence[str]) -> str:
     return _JOB.format(
         notes="".join(f"  # {sentence}\n" for sentence in notes)
         + ("  # paused in dbtorch.yml: by hand only\n" if one.schedule.paused else ""),
-        id=re.sub(r"\W", "_", one.name, flags=re.ASCII),
+        id=id,
         name=one.name,
         scheduled=f" || contains(fromJSON('[{events}]'), github.event.schedule)" if crons else "",
         cancels=str(one.schedule.overlap is Overlap.CANCEL_RUNNING).lower(),

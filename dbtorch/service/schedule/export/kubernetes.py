@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from dbtorch.core.model.deadline import DeadlineAction
+from dbtorch.core.model.naming import called_apart
 from dbtorch.core.schedule.rules import Catchup, Overlap
 from dbtorch.service.schedule.export.exported import Exported, Pipelines, Timed, unsaid
 
@@ -100,17 +101,17 @@ _HEAD = "# Made by `dbtorch export kubernetes`: make it again when dbtorch.yml c
 
 def cron_jobs(pipelines: Pipelines, now: datetime, *, image: str) -> Exported:
     """A CronJob for each cron expression of each pipeline; ``image`` is that of the project."""
-    project = _name(pipelines.dir.name)
+    project = _name(pipelines.dir.name) or "dbtorch"
+    names = _names(project, pipelines)
     jobs, said = [], []
     for one in pipelines.timed:
         mine = [*unsaid(one, WHERE, now, catches_up=True), *_unsaid(one)]
         said += mine
         for number, cron in enumerate(one.crons, 1):
-            of_several = f"-{number}" if len(one.crons) > 1 else ""
             jobs.append(
                 _JOB.format(
                     notes="".join(f"# {sentence}\n" for sentence in mine) if number == 1 else "",
-                    name=_name(f"{project}-{one.name}", of_several),
+                    name=names[f"{one.name}/{number}"],
                     cron=cron,
                     zone=one.schedule.timezone,
                     suspend=str(one.schedule.paused).lower(),
@@ -119,7 +120,7 @@ def cron_jobs(pipelines: Pipelines, now: datetime, *, image: str) -> Exported:
                     ends_within=_ends_within(one),
                     image=json.dumps(image),
                     args=json.dumps(_args(one)),
-                    project=project,
+                    project=json.dumps(project),
                 )
             )
     return Exported(text="\n---\n".join([_HEAD, *jobs]), unsaid=tuple(said))
@@ -160,7 +161,16 @@ def _unsaid(one: Timed) -> Iterator[str]:
         yield f"pipeline {one.name}: {WHERE} has one time, so there are {len(one.crons)}"
 
 
-def _name(text: str, end: str = "") -> str:
+def _names(project: str, pipelines: Pipelines) -> dict[str, str]:
+    """Names of CronJobs, by pipeline and number: of two that are the same one would be lost."""
+    names = {
+        f"{one.name}/{number}": f"{project}-{one.name}" + f"-{number}" * (len(one.crons) > 1)
+        for one in pipelines.timed
+        for number in range(1, len(one.crons) + 1)
+    }
+    return called_apart(names, _name, longest=_LONGEST)
+
+
+def _name(text: str) -> str:
     """A name as Kubernetes takes it."""
-    found = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
-    return found[: _LONGEST - len(end)].rstrip("-") + end
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
