@@ -41,9 +41,13 @@ def work(
         with opened_worker(options, queues, log.write) as worker:
             log.write("worker_started", worker=worker.name, queues=list(queues), at_once=at_once)
 
+            broken: list[Exception] = []
+
             def serve() -> None:
                 try:
                     worker.serve(at_once)
+                except Exception as error:
+                    broken.append(error)
                 finally:
                     events.put(0)
 
@@ -67,6 +71,8 @@ def work(
                 else:
                     worker.kill()
                     os._exit(128 + signum)
+            if broken:  # who starts workers is to know that this one has failed
+                raise broken[0]
             log.write("worker_ended", worker=worker.name)
     finally:
         for number, handler in before.items():

@@ -139,7 +139,7 @@ def test_who_is_stopped_takes_nothing_more_and_ends_with_what_he_has(sender, ser
     wait_for(lambda: later.came == ["b"])
 
 
-def test_work_that_fails_keeps_nobody_from_the_next(sender, serving):
+def test_work_that_fails_is_logged_and_keeps_nobody_from_the_next(sender, serving, caplog):
     def work(token):
         raise RuntimeError(token)
 
@@ -147,6 +147,7 @@ def test_work_that_fails_keeps_nobody_from_the_next(sender, serving):
     sender.send("crm", "a")
     sender.send("crm", "b")
     wait_for(lambda: crm.came == ["a", "b"])
+    wait_for(lambda: {"token a", "token b"} <= {one.getMessage() for one in caplog.records})
 
 
 def test_who_was_stopped_before_begins_nothing(sender, another):

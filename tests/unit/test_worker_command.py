@@ -1,11 +1,16 @@
 """What `dbtorch worker`, and a run with steps for workers, refuse before anything begins."""
 
+import io
+from contextlib import contextmanager
+
 import pytest
 
 from dbtorch.adapters.queue.on_postgres import PostgresQueue
+from dbtorch.cli import working
 from dbtorch.cli.main import main
 from dbtorch.core.config import Origin, StepSpec
 from dbtorch.core.errors import UsageError
+from dbtorch.service.project.options import RunOptions
 from dbtorch.service.wiring.queue import address, queue_for
 from tests.workers import Site
 
@@ -42,6 +47,20 @@ def test_a_history_that_nobody_shares_is_refused(site, capsys, url):
         "Error: a worker of queue crm works for others, who share a history in Postgres with"
         " whoever drives the run: name one with --database-url postgresql://host/database\n"
     )
+
+
+def test_a_worker_whose_queue_breaks_has_not_ended_well(site, monkeypatch):
+    """Whatever starts it again when it fails would leave it alone."""
+
+    @contextmanager
+    def opened(*_):
+        worker = site.idle_worker()
+        worker._messages.serve = lambda *_, **__: 1 / 0
+        yield worker
+
+    monkeypatch.setattr(working, "opened_worker", opened)
+    with pytest.raises(ZeroDivisionError):
+        working.work(RunOptions(), ["crm"], 1, io.StringIO())
 
 
 def test_a_run_says_which_step_needs_a_history_that_workers_read():

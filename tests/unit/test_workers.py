@@ -131,6 +131,16 @@ def test_a_worker_that_is_gone_is_lost_and_the_next_attempt_goes_to_another(slow
             assert slow_site.outcome(SECOND).state is State.SUCCESS
 
 
+def test_a_worker_without_room_for_an_attempt_says_so(site, monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    with site.supervisor() as steps, site.worker() as worker:
+        site.start(steps)
+        outcome = site.outcome()
+    assert outcome.failure_class is FailureClass.TRANSIENT
+    assert not outcome.lost
+    assert outcome.message.startswith(f"worker {worker.name} cannot execute it: ")
+
+
 def test_code_of_another_hash_is_refused_with_one_sentence(site):
     with site.supervisor() as steps:
         site.write("  load: {command: 'echo something else', queue: crm}\n")

@@ -122,7 +122,10 @@ class PostgresQueue:
         loop = asyncio.get_running_loop()
 
         async def attempt(token: str) -> None:
-            await loop.run_in_executor(threads, work, token)
+            try:
+                await loop.run_in_executor(threads, work, token)
+            except Exception:  # procrastinate's own word of it is not heard
+                log.exception("token %s", token)
 
         app.task(name=_TASK)(attempt)
         with threads:

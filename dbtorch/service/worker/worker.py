@@ -125,11 +125,7 @@ class StepWorker:
         told = {"run_id": offer.run_id, "node": offer.attempt.node_id, "queue": offer.queue}
         told = {**told, "attempt": str(offer.attempt.number)}
         self._note("attempt_claimed", **told)
-        folder = Path(tempfile.mkdtemp(prefix="dbtorch-worker-"))
-        try:
-            outcome, ours = self._executed(offer, folder, asked)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        outcome, ours = self._executed(offer, asked)
         self._note(
             "attempt_ended" if ours else "attempt_not_reported",
             level="info" if ours else "warning",
@@ -142,8 +138,20 @@ class StepWorker:
         with self._lock:
             return list(self._in_hand.values())
 
-    def _executed(self, offer: Offer, folder: Path, asked: float) -> tuple[Outcome, bool]:
+    def _executed(self, offer: Offer, asked: float) -> tuple[Outcome, bool]:
         """How an attempt ended, and whether that was this worker's to say."""
+        try:
+            folder = Path(tempfile.mkdtemp(prefix="dbtorch-worker-"))
+        except OSError as error:  # the next attempt may find more room, or another worker
+            why = f"worker {self.name} cannot execute it: {error}"
+            outcome = failed(why, FailureClass.TRANSIENT)
+            return outcome, self._store.report(offer.token, self.name, outcome)
+        try:
+            return self._executed_in(folder, offer, asked)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _executed_in(self, folder: Path, offer: Offer, asked: float) -> tuple[Outcome, bool]:
         log_file = folder / "log"
         hold = Hold(
             self._store,
