@@ -99,9 +99,11 @@ def downloaded(registry: str) -> bytes:
     return content
 
 
-def file_for_both(path: Path) -> None:
+def file_for_both(path: Path, *statements: str) -> None:
     """Make a DuckDB file that both can read: the DuckDB of dbt 2, and a newer one in Python."""
-    duckdb.connect(str(path), config={"storage_compatibility_version": "v1.0.0"}).close()
+    with duckdb.connect(str(path), config={"storage_compatibility_version": "v1.0.0"}) as file:
+        for statement in statements:
+            file.execute(statement)
 
 
 @pytest.fixture(scope="session")

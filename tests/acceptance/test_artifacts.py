@@ -7,10 +7,12 @@ import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.acceptance.workspace import Shown, Workspace
+from tests.acceptance.workspace import Workspace
+from tests.engines import PROCESS_2, over
 from tests.s3_server import S3
 from tests.waiting import wait_for
 
@@ -83,18 +85,23 @@ def pod(tmp_path: Path, postgres_url: str, s3_server: S3, url: str) -> Pod:
     return made
 
 
-def kept(url: str, s3_server: S3) -> dict[str, str]:
-    """Every file of the only run that there are files of, by its name within the run."""
+def store_of(s3_server: S3) -> Any:
+    """The files that are in S3 now."""
     import s3fs
 
     s3fs.S3FileSystem.clear_instance_cache()
     given = s3_server.environ
-    files = s3fs.S3FileSystem(
+    return s3fs.S3FileSystem(
         endpoint_url=s3_server.endpoint,
         key=given["AWS_ACCESS_KEY_ID"],
         secret=given["AWS_SECRET_ACCESS_KEY"],
+        use_listings_cache=False,
     )
-    base = url.removeprefix("s3://")
+
+
+def kept(url: str, s3_server: S3) -> dict[str, str]:
+    """Every file of the only run that there are files of, by its name within the run."""
+    files, base = store_of(s3_server), url.removeprefix("s3://")
     found = {name.removeprefix(f"{base}/"): files.cat_file(name) for name in files.find(base)}
     assert len({tuple(name.split("/")[:2]) for name in found}) <= 1
     return {name.split("/", 2)[2]: text.decode() for name, text in found.items()}
@@ -123,7 +130,7 @@ def test_a_run_that_failed_in_one_pod_is_finished_by_another(pod: Pod, url: str,
     shutil.rmtree(first.home)
 
     second = pod("b")
-    shown = Shown(second.dbtorch("show", "--format", "json").json())
+    shown = second.show()
     assert (shown.id, shown.state) == (run_id, "failed")
     log = second.dbtorch("logs", run_id, "load").out
     assert f", {at}/nodes/step.load.1.log\nrows from ftp://*****@host/in\n" in log
@@ -146,8 +153,12 @@ def test_what_a_pod_that_was_killed_had_uploaded_is_there_and_the_rest_is_said_t
     first = pod("a")
     words = ("run", "--run-id", "job-1", "--log-format", "json")
     with first.started(*words, env={"EXPORT": "sleep 3600"}) as run:
-        wait_for(lambda: "nodes/model.shop.orders.1.log" in kept(url, s3_server))
         run.wait_for_node("step.export")
+        files, log = (
+            store_of(s3_server),
+            f"{url}/acme_shop-d21b2cdf/job-1/nodes/model.shop.orders.1.log",
+        )
+        wait_for(lambda: files.exists(log))
         run.signal(signal.SIGKILL)
     shutil.rmtree(first.dir)
 
@@ -175,6 +186,7 @@ def test_a_place_that_is_down_changes_nothing_but_a_warning(workspace: Workspace
         assert Path(end["failures"][0]["log"]).is_file() if code else not end["failures"]
 
 
+@over(PROCESS_2)  # the quickest, where nothing can be a copy of what has dbt
 def test_a_place_that_hangs_does_not_keep_a_run_that_is_to_end(workspace: Workspace, s3_server: S3):
     workspace.write(FILES)
     workspace.write({"hang/sitecustomize.py": NO_NAMES})

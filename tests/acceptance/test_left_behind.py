@@ -141,7 +141,6 @@ def test_what_a_model_started_ends_with_the_run(workspace: Workspace) -> None:
 FROM_PYTHON = "import dbtorch, sys; sys.exit(not dbtorch.Project('.').run().ok)"
 
 
-@over(SESSION_1_11, PROCESS_1_11)
 def test_what_a_model_started_ends_with_a_run_from_python(workspace: Workspace) -> None:
     seconds = 30_000_000 + os.getpid()
     workspace.write({"models/a.py": AWAY.format(t=seconds, more="pass")})

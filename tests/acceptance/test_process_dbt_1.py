@@ -111,10 +111,9 @@ def test_its_own_script_is_run_once_where_nothing_has_changed(shop: Shop) -> Non
 
 
 def test_any_other_script_is_followed_by_the_lines_that_every_dbt_prints(shop: Shop) -> None:
-    shop.install(WRAPPER, tries=1)
+    shop.install(WRAPPER, tries=0)  # each call of it imports dbt
     shop.dbtorch("run", code=1)
-    calls = shop.calls()
-    assert calls[:2] == ["list", "build"]
+    assert shop.calls() == ["list", "build"]
     shown = shop.show()
     assert shown.states == {
         "first": "success",
@@ -122,7 +121,6 @@ def test_any_other_script_is_followed_by_the_lines_that_every_dbt_prints(shop: S
         "flaky": "failed",
         "last": "upstream_failed",
     }
-    assert shown.tries["flaky"] == calls.count("build") == 2
     assert "late.csv" in json.dumps(shown.nodes["flaky"])
     assert shop.results()["model.shop.last"] == "skipped"
 

@@ -10,10 +10,9 @@ from tests.acceptance.workspace import Done, Shown, Workspace
 from tests.dbt2 import file_for_both
 from tests.engines import PROCESS_2, SESSION_1_11, Can, Driven, over, shows
 
-pytestmark = [
-    over(SESSION_1_11, PROCESS_2),
-    shows(Can.RETRY),
-]
+pytestmark = [shows(Can.RETRY)]
+
+both = over(SESSION_1_11, PROCESS_2)
 
 FILES = {
     "dbtorch.yml": """
@@ -103,6 +102,7 @@ def story(tmp_path_factory: pytest.TempPathFactory, driven: Driven) -> Story:
     )
 
 
+@both
 def test_a_failure_ends_its_own_descendants_and_nothing_else(story: Story) -> None:
     run = story.failed_run
     assert run.state == "failed"
@@ -114,6 +114,7 @@ def test_a_failure_ends_its_own_descendants_and_nothing_else(story: Story) -> No
     assert attempt["failure_class"] == "code"
 
 
+@both
 @pytest.mark.parametrize(
     "said",
     [
@@ -132,12 +133,14 @@ def test_the_summary_is_something_to_act_on(story: Story, said: str) -> None:
     assert said in story.failed.out
 
 
+@both
 def test_the_log_that_the_summary_names_is_there(story: Story) -> None:
     (line,) = [line for line in story.failed.out.splitlines() if line.startswith("      log  ")]
     text = (story.workspace.dir / line.split()[1]).read_text()
     assert "select sum(nosuch)" in text
 
 
+@both
 def test_results_of_a_failed_run_are_complete(story: Story) -> None:
     statuses = {id.split(".")[2]: status for id, status in story.failed_results.items()}
     assert statuses == {
@@ -150,6 +153,7 @@ def test_results_of_a_failed_run_are_complete(story: Story) -> None:
     }
 
 
+@both
 def test_a_retry_runs_what_did_not_succeed_and_what_depends_on_it(story: Story) -> None:
     run = story.mended_run
     assert (run.id, run.state) == (story.failed_run.id, "success")
@@ -159,22 +163,26 @@ def test_a_retry_runs_what_did_not_succeed_and_what_depends_on_it(story: Story) 
     assert len(story.workspace.runs()) == 1
 
 
+@both
 def test_outputs_of_the_first_stretch_reach_steps_of_the_second(story: Story) -> None:
     assert story.workspace.lines("pushed.txt") == ["1 rows"]
 
 
+@both
 def test_a_retry_says_what_was_done_before(story: Story) -> None:
     assert "8 nodes on target dev, 3 done before" in story.again.out
     assert "1 failed, 4 upstream failed, 3 success" in story.again.out
     assert "[8/8]" in story.mended.out
 
 
+@both
 def test_results_of_a_retried_run_are_complete(story: Story) -> None:
     results = story.workspace.results()
     assert results.keys() == story.failed_results.keys()
     assert set(results.values()) == {"success", "pass", "no-op"}
 
 
+@both
 def test_there_is_nothing_to_retry_in_a_run_that_succeeded(story: Story) -> None:
     assert story.nothing.out == (
         f"run {story.failed_run.id} succeeded; there is nothing to retry (`dbtorch rerun"
@@ -182,6 +190,7 @@ def test_there_is_nothing_to_retry_in_a_run_that_succeeded(story: Story) -> None
     )
 
 
+@over(SESSION_1_11)
 def test_a_retry_stays_on_the_target_of_the_run(workspace: Workspace) -> None:
     workspace.write(
         {
@@ -202,10 +211,12 @@ def test_a_retry_stays_on_the_target_of_the_run(workspace: Workspace) -> None:
     assert workspace.query("select stage from prod.orders") == [("prod",)]
 
 
+@over(SESSION_1_11)
 def test_retrying_before_the_first_run_says_so(workspace: Workspace) -> None:
     assert "there is no run history yet" in workspace.refused("retry")
 
 
+@both
 def test_a_run_that_dbt_could_not_parse_is_executed_whole_by_a_retry(workspace: Workspace) -> None:
     workspace.write({"models/one.sql": "select {{ 1", "models/two.sql": "select 2 as id"})
     assert "models/one.sql" in workspace.dbtorch("run", code=2).err

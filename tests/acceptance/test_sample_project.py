@@ -75,6 +75,16 @@ class Shop:
     second_rows: dict[str, int]
 
 
+#: A plan is the same on both.
+on_duckdb = pytest.mark.parametrize("shop", ["duckdb"], indirect=True)
+
+
+def planned_of(shop: Shop, pipeline: str) -> set[str]:
+    """Ids of what a pipeline would run."""
+    command = ("plan", "--project-dir", "sample_project", "-p", pipeline, "--format", "json")
+    return {node["id"] for node in shop.workspace.dbtorch(*command).json()["nodes"]}
+
+
 @pytest.fixture(scope="module", params=["duckdb", "postgres"])
 def shop(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
@@ -148,21 +158,20 @@ def test_the_status_says_how_old_the_kpis_are(shop: Shop) -> None:
     assert (kpis["health"], kpis["allowed_seconds"]) == ("ok", 26 * 3600)
 
 
+@on_duckdb
 def test_the_daily_pipeline_lands_what_it_builds_and_has_a_deadline(shop: Shop) -> None:
-    command = ("plan", "--project-dir", "sample_project", "-p", "daily", "--format", "json")
-    planned = {node["id"] for node in shop.workspace.dbtorch(*command).json()["nodes"]}
-    assert planned == {
+    assert planned_of(shop, "daily") == {
         node["id"] for node in shop.second_run.said["nodes"] if node["kind"] != "operation"
     }
     spec = load(ROOT / "sample_project").pipelines["daily"]
     assert spec.deadline == DeadlineRule(by=time(8))
 
 
+@on_duckdb
 def test_every_pipeline_builds_what_its_tests_read(shop: Shop) -> None:
     """Each works on an empty warehouse: dbt's tests come along if one model of theirs is chosen."""
     manifest = json.loads(next(shop.workspace.dir.rglob("target/manifest.json")).read_text())
-    command = ("plan", "--project-dir", "sample_project", "-p", "web_traffic", "--format", "json")
-    planned = {node["id"] for node in shop.workspace.dbtorch(*command).json()["nodes"]}
+    planned = planned_of(shop, "web_traffic")
     assert "model.shop.fct_web_sessions" in planned
     read = {
         node["unique_id"]: {
@@ -282,10 +291,8 @@ def _run_twice(workspace: Workspace, query: Query) -> Shop:
     found: list[tuple[Done, Shown, dict[str, int]]] = []
     for _ in range(2):
         done = workspace.dbtorch("run", "--project-dir", "sample_project")
-        shown = workspace.dbtorch(
-            "show", "latest", "--format", "json", "--project-dir", "sample_project"
-        )
-        found.append((done, Shown(shown.json()), _rows(query)))
+        shown = workspace.show(cwd=workspace.dir / "sample_project")
+        found.append((done, shown, _rows(query)))
     (first, first_run, first_rows), (second, second_run, second_rows) = found
     return Shop(
         workspace=workspace,

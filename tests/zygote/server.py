@@ -144,6 +144,8 @@ def _import_dbtorch() -> None:
     for found in pkgutil.walk_packages(dbtorch.__path__, "dbtorch."):
         if not found.name.startswith(_NOT_OURS):
             importlib.import_module(found.name)
+    with suppress(ImportError):
+        importlib.import_module("psycopg")  # every command with a history on Postgres does
     ours = (name for name in sys.modules if name.partition(".")[0] == "dbtorch")
     _dbtorch.update({name: sys.modules[name] for name in ours})
 
