@@ -332,11 +332,20 @@ def _leave() -> None:
     try:
         sys.stdout.flush()
         sys.stderr.flush()
-        if _status and _status[0] in range(256) and not _holds_anything():
-            os._exit(_status[0])
+        if _holds_anything():
+            gc.collect()  # an event loop, or a connection, that nobody has any more
+        if _status and not _holds_anything() and (code := _code(_status[0])) is not None:
+            os._exit(code)
     except (OSError, ValueError, AttributeError):  # it is none of ours to say so
         pass
     gc.unfreeze()
+
+
+def _code(status: Any) -> int | None:
+    """What a process ends with that says so; Python has written what is a sentence."""
+    if isinstance(status, int) and abs(status) < 2**31:
+        return status % 256
+    return 1 if isinstance(status, str) else None
 
 
 def _holds_anything() -> bool:

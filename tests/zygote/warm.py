@@ -8,6 +8,7 @@ them, and a copy of it need not. Nothing of a project, an environment or a comma
 from __future__ import annotations
 
 import inspect
+import os
 import pkgutil
 import sys
 from collections.abc import Iterator
@@ -70,6 +71,7 @@ def warm() -> None:
     _write_json_at_once()
     _know_what_is_installed()
     _know_callers_at_once()
+    _look_for_secrets_at_once()
     inspect.getmodule(warm.__code__)  # it looks where every module has come from, and keeps that
 
 
@@ -122,6 +124,20 @@ def _know_callers_at_once() -> None:
         return "Unknown"
 
     behavior_flags.BehaviorFlagRendered._default_source = staticmethod(default_source)
+
+
+def _look_for_secrets_at_once() -> None:
+    """Let dbt, which reads the whole environment for each line that it writes, read names alone."""
+    from dbt_common.constants import SECRET_ENV_PREFIX
+    from dbt_common.events import functions
+
+    read, prefix = functions.env_secrets, os.fsencode(SECRET_ENV_PREFIX)
+
+    def env_secrets() -> list[str]:
+        names = os.environ._data  # type: ignore[attr-defined]
+        return read() if any(name.startswith(prefix) for name in names) else []
+
+    functions.env_secrets = env_secrets
 
 
 def _subclasses(cls: type) -> Iterator[type]:
