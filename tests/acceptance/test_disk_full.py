@@ -108,17 +108,17 @@ def nothing_green_that_is_not_there(workspace: Workspace) -> None:
     assert shown.states["push"] != "success"
 
 
-@pytest.mark.parametrize("kilobytes", [0, 64])
-def test_a_disk_that_is_full_from_the_start(
-    workspace: Workspace, disks: list[Path], kilobytes: int
-) -> None:
+def test_a_disk_that_takes_nothing_from_the_start(workspace: Workspace, disks: list[Path]) -> None:
     make(workspace)
     disk = Disk(workspace.dir / ".dbtorch", disks)
-    disk.fill(but=kilobytes)
-    done = stopped(workspace)
-    assert str(disk.folder) in done.err
-    assert not (workspace.dir / "pushed.txt").exists()
-    disk.empty()
+    disk.remount("ro")
+    assert "Read-only file system" in stopped(workspace).err
+    disk.remount("rw")
+    for kilobytes in (0, 64):
+        disk.fill(but=kilobytes)
+        assert str(disk.folder) in stopped(workspace).err
+        disk.empty()
+        assert not (workspace.dir / "pushed.txt").exists()
     finishes(workspace, run=not workspace.runs())
 
 
@@ -135,15 +135,6 @@ def test_a_disk_that_is_full_in_the_middle_of_a_run(
     nothing_green_that_is_not_there(workspace)
     finishes(workspace)
     assert workspace.lines("loaded.txt") == ["loaded"]
-
-
-def test_a_folder_that_is_read_only_from_the_start(workspace: Workspace, disks: list[Path]) -> None:
-    make(workspace)
-    disk = Disk(workspace.dir / ".dbtorch", disks)
-    disk.remount("ro")
-    assert "Read-only file system" in stopped(workspace).err
-    disk.remount("rw")
-    finishes(workspace, run=True)
 
 
 @over(SESSION_1_11, PROCESS_2)
