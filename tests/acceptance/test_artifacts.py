@@ -77,7 +77,7 @@ def pod(tmp_path: Path, postgres_url: str, s3_server: S3, url: str) -> Pod:
             "DBTORCH_DATABASE_URL": postgres_url,
             "DBTORCH_ARTIFACTS_URL": url,
             "DBTORCH_PROJECT_ID": "acme/shop",
-            "DBTORCH_LEASE_LIFETIME": "2",
+            "DBTORCH_LEASE_LIFETIME": "6",
             "DBT_ENV_SECRET_KEY": SECRET,
         }
         return workspace

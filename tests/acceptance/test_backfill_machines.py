@@ -70,7 +70,7 @@ def machines(tmp_path: Path, postgres_url: str, postgres_database: str) -> list[
         one.env |= {
             "DBTORCH_DATABASE_URL": postgres_url,
             "DBTORCH_PROJECT_ID": "acme/shop",
-            "DBTORCH_LEASE_LIFETIME": "2",
+            "DBTORCH_LEASE_LIFETIME": "6",
         }
         made.append(one)
     rows(made[0], f"create schema {target['schema']}")

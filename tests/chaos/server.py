@@ -15,6 +15,8 @@ from typing import Any
 
 import psycopg
 
+from tests.waiting import PATIENCE
+
 #: Where Debian puts what is not for everybody's PATH.
 _DEBIAN = Path("/usr/lib/postgresql")
 
@@ -106,7 +108,7 @@ def own_server() -> Iterator[Server]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def wait_until_up(url: str, *, seconds: float = 30) -> None:
+def wait_until_up(url: str, *, seconds: float = PATIENCE) -> None:
     """Return when a server takes connections again."""
     until = time.monotonic() + seconds
     while True:
