@@ -26,7 +26,8 @@ def opened_worker(options: RunOptions, queues: Sequence[str], note: Note) -> Ite
             hint = f"its queues are {', '.join(sorted(known))}" if known else "it has none"
             raise UsageError(f"no step of the project has queue {name}; {hint}")
     url = store_url(project, options)
-    messages = open_queue(url, f"a worker of queue {queues[0]} works for others")
+    who = f"a worker of queue {queues[0]} works for others"
+    messages = open_queue(url, who, options.environ)
     make_state_dir(project.dir, options.environ)
     store = history_of(project, options, create=True)
     grace = project.config.grace if options.grace is None else options.grace
