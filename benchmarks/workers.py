@@ -7,8 +7,9 @@ on with the run, on the same machine or as if on another), SIGTERM to a worker, 
 hang or are cut, messages that come twice. Then everything is let run to its end, and looked at: no
 attempt ran twice, no two of a step at once, none is missing, none is green that did not end.
 
-The supervisor is dbtorch's without a dbt. Needs Linux, root (for `unshare`), and a Postgres where
-databases may be created (DBTORCH_TEST_POSTGRES).
+The supervisor is dbtorch's without a dbt. With ``--queue dask`` a Dask cluster brings the word; of
+what its workers lose with themselves the supervisor sends word again. Needs Linux, root (for
+`unshare`), and a Postgres where databases may be created (DBTORCH_TEST_POSTGRES).
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from measure import Target, parser, verdict, workshop
 
+from tests.dask_scheduler import dask_scheduler
 from tests.postgres import VARIABLE, with_database
 from tests.proxy import Proxy
 
@@ -73,13 +75,20 @@ def main() -> int:
         return supervise(*sys.argv[2:])
     options = parser(__doc__, rounds=100)
     options.add_argument("--seed", default=os.urandom(4).hex(), help="the same choices again")
+    options.add_argument("--queue", default="postgres", choices=["postgres", "dask"])
     given = options.parse_args()
     server = os.environ[VARIABLE]
     import psycopg
 
     name = f"dbtorch_workers_{os.urandom(4).hex()}"
     good, counts = 0, Counts()
-    with workshop(given.folder) as folder, psycopg.connect(server, autocommit=True) as admin:
+    with (
+        ExitStack() as stack,
+        workshop(given.folder) as folder,
+        psycopg.connect(server, autocommit=True) as admin,
+    ):
+        if given.queue == "dask":
+            os.environ["DBTORCH_QUEUE_URL"] = stack.enter_context(dask_scheduler(folder))
         admin.execute(f"CREATE DATABASE {name}")
         try:
             print(f"seed {given.seed}", flush=True)
@@ -290,13 +299,12 @@ class Site:
         """A message of anything that is offered, claimed or over comes once more."""
         import psycopg
 
-        from dbtorch.adapters.queue.on_postgres import PostgresQueue
-        from dbtorch.service.wiring.queue import address
+        from dbtorch.service.wiring.queue import address, open_queue
 
         with psycopg.connect(self.url) as connection, suppress(psycopg.Error):
             found = connection.execute("SELECT token FROM dbtorch_offers").fetchall()
             if found:
-                queue = PostgresQueue(self.url)
+                queue = open_queue(self.url, "this")
                 queue.send(address("bench/workers", "crm"), chance.choice(found)[0])
                 queue.close()
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.acceptance.workspace import Shown, Workspace, eventually
+from tests.dask_scheduler import dask_scheduler
 
 FILES = {
     "dbtorch.yml": """
@@ -28,9 +30,22 @@ WORKER = ("worker", "--queue", "crm")
 RUN = ("--log-format", "json")
 
 
+@pytest.fixture(params=["postgres", "dask"])
+def queue(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """What says where the word of steps goes."""
+    if request.param == "postgres":
+        yield {}
+        return
+    with dask_scheduler(tmp_path) as address:
+        yield {"DBTORCH_QUEUE_URL": address}
+
+
 @pytest.mark.postgres
-def test_whoever_is_killed_a_step_is_done_once_at_a_time(tmp_path: Path, postgres_url: str) -> None:
+def test_whoever_is_killed_a_step_is_done_once_at_a_time(
+    tmp_path: Path, postgres_url: str, queue: dict[str, str]
+) -> None:
     shop = Workspace(tmp_path / "shop", FILES)
+    shop.env |= queue
     shop.env |= {"DBTORCH_DATABASE_URL": postgres_url, "DBTORCH_LEASE_LIFETIME": "6"}
 
     def at_work(number: int) -> None:

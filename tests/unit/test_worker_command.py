@@ -1,17 +1,19 @@
 """What `dbtorch worker`, and a run with steps for workers, refuse before anything begins."""
 
 import io
+import sys
 from contextlib import contextmanager
 
 import pytest
 
+from dbtorch.adapters.queue.on_dask import DaskQueue
 from dbtorch.adapters.queue.on_postgres import PostgresQueue
 from dbtorch.cli import working
 from dbtorch.cli.main import main
 from dbtorch.core.config import Origin, StepSpec
 from dbtorch.core.errors import UsageError
 from dbtorch.service.project.options import RunOptions
-from dbtorch.service.wiring.queue import address, queue_for
+from dbtorch.service.wiring.queue import VARIABLE, address, open_queue, queue_for
 from tests.workers import Site
 
 LOAD = StepSpec(name="load", type="command", action="true", queue="crm")
@@ -78,6 +80,24 @@ def test_what_is_not_run_needs_no_workers():
     assert queue_for(STEPS, ["step.near", "model.shop.a"], None) is None
     messages = queue_for(STEPS, ["step.load"], "postgresql://u@nowhere/db")
     assert isinstance(messages, PostgresQueue)  # nobody is asked yet
+
+
+def test_word_goes_where_the_environment_says():
+    url = "postgresql://u@nowhere/db"
+    found = queue_for(STEPS, ["step.load"], url, {VARIABLE: "tcp://dask:8786"})
+    assert isinstance(found, DaskQueue)  # nobody is asked yet
+    with pytest.raises(UsageError, match="DBTORCH_QUEUE_URL is 'dask:8786'; give the address of"):
+        queue_for(STEPS, ["step.load"], url, {VARIABLE: "dask:8786"})
+    with pytest.raises(UsageError, match="who share a history in Postgres"):
+        queue_for(STEPS, ["step.load"], None, {VARIABLE: "tcp://dask:8786"})
+
+
+def test_a_missing_dask_is_named_with_what_installs_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(
+        UsageError, match=r"a queue in a Dask cluster needs distributed: .*\[dask\]"
+    ):
+        open_queue("postgresql://u@nowhere/db", "a worker", {VARIABLE: "tcp://dask:8786"})
 
 
 def test_queues_of_projects_are_apart():

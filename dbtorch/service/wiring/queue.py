@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _POSTGRES = ("postgres://", "postgresql://")
 
 #: The scheduler of a Dask cluster, which brings the word in place of the history's Postgres.
-QUEUE_URL = "DBTORCH_QUEUE_URL"
+VARIABLE = "DBTORCH_QUEUE_URL"
 _DASK = ("tcp://", "tls://", "ws://", "wss://")
 
 
@@ -64,10 +64,10 @@ def open_queue(url: str | None, who: str, environ: Mapping[str, str] = os.enviro
             f"{who}, who share a history in Postgres with whoever drives the run: name one with"
             " --database-url postgresql://host/database"
         )
-    dask = environ.get(QUEUE_URL)
+    dask = environ.get(VARIABLE)
     if dask and not dask.startswith(_DASK):
         raise UsageError(
-            f"{QUEUE_URL} is {dask!r}; give the address of the scheduler of a Dask cluster, such as"
+            f"{VARIABLE} is {dask!r}; give the address of the scheduler of a Dask cluster, such as"
             " tcp://dask:8786, or leave it out"
         )
     try:
