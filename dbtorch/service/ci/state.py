@@ -76,7 +76,7 @@ def _place(project: Project, options: CiOptions) -> tuple[Artifacts, str]:
     if options.state and options.state_from:
         raise UsageError("--state and --state-from both name a state: keep one of them")
     if options.state:
-        return open_state(options.state, project.dir), ""
+        return open_state(options.state, project.dir, options.run.environ), ""
     pipeline = _pipeline(project, options.state_from)
     return place_of(project, options.run, pipeline), pipeline
 

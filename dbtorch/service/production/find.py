@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection
+import os
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import msgspec
 
 from dbtorch.adapters.artifacts import open_artifacts
+from dbtorch.adapters.artifacts.dbt_cloud import of_job
 from dbtorch.core.errors import UsageError
 from dbtorch.core.production import (
     DESCRIPTION,
@@ -78,11 +80,14 @@ def find_state(
         raise NoState(f"the state of production cannot be read: {error}") from error
 
 
-def open_state(url: str, project_dir: Path) -> Artifacts:
-    """The place that ``--state`` names: a folder, or a URL that fsspec knows. Raises `UsageError`.
+def open_state(url: str, project_dir: Path, environ: Mapping[str, str] = os.environ) -> Artifacts:
+    """The place that ``--state`` names: a folder, a URL that fsspec knows, or a job of dbt Cloud.
 
-    A folder counts from the project's where it is relative, as in dbt.
+    A folder counts from the project's where it is relative, as in dbt. A job is named by the
+    address of its page. Raises `UsageError`.
     """
+    if (job := of_job(url, environ)) is not None:
+        return job
     try:
         return open_artifacts(url, "", project_dir)
     except UsageError as error:
