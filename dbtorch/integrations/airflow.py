@@ -37,10 +37,12 @@ from dbtorch.integrations.airflow_tasks import (
 )
 from dbtorch.integrations.following import of_plan
 from dbtorch.service.api import Project
+from dbtorch.service.schedule.elsewhere import cron_of_every, since
 
 if TYPE_CHECKING:
     from airflow.sdk.bases.timetable import BaseTimetable
 
+    from dbtorch.core.schedule.schedule import Schedule
     from dbtorch.service.planning.preview import Outline
     from dbtorch.service.project.arguments import RunArguments
 
@@ -99,7 +101,7 @@ def dbtorch_dag(
 def timetable(outline: Outline) -> BaseTimetable | None:
     """What dbtorch.yml says of when a pipeline runs; each run covers the interval that has ended.
 
-    Raises `UsageError` for what Airflow cannot do: days and hours that are left out, several crons.
+    Raises `UsageError` for what Airflow cannot do: days and hours that are left out, some `every`.
     """
     found, name = outline.pipeline.schedule, outline.pipeline.name
     if found is None:
@@ -110,10 +112,25 @@ def timetable(outline: Outline) -> BaseTimetable | None:
             " timetables cannot; give dbtorch_dag a schedule= of your own"
         )
     if found.every is not None:
-        return DeltaDataIntervalTimetable(timedelta(seconds=found.every))
+        return _every(found, name)
     if len(found.crons) > 1:
         return MultipleCronTriggerTimetable(*found.crons, timezone=found.timezone)
     return CronDataIntervalTimetable(found.crons[0], timezone=found.timezone)
+
+
+def _every(schedule: Schedule, name: str) -> BaseTimetable:
+    """Airflow counts from the beginning of 1970 in UTC, or from the start where it catches up."""
+    seconds = schedule.every or 0.0
+    counts_from_start = schedule.start_date is not None and schedule.catchup is Catchup.ALL
+    if counts_from_start or since(schedule).timestamp() % seconds == 0:
+        return DeltaDataIntervalTimetable(timedelta(seconds=seconds))
+    cron = cron_of_every(schedule)
+    if cron is None:
+        raise UsageError(
+            f"pipeline {name} runs {schedule} from {since(schedule):%Y-%m-%d %H:%M} UTC on, which"
+            " Airflow's timetables cannot; give dbtorch_dag a schedule= of your own"
+        )
+    return CronDataIntervalTimetable(cron, timezone="UTC")
 
 
 def _said(outline: Outline, dag: Mapping[str, Any]) -> dict[str, Any]:

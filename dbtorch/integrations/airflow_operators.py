@@ -12,6 +12,7 @@ from airflow.sdk.exceptions import (
     AirflowException,
     AirflowFailException,
     AirflowRescheduleException,
+    AirflowRuntimeError,
     AirflowSkipException,
 )
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
@@ -238,9 +239,9 @@ class NodesOperator(BaseOperator):  # type: ignore[misc]
 
     def _standing(self, context: Context) -> Standing:
         dag = _dag_of(context)
-        over = is_over(*dag)
         counted = context["ti"].try_number > 1
         try:
+            over = is_over(*dag)
             return look(
                 str(self.project.dir),
                 self.project.store,
@@ -248,7 +249,7 @@ class NodesOperator(BaseOperator):  # type: ignore[misc]
                 counted=counted,
                 over=over,
             )
-        except StoreUnreachable as error:
+        except (StoreUnreachable, AirflowRuntimeError) as error:
             self.log.warning("%s", error)
             raise _later() from error
         except DbtorchError as error:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
+from airflow.sdk.exceptions import AirflowRuntimeError
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from airflow.triggers.base import (
     BaseTrigger,
@@ -83,7 +84,10 @@ class _Watch:
         self._at = 0.0
 
     async def standing(self) -> Standing:
-        """How it stands, some seconds ago at most. Raises `DbtorchError`, `OSError`."""
+        """How it stands, some seconds ago at most.
+
+        Raises `DbtorchError`, `OSError`, and `AirflowRuntimeError` where Airflow does not say.
+        """
         async with self._lock:
             if self._seen is None or time.monotonic() - self._at >= LOOK_EVERY:
                 over = await sync_to_async(is_over)(*self._dag)
@@ -117,9 +121,9 @@ class NodesTrigger(BaseTrigger):  # type: ignore[misc]
         while True:
             try:
                 found = self._found(await watch.standing())
-            except (DbtorchError, OSError) as error:
+            except (DbtorchError, OSError, AirflowRuntimeError) as error:
                 failures += 1
-                self.log.warning("the history cannot be read: %s", error)
+                self.log.warning("how the run stands is not known: %s", error)
                 if failures >= _PATIENCE:
                     yield TriggerEvent({"next": Next.WAIT.value})
                     return

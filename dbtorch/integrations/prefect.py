@@ -25,6 +25,7 @@ from dbtorch.core.model.state import RunState, State
 from dbtorch.integrations.following import FollowedRun, planned
 from dbtorch.service.api import NodeChange, Project
 from dbtorch.service.planning.plan import PlannedNode
+from dbtorch.service.schedule.elsewhere import since
 from dbtorch.service.schedule.upcoming import schedule_of
 
 if TYPE_CHECKING:
@@ -104,7 +105,8 @@ def dbtorch_schedules(
             " schedules cannot; use dbtorch serve, or take them out"
         )
     if found.every is not None:
-        return [Interval(found.every, anchor_date=found.start_date, timezone=found.timezone)]
+        # by UTC, in which it is always as long, and not from when this process began
+        return [Interval(found.every, anchor_date=since(found), timezone="UTC")]
     return [
         Cron(cron, timezone=found.timezone, slug=f"{pipeline}-{n}")
         for n, cron in enumerate(found.crons)

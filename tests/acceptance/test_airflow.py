@@ -22,6 +22,7 @@ SHOWN = {"warn": "success"}
 SCRIPT = """
 import asyncio, json, sys
 from pathlib import Path
+from types import SimpleNamespace
 from uuid import UUID
 from airflow.models import TaskInstance
 from airflow.models.asset import AssetEvent
@@ -29,11 +30,16 @@ from airflow.models.taskinstance import clear_task_instances
 from airflow.sdk._shared.module_loading import import_string
 from airflow.sdk.api.datamodels._generated import TaskInstance as Shown
 from airflow.sdk.definitions.dag import _run_task
+from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
+from airflow.sdk.execution_time.comms import ErrorResponse
 from airflow.sdk.execution_time.supervisor import InProcessTestSupervisor
 from airflow.utils.session import create_session
 from airflow.utils.state import TaskInstanceState
 import dbtorch
-from dbtorch.integrations.airflow import _group_names
+from dbtorch.core.config import PipelineSpec
+from dbtorch.core.schedule.schedule import Schedule
+from dbtorch.integrations import airflow_triggers
+from dbtorch.integrations.airflow import _group_names, timetable
 from page import daily, dbtorch_dag
 
 told = {}
@@ -44,6 +50,15 @@ told["flaky"] = [task.owner, task.doc_md]
 told["rules"] = sorted({task.trigger_rule.value for task in daily.tasks})
 told["group"] = [daily.get_task(name).task_group.group_display_name for name in ("b", "after_c")]
 told["groups"] = [*_group_names([("a.b", "c (d)"), ("a b",), ("d",)]).values()]
+def every(seconds, zone):
+    spec = PipelineSpec(name="p", schedule=Schedule(every=seconds, timezone=zone))
+    return timetable(SimpleNamespace(pipeline=spec))
+
+told["every"] = [every(21600.0, "Europe/Berlin").expression, every(900.0, "Asia/Kolkata").delta.total_seconds()]
+try:
+    every(25200.0, "Asia/Kolkata")
+except dbtorch.UsageError as error:
+    told["every"].append(str(error))
 told["before"] = {name: sorted(daily.get_task(name).upstream_task_ids)
                   for name in ("a", "b", "after_c", "then", "dbtorch-run", "dbtorch-assets")}
 told["tasks"] = {kind: sorted(dbtorch_dag(".", "daily", granularity=kind, dag_id=kind).task_dict)
@@ -81,6 +96,11 @@ def triggered(name):
     event = InProcessTestSupervisor.run_trigger_in_process(trigger=trigger, ti=ti)
     return str(getattr(event, "task_instance_state", event.payload))
 
+def hiccup(*_, real=airflow_triggers.is_over):
+    airflow_triggers.is_over = real
+    raise AirflowRuntimeError(ErrorResponse(error=ErrorType.GENERIC_ERROR))
+
+airflow_triggers.is_over = hiccup  # Airflow's server is away for a moment
 told["triggered"] = {name: triggered(name) for name in ("a", "bad", "stale", "dbtorch-assets")}
 
 # somebody mends a step and clears its task, and what is behind it
@@ -154,6 +174,12 @@ def test_a_dag_ends_as_the_run_does(workspace: Workspace, python: Path) -> None:
     assert told["rules"] == ["all_success", "none_failed"]
     assert told["group"] == ["marts", "marts"]
     assert len({*told["groups"]}) == 4
+    assert told["every"] == [
+        "0 5,11,17,23 * * *",
+        900,
+        "pipeline p runs every 7h from 1969-12-31 18:30 UTC on, which Airflow's timetables cannot;"
+        " give dbtorch_dag a schedule= of your own",
+    ]
     assert all(re.fullmatch(r"[\w-]+", name) for name in told["groups"])
     assert told["before"] == {
         "a": ["ingest"],

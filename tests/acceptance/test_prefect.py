@@ -40,6 +40,7 @@ FILES = {
           push: {{command: echo pushed, after: [b]}}
         pipelines:
           daily: {{schedule: {{cron: ["0 6 * * *", "0 18 * * *"], timezone: Europe/Berlin}}}}
+          often: {{schedule: {{every: 6h, timezone: Europe/Berlin}}}}
           closed: {{schedule: {{cron: "@daily", blackout: ["22:00-06:00"]}}}}
     """,
     "models/schema.yml": """
@@ -53,7 +54,7 @@ FILES = {
 }
 
 FLOW = """
-import json, pathlib
+import json, pathlib, time
 from prefect import task
 from prefect.client.orchestration import get_client
 from prefect.testing.utilities import prefect_test_harness
@@ -65,13 +66,21 @@ try:
     dbtorch_schedules(".", "closed")
 except dbtorch.UsageError as error:
     told["refused"] = str(error)
+(often,) = dbtorch_schedules(".", "often")
+told["often"] = [often.anchor_date.isoformat(), often.timezone, often.interval.total_seconds()]
 told["name"] = dbtorch_flow("R&D", "daily").name
 told["schedules"] = [[one.cron, one.timezone] for one in dbtorch_schedules(".", "daily")]
 seen = set()
 
-def shown(state):
+def shown(state, count):
+    until = time.monotonic() + 120
     with get_client(sync_client=True) as client:
-        runs = [one for one in client.read_task_runs() if one.id not in seen]
+        while True:  # the server hears of task runs a moment later
+            runs = [one for one in client.read_task_runs() if one.id not in seen]
+            ended = [one for one in runs if one.state is not None and one.state.is_final()]
+            if len(ended) == len(runs) >= count or time.monotonic() > until:
+                break
+            time.sleep(0.1)
     seen.update(one.id for one in runs)
     names = {one.id: one.name for one in runs}
     run = dbtorch.Project(".").show("latest")
@@ -85,12 +94,12 @@ def shown(state):
     }
 
 with prefect_test_harness(server_startup_timeout=120):
-    told["first"] = shown(daily(return_state=True))
+    told["first"] = shown(daily(return_state=True), 9)
 
     # a flow run that is tried again goes on with the same run
     pathlib.Path("mended").unlink()
     again = dbtorch_flow(".", "daily", name="it {goes} on", exclude="bad+").with_options(retries=1, retry_delay_seconds=0)
-    told["again"] = shown(again(return_state=True))
+    told["again"] = shown(again(return_state=True), 8)
 print("TOLD" + json.dumps(told))
 """
 
@@ -134,6 +143,7 @@ def test_a_flow_shows_the_run_node_by_node(workspace: Workspace, python: Path) -
     told = json.loads(line.removeprefix("TOLD"))
 
     assert told["schedules"] == [["0 6 * * *", "Europe/Berlin"], ["0 18 * * *", "Europe/Berlin"]]
+    assert told["often"] == ["1969-12-31T23:00:00+00:00", "UTC", 21600]
     assert told["name"] == "R-D-daily"
     assert told["refused"].startswith("pipeline closed leaves out days or hours")
 

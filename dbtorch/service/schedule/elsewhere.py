@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from dbtorch.adapters.cron import NoTick, Ticks
+from dbtorch.adapters.cron_fields import every, in_utc
 from dbtorch.adapters.partitions import Partitions
 from dbtorch.core.config import PipelineSpec
 from dbtorch.core.errors import UsageError
@@ -44,6 +45,26 @@ class CronTimes:
     def _clock(self, at: datetime) -> datetime:
         shown = at.astimezone(ZoneInfo(self.schedule.timezone))
         return shown.replace(second=0, microsecond=0, tzinfo=None)
+
+
+def since(schedule: Schedule) -> datetime:
+    """From when on `every` counts, in UTC."""
+    start = schedule.start_date or datetime(1970, 1, 1, tzinfo=ZoneInfo(schedule.timezone))
+    return start.astimezone(UTC)
+
+
+def cron_of_every(schedule: Schedule) -> str | None:
+    """The cron expression by UTC's clock that ticks as `every` does; None where there is none."""
+    began = since(schedule)
+    minutes, rest = divmod(schedule.every or 0.0, 60)
+    if rest or began.second or not minutes or 1440 % minutes:
+        return None
+    found = [
+        cron
+        for midnight in every(int(minutes))
+        for cron in in_utc(midnight, -began.hour * 60 - began.minute)
+    ]
+    return found[0] if len(found) == 1 else None
 
 
 def partition_at(pipeline: PipelineSpec, at: datetime) -> Partition:
