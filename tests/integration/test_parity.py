@@ -67,9 +67,15 @@ def hooks(variant: str) -> Args:
 
 CASES = {
     # everything in every position, on a new database, over what that left, and from scratch; then
-    # without rows, and where a test that warns fails, and blocks
+    # what can go wrong without rows, and where a test that warns fails, and blocks
     "failures": Case(
-        recipe=FAILURES, runs=in_full("", "--full-refresh --threads 1", "--empty", "--warn-error")
+        recipe=FAILURES,
+        runs=in_full(
+            "",
+            "--full-refresh --threads 1",
+            "--empty --exclude path:models/tests path:models/units",
+            "--warn-error --select path:models/tests",
+        ),
     ),
     "failures, selected": Case(
         recipe=FAILURES,
@@ -95,8 +101,8 @@ CASES = {
             "--select result:error+ result:fail --state {project}/state",
             "--select state:modified+ --state {project}/state",
             "--select after_left --defer --favor-state --state {project}/state",
-            "--resource-type model --resource-type seed",
-            "--resource-type test",
+            "--resource-type model --resource-type seed --select path:models/tests path:seeds",
+            "--resource-type test --select path:models/tests path:models/staging",
             "--exclude-resource-type unit_test --select path:models/units",
             "--select stg_payments+ --indirect-selection cautious",
             "--select no_such_node",
@@ -143,8 +149,11 @@ CASES = {
     },
 }
 
+#: A second time over what is there, but for what fails before it comes to that.
+AGAIN = in_full("", "--exclude path:models/breaks path:models/tests path:models/units")
+
 ON_POSTGRES = {
-    "failures": Case(recipe=Recipe(source=FAILURES.source, on_postgres=True), runs=in_full("", "")),
+    "failures": Case(recipe=Recipe(source=FAILURES.source, on_postgres=True), runs=AGAIN),
     "features": Case(recipe=Recipe(source=FEATURES.source, on_postgres=True), runs=in_full("", "")),
 }
 

@@ -4,29 +4,47 @@ from __future__ import annotations
 
 import json
 import re
-import warnings
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from jsonschema import Draft202012Validator
 
+from tests.environments import cache as kept_by_tests
+from tests.environments import locked
+
 #: Numbers with a fraction are times: what a macro of dbt is but for when it was read, is checked once.
 _FRACTION = re.compile(r"(?<=: )-?\d+\.\d+(e[+-]?\d+)?(?=[,}])")
 
 
+#: Says what they come to, which takes dbt longer than it takes to build a small project.
+_SCHEMAS = """
+import json
+import dbt.cli.main
+from dbt.artifacts.schemas.manifest import WritableManifest
+from dbt.artifacts.schemas.run import RunResultsArtifact
+classes = {"manifest.json": WritableManifest, "run_results.json": RunResultsArtifact}
+print(json.dumps({name: found.json_schema() for name, found in classes.items()}))
+"""
+
+
 @cache
 def _validators() -> dict[str, Draft202012Validator]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what dbt's imports warn about is not our subject
-        from dbt.artifacts.schemas.manifest import WritableManifest
-        from dbt.artifacts.schemas.run import RunResultsArtifact
-
-        return {
-            "manifest.json": Draft202012Validator(WritableManifest.json_schema()),
-            "run_results.json": Draft202012Validator(RunResultsArtifact.json_schema()),
-        }
+    """By the name of the file; what they check is worked out once for each dbt, and kept."""
+    made_by = "-".join(f"{name}-{version(name)}" for name in ("dbt-core", "mashumaro"))
+    file = kept_by_tests() / f"schemas-{made_by}-python{sys.version_info.minor}.json"
+    with locked(file.with_name(f"{file.name}.lock")):
+        if not file.exists():
+            text = subprocess.check_output([sys.executable, "-c", _SCHEMAS], text=True)
+            new = file.with_name(f"{file.name}.new")
+            new.write_text(text)
+            new.replace(file)
+    schemas = json.loads(file.read_text())
+    return {name: Draft202012Validator(schema) for name, schema in schemas.items()}
 
 
 #: Entries of mappings that were valid, as text, by the file and the mapping that they are in.
