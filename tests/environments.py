@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,11 +71,14 @@ DBT_1_12 = Recipe(
 
 _PROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
 
-#: Airflow, and what dbtorch itself needs; dbt is in another environment, as it often is. Installing
-#: it takes longer than a test may.
-AIRFLOW = Recipe(
-    name="airflow",
-    requirements=(*_PROJECT["optional-dependencies"]["airflow"], *_PROJECT["dependencies"]),
+#: Another orchestrator, and what dbtorch itself needs; dbt is in another environment, as it often is.
+#: Installing one takes longer than a test may.
+AIRFLOW, DAGSTER, PREFECT = (
+    Recipe(
+        name=name,
+        requirements=(*_PROJECT["optional-dependencies"][name], *_PROJECT["dependencies"]),
+    )
+    for name in ("airflow", "dagster", "prefect")
 )
 
 
@@ -108,6 +112,18 @@ def kept(recipe: Recipe, finish: Callable[[Path], None]) -> Path:
     return folder
 
 
+def kept_in(environment: Path, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder in an environment that is kept with it; `make` fills it, once."""
+    folder, begun = environment / name, environment / f"{name}.begun"
+    with locked(environment.with_name(f"{environment.name}.lock")):
+        if not folder.exists():
+            shutil.rmtree(begun, ignore_errors=True)
+            begun.mkdir()
+            make(begun)
+            begun.rename(folder)
+    return folder
+
+
 def install(folder: Path, recipe: Recipe) -> None:
     """Make a virtual environment with the requirements of a recipe in it."""
     run([sys.executable, "-m", "venv", str(folder)])
@@ -122,7 +138,7 @@ def install(folder: Path, recipe: Recipe) -> None:
         run([*pip, *recipe.requirements])
 
 
-def run(command: list[str], **more: Path) -> str:
+def run(command: list[str], **more: Any) -> str:
     """What a command prints; raises `Unavailable` if it fails."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, **more)

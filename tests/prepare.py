@@ -10,7 +10,8 @@ import os
 import sys
 
 from tests.dbt2 import RECIPE, dbt_2
-from tests.environments import AIRFLOW, DBT_1_10, DBT_1_12, Unavailable, dbt_1, kept
+from tests.environments import DBT_1_10, DBT_1_12, Unavailable, dbt_1
+from tests.orchestrators import AIRFLOW_3, DAGSTER_1, PREFECT_3
 
 
 def main() -> int:
@@ -19,7 +20,7 @@ def main() -> int:
         DBT_1_10: lambda: dbt_1(DBT_1_10).executable,
         DBT_1_12: lambda: dbt_1(DBT_1_12).executable,
         RECIPE: lambda: dbt_2().executable,
-        AIRFLOW: lambda: kept(AIRFLOW, lambda _: None),
+        **{one.recipe: one.prepare for one in (AIRFLOW_3, DAGSTER_1, PREFECT_3)},
     }
     for recipe, make in makers.items():
         try:

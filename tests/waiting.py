@@ -12,15 +12,22 @@ from collections.abc import Callable
 #: Seconds after which what should happen at once will not happen.
 PATIENCE = 120.0
 
+#: Seconds between two looks; what takes long to look at is looked at less often, as those who are waited
+#: for need the machine.
+_LOOK_EVERY, _AT_LEAST_EVERY = 0.02, 0.25
+
 
 def eventually(holds: Callable[[], object], *, seconds: float = PATIENCE) -> bool:
     """Whether something comes true."""
     until = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > until:
+    while True:
+        began = time.monotonic()
+        if holds():
+            return True
+        now = time.monotonic()
+        if now > until:
             return False
-        time.sleep(0.02)
-    return True
+        time.sleep(min(max(_LOOK_EVERY, 4 * (now - began)), _AT_LEAST_EVERY))
 
 
 def wait_for(holds: Callable[[], object]) -> None:

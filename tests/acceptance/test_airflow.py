@@ -1,20 +1,10 @@
 """A real DAG of a real Airflow: its tasks end as the nodes of dbtorch's run do."""
 
-import json
-import os
 import re
-import subprocess
-from pathlib import Path
-
-import pytest
 
 from tests.acceptance.workspace import Workspace
-from tests.environments import AIRFLOW, Unavailable, kept
 from tests.orchestrated import ENDS, EXPECTED, FILES, seen
-from tests.pages import PAGES
-from tests.waiting import PATIENCE
-
-ROOT = Path(__file__).parents[2]
+from tests.orchestrators import AIRFLOW_3
 
 #: What a node's end is in Airflow.
 SHOWN = {"warn": "success"}
@@ -119,53 +109,14 @@ for name in names:
         _run_task(ti=ti, task=daily.get_task(name))
         session.merge(ti)
 told["again"], told["built again"] = ends(), built()
-Path("told.json").write_text(json.dumps(told))
 print("TOLD" + json.dumps(told))
 """
 
 
-@pytest.fixture(scope="module")
-def python() -> Path:
-    """The interpreter of an environment with Airflow."""
-    try:
-        return kept(AIRFLOW, lambda folder: None) / "bin" / "python"
-    except Unavailable as reason:
-        pytest.skip(str(reason))
-
-
-def test_a_dag_ends_as_the_run_does(workspace: Workspace, python: Path) -> None:
+def test_a_dag_ends_as_the_run_does(workspace: Workspace) -> None:
     workspace.write(FILES)
-    section = PAGES["docs/python.md"].read_text().partition("\n## Run as a DAG of Airflow\n")[2]
-    section = section.partition("\n## ")[0]
-    (example,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
-    (workspace.dir / "dags").mkdir()
-    (workspace.dir / "dags" / "page.py").write_text(example)
-    (workspace.dir / "drive.py").write_text(SCRIPT)
-    env = {
-        **os.environ,
-        **workspace.env,
-        "PYTHONPATH": f"{ROOT}:{workspace.dir / 'dags'}",
-        "AIRFLOW_HOME": str(workspace.home / "airflow"),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(workspace.dir / "dags"),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-    }
-
-    def done(*words: str | Path) -> str:
-        ended = subprocess.run(
-            [python, *words],
-            cwd=workspace.dir,
-            env=env,
-            capture_output=True,
-            text=True,
-            timeout=5 * PATIENCE,
-            check=False,
-        )
-        assert ended.returncode == 0, ended.stdout + ended.stderr
-        return ended.stdout
-
-    done("-m", "airflow", "db", "migrate")
-    (line,) = (line for line in done("drive.py").splitlines() if line.startswith("TOLD"))
-    told = json.loads(line.removeprefix("TOLD"))
+    folder = str(workspace.dir / "dags")
+    told = AIRFLOW_3.told(workspace, SCRIPT, AIRFLOW__CORE__DAGS_FOLDER=folder)
 
     assert told["of dbt"] == []
     assert told["schedule"] == ["0 6 * * *", "Europe/Berlin", False]

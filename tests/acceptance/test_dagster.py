@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
-import re
-import subprocess
+import shutil
 import sys
-import tomllib
-from pathlib import Path
-from typing import Any
 
-import pytest
-
+from tests.acceptance.conftest import PARTIAL_PARSE
 from tests.acceptance.workspace import Workspace
-from tests.environments import Recipe, Unavailable, kept
 from tests.orchestrated import ENDS, FILES, WAREHOUSE, seen
-from tests.pages import PAGES
+from tests.orchestrators import DAGSTER_1
 from tests.waiting import PATIENCE
-
-ROOT = Path(__file__).parents[2]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-
-#: Dagster, and what dbtorch itself needs; dbt is in another environment, as it often is.
-DAGSTER = Recipe(
-    name="dagster",
-    requirements=(*PROJECT["optional-dependencies"]["dagster"], *PROJECT["dependencies"]),
-)
 
 #: Steps that are done the first time.
 DONE_STEPS = ("flaky", "ingest", "old", "push")
@@ -42,7 +25,7 @@ PARTS = """
 """
 
 FLOW = """
-import json, pathlib, tempfile
+import json, os, pathlib, signal, tempfile, threading, time
 from datetime import datetime
 import dagster as dg
 import dbtorch
@@ -50,6 +33,9 @@ from dbtorch.integrations.dagster import dbtorch_definitions
 from page import defs
 
 project = dbtorch.Project(".")
+
+#: Another project, whose step takes for ever.
+OTHER = "../other"
 
 def daily():
     return defs.resolve_job_def("daily")
@@ -131,77 +117,44 @@ def main(instance):
         result["refused"] = str(error)
     return result
 
+# how a job ends that is interrupted while a step is at work
+def interrupted():
+    def interrupt():
+        while not pathlib.Path(OTHER, "begun").exists():
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+    job = dbtorch_definitions(OTHER).resolve_job_def("default")
+    threading.Thread(target=interrupt, daemon=True).start()
+    try:
+        return str(job.execute_in_process(raise_on_error=False).success)
+    except BaseException as error:
+        return type(error).__name__
+
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder, dg.DagsterInstance.local_temp(folder) as instance:
-        print("TOLD" + json.dumps(main(instance)))
-"""
-
-#: Dagster is asked to end while a step is at work.
-INTERRUPTED = """
-import os, pathlib, signal, threading, time
-import dagster as dg
-from dbtorch.integrations.dagster import dbtorch_definitions
-
-def interrupt():
-    while not pathlib.Path("begun").exists():
-        time.sleep(0.05)
-    os.kill(os.getpid(), signal.SIGINT)
-
-job = dbtorch_definitions(".").resolve_job_def("default")
-threading.Thread(target=interrupt, daemon=True).start()
-try:
-    print("ENDED", job.execute_in_process(raise_on_error=False).success)
-except BaseException as error:
-    print("ENDED", type(error).__name__)
+        print("TOLD" + json.dumps({**main(instance), "interrupted": interrupted()}))
 """
 
 
-@pytest.fixture(scope="module")
-def python() -> Path:
-    """The interpreter of an environment with Dagster."""
-    try:
-        return kept(DAGSTER, lambda folder: None) / "bin" / "python"
-    except Unavailable as reason:
-        pytest.skip(str(reason))
-
-
-def started(workspace: Workspace, python: Path, script: str) -> str:
-    """What a script prints that needs Dagster."""
-    (workspace.dir / "flow.py").write_text(script)
-    env = {
-        **os.environ,
-        **workspace.env,
-        "PYTHONPATH": str(ROOT),
-        "DAGSTER_HOME": "",
-        "DAGSTER_DISABLE_TELEMETRY": "1",
-    }
-    done = subprocess.run(
-        [python, "flow.py"],
-        cwd=workspace.dir,
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=5 * PATIENCE,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def test_assets_and_checks_say_what_the_run_says(workspace: Workspace, python: Path) -> None:
-    workspace.write(FILES)
-    workspace.write({"dbtorch.yml": FILES["dbtorch.yml"].rstrip() + PARTS})
-    path = workspace.dir / "models" / "schema.yml"
+def test_assets_and_checks_say_what_the_run_says(workspace: Workspace) -> None:
+    schema = FILES["models/schema.yml"]
     said = "description: What was loaded., "
-    assert said in path.read_text()
+    assert said in schema
     meta = "config: {tags: [core], meta: {dbtorch: {max_age: 26h}}}, "
-    path.write_text(path.read_text().replace(said, said + meta))
-    section = PAGES["docs/python.md"].read_text().partition("\n## Run as assets of Dagster\n")[2]
-    (example,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
-    (workspace.dir / "page.py").write_text(example)
-    out = started(workspace, python, FLOW)
-    (line,) = (line for line in out.splitlines() if line.startswith("TOLD"))
-    told: dict[str, Any] = json.loads(line.removeprefix("TOLD"))
+    workspace.write(
+        {
+            **FILES,
+            "dbtorch.yml": FILES["dbtorch.yml"].rstrip() + PARTS,
+            "models/schema.yml": schema.replace(said, said + meta),
+        }
+    )
+    step = f"{{command: 'touch begun; exec sleep {5 * PATIENCE}', retries: 0}}"
+    other = Workspace(
+        workspace.dir.with_name("other"),
+        {"dbtorch.yml": f"engine: {{python: {sys.executable}}}\nsteps: {{sleeps: {step}}}"},
+    )
+    shutil.copytree(workspace.dir / PARTIAL_PARSE.parent, other.dir / PARTIAL_PARSE.parent)
+    told = DAGSTER_1.told(workspace, FLOW)
 
     first = told["first"]
     assert {name: tuple(end) for name, end in first["ends"].items()} == ENDS
@@ -272,17 +225,7 @@ def test_assets_and_checks_say_what_the_run_says(workspace: Workspace, python: P
     assert told["jobs"] == 2
     assert told["refused"].startswith("select is no option here")
 
-
-def test_a_run_of_dagster_that_is_interrupted_cancels_the_run(
-    workspace: Workspace, python: Path
-) -> None:
-    step = f"{{command: 'touch begun; exec sleep {5 * PATIENCE}', retries: 0}}"
-    workspace.write(
-        {"dbtorch.yml": f"engine: {{python: {sys.executable}}}\nsteps: {{sleeps: {step}}}"}
-    )
-    out = started(workspace, python, INTERRUPTED)
-    assert "ENDED" in out
-    assert "ENDED True" not in out
-    shown = workspace.show()
+    assert told["interrupted"] != "True"
+    shown = other.show()
     assert shown.state == "cancelled"
     assert shown.states["sleeps"] == "cancelled"

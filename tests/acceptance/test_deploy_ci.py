@@ -17,6 +17,7 @@ from tests.acceptance.warehouses import Warehouse
 from tests.acceptance.workspace import Workspace
 from tests.forge_server import TOKEN, ForgeServer, forge_server
 from tests.waiting import PATIENCE
+from tests.zygote.shell import command_for_shells
 
 DEPLOY = Path(__file__).parents[2] / "deploy" / "ci"
 
@@ -43,16 +44,18 @@ class System:
         words = shlex.split(text)
         if words[0] == "dbtorch" and not set(text) & set("$|&;<>()`*?\n"):
             return self.workspace.dbtorch(*words[1:], env={**self.variables, **env}).out
-        done = subprocess.run(
-            ["bash", "-eo", "pipefail", "-c", text],
-            cwd=self.workspace.dir,
-            env=self.workspace.environ({**self.variables, **env}),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
+        environ = self.workspace.environ({**self.variables, **env})
+        with command_for_shells() as bin:
+            done = subprocess.run(
+                ["bash", "-eo", "pipefail", "-c", text],
+                cwd=self.workspace.dir,
+                env={**environ, "PATH": f"{bin}:{environ['PATH']}"},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=PATIENCE,
+                check=False,
+            )
         assert done.returncode == 0, f"{text}\n{done.stdout}{done.stderr}"
         return done.stdout
 
@@ -84,8 +87,10 @@ class GitHub(System):
         env = self.filled(said.get("env", {}))
         jobs = [job for job in said["jobs"].values() if self.holds(job.get("if", ""))]
         assert jobs
-        self.ran |= {step["run"] for job in jobs for step in job["steps"] if "run" in step}
-        return "".join(self.step(step, env) for job in jobs for step in job["steps"])
+        steps = [step for job in jobs for step in job["steps"]]
+        out = "".join(self.step(step, env) for step in steps)
+        self.ran |= {step["run"] for step in steps if "run" in step}
+        return out
 
     def step(self, step: Mapping[str, Any], env: Mapping[str, str]) -> str:
         if step.get("uses", "").startswith("./.github/actions/"):
@@ -94,7 +99,7 @@ class GitHub(System):
             self.cached.add(self.text(step["with"]["path"]))
             key = self.text(step["with"]["key"])
             assert key.startswith(self.text(step["with"]["restore-keys"]))
-        if "uses" in step:
+        if "uses" in step or (step["run"].startswith("pip ") and step["run"] in self.ran):
             return ""
         return self.shell(self.text(step["run"]), {**env, **self.filled(step.get("env", {}))})
 

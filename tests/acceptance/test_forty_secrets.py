@@ -89,7 +89,11 @@ class Secrets:
                 found[json.dumps(line)[1:-1].encode()] = name
             raw = base64.b64encode(value.encode())
             found[raw[:32]] = found[raw.replace(b"+", b"-").replace(b"/", b"_")[:32]] = name
-        return found
+        told: list[bytes] = []
+        for piece in sorted(found):  # where none is that a piece begins with, it is not either
+            if not told or not piece.startswith(told[-1]):
+                told.append(piece)
+        return {piece: found[piece] for piece in told}
 
 
 def _telling(value: str) -> list[str]:

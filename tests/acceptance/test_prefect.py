@@ -1,28 +1,9 @@
 """A real flow of a real Prefect: its task runs say what dbtorch's run says."""
 
-import json
-import os
-import re
-import subprocess
 import sys
-import tomllib
-from pathlib import Path
-
-import pytest
 
 from tests.acceptance.workspace import Workspace
-from tests.environments import Recipe, Unavailable, kept
-from tests.pages import PAGES
-from tests.waiting import PATIENCE
-
-ROOT = Path(__file__).parents[2]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-
-#: Prefect, and what dbtorch itself needs; dbt is in another environment, as it often is.
-PREFECT = Recipe(
-    name="prefect",
-    requirements=(*PROJECT["optional-dependencies"]["prefect"], *PROJECT["dependencies"]),
-)
+from tests.orchestrators import PREFECT_3
 
 FILES = {
     "dbtorch.yml": f"""
@@ -54,14 +35,27 @@ FILES = {
 }
 
 FLOW = """
-import json, pathlib, time
-from prefect import task
+import json, os, pathlib, socket, threading, time
+listening = socket.create_server(("127.0.0.1", 0))
+os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{listening.getsockname()[1]}/api"
+from prefect import flow, task
 from prefect.client.orchestration import get_client
-from prefect.testing.utilities import prefect_test_harness
+from prefect.server.api.server import create_app
+import uvicorn
 import dbtorch
 from page import daily, dbtorch_flow, dbtorch_schedules
+from tests.waiting import PATIENCE
 
 told = {}
+
+# Prefect's server, in a thread: what both of them import is a third of this test
+server = uvicorn.Server(uvicorn.Config(create_app(ephemeral=True), log_level="error"))
+serving = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+serving.start()
+while not server.started:
+    serving.join(0.05)
+    assert serving.is_alive(), "it does not start"
+
 try:
     dbtorch_schedules(".", "closed")
 except dbtorch.UsageError as error:
@@ -70,77 +64,58 @@ except dbtorch.UsageError as error:
 told["often"] = [often.anchor_date.isoformat(), often.timezone, often.interval.total_seconds()]
 told["name"] = dbtorch_flow("R&D", "daily").name
 told["schedules"] = [[one.cron, one.timezone] for one in dbtorch_schedules(".", "daily")]
-seen = set()
 
-def shown(state, count):
-    until = time.monotonic() + 120
-    with get_client(sync_client=True) as client:
-        while True:  # the server hears of task runs a moment later
-            runs = [one for one in client.read_task_runs() if one.id not in seen]
-            ended = [one for one in runs if one.state is not None and one.state.is_final()]
-            if len(ended) == len(runs) >= count or time.monotonic() > until:
-                break
-            time.sleep(0.1)
-    seen.update(one.id for one in runs)
-    names = {one.id: one.name for one in runs}
+@flow
+def last():
+    task(lambda: None, name="last", task_run_name="last").submit().wait()
+
+def task_runs():
+    # The server hears of task runs by events, in their order, and takes them when it has time.
+    last()
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        with get_client(sync_client=True) as client:
+            runs = client.read_task_runs()
+        if all(one.state and one.state.is_final() for one in runs) and "last" in {one.name for one in runs}:
+            break
+        time.sleep(0.2)
+    return runs
+
+def attempts():
     run = dbtorch.Project(".").show("latest")
+    return {node.name: len(node.attempts) for node in run.nodes if node.attempts}
+
+def shown(state, attempts):
+    mine = [one for one in runs if one.flow_run_id == state.state_details.flow_run_id]
+    names = {one.id: one.name for one in mine}
     return {
         "flow": [state.type.value, state.name],
         "failed": state.message.partition("; ")[2],
-        "tasks": sorted([one.name, one.state.type.value, one.state.name] for one in runs),
+        "tasks": sorted([one.name, one.state.type.value, one.state.name] for one in mine),
         "after": {one.name: sorted(names[before.id] for before in one.task_inputs["wait_for"])
-                  for one in runs if "wait_for" in one.task_inputs},
-        "attempts": {node.name: len(node.attempts) for node in run.nodes if node.attempts},
+                  for one in mine if "wait_for" in one.task_inputs},
+        "attempts": attempts,
     }
 
-with prefect_test_harness(server_startup_timeout=120):
-    told["first"] = shown(daily(return_state=True), 9)
+first = daily(return_state=True), attempts()
 
-    # a flow run that is tried again goes on with the same run
-    pathlib.Path("mended").unlink()
-    again = dbtorch_flow(".", "daily", name="it {goes} on", exclude="bad+").with_options(retries=1, retry_delay_seconds=0)
-    told["again"] = shown(again(return_state=True), 8)
+# a flow run that is tried again goes on with the same run
+pathlib.Path("mended").unlink()
+again = dbtorch_flow(".", "daily", name="it {goes} on", exclude="bad+").with_options(retries=1, retry_delay_seconds=0)
+again = again(return_state=True), attempts()
+
+runs = task_runs()
+told["first"], told["again"] = shown(*first), shown(*again)
+server.should_exit = True
+serving.join()
 print("TOLD" + json.dumps(told))
 """
 
 
-@pytest.fixture(scope="module")
-def python() -> Path:
-    """The interpreter of an environment with Prefect."""
-    try:
-        return kept(PREFECT, lambda folder: None) / "bin" / "python"
-    except Unavailable as reason:
-        pytest.skip(str(reason))
-
-
-def test_a_flow_shows_the_run_node_by_node(workspace: Workspace, python: Path) -> None:
+def test_a_flow_shows_the_run_node_by_node(workspace: Workspace) -> None:
     workspace.write(FILES)
     workspace.write({"R&D/dbt_project.yml": "name: rd\nprofile: rd\n"})
-    (workspace.dir / "flow.py").write_text(FLOW)
-    section = PAGES["docs/python.md"].read_text().partition("\n## Run as a flow of Prefect\n")[2]
-    section = section.partition("\n## ")[0]
-    (example,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
-    (workspace.dir / "page.py").write_text(example)
-    env = {
-        **os.environ,
-        **workspace.env,
-        "PYTHONPATH": str(ROOT),
-        "PREFECT_HOME": str(workspace.dir / "prefect"),
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "1",
-    }
-    done = subprocess.run(
-        [python, "flow.py"],
-        cwd=workspace.dir,
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=5 * PATIENCE,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    (line,) = (line for line in done.stdout.splitlines() if line.startswith("TOLD"))
-    told = json.loads(line.removeprefix("TOLD"))
+    told = PREFECT_3.told(workspace, FLOW)
 
     assert told["schedules"] == [["0 6 * * *", "Europe/Berlin"], ["0 18 * * *", "Europe/Berlin"]]
     assert told["often"] == ["1969-12-31T23:00:00+00:00", "UTC", 21600]

@@ -10,6 +10,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ import dbtorch
 from tests.acceptance.conftest import PARTIAL_PARSE
 from tests.acceptance.slow import set_slow, slow
 from tests.acceptance.workspace import Workspace
+from tests.zygote.client import BESIDE
 
 PAGE = Path(__file__).parents[2] / "docs" / "python.md"
 
@@ -35,6 +37,24 @@ SOURCE = """
             loaded_at_field: loaded_at
             freshness: {error_after: {count: 1, period: hour}}
 """
+
+#: What a run is started with that another one with its id must not change.
+OTHERS = {
+    "dbtorch.yml": "pipelines: {orders: {select: orders}}",
+    "profiles.yml": """
+        shop:
+          target: dev
+          outputs:
+            dev: &dev {type: duckdb, path: warehouse.duckdb}
+            other: *dev
+    """,
+}
+ANOTHER: tuple[dict[str, Any], ...] = (
+    {"select": "orders"},
+    {"logical_date": "2020-01-01"},
+    {"steps": False},
+    {"pipeline": "orders"},
+)
 
 #: Runs the project, says what changes, and that it was interrupted.
 SCRIPT = """
@@ -60,7 +80,7 @@ assert slow.wait(120)
 def script(workspace: Workspace, text: str) -> tuple[str, ...]:
     """The command that executes a script in a project."""
     (workspace.dir / "script.py").write_text(text)
-    return (sys.executable, "script.py")
+    return (sys.executable, *BESIDE, "script.py")
 
 
 def test_the_examples_of_the_page_do_what_it_says(workspace: Workspace) -> None:
@@ -117,7 +137,7 @@ def test_two_projects_run_at_once_in_one_process(
 ) -> None:
     slow(workspace)
     fresh = {"models/orders.sql": "select 1 as id, now() as loaded_at", "models/raw.yml": SOURCE}
-    other = Workspace(tmp_path / "other", {**SHOP, **fresh})
+    other = Workspace(tmp_path / "other", {**SHOP, **fresh, **OTHERS})
     (other.dir / PARTIAL_PARSE).parent.mkdir()
     shutil.copy(request.getfixturevalue("parsed"), other.dir / PARTIAL_PARSE)
     before = state_of_process()
@@ -131,9 +151,12 @@ def test_two_projects_run_at_once_in_one_process(
     first = dbtorch.Project(workspace.dir, environ=workspace.environ())
     (other.dir / "profiles.yml").rename(tmp_path / "profiles.yml")
     history = f"sqlite:///{tmp_path / 'history.db'}"
-    second = dbtorch.Project(
-        other.dir, profiles_dir=tmp_path, store=history, environ=other.environ()
-    )
+    place: dict[str, Any] = {
+        "profiles_dir": tmp_path,
+        "store": history,
+        "environ": other.environ(),
+    }
+    second = dbtorch.Project(other.dir, **place)
     handle = first.start(on_change=hear)
     assert runs_now.wait(workspace.patience)
     with pytest.raises(dbtorch.RunInProgress, match="wait for it to end") as held:
@@ -156,6 +179,13 @@ def test_two_projects_run_at_once_in_one_process(
     assert workspace.is_quiet()
     assert other.is_quiet()
     assert first.show().to_json()["state"] == "cancelled"
+    elsewhere = dbtorch.Project(other.dir, target="other", **place)
+    for project, more in (*((second, more) for more in ANOTHER), (elsewhere, {})):
+        with pytest.raises(dbtorch.UsageError, match=f"run {done.id} goes on as it was started"):
+            project.run(**{"run_id": done.id, "select": "+totals", **more})
+    for name in ("", "../job", "latest"):
+        with pytest.raises(dbtorch.UsageError, match="is no run id"):
+            second.run(run_id=name)
     set_slow(workspace, slow=False)
     assert first.retry(handle.id).ok
     assert state_of_process() == before

@@ -10,6 +10,7 @@ from dbtorch.adapters.store import open_store
 from dbtorch.core.exit_codes import Exit
 from tests.proxy import proxy
 from tests.serving.farm import Farm, a_project, check, schedule, starts
+from tests.serving.runner import running
 from tests.waiting import PATIENCE, wait_for
 
 #: Servers that are killed; benchmarks/serving.py does it a hundred times.
@@ -85,7 +86,9 @@ def test_a_history_that_hangs_keeps_no_server_from_ending_with_its_runs(tmp_path
 
 
 def test_a_broken_dbtorch_yml_leaves_schedules_alone_and_a_mended_one_is_used(tmp_path, sqlite_url):
-    with Farm(a_project(tmp_path, 1), sqlite_url) as farm:
+    farm = Farm(a_project(tmp_path, 1), sqlite_url)
+    with farm, running(tmp_path, farm.store) as runner:
+        farm.environ["RUNNER"] = runner
         server = farm.start()
         farm.await_runs(1)
         good = (tmp_path / "dbtorch.yml").read_text()

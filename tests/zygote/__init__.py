@@ -14,6 +14,7 @@ that has come to its end and holds nothing that must be closed does not take apa
 A dbtorch is a copy as well, of one that has imported dbtorch, too, and has a zygote of its own beside
 it, a child as young as itself, which it asks. Where its project names an interpreter with another dbt,
 the zygote of that one makes it, so that its dbts are copies; it is executed then, by `supervisor`.
+So is a script of another orchestrator that starts runs, which says so (`client.BESIDE`).
 Nothing in dbtorch knows of it, and a dbt that is a copy has nothing of dbtorch.
 
 Anything that a copy might do otherwise starts as ever: another interpreter, options or variables that

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 #: ``DBTORCH_TEST_ZYGOTE=0`` starts everything as ever.
 WANTED = "DBTORCH_TEST_ZYGOTE"
 
+#: What follows an interpreter of another orchestrator whose dbts are to be copies; to Python it says
+#: nothing.
+BESIDE = ["-X", "beside"]
+
 #: Bytes of a request and file descriptors that a socket takes in one go.
 _MAX_BYTES, _MAX_FILES = 100_000, 200
 
@@ -110,7 +114,9 @@ class Zygote:
 
 
 def kind_of(words: Sequence[str], executable: str, python: str) -> str:
-    """What is started: dbt, a dbtorch, or nothing that the zygote of an interpreter knows."""
+    """What is started: dbt, a dbtorch, who starts dbts, or nothing that an interpreter's zygote knows."""
+    if list(words[1:3]) == BESIDE:
+        return "beside"
     if executable == sys.executable and list(words[1:3]) == ["-m", "dbtorch"]:
         return "dbtorch"
     if executable != python:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.environments import cache
-from tests.zygote.client import WANTED, Zygote, early, install, kind_of
+from tests.zygote.client import BESIDE, WANTED, Zygote, early, install, kind_of
 
 #: Whether this system can have one.
 CAN = sys.platform == "linux" and platform.machine() in {"x86_64", "aarch64"}
@@ -41,7 +41,7 @@ def choose(
     python = sys.executable
     if words[1:3] == ["-m", "dbtorch"]:
         python = _driven(words, cwd) or python
-    elif executable.startswith(str(cache())):
+    elif words[1:3] != BESIDE and executable.startswith(str(cache())):
         python = os.path.join(os.path.dirname(executable), "python")
     return zygote(environ, python) if kind_of(words, executable, python) else None
 

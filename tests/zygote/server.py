@@ -115,11 +115,11 @@ def main() -> None:
         sys.exit("a thread runs once dbt is imported: copies would not have it")
     _show(sys.argv, os.environ)  # or say that this system cannot
     job = serve(number)
-    while job["kind"] == "dbtorch":
+    while job["kind"] in ("dbtorch", "beside"):
         number, ours = _beside()
         if number < 0:
             job = serve(ours)
-        elif _can_be_dbtorch(job):
+        elif job["kind"] == "dbtorch" and _can_be_dbtorch(job):
             _given.add(number)
             client.install(partial(_only, client.Zygote(number, job["environ"], sys.executable)))
             become(job)
@@ -267,10 +267,11 @@ def _beside() -> tuple[int, int]:
 
 
 def _execute(job: Job, number: int) -> NoReturn:
-    """Be a dbtorch of another interpreter, or in a folder with modules that are in the way."""
+    """Be a dbtorch of another interpreter, or in a folder with modules that are in the way; or a script."""
     os.set_inheritable(number, True)
     script = str(Path(__file__).with_name("supervisor.py"))
-    words = [job["words"][0], script, str(number), sys.executable, *job["words"][3:]]
+    said = job["words"][1:] if job["kind"] == "dbtorch" else job["words"][3:]
+    words = [job["words"][0], script, str(number), sys.executable, *said]
     os.execve(job["executable"], words, job["environ"])
 
 

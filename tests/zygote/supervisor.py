@@ -1,4 +1,7 @@
-"""A dbtorch with a zygote beside it: ``python supervisor.py SOCKET PYTHON words``, as ``python -m dbtorch``."""
+"""A dbtorch, or a script that starts some, with a zygote beside it: ``python supervisor.py SOCKET PYTHON words``.
+
+It is as ``python words``, which are ``-m dbtorch …`` or a script.
+"""
 
 import os
 import runpy
@@ -12,9 +15,15 @@ def main() -> None:
     os.set_inheritable(socket, False)
     zygote = client.Zygote(socket, os.environ, python)
     client.install(lambda *_: zygote)
-    sys.path[0] = os.getcwd()
     del sys.modules["client"]
-    runpy.run_module("dbtorch", run_name="__main__", alter_sys=True)
+    del sys.argv[0]
+    if sys.argv[0] == "-m":
+        sys.path[0] = os.getcwd()
+        del sys.argv[0]
+        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+    else:
+        sys.path[0] = os.path.dirname(os.path.abspath(sys.argv[0]))
+        runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 main()
