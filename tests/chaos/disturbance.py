@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -48,9 +49,14 @@ class Moment:
     def _is_now(self, out: str) -> bool:
         if out.count("\n") < self.changes:
             return False
-        running = '"kind": "step"'
-        last = out.splitlines()[-1] if out else ""
-        return not self.step or (running in last and '"state": "running"' in last)
+        return not self.step or "running" in steps_of(out).values()
+
+
+def steps_of(out: str) -> dict[str, str]:
+    """The state that each step has reached, by what a run has said so far."""
+    said = [line for line in out.splitlines() if line.endswith("}")]  # the last may be half a line
+    events = [json.loads(line) for line in said if '"kind": "step"' in line]
+    return {event["node_id"]: event["state"] for event in events if "state" in event}
 
 
 def moment(
