@@ -17,18 +17,10 @@ DAYS = ["2026-03-01", "2026-03-02", "2026-03-03", "2026-03-04"]
 
 #: What makes a process one of another machine: its boot, and its name.
 ELSEWHERE = """
-    import sys
-    from importlib.abc import MetaPathFinder
+    from dbtorch.adapters.processes import liveness
 
-    class Elsewhere(MetaPathFinder):
-        def find_spec(self, name, path, target=None):
-            if name == "dbtorch.adapters.processes.liveness":
-                sys.meta_path.remove(self)
-                from dbtorch.adapters.processes import liveness
-                liveness.this_host = lambda: "elsewhere"
-                liveness._machine = lambda: "another-boot/1"
-
-    sys.meta_path.insert(0, Elsewhere())
+    liveness.this_host = lambda: "elsewhere"
+    liveness._machine = lambda: "another-boot/1"
 """
 
 FILES = {
@@ -113,6 +105,10 @@ def test_another_machine_goes_on_with_what_two_runs_at_once_were_at(
         elsewhere.lose_power()
         driver.process.wait()
     before = parts(here)
+    leases = "select distinct host from dbtorch_leases where run_id = any(%s)"
+    with psycopg.connect(here.env["DBTORCH_DATABASE_URL"]) as history:
+        runs = [run for _, _, run in before]
+        assert history.execute(leases, [runs]).fetchall() == [("elsewhere",)]
     assert [(day, state) for day, state, _ in before] == [
         *zip(DAYS, ("done", "started", "started", "waiting"), strict=True)
     ]

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from dbtorch.adapters.dbt.being_written import decoded
 from dbtorch.core.errors import EngineError
 from dbtorch.core.model.freshness import Thresholds
 from dbtorch.core.model.graph import Kind, Node
@@ -90,7 +91,7 @@ def read_manifest(path: Path) -> Manifest:
     Raises `EngineError` for what is none.
     """
     try:
-        return decode_manifest(path.read_bytes())
+        return decoded(path, decode_manifest)
     except (OSError, ValueError, msgspec.MsgspecError, RecursionError) as error:
         what = getattr(error, "strerror", None) or error
         raise EngineError(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from dbtorch.adapters.dbt.being_written import decoded
 from dbtorch.core.errors import EngineError
 from dbtorch.core.model.graph import Kind
 
@@ -66,7 +68,7 @@ def read_node_code(target_path: Path, id: str) -> NodeCode | None:
     """
     path = target_path / "manifest.json"
     try:
-        manifest = msgspec.json.decode(path.read_bytes(), type=_Manifest)
+        manifest = decoded(path, partial(msgspec.json.decode, type=_Manifest))
         found = next((one[id] for one in _all(manifest) if id in one), None)
         if found is None:
             return None

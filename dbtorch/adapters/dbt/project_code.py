@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from dbtorch.adapters.dbt.being_written import decoded
 from dbtorch.core.ci.code import Code, Macro, Resource, Source
 from dbtorch.core.errors import EngineError
 from dbtorch.core.model.graph import Kind
@@ -109,14 +110,17 @@ class _Manifest(msgspec.Struct):
     disabled: dict[str, list[_Node]] = {}
 
 
+def _decoded(content: bytes) -> _Manifest:
+    try:
+        return msgspec.json.decode(content, type=_Manifest)
+    except msgspec.DecodeError:  # dbt 1 writes NaN, which is no JSON
+        return msgspec.convert(json.loads(content), _Manifest)
+
+
 def read_code(path: Path) -> Code:
     """Read a manifest.json. Raises `EngineError` for what is none."""
     try:
-        content = path.read_bytes()
-        try:
-            found = msgspec.json.decode(content, type=_Manifest)
-        except msgspec.DecodeError:  # dbt 1 writes NaN, which is no JSON
-            found = msgspec.convert(json.loads(content), _Manifest)
+        found = decoded(path, _decoded)
     except (OSError, ValueError, msgspec.MsgspecError, RecursionError) as error:
         raise EngineError(f"the manifest {path} cannot be read: {error}") from error
     tested = dict(_tested(found))

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from dbtorch.adapters.dbt.being_written import decoded
 from dbtorch.core.errors import EngineError
 
 #: What a manifest says of a node that depends on where, when and whether it was executed. Of dbt 1,
@@ -28,6 +29,8 @@ _DEPENDS_ON, _MACROS = "depends_on", "macros"
 #: Parts of a manifest that have such nodes.
 _EXECUTED = frozenset({"nodes", "unit_tests", "functions"})
 
+_PARTS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
 #: Seconds between two looks whether a manifest has been written.
 _LOOK = 0.02
 
@@ -38,7 +41,7 @@ def manifest_digest(path: Path) -> str:
     Raises `EngineError` where it cannot be read.
     """
     try:
-        parts = msgspec.json.decode(path.read_bytes(), type=dict[str, msgspec.Raw])
+        parts = decoded(path, _PARTS.decode)
         said = hashlib.sha256()
         for name, content in parts.items():
             if name in _EXECUTED:

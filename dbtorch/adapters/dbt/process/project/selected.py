@@ -6,9 +6,11 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from dbtorch.adapters.dbt.being_written import decoded
 from dbtorch.adapters.dbt.dbtorch_worker.checksums import checksums, digest
 from dbtorch.adapters.dbt.manifest import read_manifest
 from dbtorch.adapters.dbt.process.dbt_cli.args import DbtArgs
@@ -141,7 +143,7 @@ def _model_of(unit_test: str, edges: Sequence[tuple[str, str]]) -> str:
 def read_raw(path: Path) -> Any:
     """A manifest with all that it says. Raises `EngineError`."""
     try:
-        return json.loads(path.read_bytes(), object_hook=_Part)
+        return decoded(path, partial(json.loads, object_hook=_Part))
     except (OSError, ValueError, RecursionError) as error:
         raise EngineError(f"dbt's manifest {path} cannot be read ({error})") from error
 
