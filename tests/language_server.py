@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import json
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,25 +11,10 @@ from typing import Any
 
 import pytest
 
-from tests.environments import Unavailable, cache, locked, run
+from tests.environments import Unavailable
+from tests.npm import node_modules
 
 PACKAGE = "yaml-language-server@2.0.0"
-
-
-@functools.cache
-def executable() -> Path:
-    """The server, out of npm's registry. Raises `Unavailable` where there is no npm or no registry."""
-    npm = shutil.which("npm")
-    if npm is None or shutil.which("node") is None:
-        raise Unavailable(f"{PACKAGE} needs node and npm")
-    folder = cache() / PACKAGE
-    found = folder / "node_modules" / ".bin" / "yaml-language-server"
-    with locked(folder.with_name(f"{folder.name}.lock")):
-        if not found.exists():
-            folder.mkdir(exist_ok=True)
-            quiet = ["--silent", "--no-audit", "--no-fund", "--ignore-scripts"]
-            run([npm, "install", *quiet, "--prefix", str(folder), PACKAGE])
-    return found
 
 
 class Editor:
@@ -96,7 +79,7 @@ class Editor:
 def editor(folder: Path) -> Iterator[Editor]:
     """An editor with the language server; the test is skipped where that cannot be had."""
     try:
-        command = [str(executable()), "--stdio"]
+        command = [str(node_modules(PACKAGE) / ".bin" / "yaml-language-server"), "--stdio"]
     except Unavailable as reason:
         pytest.skip(str(reason))
     pipe = subprocess.PIPE

