@@ -117,9 +117,9 @@ class DaskQueue:
         """Be one of the cluster's workers until that is stopped, or the scheduler has gone."""
         stopped, loop = asyncio.Event(), asyncio.get_running_loop()
         with self._lock:
+            if self._stopped.is_set():
+                return
             self._wakes = lambda: loop.call_soon_threadsafe(stopped.set)
-        if self._stopped.is_set():
-            return
         mine = _Work(work)
         worker = self._dask.Worker(
             self._url,
